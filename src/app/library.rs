@@ -1,0 +1,64 @@
+//! Loaded models, domains and runs. Results live here and are not undone.
+
+use crate::{data::Domain, model::DecoderSpec, model::ModelInfo, scan::ScanOutput};
+use std::{path::PathBuf, sync::Arc};
+
+/// A thing that is being read, is there, or could not be read.
+#[derive(Clone, Debug)]
+pub enum Loading<T> {
+    Working,
+    Ready(T),
+    Failed(String),
+}
+
+impl<T> Loading<T> {
+    pub fn ready(&self) -> Option<&T> {
+        match self {
+            Self::Ready(t) => Some(t),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct ModelEntry {
+    pub path: PathBuf,
+    pub state: Loading<(ModelInfo, DecoderSpec)>,
+}
+
+#[derive(Clone)]
+pub struct DomainEntry {
+    pub name: String,
+    pub path: PathBuf,
+    /// What a scan reads (a demo domain's validation split; a user's file).
+    pub state: Loading<Arc<Domain>>,
+}
+
+#[derive(Clone)]
+pub struct RunEntry {
+    /// `run 3`
+    pub name: String,
+    pub path: Option<PathBuf>,
+    pub output: Arc<ScanOutput>,
+}
+
+#[derive(Clone, Default)]
+pub struct Library {
+    pub model: Option<ModelEntry>,
+    pub domains: Vec<DomainEntry>,
+    pub runs: Vec<RunEntry>,
+    /// Index into `runs` of what the panels show.
+    pub shown: Option<usize>,
+}
+
+impl Library {
+    pub fn run(&self) -> Option<&RunEntry> {
+        self.runs.get(self.shown?)
+    }
+    pub fn scan(&self) -> Option<&ScanOutput> {
+        self.run().map(|r| &*r.output)
+    }
+    pub fn spec(&self) -> Option<&DecoderSpec> {
+        self.model.as_ref()?.state.ready().map(|(_, spec)| spec)
+    }
+}

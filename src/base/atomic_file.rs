@@ -1,0 +1,18 @@
+//! Files that are either the old one or the new one, never half of either.
+
+use crate::base::{Error, Result};
+use std::{io::Write as _, path::Path};
+
+/// Writes to a temporary file beside `path`, syncs it, renames it over `path`. Creates missing folders.
+///
+/// # Errors
+/// When the folder cannot be made or written to.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
+    file.write_all(bytes).map_err(|e| Error::io(path, e))?;
+    file.as_file().sync_all().map_err(|e| Error::io(path, e))?;
+    file.persist(path).map_err(|e| Error::io(path, e.error))?;
+    Ok(())
+}

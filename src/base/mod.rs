@@ -1,0 +1,20 @@
+//! The words everybody shares: no tensors library, no graphics, no screen.
+
+pub mod atomic_file;
+pub mod error;
+pub mod grid;
+pub mod hash;
+pub mod hook_point;
+pub mod ids;
+pub mod job;
+pub mod neuron_set;
+pub mod provenance;
+pub mod rng;
+pub mod stats;
+
+pub use error::{Error, Result};
+pub use grid::Grid;
+pub use hook_point::HookPoint;
+pub use ids::{Head, Neuron};
+pub use job::{CancelToken, Ctx, Progress};
+pub use neuron_set::NeuronSet;

@@ -1,0 +1,87 @@
+//! The list of kernels a device offers, each with its backward. Slices are f32 and dense row-major unless a view says otherwise.
+//! A kernel never allocates more than a few tiles of scratch, and its result does not depend on how many rows it is given at once.
+
+use super::{Mat, MatMut, ScanJob, ScanSums};
+
+/// Elementwise nonlinearity of an MLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `x * sigmoid(x)`
+    Silu,
+}
+
+/// Heads of one attention layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionShape {
+    pub n_heads: usize,
+    /// Divides `n_heads`; smaller than it for grouped-query attention.
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    /// Multiplies `q . k`; usually `1 / sqrt(head_dim)`.
+    pub scale: f32,
+}
+
+/// cos and sin of every position and rotated pair: `[max_positions, pairs]` each. Pair `i` of a head is coordinates `i` and `i + pairs`
+/// (the half-split layout of Hugging Face).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RopeTable {
+    pub cos: Vec<f32>,
+    pub sin: Vec<f32>,
+    pub pairs: usize,
+}
+
+/// Sequences lie one after another without padding: sequence `i` has rows `starts[i]..starts[i + 1]`.
+pub trait Backend: Send + Sync {
+    /// A word for provenance: `cpu (AVX-512, 2 threads)`.
+    fn device(&self) -> String;
+
+    /// `out[m,n] = alpha * a[m,k] . b[n,k]^T + beta * out`: a linear layer, `b` the weight `[out, in]`.
+    fn gemm_nt(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32);
+    /// `out[m,n] = alpha * a[m,k] . b[k,n] + beta * out`: gradient of a linear layer's input.
+    fn gemm_nn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32);
+    /// `out[m,n] = alpha * a[k,m]^T . b[k,n] + beta * out`: gradient of a weight (the trainer's; a scan never forms it).
+    fn gemm_tn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32);
+
+    /// `y = x / sqrt(mean(x^2) + eps) * gain`, row by row. `x`, `y` `[n, d]`, `gain` `[d]`.
+    fn rms_norm(&self, x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]);
+    /// Adds the input gradient of [`Backend::rms_norm`] to `dx` and, when wanted, the gain's gradient to `d_gain`.
+    fn rms_norm_backward(&self, x: &[f32], gain: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], d_gain: Option<&mut [f32]>);
+
+    /// Rotates every head of `x` `[n, heads * head_dim]` in place by its row's position. `inverse` undoes it, which is also its backward.
+    fn rope(&self, x: &mut [f32], positions: &[u32], table: &RopeTable, heads: usize, head_dim: usize, inverse: bool);
+
+    /// Causal softmax attention inside each sequence. `q` `[n, n_heads * head_dim]`, `k`, `v` `[n, n_kv_heads * head_dim]`, `z` as `q`.
+    fn attention(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], shape: &AttentionShape, z: &mut [f32]);
+    /// The probabilities of one sequence: `[n_heads, t, t]` for `q` `[t, ..]`, `k` `[t, ..]`.
+    fn attention_pattern(&self, q: &[f32], k: &[f32], shape: &AttentionShape) -> Vec<f32>;
+    /// Overwrites `dq`, `dk`, `dv`; the probabilities are recomputed.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one kernel")]
+    fn attention_backward(
+        &self,
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        dz: &[f32],
+        starts: &[usize],
+        shape: &AttentionShape,
+        dq: &mut [f32],
+        dk: &mut [f32],
+        dv: &mut [f32],
+    );
+
+    /// `out = act(gate) * up`
+    fn gated(&self, act: Activation, gate: &[f32], up: &[f32], out: &mut [f32]);
+    /// Overwrites `d_gate`, `d_up`.
+    fn gated_backward(&self, act: Activation, gate: &[f32], up: &[f32], d_out: &[f32], d_gate: &mut [f32], d_up: &mut [f32]);
+
+    /// `x[r, ..] += bias` for every row.
+    fn add_bias(&self, x: &mut [f32], bias: &[f32]);
+
+    /// Cross-entropy of each row of `logits` `[n, vocab]` against `targets` `[n]`, into `losses` `[n]` (natural log). With `weights` `[n]` the
+    /// rows are replaced by `weights[r] * (softmax - onehot)`, the gradient of `sum_r weights[r] * losses[r]`.
+    fn cross_entropy(&self, logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]);
+
+    /// Parameter activation of one matrix over all samples, reduced tile by tile (METHODS 1). Adds to `sums`.
+    fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums);
+}

@@ -1,0 +1,7 @@
+//! How good a model is on a domain: multiple choice by log-likelihood, loss and perplexity. Source: lm-evaluation-harness conventions.
+
+pub mod intervention;
+pub mod score;
+
+pub use intervention::{AblationMode, Intervention};
+pub use score::{DomainScore, ItemScore};

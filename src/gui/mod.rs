@@ -1,0 +1,1 @@
+//! The window: reads `&App`, sends `Command`s, calls no engine.

@@ -1,0 +1,1 @@
+//! Llama and what is built like it.

@@ -1,0 +1,3 @@
+//! Config keys and weight names of each family. No forward code.
+
+pub mod llama;

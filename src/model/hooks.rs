@@ -1,0 +1,73 @@
+//! Windows into the forward pass ([`Hooks`]) and into the backward pass ([`Taps`]).
+
+use super::Batch;
+use crate::base::{HookPoint, Result};
+
+/// Called with each wanted tensor of a forward pass, which it may read or change in place (an ablation does).
+pub trait Hooks {
+    /// A point that is not wanted is not called, and need not be computed.
+    fn wants(&self, point: HookPoint) -> bool;
+    /// `values` is `[batch.n_tokens(), width]`; for `Pattern` it is `[n_heads, t, t]`, called once a sequence, read-only in effect.
+    ///
+    /// # Errors
+    /// Ends the forward pass.
+    fn at(&mut self, point: HookPoint, batch: &Batch, values: &mut [f32]) -> Result<()>;
+}
+
+/// Looks at nothing.
+pub struct NoHooks;
+
+impl Hooks for NoHooks {
+    fn wants(&self, _: HookPoint) -> bool {
+        false
+    }
+    fn at(&mut self, _: HookPoint, _: &Batch, _: &mut [f32]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The linear weights of a block, in the order in which they are flattened and reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Matrix {
+    Q,
+    K,
+    V,
+    O,
+    Gate,
+    Up,
+    Down,
+}
+
+impl Matrix {
+    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+}
+
+/// Called during a backward pass. Every matrix of every block must be seen exactly once a pass: whoever relies on it counts.
+pub trait Taps {
+    /// A linear layer `y = x W^T`: its input `x` `[n, in]` and `delta = dD/dy` `[n, out]`; `dD/dW = delta^T x`.
+    ///
+    /// # Errors
+    /// Ends the backward pass.
+    fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()>;
+    /// `mlp.hook_post` or `attn.hook_z` with its gradient, both `[n, width]`.
+    ///
+    /// # Errors
+    /// Ends the backward pass.
+    fn activation(&mut self, point: HookPoint, values: &[f32], gradient: &[f32]) -> Result<()>;
+    /// Wanted by a trainer: gradients of the norm gains are summed into the returned slice (`first` = the norm before attention).
+    fn norm_gain(&mut self, _layer: usize, _first: bool) -> Option<&mut [f32]> {
+        None
+    }
+}
+
+/// Looks at nothing.
+pub struct NoTaps;
+
+impl Taps for NoTaps {
+    fn linear(&mut self, _: usize, _: Matrix, _: &[f32], _: &[f32]) -> Result<()> {
+        Ok(())
+    }
+    fn activation(&mut self, _: HookPoint, _: &[f32], _: &[f32]) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! What a scan gives. Stored as a run folder: run.json and grids.safetensors.
+
+use super::ScanConfig;
+use crate::{base::Grid, base::provenance::Provenance};
+use serde::{Deserialize, Serialize};
+
+/// Everything measured on one domain. `L` layers, `f` = d_mlp.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DomainScan {
+    pub name: String,
+    pub samples: usize,
+    pub tokens: usize,
+    /// Mean over samples of the objective's value.
+    pub mean_objective: f64,
+    /// Share of a block's linear weights whose mean activation exceeds gamma, `[L]`. Empty where not asked for.
+    pub density: Vec<f64>,
+    pub activated_count: Vec<u64>,
+    /// Counts of the domain mean by magnitude, `[L][bins]`; edges by `compute::scan_job::histogram_edge`.
+    pub histogram: Vec<Vec<u64>>,
+    /// Row roll-up of the domain mean onto hidden units: sum over gate row, up row and down column, `[L, f]`.
+    pub param_activation: Option<Grid>,
+    /// `mean_samples |sum_t a_tj dLoss/da_tj|`, `[L, f]` (METHODS 2).
+    pub relevance: Option<Grid>,
+    /// Mean of `mlp.hook_post` over all tokens of all samples, `[L, f]`.
+    pub mean_activation: Option<Grid>,
+    pub mean_abs_activation: Option<Grid>,
+}
+
+/// LLMDcos of one pair of domains (or of a domain with itself).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairSeries {
+    pub a: String,
+    pub b: String,
+    /// `[M, L]`, cosine of sample pair m at layer l, in [0, 1]; `None` where a norm is 0.
+    pub cosines: Vec<Vec<Option<f32>>>,
+}
+
+impl PairSeries {
+    fn layer(&self, l: usize) -> Vec<f64> {
+        self.cosines.iter().filter_map(|row| row[l]).map(f64::from).collect()
+    }
+    pub fn n_layers(&self) -> usize {
+        self.cosines.first().map_or(0, Vec::len)
+    }
+    pub fn per_layer_mean(&self) -> Vec<Option<f64>> {
+        (0..self.n_layers()).map(|l| crate::base::stats::mean(&self.layer(l))).collect()
+    }
+    pub fn per_layer_std(&self) -> Vec<Option<f64>> {
+        (0..self.n_layers()).map(|l| crate::base::stats::std_dev(&self.layer(l))).collect()
+    }
+    /// Mean over samples and over the given layers.
+    pub fn mean_over(&self, layers: std::ops::RangeInclusive<usize>) -> Option<f64> {
+        let all: Vec<f64> = layers.filter(|&l| l < self.n_layers()).flat_map(|l| self.layer(l)).collect();
+        crate::base::stats::mean(&all)
+    }
+    /// Mean over samples and layers floor(L/2) ..= L-3 (METHODS 1); for fewer than 6 layers at least layer floor(L/2).
+    pub fn scalar(&self) -> Option<f64> {
+        let n = self.n_layers();
+        let first = n / 2;
+        self.mean_over(first..=n.saturating_sub(3).max(first))
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    pub seconds: f64,
+    pub samples_per_second: f64,
+    pub peak_rss_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScanOutput {
+    pub config: ScanConfig,
+    pub provenance: Provenance,
+    pub timing: Timing,
+    pub n_layers: usize,
+    pub d_mlp: usize,
+    /// P_l: scalars of a block's linear weights, `[L]`.
+    pub params_per_layer: Vec<u64>,
+    pub domains: Vec<DomainScan>,
+    /// Every pair a < b in the order given, and each domain with itself.
+    pub llmdcos: Vec<PairSeries>,
+}
+
+impl ScanOutput {
+    pub fn domain(&self, name: &str) -> Option<&DomainScan> {
+        self.domains.iter().find(|d| d.name == name)
+    }
+    pub fn pair(&self, a: &str, b: &str) -> Option<&PairSeries> {
+        self.llmdcos.iter().find(|p| (p.a == a && p.b == b) || (p.a == b && p.b == a))
+    }
+}
