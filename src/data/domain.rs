@@ -14,8 +14,11 @@ pub enum DomainKind {
     MultipleChoice,
 }
 
-/// One row, turned into what the model reads. `context`, then one space, then a choice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Stands between a context and a choice, as in lm-evaluation-harness (`target_delimiter`).
+pub const DELIMITER: &str = " ";
+
+/// One row, turned into what the model reads: a context, [`DELIMITER`], a choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Line in the source file, from 1.
     pub line: usize,
@@ -23,6 +26,29 @@ pub struct Item {
     pub choices: Vec<String>,
     /// Index into `choices`; `None` only for [`DomainKind::Text`].
     pub gold: Option<usize>,
+    /// Empty, but for questions whose choices differ in the context and share the continuation (WinoGrande): the context of each choice. There
+    /// `context` repeats the gold choice's, so that who needs one prompt has the right one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choice_contexts: Vec<String>,
+}
+
+impl Item {
+    /// What stands before choice `i`.
+    pub fn context_of(&self, i: usize) -> &str {
+        self.choice_contexts.get(i).unwrap_or(&self.context)
+    }
+    /// What is scored of choice `i`: the delimiter and the choice. A choice that begins with white space (code) brings its own delimiter.
+    pub fn continuation(&self, i: usize) -> String {
+        let choice = &self.choices[i];
+        if choice.starts_with(char::is_whitespace) { choice.clone() } else { format!("{DELIMITER}{choice}") }
+    }
+    /// Context and gold choice as the model reads them; the context alone where nothing is asked.
+    pub fn gold_text(&self) -> String {
+        match self.gold {
+            Some(gold) => format!("{}{}", self.context_of(gold), self.continuation(gold)),
+            None => self.context.clone(),
+        }
+    }
 }
 
 /// A row that could not be used.
