@@ -1,0 +1,151 @@
+//! Density for another threshold, from the stored histogram of a domain mean. No engine runs.
+//!
+//! The histogram has 8 bins an octave; inside a bin the values are taken as evenly spread, so a recounted density is off by at most the
+//! share of weights in the one bin that holds gamma. At the run's own gamma the stored exact count is used.
+
+use crate::{
+    compute::scan_job::{HISTOGRAM_BINS, histogram_bin, histogram_edge},
+    scan::DomainScan,
+};
+
+/// A density and how it was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Density {
+    /// Share of weights above gamma.
+    pub share: f64,
+    /// Weights above gamma (rounded when interpolated).
+    pub count: u64,
+    /// Counted by the scan itself, not interpolated.
+    pub exact: bool,
+    /// Largest possible error of `share`: 0 when exact.
+    pub error: f64,
+}
+
+/// Density of one layer at `gamma`; `None` where the run holds neither count nor histogram for it. `params`: weights of the layer.
+pub fn density(scan: &DomainScan, layer: usize, params: u64, run_gamma: f32, gamma: f32) -> Option<Density> {
+    if gamma == run_gamma {
+        let (share, count) = (*scan.density.get(layer)?, *scan.activated_count.get(layer)?);
+        return Some(Density { share, count, exact: true, error: 0.0 });
+    }
+    let histogram = scan.histogram.get(layer)?;
+    if histogram.len() != HISTOGRAM_BINS || params == 0 {
+        return None;
+    }
+    let above = above(histogram, gamma);
+    let bin = histogram[histogram_bin(gamma)];
+    Some(Density { share: above / params as f64, count: above.round() as u64, exact: false, error: bin as f64 / params as f64 })
+}
+
+/// Values of a histogram above `gamma`, evenly spread inside the bin that holds it.
+pub fn above(histogram: &[u64], gamma: f32) -> f64 {
+    let bin = histogram_bin(gamma);
+    let whole: u64 = histogram[bin + 1..].iter().sum();
+    let (lo, hi) = (f64::from(histogram_edge(bin)), f64::from(histogram_edge(bin + 1)));
+    let part = ((hi - f64::from(gamma)) / (hi - lo)).clamp(0.0, 1.0);
+    whole as f64 + part * histogram[bin] as f64
+}
+
+/// The gamma above which `share` of all values of the histograms lie (evenly spread inside a bin): the relative threshold.
+pub fn gamma_of_share<'a>(histograms: impl IntoIterator<Item = &'a [u64]>, share: f64) -> Option<f32> {
+    let mut pooled = vec![0u64; HISTOGRAM_BINS];
+    for h in histograms {
+        pooled.iter_mut().zip(h).for_each(|(p, n)| *p += n);
+    }
+    let total: u64 = pooled.iter().sum();
+    if total == 0 {
+        return None;
+    }
+    let wanted = share.clamp(0.0, 1.0) * total as f64;
+    let mut passed = 0.0;
+    for bin in (0..HISTOGRAM_BINS).rev() {
+        let here = pooled[bin] as f64;
+        if passed + here >= wanted && here > 0.0 {
+            let (lo, hi) = (f64::from(histogram_edge(bin)), f64::from(histogram_edge(bin + 1)));
+            return Some((hi - (wanted - passed) / here * (hi - lo)) as f32);
+        }
+        passed += here;
+    }
+    Some(histogram_edge(0))
+}
+
+/// First and one past the last bin that hold anything (bin 0 with its zeros left out), over several histograms.
+pub fn filled_range<'a>(histograms: impl IntoIterator<Item = &'a [u64]>) -> Option<(usize, usize)> {
+    let mut range: Option<(usize, usize)> = None;
+    for h in histograms {
+        let first = h.iter().enumerate().skip(1).find(|(_, n)| **n > 0).map(|(i, _)| i);
+        let last = h.iter().rposition(|&n| n > 0).filter(|&i| i > 0);
+        if let (Some(first), Some(last)) = (first, last) {
+            range = Some(range.map_or((first, last + 1), |(a, b)| (a.min(first), b.max(last + 1))));
+        }
+    }
+    range
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(values: &[f32], gamma: f32) -> DomainScan {
+        let mut histogram = vec![0u64; HISTOGRAM_BINS];
+        for &v in values {
+            histogram[histogram_bin(v)] += 1;
+        }
+        let count = values.iter().filter(|&&v| v > gamma).count() as u64;
+        DomainScan {
+            name: "a".into(),
+            samples: 1,
+            tokens: 1,
+            mean_objective: 0.0,
+            density: vec![count as f64 / values.len() as f64],
+            activated_count: vec![count],
+            histogram: vec![histogram],
+            param_activation: None,
+            relevance: None,
+            mean_activation: None,
+            mean_abs_activation: None,
+        }
+    }
+
+    #[test]
+    fn the_runs_own_gamma_is_exact_and_others_stay_within_the_stated_error() {
+        // 1000 values spread over three decades.
+        let values: Vec<f32> = (0..1000).map(|i| 1e-8 * 10f32.powf(i as f32 / 333.0)).collect();
+        let s = scan(&values, 2e-6);
+        let own = density(&s, 0, 1000, 2e-6, 2e-6).expect("density");
+        assert!(own.exact && own.error == 0.0);
+        for gamma in [1e-9f32, 3e-8, 1.3e-7, 9.9e-7, 5e-6, 1e-3] {
+            let truth = values.iter().filter(|&&v| v > gamma).count() as f64 / 1000.0;
+            let d = density(&s, 0, 1000, 2e-6, gamma).expect("density");
+            assert!(!d.exact);
+            assert!((d.share - truth).abs() <= d.error + 1e-12, "{gamma}: {} against {truth}, error {}", d.share, d.error);
+        }
+    }
+
+    #[test]
+    fn density_falls_as_gamma_rises() {
+        let values: Vec<f32> = (1..500).map(|i| i as f32 * 1e-7).collect();
+        let s = scan(&values, 1.0);
+        let shares: Vec<f64> = (0..60).map(|i| density(&s, 0, 499, 1.0, 1e-8 * 1.2f32.powi(i)).expect("density").share).collect();
+        assert!(shares.windows(2).all(|w| w[1] <= w[0]), "{shares:?}");
+        assert_eq!(shares[0], 1.0);
+    }
+
+    #[test]
+    fn the_relative_threshold_inverts_the_recount() {
+        let values: Vec<f32> = (1..2000).map(|i| i as f32 * 1e-6).collect();
+        let s = scan(&values, 1.0);
+        for share in [0.01, 0.1, 0.5] {
+            let gamma = gamma_of_share([s.histogram[0].as_slice()], share).expect("gamma");
+            let back = above(&s.histogram[0], gamma) / 1999.0;
+            assert!((back - share).abs() < 1e-3, "{share} gave {gamma} gave {back}");
+        }
+        assert_eq!(gamma_of_share([vec![0u64; HISTOGRAM_BINS].as_slice()], 0.5), None);
+    }
+
+    #[test]
+    fn a_layer_the_run_does_not_hold_has_no_density() {
+        let s = scan(&[1.0], 0.5);
+        assert_eq!(density(&s, 3, 1, 0.5, 0.5), None);
+        assert_eq!(density(&s, 3, 1, 0.5, 0.1), None);
+    }
+}
