@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod output;
+pub mod recount;
 
 pub use config::{MetricKind, ObjectiveKind, Order, ScanConfig};
-pub use output::{DomainScan, PairSeries, ScanOutput};
+pub use output::{DomainScan, DomainSource, PairSeries, ScanOutput, Timing};

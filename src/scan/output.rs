@@ -1,14 +1,56 @@
 //! What a scan gives. Stored as a run folder: run.json and grids.safetensors.
 
 use super::ScanConfig;
-use crate::{base::Grid, base::provenance::Provenance};
+use crate::{
+    base::{Grid, provenance::Provenance},
+    data::DomainKind,
+};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Which rows of which file a domain's numbers come from: enough for another program to read the same samples in the same order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DomainSource {
+    pub file: PathBuf,
+    pub sha256: String,
+    pub split: String,
+    pub kind: DomainKind,
+    /// How a prompt is made from a row, in words.
+    pub template: String,
+    /// Line in `file` of each sample, in the order scanned.
+    pub sample_lines: Vec<usize>,
+    /// Lines that were passed over because they make fewer than two tokens (or leave nothing to predict).
+    pub too_short: Vec<usize>,
+    /// Rows of the file that could not be read as items.
+    pub unreadable: usize,
+    /// Sample m is paired with sample `self_cycle[m]` for the domain's LLMDcos with itself. Empty for fewer than two samples.
+    pub self_cycle: Vec<usize>,
+}
+
+impl Default for DomainSource {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            sha256: String::new(),
+            split: String::new(),
+            kind: DomainKind::Text,
+            template: String::new(),
+            sample_lines: Vec::new(),
+            too_short: Vec::new(),
+            unreadable: 0,
+            self_cycle: Vec::new(),
+        }
+    }
+}
 
 /// Everything measured on one domain. `L` layers, `f` = d_mlp.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DomainScan {
     pub name: String,
+    pub source: DomainSource,
     pub samples: usize,
+    /// Tokens of the objective's sequences.
     pub tokens: usize,
     /// Mean over samples of the objective's value.
     pub mean_objective: f64,
@@ -21,6 +63,8 @@ pub struct DomainScan {
     pub param_activation: Option<Grid>,
     /// `mean_samples |sum_t a_tj dLoss/da_tj|`, `[L, f]` (METHODS 2).
     pub relevance: Option<Grid>,
+    /// The same at `attn.hook_z`, summed over a head's coordinates before the absolute value, `[L, n_heads]`.
+    pub head_relevance: Option<Grid>,
     /// Mean of `mlp.hook_post` over all tokens of all samples, `[L, f]`.
     pub mean_activation: Option<Grid>,
     pub mean_abs_activation: Option<Grid>,
@@ -68,7 +112,7 @@ pub struct Timing {
     pub peak_rss_bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanOutput {
     pub config: ScanConfig,
     pub provenance: Provenance,

@@ -3,4 +3,5 @@
 pub mod axis;
 pub mod five_numbers;
 pub mod number;
-pub mod recount;
+
+pub use crate::scan::recount;

@@ -3,10 +3,8 @@
 //! The histogram has 8 bins an octave; inside a bin the values are taken as evenly spread, so a recounted density is off by at most the
 //! share of weights in the one bin that holds gamma. At the run's own gamma the stored exact count is used.
 
-use crate::{
-    compute::scan_job::{HISTOGRAM_BINS, histogram_bin, histogram_edge},
-    scan::DomainScan,
-};
+use super::DomainScan;
+use crate::compute::scan_job::{HISTOGRAM_BINS, histogram_bin, histogram_edge};
 
 /// A density and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,14 +93,10 @@ mod tests {
             name: "a".into(),
             samples: 1,
             tokens: 1,
-            mean_objective: 0.0,
             density: vec![count as f64 / values.len() as f64],
             activated_count: vec![count],
             histogram: vec![histogram],
-            param_activation: None,
-            relevance: None,
-            mean_activation: None,
-            mean_abs_activation: None,
+            ..DomainScan::default()
         }
     }
 

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Reference values for `brodmann scan`, by PyTorch autograd: nothing of the engine is used.
+
+Model: transformers' LlamaForCausalLM, eager attention, one sequence a forward pass (so no padding and no batching), gradients by
+torch.autograd.grad with respect to the weights and to the inputs of down_proj (`mlp.hook_post`) and o_proj (`attn.hook_z`).
+Formulas: METHODS sections 1 and 2, i.e. A = |w * dD/dw| per scalar and sample, domain mean over samples, count of means above gamma,
+cosine of the layer vectors, R = |sum_t a * dLoss/da| mean over samples.
+
+Everything is computed twice, in float32 and in float64, so that a difference to the engine can be compared with float32's own noise.
+
+    python scripts/reference/scan_reference.py --model DIR --data NAME=FILE.jsonl ... --objective max-logit|loss --out FILE.safetensors
+
+Rows are read in file order; `{"text": ...}` is a plain text, `{"context": ..., "choices": [...], "gold": i}` multiple choice,
+`{"query"...}` and `{"question", "passage", "answer"}` the published ARC and BoolQ files (see `item`). The output holds numbers only: no text, no
+token ids (their SHA-256 instead).
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
+MATRICES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
+# Powers of two are edges between histogram bins, where a recount is exact.
+EDGES = [2.0**e for e in range(-36, 0, 4)]
+
+
+def item(row):
+    """-> (context, gold continuation or None)."""
+    if "text" in row:
+        return row["text"], None
+    if "context" in row:
+        return row["context"], row["choices"][row["gold"]]
+    if "query" in row:
+        return row["query"], row["choices"][row["gold"]]
+    raise SystemExit(f"no reading of a row with {sorted(row)}")
+
+
+def encode(tok, context, continuation, max_tokens):
+    """-> (prompt ids, whole ids, index of the first token the loss runs over)."""
+    if continuation is None:
+        ids = tok.encode(context).ids[:max_tokens]
+        return ids, ids, 1
+    continuation = " " + continuation
+    stripped = context.rstrip()
+    continuation, context = context[len(stripped) :] + continuation, stripped
+    prompt = tok.encode(context).ids
+    whole = tok.encode(context + continuation).ids
+    start = len(prompt)
+    cut = max(0, len(whole) - max_tokens)
+    return prompt[-max_tokens:], whole[cut:], max(1, start - cut)
+
+
+class Model:
+    def __init__(self, path, dtype):
+        self.net = LlamaForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager").eval()
+        self.layers = self.net.model.layers
+        self.taken = {}
+        for i, layer in enumerate(self.layers):
+            layer.mlp.down_proj.register_forward_pre_hook(lambda _, x, i=i: self.taken.__setitem__(("post", i), x[0]))
+            layer.self_attn.o_proj.register_forward_pre_hook(lambda _, x, i=i: self.taken.__setitem__(("z", i), x[0]))
+
+    def weights(self, i):
+        return [self.layers[i].get_submodule(m).weight for m in MATRICES]
+
+    def value(self, ids, objective, start):
+        logits = self.net(torch.tensor([ids]), use_cache=False).logits[0]
+        if objective == "max-logit":
+            return logits[-1].max()
+        return torch.nn.functional.cross_entropy(logits[start - 1 : -1], torch.tensor(ids[start:]))
+
+
+def measure(path, domains, objective, gamma, dtype):
+    model = Model(path, dtype)
+    n_layers, heads = len(model.layers), model.net.config.num_attention_heads
+    out, vectors = {}, {}
+    for name, samples in domains.items():
+        activations = [[] for _ in range(n_layers)]
+        values, relevance, head_relevance = [], [], []
+        total, total_abs, n_tokens = 0.0, 0.0, 0
+        for prompt, whole, start in samples:
+            ids = prompt if objective == "max-logit" else whole
+            value = model.value(ids, objective, start)
+            values.append(value.item())
+            post = [model.taken[("post", i)] for i in range(n_layers)]
+            total = total + np.stack([p.detach()[0].double().sum(0).numpy() for p in post])
+            total_abs = total_abs + np.stack([p.detach()[0].double().abs().sum(0).numpy() for p in post])
+            n_tokens += len(ids)
+            weights = [w for i in range(n_layers) for w in model.weights(i)]
+            for k, g in enumerate(torch.autograd.grad(value, weights)):
+                activations[k // len(MATRICES)].append((weights[k].detach() * g).abs().flatten().double().numpy())
+            loss = model.value(whole, "loss", start)
+            taken = [model.taken[(what, i)] for what in ("post", "z") for i in range(n_layers)]
+            products = [(a.detach() * g)[0].double().sum(0) for a, g in zip(taken, torch.autograd.grad(loss, taken))]
+            relevance.append(np.stack([p.abs().numpy() for p in products[:n_layers]]))
+            head_relevance.append(np.stack([p.reshape(heads, -1).sum(1).abs().numpy() for p in products[n_layers:]]))
+        # One vector a sample and layer: all matrices flattened, one after another.
+        per = len(MATRICES)
+        vectors[name] = [
+            np.stack([np.concatenate(activations[i][m * per : (m + 1) * per]) for m in range(len(samples))]) for i in range(n_layers)
+        ]
+        f, d_in = model.layers[0].mlp.gate_proj.weight.shape
+        counts, band, at_edges, roll_up = [], [], [], []
+        for i in range(n_layers):
+            mean = vectors[name][i].mean(0)
+            counts.append(int((mean > gamma).sum()))
+            band.append(int((np.abs(mean - gamma) <= 1e-6 * gamma).sum()))
+            at_edges.append([int((mean >= e).sum()) for e in EDGES])
+            tail = mean[-3 * f * d_in :].reshape(3, -1)
+            roll_up.append(tail[0].reshape(f, d_in).sum(1) + tail[1].reshape(f, d_in).sum(1) + tail[2].reshape(d_in, f).sum(0))
+        unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors[name]]
+        out[f"count/{name}"] = np.array(counts, dtype=np.int64)
+        out[f"band/{name}"] = np.array(band, dtype=np.int64)
+        out[f"count_at_edges/{name}"] = np.array(at_edges, dtype=np.int64)
+        out[f"param_activation/{name}"] = np.stack(roll_up)
+        out[f"objective/{name}"] = np.array(values)
+        out[f"relevance/{name}"] = np.mean(relevance, axis=0)
+        out[f"head_relevance/{name}"] = np.mean(head_relevance, axis=0)
+        out[f"mean_activation/{name}"] = total / n_tokens
+        out[f"mean_abs_activation/{name}"] = total_abs / n_tokens
+        # [L, N, N]: whoever pairs a domain with itself picks the pairs.
+        out[f"self_cosine/{name}"] = np.stack([u @ u.T for u in unit])
+    names = list(domains)
+    for a in range(len(names)):
+        for b in range(a + 1, len(names)):
+            m = min(len(domains[names[a]]), len(domains[names[b]]))
+            pairs = []
+            for va, vb in zip(vectors[names[a]], vectors[names[b]]):
+                va, vb = va[:m], vb[:m]
+                pairs.append((va * vb).sum(1) / (np.linalg.norm(va, axis=1) * np.linalg.norm(vb, axis=1)))
+            out[f"llmdcos/{names[a]}|{names[b]}"] = np.stack(pairs, axis=1)
+    out["params_per_layer"] = np.array([v.shape[1] for v in vectors[names[0]]], dtype=np.int64)
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", action="append", required=True, metavar="NAME=PATH")
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--objective", choices=["max-logit", "loss"], default="max-logit")
+    parser.add_argument("--gamma", type=float, default=2e-6)
+    parser.add_argument("--out", required=True)
+    args = parser.parse_args()
+    torch.manual_seed(0)  # nothing is drawn; stated so that a reader need not wonder
+    torch.set_num_threads(1)
+
+    tok = Tokenizer.from_file(f"{args.model}/tokenizer.json")
+    # The engine compares with the f32 nearest to what the user typed.
+    gamma = float(np.float32(args.gamma))
+    domains, digests = {}, {}
+    for spec in args.data:
+        name, path = spec.split("=", 1)
+        chosen = []
+        with open(path, encoding="utf-8") as rows:
+            for row in rows:
+                prompt, whole, start = encode(tok, *item(json.loads(row)), args.max_tokens)
+                if len(prompt) >= 2 and len(whole) > start:
+                    chosen.append((prompt, whole, start))
+                if len(chosen) == args.samples:
+                    break
+        domains[name] = chosen
+        text = ";".join(f"{','.join(map(str, p))}|{','.join(map(str, w))}|{s}" for p, w, s in chosen)
+        digests[name] = hashlib.sha256(text.encode()).hexdigest()
+
+    tensors = {}
+    for suffix, dtype in (("", torch.float64), ("@f32", torch.float32)):
+        for key, values in measure(args.model, domains, args.objective, gamma, dtype).items():
+            tensors[key + suffix] = np.ascontiguousarray(values)
+    tensors["edges"] = np.array(EDGES)
+    meta = {
+        "made_by": "scripts/reference/scan_reference.py",
+        "versions": f"python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"tokenizers {tokenizers.__version__}, numpy {np.__version__}",
+        "arithmetic": "float64; names ending in @f32: the same in float32, eager attention, one thread",
+        "order": "file",
+        "objective": args.objective,
+        "gamma": repr(gamma),
+        "samples": str(args.samples),
+        "max_tokens": str(args.max_tokens),
+        "tokens_sha256": json.dumps(digests),
+    }
+    save_file(tensors, args.out, metadata=meta)
+    for name in domains:
+        both = tensors[f"count/{name}"], tensors[f"count/{name}@f32"]
+        print(name, len(domains[name]), "samples, counts", both[0].tolist(), "f32", both[1].tolist(), "band", tensors[f"band/{name}"].tolist())
+
+
+if __name__ == "__main__":
+    main()
