@@ -1,0 +1,101 @@
+//! The states a panel can be in besides done: empty, working, failed. One design for all.
+
+use crate::{
+    app::{Command, JobView},
+    gui::{
+        Ask, PanelCx, Theme, theme,
+        widgets::number::{duration, sig3},
+    },
+};
+use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui, vec2};
+use egui_material_icons::{MaterialIcon, icons};
+
+/// Nothing to show yet: one sentence and one button. True when the button was pressed.
+pub fn empty_ui(ui: &mut Ui, theme: &Theme, icon: MaterialIcon, sentence: &str, button: &str) -> bool {
+    let mut pressed = false;
+    centred(ui, 104.0, |ui| {
+        ui.label(icon.rich_text().size(28.0).color(theme.secondary));
+        ui.add_space(theme::GRID);
+        ui.label(theme.faint(sentence));
+        if !button.is_empty() {
+            ui.add_space(2.0 * theme::GRID);
+            pressed = ui.add(theme.primary(button)).clicked();
+        }
+    });
+    pressed
+}
+
+/// What runs, how far it is, for how long, and a way to stop it.
+pub fn working_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, job: &JobView) {
+    centred(ui, 96.0, |ui| {
+        ui.label(cx.theme.strong(&job.title));
+        ui.label(cx.theme.small(&job.progress.phase));
+        ui.add_space(theme::GRID);
+        job_bar_ui(ui, job, 240.0);
+        ui.label(cx.theme.small(progress_line(job)));
+        ui.add_space(theme::GRID);
+        if ui.button("Cancel").clicked() {
+            cx.send(Command::CancelJob { id: job.id.0 });
+        }
+    });
+}
+
+/// What happened and what can be done. True when `retry` (a button's words; empty: no button) was pressed.
+pub fn failed_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, what: &str, details: &str, retry: &str) -> bool {
+    let mut pressed = false;
+    centred(ui, 132.0, |ui| {
+        ui.label(icons::ICON_ERROR.rich_text().size(28.0).color(cx.theme.bad));
+        ui.add_space(theme::GRID);
+        ui.label(cx.theme.strong(what));
+        ui.add(egui::Label::new(RichText::new(details).color(cx.theme.secondary)).wrap().selectable(true));
+        ui.add_space(2.0 * theme::GRID);
+        ui.horizontal(|ui| {
+            if !retry.is_empty() {
+                pressed = ui.button(retry).clicked();
+            }
+            if ui.button("Copy details").clicked() {
+                cx.link.ask(Ask::Copy(format!("{what}\n{details}")));
+            }
+        });
+    });
+    pressed
+}
+
+/// A thin bar of a job's progress; full-width stripes would only pretend when the total is unknown.
+pub fn job_bar_ui(ui: &mut Ui, job: &JobView, width: f32) {
+    let share = if job.progress.total > 0 { job.progress.done as f32 / job.progress.total as f32 } else { 0.0 };
+    let bar = ui.add(ProgressBar::new(share).desired_width(width).desired_height(6.0));
+    bar.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, format!("{}: {}", job.title, progress_line(job))));
+}
+
+/// `41/64 samples · 3.9 /s · 6 s left`
+pub fn progress_line(job: &JobView) -> String {
+    let p = &job.progress;
+    let mut parts = Vec::new();
+    if p.total > 0 {
+        parts.push(format!("{}/{} {}", p.done, p.total, p.unit).trim_end().to_owned());
+    }
+    if let Some(rate) = job.rate.filter(|r| r.is_finite() && *r > 0.0) {
+        parts.push(format!("{} /s", sig3(rate)));
+    }
+    match job.left {
+        Some(left) => parts.push(format!("{} left", duration(left))),
+        None => parts.push(duration(job.elapsed)),
+    }
+    parts.join(" · ")
+}
+
+/// A column of about `height` in the middle of what is left of `ui`.
+fn centred(ui: &mut Ui, height: f32, add: impl FnOnce(&mut Ui)) {
+    let space = ui.available_rect_before_wrap();
+    let width = (space.width() - 32.0).clamp(80.0, 420.0);
+    let top = ((space.height() - height) / 2.0).clamp(8.0, 240.0);
+    let rect = egui::Rect::from_min_size(
+        egui::pos2(space.center().x - width / 2.0, space.top() + top),
+        vec2(width, (space.height() - top).max(height)),
+    );
+    ui.scope_builder(egui::UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Center)), |ui| {
+        // A row of buttons is centred by being no wider than its content.
+        add(ui);
+    });
+}
