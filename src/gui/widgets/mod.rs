@@ -1,8 +1,15 @@
 //! Charts, tables and controls that panels are made of. They take plain values and know no `App`; only `states` looks into a `PanelCx`.
 
 pub mod axis;
+pub mod box_plot;
+pub mod chart;
+pub mod control;
+pub mod dumbbell;
 pub mod five_numbers;
+pub mod line_chart;
+pub mod matrix;
 pub mod number;
 pub mod states;
+pub mod table;
 
 pub use crate::scan::recount;

@@ -1,0 +1,136 @@
+//! Small controls: a switch, a chip, sliders that show their default.
+
+use super::{chart::small_font, number};
+use crate::gui::{Theme, theme};
+use eframe::egui::{self, Align2, Color32, Response, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use std::ops::RangeInclusive;
+
+/// On or off at once, with a name that is spoken.
+pub fn switch(ui: &mut Ui, theme: &Theme, on: &mut bool, name: &str) -> Response {
+    let (rect, mut response) = ui.allocate_exact_size(vec2(28.0, theme::ROW), Sense::click());
+    if response.clicked() {
+        *on = !*on;
+        response.mark_changed();
+    }
+    let enabled = ui.is_enabled();
+    response.widget_info(|| WidgetInfo::selected(Role::Switch, enabled, *on, name));
+    let t = ui.ctx().animate_bool_responsive(response.id, *on);
+    let track = egui::Rect::from_center_size(rect.center(), vec2(28.0, 16.0));
+    let off = theme.tint(theme.secondary, 0.35);
+    let fill = egui::lerp(egui::Rgba::from(off)..=egui::Rgba::from(theme.accent), t);
+    ui.painter().rect_filled(track, 8.0, Color32::from(fill));
+    let knob = pos2(egui::lerp(track.left() + 8.0..=track.right() - 8.0, t), track.center().y);
+    ui.painter().circle_filled(knob, 6.0, if theme.dark { theme.text } else { Color32::WHITE });
+    if response.has_focus() {
+        ui.painter().rect_stroke(track.expand(2.0), 10.0, Stroke::new(1.5, theme.accent), StrokeKind::Outside);
+    }
+    response
+}
+
+/// A round spot in a domain's colour; click to change it.
+pub fn colour_spot(ui: &mut Ui, theme: &Theme, colour: Color32, name: &str) -> Response {
+    let (rect, response) = ui.allocate_exact_size(vec2(theme::ROW, theme::ROW), Sense::click());
+    let name = format!("Colour of {name}");
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+    ui.painter().circle_filled(rect.center(), 6.0, colour);
+    if response.hovered() || response.has_focus() {
+        ui.painter().circle_stroke(rect.center(), 8.5, Stroke::new(1.5, theme.secondary));
+    }
+    response.on_hover_text("Change the colour")
+}
+
+/// A domain's name with its colour before it; `wide` sets the room the name may take.
+pub fn domain_name(ui: &mut Ui, theme: &Theme, name: &str, colour: Color32, wide: f32) -> Response {
+    let (rect, response) = ui.allocate_exact_size(vec2(wide, 20.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, name));
+    let painter = ui.painter_at(rect);
+    painter.circle_filled(pos2(rect.left() + 5.0, rect.center().y), 4.0, colour);
+    let mut job = egui::text::LayoutJob::simple_singleline(name.to_owned(), egui::FontId::proportional(theme::BODY), theme.text);
+    job.wrap = egui::text::TextWrapping::truncate_at_width((wide - 16.0).max(8.0));
+    let galley = painter.layout_job(job);
+    painter.galley(pos2(rect.left() + 14.0, rect.center().y - galley.size().y / 2.0), galley, theme.text);
+    response
+}
+
+/// A logarithmic slider with a typed value (three significant digits, `2e-6` is read) and a tick at the default.
+pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclusive<f64>, default: f64, name: &str) -> Response {
+    let at = ui.cursor().min;
+    let width = ui.spacing().slider_width;
+    let (lo, hi) = (*range.start(), *range.end());
+    let slider = Slider::new(value, range)
+        .logarithmic(true)
+        .smallest_positive(lo)
+        .smart_aim(false)
+        .custom_formatter(|v, _| number::sig3(v))
+        .custom_parser(parse_number);
+    let response = ui.name_inputs(name, |ui| ui.add(slider)).accessible_name(name);
+    if default > lo && default < hi {
+        let radius = 8.0;
+        let t = ((default / lo).ln() / (hi / lo).ln()) as f32;
+        let x = ui.painter().round_to_pixel_center(at.x + radius + t * (width - 2.0 * radius));
+        let y = response.rect.bottom();
+        ui.painter().vline(x, y - 5.0..=y - 1.0, Stroke::new(1.5, theme.secondary));
+    }
+    response
+}
+
+/// Reads `2e-6`, `0.5`, `12 %`, `1,000`.
+pub fn parse_number(text: &str) -> Option<f64> {
+    text.trim().trim_end_matches('%').trim().replace(',', "").parse().ok()
+}
+
+/// A segmented choice of a few words.
+pub fn choice<T: PartialEq + Copy>(ui: &mut Ui, theme: &Theme, value: &mut T, options: &[(T, &str, &str)]) -> bool {
+    let mut changed = false;
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        for (option, label, hover) in options {
+            let chosen = *value == *option;
+            let ink = if chosen { theme.text } else { theme.secondary };
+            let button = egui::Button::selectable(chosen, egui::RichText::new(*label).color(ink)).min_size(vec2(0.0, theme::ROW));
+            let mut response = ui.add(button);
+            if !hover.is_empty() {
+                response = response.on_hover_text(*hover);
+            }
+            if response.clicked() && !chosen {
+                *value = *option;
+                changed = true;
+            }
+        }
+    });
+    changed
+}
+
+/// A remark under a chart: what a mark means, what is left out.
+pub fn remark(ui: &mut Ui, theme: &Theme, text: impl Into<String>) {
+    ui.add(egui::Label::new(theme.small(text)).wrap());
+}
+
+/// The head of a group of controls.
+pub fn group(ui: &mut Ui, theme: &Theme, title: &str) {
+    ui.add_space(theme::GRID * 2.0);
+    ui.label(theme.group(title));
+}
+
+/// A short mark inside a row: `text`, `answer`, `3 skipped`.
+pub fn tag(ui: &mut Ui, theme: &Theme, text: &str, ink: Color32) -> Response {
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), small_font(), ink);
+    let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(10.0, 4.0), Sense::hover());
+    ui.painter().rect_filled(rect, 3.0, theme.raised);
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, small_font(), ink);
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_number;
+
+    #[test]
+    fn typed_numbers_are_read_as_people_write_them() {
+        assert_eq!(parse_number("2e-6"), Some(2e-6));
+        assert_eq!(parse_number(" 12 %"), Some(12.0));
+        assert_eq!(parse_number("1,000"), Some(1000.0));
+        assert_eq!(parse_number("a few"), None);
+    }
+}

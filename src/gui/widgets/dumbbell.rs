@@ -1,0 +1,176 @@
+//! Before and after, one row a domain: a hollow mark, a solid mark, their intervals, and the random control as a ghost.
+
+use super::{axis::Axis, chart::small_font};
+use crate::gui::{Theme, theme};
+use eframe::egui::{self, Align2, Color32, Painter, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
+
+/// A value and its interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Mark {
+    pub value: f64,
+    pub interval: Option<(f64, f64)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DumbbellRow {
+    pub name: String,
+    pub colour: Color32,
+    pub before: Option<Mark>,
+    pub after: Option<Mark>,
+    /// Mean of the controls and mean ± standard deviation.
+    pub control: Option<Mark>,
+    /// What guessing gives.
+    pub chance: Option<f64>,
+    /// One text for each title of the table at the right.
+    pub cells: Vec<String>,
+    /// Spoken and shown on hover.
+    pub summary: String,
+    /// Scored so far, 0 to 1; below 1 the solid mark is not final and is drawn lighter.
+    pub scored: f32,
+}
+
+pub struct Dumbbell<'a> {
+    pub name: &'a str,
+    pub axis: Axis,
+    pub rows: &'a [DumbbellRow],
+    /// Titles and widths of the columns at the right.
+    pub columns: &'a [(&'a str, f32)],
+    pub width: f32,
+    /// A domain to mark.
+    pub marked: Option<&'a str>,
+}
+
+impl Dumbbell<'_> {
+    /// The hovered row.
+    pub fn show(self, ui: &mut Ui, theme: &Theme) -> Option<usize> {
+        let row_height = 30.0;
+        let names = self
+            .rows
+            .iter()
+            .map(|r| ui.painter().layout_no_wrap(r.name.clone(), egui::FontId::proportional(theme::BODY), theme.text).size().x)
+            .fold(0.0f32, f32::max);
+        let left = (names + 24.0).clamp(60.0, 160.0);
+        // The table goes when the marks would have less than 140 points.
+        let all: f32 = self.columns.iter().map(|(_, w)| w).sum::<f32>() + 16.0;
+        let table = if self.width - left - all >= 140.0 { all } else { 0.0 };
+        let (head, foot) = (22.0, 32.0);
+        let size = vec2(self.width, head + row_height * self.rows.len() as f32 + foot);
+        let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
+        let painter = ui.painter_at(outer);
+        let font = small_font();
+        let plot = Rect::from_min_max(
+            pos2((outer.left() + left).round(), outer.top() + head),
+            pos2((outer.right() - table - 10.0).round(), outer.bottom() - foot),
+        );
+        let x_of = |v: f64| plot.left() + self.axis.unit(v).clamp(0.0, 1.0) * plot.width();
+
+        let ticks = self.axis.ticks((plot.width() / 56.0) as usize);
+        let step = ticks.windows(2).next().map_or(0.0, |w| w[1] - w[0]);
+        for &t in &ticks {
+            let x = painter.round_to_pixel_center(x_of(t));
+            painter.vline(x, plot.y_range(), theme.hairline_stroke());
+            painter.text(pos2(x, plot.bottom() + 4.0), Align2::CENTER_TOP, self.axis.tick_label(t, step), font.clone(), theme.secondary);
+        }
+        painter.text(pos2(plot.right(), outer.bottom() - 1.0), Align2::RIGHT_BOTTOM, &self.axis.title, font.clone(), theme.secondary);
+        legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0));
+        if table > 0.0 {
+            let mut right = outer.right();
+            for (title, width) in self.columns.iter().rev() {
+                painter.text(pos2(right, outer.top() + 9.0), Align2::RIGHT_CENTER, *title, font.clone(), theme.secondary);
+                right -= width;
+            }
+        }
+
+        let mut hovered = None;
+        for (i, row) in self.rows.iter().enumerate() {
+            let band = Rect::from_min_size(pos2(outer.left(), plot.top() + i as f32 * row_height), vec2(outer.width(), row_height));
+            let response = ui.interact(band, ui.scope_id().with((self.name, &row.name)), Sense::hover());
+            response.widget_info(|| WidgetInfo::labeled(Role::Row, true, &row.summary));
+            if response.hovered() || self.marked == Some(row.name.as_str()) {
+                painter.rect_filled(band, 3.0, theme.text.gamma_multiply(0.05));
+            }
+            if response.hovered() {
+                hovered = Some(i);
+            }
+            let y = painter.round_to_pixel_center(band.center().y);
+            painter.circle_filled(pos2(outer.left() + 5.0, y), 4.0, row.colour);
+            let mut job = egui::text::LayoutJob::simple_singleline(row.name.clone(), egui::FontId::proportional(theme::BODY), theme.text);
+            job.wrap = egui::text::TextWrapping::truncate_at_width(left - 22.0);
+            let galley = painter.layout_job(job);
+            painter.galley(pos2(outer.left() + 14.0, y - galley.size().y / 2.0), galley, theme.text);
+            marks(&painter, theme, row, y, x_of, plot);
+            if table > 0.0 {
+                let mut right = outer.right();
+                for ((_, width), cell) in self.columns.iter().zip(&row.cells).rev() {
+                    let at = pos2(right, y);
+                    painter.text(at, Align2::RIGHT_CENTER, cell, egui::FontId::proportional(theme::BODY), theme.text);
+                    right -= width;
+                }
+            }
+            response.on_hover_text_at_pointer(&row.summary);
+        }
+        hovered
+    }
+}
+
+fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl Fn(f64) -> f32, plot: Rect) {
+    if let Some(chance) = row.chance {
+        let x = x_of(chance);
+        painter.extend(Shape::dashed_line(
+            &[pos2(x, y - 10.0), pos2(x, y + 10.0)],
+            Stroke::new(1.0, theme.tint(theme.secondary, 0.7)),
+            2.0,
+            2.0,
+        ));
+    }
+    if let Some(control) = row.control {
+        let ghost = theme.tint(theme.secondary, 0.45);
+        if let Some((lo, hi)) = control.interval {
+            let mut span = Rect::from_x_y_ranges(x_of(lo)..=x_of(hi), y - 7.0..=y + 7.0);
+            if span.width() < 3.0 {
+                span = Rect::from_center_size(span.center(), vec2(3.0, 14.0));
+            }
+            painter.rect_filled(span.intersect(plot.expand(3.0)), 2.0, theme.tint(theme.secondary, 0.22));
+        }
+        painter.vline(x_of(control.value), y - 7.0..=y + 7.0, Stroke::new(2.0, ghost));
+    }
+    if let (Some(b), Some(a)) = (row.before, row.after) {
+        painter.hline(x_of(b.value.min(a.value))..=x_of(b.value.max(a.value)), y, Stroke::new(3.0, theme.tint(row.colour, 0.4)));
+    }
+    let whisker = |mark: Mark, y: f32, colour: Color32| {
+        if let Some((lo, hi)) = mark.interval {
+            let (a, b) = (x_of(lo), x_of(hi));
+            painter.hline(a..=b, y, Stroke::new(1.25, colour));
+            painter.vline(a, y - 3.0..=y + 3.0, Stroke::new(1.25, colour));
+            painter.vline(b, y - 3.0..=y + 3.0, Stroke::new(1.25, colour));
+        }
+    };
+    // Before and its interval sit a little above the line, after a little below, so that equal values stay readable.
+    if let Some(b) = row.before {
+        whisker(b, y - 4.0, theme.tint(row.colour, 0.75));
+        painter.circle(pos2(x_of(b.value), y - 4.0), 4.5, theme.panel, Stroke::new(1.75, row.colour));
+    }
+    if let Some(a) = row.after {
+        let colour = if row.scored < 1.0 { theme.tint(row.colour, 0.6) } else { row.colour };
+        whisker(a, y + 4.0, colour);
+        painter.circle_filled(pos2(x_of(a.value), y + 4.0), 5.0, colour);
+    }
+}
+
+fn legend(painter: &Painter, theme: &Theme, at: egui::Pos2) {
+    let ink = theme.secondary;
+    let mut x = at.x + 5.0;
+    let word = |x: &mut f32, text: &str| {
+        let r = painter.text(pos2(*x + 8.0, at.y), Align2::LEFT_CENTER, text, small_font(), ink);
+        *x = r.right() + 14.0;
+    };
+    painter.circle(pos2(x, at.y), 4.0, theme.panel, Stroke::new(1.5, ink));
+    word(&mut x, "before");
+    painter.circle_filled(pos2(x, at.y), 4.5, ink);
+    word(&mut x, "after");
+    painter.rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
+    painter.vline(x, at.y - 6.0..=at.y + 6.0, Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
+    word(&mut x, "random control");
+    painter.extend(Shape::dashed_line(&[pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(1.0, ink), 2.0, 2.0));
+    word(&mut x, "chance");
+}
