@@ -1,7 +1,8 @@
 //! Everything a user can ask for, as data: a button, a command line, a script, a test and a bug report have one form.
 
+use super::EvalConfig;
 use crate::{
-    base::{Neuron, NeuronSet},
+    base::{Head, Neuron, NeuronSet},
     data::Mapping,
     eval::AblationMode,
     scan::{MetricKind, ObjectiveKind, ScanConfig},
@@ -54,8 +55,33 @@ pub enum Command {
     StartScan {
         out: Option<PathBuf>,
     },
+    /// Which items an evaluation scores.
+    SetEvalConfig {
+        config: EvalConfig,
+    },
     /// Accuracy of the enabled domains with nothing switched off.
     Evaluate,
+    /// Every hook point's tensor of one forward pass, the logits and the tokens, as one safetensors file.
+    Trace {
+        input: TraceInput,
+        /// TransformerLens names; empty: all.
+        hooks: Vec<String>,
+        out: PathBuf,
+    },
+    /// Switches off the top `percent` of each enabled domain in turn and scores every domain (rows: set, columns: domain).
+    AblationMatrix {
+        metric: MetricKind,
+        percent: f64,
+    },
+    /// Trains the demo model from nothing into a model folder.
+    TrainDemo {
+        out: PathBuf,
+        seed: u64,
+    },
+    /// The shown run as one HTML file that needs nothing else.
+    WriteReport {
+        path: PathBuf,
+    },
     CancelJob {
         id: u64,
     },
@@ -65,6 +91,9 @@ pub enum Command {
     // Ablation: every change starts a new evaluation and cancels the old one
     ToggleNeuron {
         neuron: Neuron,
+    },
+    ToggleHead {
+        head: Head,
     },
     /// A new set, switched on.
     AddSet {
@@ -132,6 +161,10 @@ pub enum Command {
     },
 
     // Project
+    /// Words of the user's, kept in the project file.
+    SetNotes {
+        notes: String,
+    },
     Undo,
     Redo,
     NewProject,
@@ -141,4 +174,82 @@ pub enum Command {
     OpenProject {
         path: PathBuf,
     },
+}
+
+/// What a trace reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceInput {
+    Text(String),
+    Tokens(Vec<u32>),
+}
+
+impl Command {
+    /// What the Edit menu says of a step that can be undone; `None` for requests that leave no step.
+    pub fn undo_label(&self) -> Option<String> {
+        Some(match self {
+            Self::OpenModel { path } => format!("open {}", path.display()),
+            Self::AddDomain { name, .. } => format!("add {name}"),
+            Self::RemoveDomain { name } => format!("remove {name}"),
+            Self::EnableDomain { name, on: true } => format!("include {name}"),
+            Self::EnableDomain { name, on: false } => format!("leave out {name}"),
+            Self::ColourDomain { name, .. } => format!("colour of {name}"),
+            Self::OpenDemo => "open the demo".into(),
+            Self::SetScanConfig { .. } => "scan settings".into(),
+            Self::SetEvalConfig { .. } => "accuracy settings".into(),
+            Self::ToggleNeuron { neuron } => format!("toggle {neuron}"),
+            Self::ToggleHead { head } => format!("toggle {head}"),
+            Self::AddSet { name, .. } => format!("add set {name}"),
+            Self::AddTopSet { domain, percent, .. } => format!("add top {percent} % of {domain}"),
+            Self::EnableSet { on: true, .. } => "switch a set off".into(),
+            Self::EnableSet { on: false, .. } => "switch a set back on".into(),
+            Self::RemoveSet { .. } => "remove a set".into(),
+            Self::RenameSet { name, .. } => format!("rename a set to {name}"),
+            Self::ClearAblation => "clear the ablation".into(),
+            Self::SetAblationMode { .. } => "ablation mode".into(),
+            Self::SetControls { .. } => "number of controls".into(),
+            Self::SetMetric { .. } => "metric".into(),
+            Self::ShowDomain { minus: Some(_), .. } => "show a difference".into(),
+            Self::ShowDomain { .. } => "shown domain".into(),
+            Self::SetMapScale { .. } => "map scale".into(),
+            Self::SetGamma { .. } => "gamma".into(),
+            Self::SetTopPercent { .. } => "top share".into(),
+            Self::SetLayerRange { .. } => "layer range".into(),
+            Self::ShowPair { a, b } => format!("show {a} and {b}"),
+            Self::SelectNeurons { .. } => "selection".into(),
+            Self::SetObjective { .. } => "objective".into(),
+            Self::SetNotes { .. } => "notes".into(),
+            Self::NewProject => "new project".into(),
+            Self::OpenProject { path } => format!("open {}", path.display()),
+            Self::OpenRun { .. }
+            | Self::ShowRun { .. }
+            | Self::StartScan { .. }
+            | Self::Evaluate
+            | Self::Trace { .. }
+            | Self::AblationMatrix { .. }
+            | Self::TrainDemo { .. }
+            | Self::WriteReport { .. }
+            | Self::CancelJob { .. }
+            | Self::CancelNewest
+            | Self::Undo
+            | Self::Redo
+            | Self::SaveProject { .. } => return None,
+        })
+    }
+
+    /// Steps of one gesture share a key: a slider drag sends many commands and is one step.
+    pub(super) fn gesture(&self) -> Option<&'static str> {
+        match self {
+            Self::SetGamma { .. } => Some("gamma"),
+            Self::SetTopPercent { .. } => Some("top percent"),
+            Self::SetLayerRange { .. } => Some("layer range"),
+            Self::SelectNeurons { .. } => Some("selection"),
+            Self::SetScanConfig { .. } => Some("scan settings"),
+            Self::SetEvalConfig { .. } => Some("accuracy settings"),
+            Self::SetAblationMode { .. } => Some("ablation mode"),
+            Self::SetControls { .. } => Some("controls"),
+            Self::SetNotes { .. } => Some("notes"),
+            _ => None,
+        }
+    }
 }

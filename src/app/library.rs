@@ -1,6 +1,10 @@
 //! Loaded models, domains and runs. Results live here and are not undone.
 
-use crate::{data::Domain, model::DecoderSpec, model::ModelInfo, scan::ScanOutput};
+use crate::{
+    data::{Domain, Mapping},
+    model::{DecoderSpec, ModelInfo},
+    scan::ScanOutput,
+};
 use std::{path::PathBuf, sync::Arc};
 
 /// A thing that is being read, is there, or could not be read.
@@ -18,6 +22,12 @@ impl<T> Loading<T> {
             _ => None,
         }
     }
+    pub fn failed(&self) -> Option<&str> {
+        match self {
+            Self::Failed(message) => Some(message),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -30,14 +40,25 @@ pub struct ModelEntry {
 pub struct DomainEntry {
     pub name: String,
     pub path: PathBuf,
+    pub mapping: Mapping,
     /// What a scan reads (a demo domain's validation split; a user's file).
     pub state: Loading<Arc<Domain>>,
+    /// What accuracy is measured on, where that is another split (a demo domain's test split).
+    pub test: Option<Arc<Domain>>,
+}
+
+impl DomainEntry {
+    /// What accuracy is measured on.
+    pub fn scored(&self) -> Option<&Arc<Domain>> {
+        self.test.as_ref().or(self.state.ready())
+    }
 }
 
 #[derive(Clone)]
 pub struct RunEntry {
     /// `run 3`
     pub name: String,
+    /// Its folder; `demo` for the stored run of the demo.
     pub path: Option<PathBuf>,
     pub output: Arc<ScanOutput>,
 }
@@ -60,5 +81,11 @@ impl Library {
     }
     pub fn spec(&self) -> Option<&DecoderSpec> {
         self.model.as_ref()?.state.ready().map(|(_, spec)| spec)
+    }
+    pub fn model_info(&self) -> Option<&ModelInfo> {
+        self.model.as_ref()?.state.ready().map(|(info, _)| info)
+    }
+    pub fn domain(&self, name: &str) -> Option<&DomainEntry> {
+        self.domains.iter().find(|d| d.name == name)
     }
 }

@@ -1,13 +1,23 @@
 //! The program without a screen: everything one can ask for ([`Command`]) and the state it changes ([`App`]).
 
+mod ablation;
+mod apply;
 pub mod command;
+mod event;
+mod history;
 pub mod jobs;
 pub mod library;
+mod opening;
 pub mod project;
+pub mod project_file;
+mod run;
+pub mod settings;
 pub mod state;
+pub mod testing;
 
-pub use command::Command;
+pub use command::{Command, TraceInput};
 pub use jobs::{JobId, JobState, JobView};
-pub use library::{DomainEntry, Library, ModelEntry, RunEntry};
-pub use project::{MapScale, NamedSet, Project, View};
+pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
+pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
+pub use settings::{DeviceChoice, Settings};
 pub use state::{AblationLive, App, Notice, NoticeLevel};

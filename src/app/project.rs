@@ -1,15 +1,16 @@
 //! What a project file holds and undo restores: choices, never results.
 
 use crate::{
-    base::NeuronSet,
+    base::{Head, Neuron, NeuronSet},
     data::Mapping,
     eval::AblationMode,
-    scan::{MetricKind, ScanConfig},
+    scan::{MetricKind, Order, ScanConfig},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Project {
     pub model: Option<PathBuf>,
     pub domains: Vec<ProjectDomain>,
@@ -19,12 +20,34 @@ pub struct Project {
     pub single: NeuronSet,
     /// Neurons of a set in force that were switched back on one by one.
     pub spared: NeuronSet,
+    /// Attention heads that are off.
+    pub heads: BTreeSet<Head>,
     pub mode: AblationMode,
     /// Random controls of an ablation.
     pub controls: usize,
-    /// Run folder shown by the panels.
+    pub eval: EvalConfig,
+    /// Run folder shown by the panels; follows the library and is not undone.
     pub run: Option<PathBuf>,
     pub view: View,
+    /// Words of the user's.
+    pub notes: String,
+}
+
+/// Which items of a domain an evaluation scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalConfig {
+    /// `None`: all.
+    pub samples: Option<usize>,
+    pub seed: u64,
+    pub order: Order,
+    /// Longest sequence; the context loses its left end.
+    pub max_tokens: usize,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { samples: None, seed: 0, order: Order::Shuffle, max_tokens: 256 }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +80,7 @@ pub enum MapScale {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct View {
     pub metric: MetricKind,
     pub domain: Option<String>,
@@ -95,10 +119,13 @@ impl Default for Project {
             sets: Vec::new(),
             single: NeuronSet::new(),
             spared: NeuronSet::new(),
+            heads: BTreeSet::new(),
             mode: AblationMode::Zero,
             controls: 5,
+            eval: EvalConfig::default(),
             run: None,
             view: View::default(),
+            notes: String::new(),
         }
     }
 }
@@ -108,5 +135,88 @@ impl Project {
     pub fn off(&self) -> NeuronSet {
         let sets = self.sets.iter().filter(|s| s.on).fold(NeuronSet::new(), |all, s| all.union(&s.neurons));
         sets.minus(&self.spared).union(&self.single)
+    }
+    pub fn is_off(&self, n: Neuron) -> bool {
+        self.single.contains(n) || (!self.spared.contains(n) && self.in_set(n))
+    }
+    fn in_set(&self, n: Neuron) -> bool {
+        self.sets.iter().any(|s| s.on && s.neurons.contains(n))
+    }
+    /// Switches one neuron off, or back on, whatever sets say of it.
+    pub(super) fn toggle(&mut self, n: Neuron) {
+        if self.is_off(n) {
+            self.single.remove(n);
+            if self.is_off(n) {
+                self.spared.insert(n);
+            }
+        } else {
+            self.spared.remove(n);
+            if !self.is_off(n) {
+                self.single.insert(n);
+            }
+        }
+    }
+    pub fn domain(&self, name: &str) -> Option<&ProjectDomain> {
+        self.domains.iter().find(|d| d.name == name)
+    }
+    pub(super) fn domain_mut(&mut self, name: &str) -> Option<&mut ProjectDomain> {
+        self.domains.iter_mut().find(|d| d.name == name)
+    }
+    /// Names of the domains that the next scan and evaluation include, in order.
+    pub fn enabled(&self) -> impl Iterator<Item = &ProjectDomain> {
+        self.domains.iter().filter(|d| d.enabled)
+    }
+    /// Palette number of a domain; domains only a run knows get one after those of the project.
+    pub fn colour(&self, name: &str) -> usize {
+        self.domain(name).map_or_else(
+            || name.bytes().fold(self.domains.len(), |h, b| h.wrapping_mul(31).wrapping_add(usize::from(b))) % PALETTE,
+            |d| d.colour,
+        )
+    }
+    /// The smallest palette number no domain has.
+    pub(super) fn free_colour(&self) -> usize {
+        (0..).find(|c| self.domains.iter().all(|d| d.colour != *c)).unwrap_or_default()
+    }
+    /// Rough size for the history's budget.
+    pub(super) fn weight(&self) -> usize {
+        1_000 + self.single.len() + self.spared.len() + self.view.selection.len() + self.sets.iter().map(|s| s.neurons.len()).sum::<usize>()
+    }
+}
+
+/// Colours of the palette (Okabe-Ito without black); numbers beyond wrap around.
+pub const PALETTE: usize = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_set(text: &str) -> Project {
+        let set = NamedSet { name: "a".into(), neurons: NeuronSet::parse(text).expect("set"), on: true, source: String::new() };
+        Project { sets: vec![set], ..Project::default() }
+    }
+
+    #[test]
+    fn a_neuron_of_a_set_can_be_spared_and_switched_off_again() {
+        let mut p = with_set("L0N0-3");
+        let n = Neuron::new(0, 2);
+        p.toggle(n);
+        assert_eq!(p.off().to_string(), "L0N0-1,L0N3");
+        assert!(!p.is_off(n) && p.single.is_empty());
+        p.toggle(n);
+        assert_eq!(p.off().to_string(), "L0N0-3");
+        assert!(p.spared.is_empty() && p.single.is_empty());
+    }
+
+    #[test]
+    fn a_single_neuron_stays_off_when_its_set_goes_on() {
+        let mut p = with_set("L0N0-3");
+        p.sets[0].on = false;
+        p.toggle(Neuron::new(0, 2));
+        assert_eq!(p.off().to_string(), "L0N2");
+        p.sets[0].on = true;
+        // In the set and single: one toggle must still switch it on.
+        p.toggle(Neuron::new(0, 2));
+        assert!(!p.is_off(Neuron::new(0, 2)));
+        assert_eq!(p.off().to_string(), "L0N0-1,L0N3");
     }
 }

@@ -1,8 +1,21 @@
 //! The state of the program and the only two places where it changes: `apply` (requests) and `pump` (news from workers).
 
-use super::{Command, JobView, Library, Project};
-use crate::eval::DomainScore;
-use std::{collections::BTreeMap, sync::Arc};
+use super::{
+    JobId, JobState, JobView, Library, Project, Settings,
+    ablation::Evaluation,
+    event::{Event, Target},
+    history::History,
+    jobs::{Failure, Message, Runner},
+    library::Loading,
+    project_file,
+};
+use crate::{base::provenance, eval::DomainScore, model::Decoder};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoticeLevel {
@@ -37,6 +50,12 @@ pub struct AblationLive {
     pub failed: Option<String>,
 }
 
+/// Log lines kept.
+const LOG_KEPT: usize = 2_000;
+/// Messages handled by one `pump`, so that a flood never costs a frame.
+const PUMPED: usize = 256;
+const AUTOSAVE_AFTER: Duration = Duration::from_secs(2);
+
 pub struct App {
     pub project: Project,
     pub library: Library,
@@ -45,29 +64,204 @@ pub struct App {
     pub jobs: Vec<JobView>,
     /// Newest last.
     pub log: Vec<Notice>,
+    pub settings: Settings,
+    /// The project's file, once it has one.
+    pub project_path: Option<PathBuf>,
+    pub(super) history: History,
+    pub(super) runner: Runner,
+    pub(super) decoder: Option<Decoder>,
+    /// Newest request for each kind of thing; older news is dropped.
+    pub(super) generation: u64,
+    pub(super) model_generation: u64,
+    pub(super) domain_generations: BTreeMap<String, u64>,
+    pub(super) evaluation: Evaluation,
+    /// The project as last written to its file.
+    saved: Project,
+    autosaved: Project,
+    changed_at: Option<Instant>,
 }
 
 impl App {
     /// `wake` is called from workers when `pump` has something to do.
-    pub fn new(_wake: Arc<dyn Fn() + Send + Sync>) -> Self {
-        todo!()
+    pub fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self::with_settings(wake, Settings::from_env())
     }
-    /// The only place where state changes on request.
-    pub fn apply(&mut self, _command: Command) {
-        todo!()
+
+    pub fn with_settings(wake: Arc<dyn Fn() + Send + Sync>, settings: Settings) -> Self {
+        Self {
+            project: Project::default(),
+            library: Library::default(),
+            ablation: AblationLive::default(),
+            jobs: Vec::new(),
+            log: Vec::new(),
+            settings,
+            project_path: None,
+            history: History::default(),
+            runner: Runner::new(wake),
+            decoder: None,
+            generation: 0,
+            model_generation: 0,
+            domain_generations: BTreeMap::new(),
+            evaluation: Evaluation::default(),
+            saved: Project::default(),
+            autosaved: Project::default(),
+            changed_at: None,
+        }
     }
+
     /// The only place where state changes on news from workers. Never blocks. True when something changed.
     pub fn pump(&mut self) -> bool {
-        todo!()
+        let mut changed = false;
+        for _ in 0..PUMPED {
+            let Some(message) = self.runner.try_next() else { break };
+            changed = true;
+            match message {
+                Message::Progress(id, progress) => self.runner.progress(&mut self.jobs, id, progress),
+                Message::Event(id, event) => {
+                    if !self.runner.is_superseded(id) {
+                        self.on_event(event);
+                    }
+                }
+                Message::Ended(id, result) => self.on_end(id, result),
+            }
+        }
+        if changed {
+            self.refresh_ablation();
+        }
+        self.runner.tick(&mut self.jobs);
+        self.autosave_when_due();
+        changed
     }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
+            Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
+            Event::Run { output, path } => self.add_run(output, path),
+            Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
+        }
+    }
+
+    fn on_end(&mut self, id: JobId, result: Result<(), Failure>) {
+        let state = match &result {
+            Ok(()) => JobState::Done,
+            Err(Failure::Cancelled) => JobState::Cancelled,
+            Err(Failure::Failed(m)) => JobState::Failed(m.clone()),
+        };
+        let title = self.jobs.iter().find(|v| v.id == id).map(|v| v.title.clone()).unwrap_or_default();
+        let Some(target) = self.runner.end(&mut self.jobs, id, state) else { return };
+        let failure = match result {
+            Ok(()) => None,
+            Err(Failure::Cancelled) => {
+                self.notice(NoticeLevel::Info, format!("{title}: stopped"), String::new());
+                Some("stopped".to_owned())
+            }
+            Err(Failure::Failed(message)) => {
+                // A missing model or domain shows where it is listed; the notice is for whoever looks elsewhere.
+                self.notice(NoticeLevel::Error, format!("{title} failed"), message.clone());
+                Some(message)
+            }
+        };
+        match (target, failure) {
+            (Target::Model(generation), Some(message)) => {
+                if let Some(model) = self.library.model.as_mut()
+                    && self.model_generation == generation
+                {
+                    model.state = Loading::Failed(message);
+                }
+            }
+            (Target::Domain { name, generation }, Some(message)) => {
+                let current = self.domain_generations.get(&name) == Some(&generation);
+                if let Some(domain) = self.library.domains.iter_mut().find(|d| d.name == name && current) {
+                    domain.state = Loading::Failed(message);
+                }
+            }
+            (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
+            _ => {}
+        }
+    }
+
     /// What undo would take back (`toggle L3N17`).
     pub fn undo_label(&self) -> Option<&str> {
-        todo!()
+        self.history.undo_label()
     }
     pub fn redo_label(&self) -> Option<&str> {
-        todo!()
+        self.history.redo_label()
     }
     pub fn running(&self) -> Option<&JobView> {
-        self.jobs.iter().rev().find(|j| j.state == super::JobState::Running)
+        self.jobs.iter().rev().find(|j| j.state == JobState::Running)
+    }
+    /// No worker is busy, not even one that was asked to stop.
+    pub fn is_idle(&self) -> bool {
+        self.runner.is_idle()
+    }
+    /// The project differs from its file.
+    pub fn is_dirty(&self) -> bool {
+        self.project != self.saved
+    }
+
+    pub(super) fn next_generation(&mut self) -> u64 {
+        self.generation += 1;
+        self.generation
+    }
+
+    pub(super) fn notice(&mut self, level: NoticeLevel, title: impl Into<String>, details: impl Into<String>) {
+        let (title, details) = (title.into(), details.into());
+        match level {
+            NoticeLevel::Info => tracing::info!("{title} {details}"),
+            NoticeLevel::Warn | NoticeLevel::Error => tracing::warn!("{title}: {details}"),
+        }
+        self.log.push(Notice { level, title, details, time: provenance::now_utc() });
+        if self.log.len() > LOG_KEPT {
+            self.log.drain(..self.log.len() - LOG_KEPT);
+        }
+    }
+
+    pub(super) fn save_project(&mut self, path: Option<PathBuf>) {
+        let path = path.or_else(|| self.project_path.clone()).unwrap_or_else(|| self.settings.last_project());
+        match project_file::save(&self.project, &path) {
+            Ok(()) => {
+                self.saved = self.project.clone();
+                self.notice(NoticeLevel::Info, "Project saved", path.display().to_string());
+                self.project_path = Some(path);
+            }
+            Err(e) => self.notice(NoticeLevel::Error, "The project could not be saved", e.to_string()),
+        }
+    }
+
+    /// The project was replaced by what `path` holds.
+    pub(super) fn mark_saved(&mut self, path: Option<&Path>) {
+        self.saved = self.project.clone();
+        self.project_path = path.map(Path::to_owned);
+    }
+
+    pub(super) fn mark_changed(&mut self) {
+        self.changed_at = Some(Instant::now());
+    }
+
+    fn autosave_when_due(&mut self) {
+        if self.settings.autosave && self.changed_at.is_some_and(|t| t.elapsed() > AUTOSAVE_AFTER) {
+            self.changed_at = None;
+            if self.project != self.autosaved {
+                self.autosaved = self.project.clone();
+                let (project, path) = (self.project.clone(), self.settings.last_project());
+                // Off the interface thread: a sync of the disk can take longer than a frame.
+                std::thread::spawn(move || {
+                    if let Err(e) = project_file::save(&project, &path) {
+                        tracing::warn!("the last project could not be kept: {e}");
+                    }
+                });
+            }
+        }
+    }
+
+    /// Writes what autosave has not written yet; called when the window closes.
+    pub fn close(&mut self) {
+        if self.settings.autosave && self.project != self.autosaved {
+            self.autosaved = self.project.clone();
+            if let Err(e) = project_file::save(&self.project, &self.settings.last_project()) {
+                tracing::warn!("the last project could not be kept: {e}");
+            }
+        }
     }
 }

@@ -9,8 +9,30 @@ use std::{
 
 /// Neurons by layer. As JSON: `{"3": [17, 18], "4": [0]}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "BTreeMap<String, BTreeSet<u32>>", into = "BTreeMap<String, BTreeSet<u32>>")]
 pub struct NeuronSet(BTreeMap<u32, BTreeSet<u32>>);
+
+/// Keys are text as JSON has them: inside a tagged enum (a `Command`) serde cannot turn them into numbers by itself.
+impl TryFrom<BTreeMap<String, BTreeSet<u32>>> for NeuronSet {
+    type Error = Error;
+    fn try_from(map: BTreeMap<String, BTreeSet<u32>>) -> Result<Self> {
+        let mut out = BTreeMap::new();
+        for (layer, members) in map {
+            let number =
+                layer.parse::<u32>().map_err(|_| Error::invalid(format!("`{layer}` is not a layer; write {{\"3\": [17, 18]}}")))?;
+            if !members.is_empty() {
+                out.insert(number, members);
+            }
+        }
+        Ok(Self(out))
+    }
+}
+
+impl From<NeuronSet> for BTreeMap<String, BTreeSet<u32>> {
+    fn from(set: NeuronSet) -> Self {
+        set.0.into_iter().map(|(layer, members)| (layer.to_string(), members)).collect()
+    }
+}
 
 impl NeuronSet {
     pub fn new() -> Self {

@@ -35,6 +35,16 @@ pub enum MetricKind {
 
 impl MetricKind {
     pub const ALL: [Self; 5] = [Self::ParamActivation, Self::Llmdcos, Self::Relevance, Self::MeanActivation, Self::MeanAbsActivation];
+    /// As it reads in a sentence.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ParamActivation => "parameter activation",
+            Self::Llmdcos => "LLMDcos",
+            Self::Relevance => "relevance",
+            Self::MeanActivation => "mean activation",
+            Self::MeanAbsActivation => "mean absolute activation",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

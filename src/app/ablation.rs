@@ -1,0 +1,255 @@
+//! Keeps [`AblationLive`] true to the project: what is off, how, in which domains. Every change starts over with what is not known yet.
+
+use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, library::Loading, run};
+use crate::{
+    base::{Head, NeuronSet, hash::sha256_bytes, rng::Rng},
+    data::{Domain, Item},
+    eval::{AblationMode, DomainScore, ItemScore},
+    scan::Order,
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// One domain under one change of the model: the piece in which scores are measured and kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Unit {
+    pub part: Part,
+    pub domain: String,
+    /// Everything its scores depend on.
+    pub key: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    Before,
+    After,
+    Control(u64),
+}
+
+/// What an evaluation in force depends on.
+#[derive(Clone, Debug, PartialEq)]
+struct Wish {
+    model: String,
+    off: NeuronSet,
+    heads: BTreeSet<Head>,
+    mode: AblationMode,
+    controls: usize,
+    eval: EvalConfig,
+    /// Name and hash.
+    domains: Vec<(String, String)>,
+    asked: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Evaluation {
+    wish: Option<Wish>,
+    generation: u64,
+    /// `Evaluate` was asked for: accuracy is wanted even with nothing off.
+    asked: bool,
+    units: Vec<Unit>,
+    /// Scores by [`Unit::key`], complete or as far as they came.
+    cache: HashMap<String, Vec<ItemScore>>,
+}
+
+/// Units kept; one holds some hundred items of about a hundred bytes.
+const CACHE: usize = 600;
+/// Items between two reports to the window.
+pub(super) const CHUNK: usize = 24;
+
+/// Work of one evaluation job.
+pub(super) struct Task {
+    pub unit: Unit,
+    pub domain: Arc<Domain>,
+    /// Items to score, in order; those before are known.
+    pub items: Vec<Item>,
+    pub change: run::Change,
+}
+
+impl App {
+    /// Accuracy of the enabled domains with nothing off; starts as soon as model and domains are read.
+    pub(super) fn evaluate(&mut self) {
+        if self.library.model.is_none() {
+            return self.notice(NoticeLevel::Error, "There is no model to evaluate", "Open a model folder, or `demo`.");
+        }
+        if self.project.enabled().next().is_none() {
+            return self.notice(NoticeLevel::Error, "There is no domain to evaluate", "Add a dataset and switch it on.");
+        }
+        self.evaluation.asked = true;
+        self.evaluation.wish = None;
+    }
+
+    /// Starts, restarts or stops the evaluation when what it depends on has changed.
+    pub(super) fn refresh_ablation(&mut self) {
+        let Some(decoder) = self.decoder.clone() else { return };
+        let mut domains = Vec::new();
+        for d in self.project.enabled() {
+            match self.library.domain(&d.name) {
+                Some(entry) if matches!(entry.state, Loading::Working) => return,
+                Some(entry) => domains.extend(entry.scored().cloned()),
+                None => {}
+            }
+        }
+        let wish = Wish {
+            model: decoder.model.info.sha256.clone(),
+            off: self.project.off(),
+            heads: self.project.heads.clone(),
+            mode: self.project.mode,
+            controls: self.project.controls,
+            eval: self.project.eval.clone(),
+            domains: domains.iter().map(|d| (d.name.clone(), d.sha256.clone())).collect(),
+            asked: self.evaluation.asked,
+        };
+        if self.evaluation.wish.as_ref() == Some(&wish) {
+            return;
+        }
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Evaluation(_)));
+        self.evaluation.generation = self.next_generation();
+        self.ablation = AblationLive::default();
+
+        let ablates = !wish.off.is_empty() || !wish.heads.is_empty();
+        let mut changes = vec![(Part::Before, run::Change::default())];
+        if ablates {
+            changes.push((Part::After, run::Change { neurons: wish.off.clone(), heads: wish.heads.clone(), mode: wish.mode }));
+            changes.extend((0..wish.controls as u64).map(|seed| {
+                let spec = &decoder.model.spec;
+                let neurons = wish.off.random_like(spec.d_mlp, seed);
+                let heads = random_heads_like(&wish.heads, spec.attention.n_heads, seed);
+                (Part::Control(seed), run::Change { neurons, heads, mode: wish.mode })
+            }));
+        }
+        let (mut units, mut tasks) = (Vec::new(), Vec::new());
+        for (part, change) in changes {
+            for domain in &domains {
+                let unit = Unit { part, domain: domain.name.clone(), key: unit_key(&wish, domain, &change) };
+                let items = chosen(domain, &wish.eval);
+                self.ablation.n_total.insert(domain.name.clone(), items.len());
+                let known = self.evaluation.cache.get(&unit.key).map_or(0, Vec::len);
+                if let Some(scores) = self.evaluation.cache.get(&unit.key).cloned() {
+                    self.show(&unit, domain, scores);
+                }
+                if known < items.len() && (ablates || wish.asked) {
+                    let items = items[known..].iter().map(|&i| domain.items[i].clone()).collect();
+                    tasks.push(Task { unit: unit.clone(), domain: domain.clone(), items, change: change.clone() });
+                }
+                units.push(unit);
+            }
+        }
+        let title = if ablates { format!("Accuracy with {} off", count_of(&wish)) } else { "Accuracy".to_owned() };
+        let (generation, max_tokens) = (self.evaluation.generation, wish.eval.max_tokens);
+        self.evaluation.wish = Some(wish);
+        self.evaluation.units = units;
+        self.trim_cache();
+        if tasks.is_empty() {
+            return;
+        }
+        self.ablation.running = true;
+        let means_from = self.library.domains.iter().filter_map(|d| d.state.ready().cloned()).collect::<Vec<_>>();
+        self.runner.spawn(&mut self.jobs, title, Target::Evaluation(generation), move |ctx, out| {
+            run::score_all(&decoder, tasks, &means_from, max_tokens, ctx, |unit, items| {
+                out.send(Event::Scored { generation, unit: unit.clone(), items });
+            })
+        });
+    }
+
+    /// The next items of a unit have been scored.
+    pub(super) fn scored(&mut self, generation: u64, unit: &Unit, items: Vec<ItemScore>) {
+        if generation != self.evaluation.generation {
+            return;
+        }
+        let scores = self.evaluation.cache.entry(unit.key.clone()).or_default();
+        scores.extend(items);
+        let scores = scores.clone();
+        if let Some(domain) = self.library.domain(&unit.domain).and_then(|d| d.scored()).cloned() {
+            self.show(unit, &domain, scores);
+        }
+    }
+
+    pub(super) fn evaluation_ended(&mut self, generation: u64, failure: Option<String>) {
+        if generation == self.evaluation.generation {
+            self.ablation.running = false;
+            self.ablation.failed = failure;
+        }
+    }
+
+    fn show(&mut self, unit: &Unit, domain: &Domain, items: Vec<ItemScore>) {
+        let score = DomainScore { domain: domain.name.clone(), kind: domain.kind, items };
+        match unit.part {
+            Part::Before => {
+                self.ablation.before.insert(unit.domain.clone(), score);
+            }
+            Part::After => {
+                self.ablation.after.insert(unit.domain.clone(), score);
+            }
+            Part::Control(seed) => {
+                let controls = self.ablation.controls.entry(unit.domain.clone()).or_default();
+                let seed = seed as usize;
+                while controls.len() <= seed {
+                    controls.push(DomainScore { domain: domain.name.clone(), kind: domain.kind, items: Vec::new() });
+                }
+                controls[seed] = score;
+            }
+        }
+    }
+
+    /// Forgets scores that are not in force when there are too many.
+    fn trim_cache(&mut self) {
+        let Evaluation { cache, units, .. } = &mut self.evaluation;
+        if cache.len() > CACHE {
+            cache.retain(|key, _| units.iter().any(|u| u.key == *key));
+        }
+    }
+
+    /// A model or domain went: nothing measured stands.
+    pub(super) fn forget_evaluation(&mut self) {
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Evaluation(_)));
+        self.evaluation.wish = None;
+        self.ablation = AblationLive::default();
+    }
+}
+
+fn count_of(wish: &Wish) -> String {
+    let word = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    match (wish.off.len(), wish.heads.len()) {
+        (n, 0) => word(n, "neuron", "neurons"),
+        (0, h) => word(h, "head", "heads"),
+        (n, h) => format!("{} and {}", word(n, "neuron", "neurons"), word(h, "head", "heads")),
+    }
+}
+
+fn unit_key(wish: &Wish, domain: &Domain, change: &run::Change) -> String {
+    let heads = change.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let text = format!(
+        "{}\n{}\n{}\n{:?}\n{}\n{heads}\n{:?}",
+        wish.model,
+        domain.name,
+        domain.sha256,
+        wish.eval,
+        change.neurons,
+        (!change.is_none()).then_some(change.mode)
+    );
+    sha256_bytes(text.as_bytes())
+}
+
+/// Indices of the items an evaluation scores, in order.
+pub(super) fn chosen(domain: &Domain, eval: &EvalConfig) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..domain.items.len()).collect();
+    if eval.order == Order::Shuffle && eval.samples.is_some_and(|n| n < order.len()) {
+        Rng::stream(eval.seed, &format!("evaluation of {}", domain.name)).shuffle(&mut order);
+    }
+    order.truncate(eval.samples.unwrap_or(usize::MAX));
+    order
+}
+
+/// Random heads, as many in each layer.
+fn random_heads_like(heads: &BTreeSet<Head>, n_heads: usize, seed: u64) -> BTreeSet<Head> {
+    let mut rng = Rng::stream(seed, "random heads");
+    let layers: BTreeSet<u32> = heads.iter().map(|h| h.layer).collect();
+    let mut out = BTreeSet::new();
+    for layer in layers {
+        let count = heads.iter().filter(|h| h.layer == layer).count();
+        out.extend(rng.sample(n_heads, count).into_iter().map(|i| Head::new(layer, i as u32)));
+    }
+    out
+}

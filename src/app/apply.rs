@@ -1,0 +1,335 @@
+//! Requests: what each [`Command`] does to the state.
+
+use super::{App, Command, NamedSet, NoticeLevel, Project, project_file, project_file::is_demo};
+use crate::base::NeuronSet;
+use crate::scan::MetricKind;
+use std::{path::Path, time::Instant};
+
+impl App {
+    /// The only place where state changes on request.
+    pub fn apply(&mut self, command: Command) {
+        tracing::debug!(?command, "apply");
+        match command {
+            Command::Undo => return self.travel(true),
+            Command::Redo => return self.travel(false),
+            _ => {}
+        }
+        let (label, gesture) = (command.undo_label(), command.gesture());
+        let before = label.as_ref().map(|_| self.project.clone());
+        // The first thing ever opened leaves nothing behind to go back to.
+        let opens = matches!(command, Command::OpenDemo | Command::OpenProject { .. });
+        self.dispatch(command);
+        if let (Some(label), Some(before)) = (label, before)
+            && before != self.project
+        {
+            if !(opens && before == Project::default()) {
+                self.history.record(label, before, gesture, Instant::now());
+            }
+            self.mark_changed();
+            self.reconcile();
+        }
+        self.refresh_ablation();
+    }
+
+    fn travel(&mut self, back: bool) {
+        let there = if back { self.history.undo(&self.project) } else { self.history.redo(&self.project) };
+        if let Some(there) = there {
+            // Which run is shown follows the library: results are not undone.
+            let run = self.project.run.take();
+            self.project = Project { run, ..there };
+            self.mark_changed();
+            self.reconcile();
+            self.refresh_ablation();
+        }
+    }
+
+    fn dispatch(&mut self, command: Command) {
+        let p = &mut self.project;
+        match command {
+            Command::OpenModel { path } => {
+                p.model = Some(path);
+                // Asked for again means read again: the file may have been repaired.
+                self.library.model = None;
+                self.reconcile();
+            }
+            Command::AddDomain { name, path, mapping } => self.add_domain(name, path, mapping),
+            Command::RemoveDomain { name } => p.domains.retain(|d| d.name != name),
+            Command::EnableDomain { name, on } => self.change_domain(&name, |d| d.enabled = on),
+            Command::ColourDomain { name, colour } => self.change_domain(&name, |d| d.colour = colour),
+            Command::OpenDemo => self.open_demo(),
+            Command::OpenRun { path } => self.open_run(path),
+            Command::ShowRun { index } => self.show_run(index),
+
+            Command::SetScanConfig { config } => p.scan = config,
+            Command::SetObjective { objective } => p.scan.objective = objective,
+            Command::StartScan { out } => self.start_scan(out),
+            Command::SetEvalConfig { config } => p.eval = config,
+            Command::Evaluate => self.evaluate(),
+            Command::Trace { input, hooks, out } => self.trace(input, hooks, out),
+            Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
+            Command::TrainDemo { out, seed } => self.train_demo(out, seed),
+            Command::WriteReport { path } => self.write_report(path),
+            Command::CancelJob { id } => {
+                self.runner.cancel(&mut self.jobs, super::JobId(id));
+            }
+            Command::CancelNewest => {
+                if let Some(id) = self.runner.newest() {
+                    self.runner.cancel(&mut self.jobs, id);
+                }
+            }
+
+            Command::ToggleNeuron { neuron } => {
+                if self.inside(&NeuronSet::from_iter([neuron])) {
+                    self.project.toggle(neuron);
+                }
+            }
+            Command::ToggleHead { head } => {
+                if !p.heads.remove(&head) {
+                    p.heads.insert(head);
+                }
+            }
+            Command::AddSet { name, neurons, source } => {
+                if self.inside(&neurons) {
+                    self.project.sets.push(NamedSet { name, neurons, on: true, source });
+                }
+            }
+            Command::AddTopSet { domain, metric, percent } => self.add_top_set(&domain, metric, percent),
+            Command::EnableSet { index, on } => {
+                if let Some(set) = p.sets.get_mut(index) {
+                    set.on = on;
+                }
+            }
+            Command::RemoveSet { index } => {
+                if index < p.sets.len() {
+                    p.sets.remove(index);
+                    let rest = p.sets.iter().fold(NeuronSet::new(), |all, s| all.union(&s.neurons));
+                    p.spared = p.spared.intersection(&rest);
+                }
+            }
+            Command::RenameSet { index, name } => {
+                if let Some(set) = p.sets.get_mut(index) {
+                    set.name = name;
+                }
+            }
+            Command::ClearAblation => {
+                p.sets.clear();
+                p.heads.clear();
+                (p.single, p.spared) = (NeuronSet::new(), NeuronSet::new());
+            }
+            Command::SetAblationMode { mode } => p.mode = mode,
+            Command::SetControls { count } => p.controls = count,
+
+            Command::SetMetric { metric } => p.view.metric = metric,
+            Command::ShowDomain { domain, minus } => (p.view.domain, p.view.minus) = (domain, minus),
+            Command::SetMapScale { scale } => p.view.scale = scale,
+            Command::SetGamma { gamma } => p.view.gamma = (gamma.is_finite() && gamma > 0.0).then_some(gamma).or(p.view.gamma),
+            Command::SetTopPercent { percent } if percent.is_finite() => p.view.top_percent = percent.clamp(0.01, 100.0),
+            Command::SetTopPercent { .. } => {}
+            Command::SetLayerRange { range } => p.view.layer_range = range.map(|(a, b)| (a.min(b), a.max(b))),
+            Command::ShowPair { a, b } => p.view.pair = Some((a, b)),
+            Command::SelectNeurons { neurons } => p.view.selection = neurons,
+
+            Command::SetNotes { notes } => p.notes = notes,
+            Command::NewProject => {
+                self.project = Project::default();
+                self.mark_saved(None);
+            }
+            Command::SaveProject { path } => self.save_project(path),
+            Command::OpenProject { path } => self.open_project(&path),
+            Command::Undo | Command::Redo => {}
+        }
+    }
+
+    fn change_domain(&mut self, name: &str, change: impl FnOnce(&mut super::project::ProjectDomain)) {
+        match self.project.domain_mut(name) {
+            Some(d) => change(d),
+            None => self.notice(NoticeLevel::Error, format!("There is no domain `{name}`"), ""),
+        }
+    }
+
+    /// True when the set fits the model or, without one, the shown run; otherwise says so.
+    fn inside(&mut self, set: &NeuronSet) -> bool {
+        let shape = self.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.library.scan().map(|s| (s.n_layers, s.d_mlp)));
+        let Some((layers, width)) = shape else { return true };
+        match set.check_inside(layers, width) {
+            Ok(()) => true,
+            Err(e) => {
+                self.notice(NoticeLevel::Error, "That neuron does not exist", e.to_string());
+                false
+            }
+        }
+    }
+
+    fn add_top_set(&mut self, domain: &str, metric: MetricKind, percent: f64) {
+        let Some(run) = self.library.run() else {
+            return self.notice(NoticeLevel::Error, "There is no run to take the top neurons from", "Scan first, or open a run.");
+        };
+        let Some(map) = run.output.domain(domain).and_then(|d| d.map(metric)) else {
+            let title = format!("{} holds no {} of `{domain}`", run.name, metric.label());
+            let details =
+                format!("It holds the domains {}.", run.output.domains.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "));
+            return self.notice(NoticeLevel::Error, title, details);
+        };
+        if !(percent > 0.0 && percent <= 100.0) {
+            return self.notice(NoticeLevel::Error, format!("A top share lies above 0 % and up to 100 %, not at {percent} %"), "");
+        }
+        let set = NamedSet {
+            name: format!("{domain} top {percent} %"),
+            neurons: NeuronSet::top_percent(map, percent),
+            on: true,
+            source: format!("top {percent} % {} of {domain}, {}", metric.label(), run.name),
+        };
+        self.project.sets.push(set);
+    }
+
+    fn open_project(&mut self, path: &Path) {
+        match project_file::load(path) {
+            Ok(project) => {
+                let run = project.run.clone();
+                self.project = project;
+                self.mark_saved(Some(path));
+                self.notice(NoticeLevel::Info, "Project opened", path.display().to_string());
+                if let Some(run) = run {
+                    self.open_run(run);
+                }
+            }
+            Err(e) => self.notice(NoticeLevel::Error, "The project could not be opened", e.to_string()),
+        }
+    }
+
+    /// The last project where there is one that opens, else the demo.
+    pub fn open_last_or_demo(&mut self) {
+        let path = self.settings.last_project();
+        let last = path.exists().then(|| project_file::load(&path));
+        match last {
+            Some(Ok(project)) if project.model.as_deref().is_some_and(|m| is_demo(m) || m.exists()) => {
+                self.apply(Command::OpenProject { path });
+                self.project_path = None;
+            }
+            Some(Err(e)) => {
+                self.notice(NoticeLevel::Warn, "The last project could not be opened, so this is the demo", e.to_string());
+                self.apply(Command::OpenDemo);
+            }
+            _ => self.apply(Command::OpenDemo),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        app::testing::{for_tests, sample_app},
+        base::Neuron,
+    };
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("folder")
+    }
+
+    #[test]
+    fn toggles_undo_and_redo_by_name() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        let neuron = Neuron::new(3, 17);
+        app.apply(Command::ToggleNeuron { neuron });
+        assert!(app.project.is_off(neuron));
+        assert_eq!(app.undo_label(), Some("toggle L3N17"));
+        app.apply(Command::Undo);
+        assert!(!app.project.is_off(neuron));
+        assert_eq!((app.undo_label(), app.redo_label()), (None, Some("toggle L3N17")));
+        app.apply(Command::Redo);
+        assert!(app.project.is_off(neuron));
+    }
+
+    #[test]
+    fn what_changes_nothing_leaves_no_step() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        let metric = app.project.view.metric;
+        app.apply(Command::SetMetric { metric });
+        app.apply(Command::EnableSet { index: 9, on: true });
+        assert_eq!(app.undo_label(), None);
+    }
+
+    #[test]
+    fn a_neuron_outside_the_model_is_refused_with_the_range() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        app.apply(Command::ToggleNeuron { neuron: Neuron::new(8, 0) });
+        assert!(app.project.off().is_empty());
+        let last = app.log.last().expect("notice");
+        assert!(last.level == NoticeLevel::Error && last.details.contains("0..7"), "{last:?}");
+    }
+
+    #[test]
+    fn a_top_set_is_that_share_of_the_shown_map() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        app.apply(Command::AddTopSet { domain: "logic".into(), metric: MetricKind::Relevance, percent: 10.0 });
+        // 10 % of 8 x 512.
+        assert_eq!(app.project.off().len(), 410);
+        assert_eq!(app.project.sets[0].source, "top 10 % relevance of logic, run 1");
+        app.apply(Command::AddTopSet { domain: "logic".into(), metric: MetricKind::Llmdcos, percent: 10.0 });
+        app.apply(Command::AddTopSet { domain: "nowhere".into(), metric: MetricKind::Relevance, percent: 10.0 });
+        assert_eq!(app.project.sets.len(), 1);
+        assert_eq!(app.log.iter().filter(|n| n.level == NoticeLevel::Error).count(), 2);
+    }
+
+    #[test]
+    fn removing_a_set_forgets_what_was_spared_of_it() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        let neurons = NeuronSet::parse("L0N0-3").expect("set");
+        app.apply(Command::AddSet { name: "a".into(), neurons, source: String::new() });
+        app.apply(Command::ToggleNeuron { neuron: Neuron::new(0, 1) });
+        assert_eq!(app.project.off().to_string(), "L0N0,L0N2-3");
+        app.apply(Command::RemoveSet { index: 0 });
+        assert!(app.project.off().is_empty() && app.project.spared.is_empty());
+        app.apply(Command::Undo);
+        assert_eq!(app.project.off().to_string(), "L0N0,L0N2-3");
+    }
+
+    #[test]
+    fn undo_never_changes_which_run_is_shown() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        app.apply(Command::ToggleNeuron { neuron: Neuron::new(0, 1) });
+        let output = app.library.runs[0].output.clone();
+        app.add_run(output, Some("/runs/b".into()));
+        app.apply(Command::Undo);
+        assert_eq!(app.project.run.as_deref(), Some(Path::new("/runs/b")));
+        assert_eq!(app.library.shown, Some(1));
+    }
+
+    #[test]
+    fn commands_survive_json() {
+        for command in [
+            Command::ToggleNeuron { neuron: Neuron::new(1, 2) },
+            Command::SetLayerRange { range: Some((1, 3)) },
+            Command::SelectNeurons { neurons: NeuronSet::parse("L0N1-3").expect("set") },
+            Command::SetAblationMode { mode: crate::eval::AblationMode::Scale(0.5) },
+            Command::Undo,
+        ] {
+            let text = serde_json::to_string(&command).expect("json");
+            assert_eq!(serde_json::from_str::<Command>(&text).expect(&text), command);
+        }
+    }
+
+    #[test]
+    fn a_project_opens_as_it_was_saved() {
+        let dir = folder();
+        let mut app = sample_app(dir.path());
+        app.apply(Command::ToggleNeuron { neuron: Neuron::new(0, 1) });
+        assert!(app.is_dirty());
+        let path = dir.path().join("p.json");
+        app.apply(Command::SaveProject { path: Some(path.clone()) });
+        assert!(!app.is_dirty());
+        let mut other = for_tests(dir.path());
+        other.apply(Command::OpenProject { path: path.clone() });
+        assert_eq!((&other.project, other.undo_label()), (&app.project, None));
+        other.apply(Command::OpenProject { path: dir.path().join("missing.json") });
+        assert_eq!(other.project, app.project);
+        assert!(other.log.last().expect("notice").details.contains("missing.json"));
+    }
+}

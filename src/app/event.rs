@@ -1,0 +1,39 @@
+//! What workers tell, and for whom a job works.
+
+use super::ablation::Unit;
+use crate::{data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
+use std::{path::PathBuf, sync::Arc};
+
+/// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Model(u64),
+    Domain { name: String, generation: u64 },
+    Run,
+    Scan,
+    Evaluation(u64),
+    Other,
+}
+
+pub(super) enum Event {
+    Model {
+        generation: u64,
+        decoder: Decoder,
+    },
+    Domain {
+        name: String,
+        generation: u64,
+        scanned: Arc<Domain>,
+        test: Option<Arc<Domain>>,
+    },
+    Run {
+        output: Arc<ScanOutput>,
+        path: Option<PathBuf>,
+    },
+    /// The next items of a unit.
+    Scored {
+        generation: u64,
+        unit: Unit,
+        items: Vec<ItemScore>,
+    },
+}

@@ -1,0 +1,184 @@
+//! Models, domains and runs come into the library and leave it: the library follows what the project names.
+
+use super::{
+    App, Command, DomainEntry, ModelEntry, NoticeLevel, RunEntry,
+    event::{Event, Target},
+    library::Loading,
+    project::ProjectDomain,
+    project_file::is_demo,
+};
+use crate::{
+    base::{Ctx, Error, Result},
+    data::{Domain, Mapping},
+    model::Decoder,
+    scan::ScanOutput,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+impl App {
+    /// Loads what the project names and the library lacks; drops what the project no longer names.
+    pub(super) fn reconcile(&mut self) {
+        if self.project.model.as_ref() != self.library.model.as_ref().map(|m| &m.path) {
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Model(_)));
+            self.decoder = None;
+            self.forget_evaluation();
+            self.model_generation = self.next_generation();
+            self.library.model = self.project.model.clone().map(|path| ModelEntry { path, state: Loading::Working });
+            if let Some(path) = self.project.model.clone() {
+                let (generation, title) = (self.model_generation, format!("Opening {}", path.display()));
+                self.runner.spawn(&mut self.jobs, title, Target::Model(generation), move |ctx, out| {
+                    out.send(Event::Model { generation, decoder: open_decoder(&path, ctx)? });
+                    Ok(())
+                });
+            }
+        }
+        let wanted = self.project.domains.clone();
+        let mut old = std::mem::take(&mut self.library.domains);
+        for d in wanted {
+            let at = old.iter().position(|e| e.name == d.name && e.path == d.path && e.mapping == d.mapping);
+            let entry = match at {
+                Some(at) => old.remove(at),
+                None => self.load_domain(&d),
+            };
+            self.library.domains.push(entry);
+        }
+        for gone in old {
+            if self.library.domain(&gone.name).is_none() {
+                self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Domain { name, .. } if *name == gone.name));
+            }
+        }
+    }
+
+    fn load_domain(&mut self, d: &ProjectDomain) -> DomainEntry {
+        let generation = self.next_generation();
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Domain { name, .. } if *name == d.name));
+        self.domain_generations.insert(d.name.clone(), generation);
+        let target = Target::Domain { name: d.name.clone(), generation };
+        let (name, path, mapping) = (d.name.clone(), d.path.clone(), d.mapping.clone());
+        self.runner.spawn(&mut self.jobs, format!("Reading {name}"), target, move |ctx, out| {
+            let (scanned, test) = read_domain(&name, &path, &mapping, ctx)?;
+            out.send(Event::Domain { name, generation, scanned: Arc::new(scanned), test: test.map(Arc::new) });
+            Ok(())
+        });
+        DomainEntry { name: d.name.clone(), path: d.path.clone(), mapping: d.mapping.clone(), state: Loading::Working, test: None }
+    }
+
+    pub(super) fn model_loaded(&mut self, generation: u64, decoder: Decoder) {
+        if generation != self.model_generation {
+            return;
+        }
+        if let Some(model) = self.library.model.as_mut() {
+            model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
+            self.decoder = Some(decoder);
+        }
+    }
+
+    pub(super) fn domain_loaded(&mut self, name: &str, generation: u64, scanned: Arc<Domain>, test: Option<Arc<Domain>>) {
+        if self.domain_generations.get(name) != Some(&generation) {
+            return;
+        }
+        if !scanned.skipped.is_empty() {
+            let rows: Vec<String> = scanned.skipped.iter().take(20).map(|r| format!("line {}: {}", r.line, r.message)).collect();
+            let title = format!("{name}: {} of {} rows skipped", scanned.skipped.len(), scanned.skipped.len() + scanned.items.len());
+            self.notice(NoticeLevel::Warn, title, rows.join("\n"));
+        }
+        if let Some(entry) = self.library.domains.iter_mut().find(|d| d.name == name) {
+            entry.state = Loading::Ready(scanned);
+            entry.test = test;
+        }
+    }
+
+    pub(super) fn add_domain(&mut self, name: String, path: PathBuf, mapping: Mapping) {
+        let name = name.trim().to_owned();
+        if name.is_empty() || name.contains('|') {
+            let details = "It is used in tables and as part of tensor names, where `|` parts two domains.";
+            return self.notice(NoticeLevel::Error, format!("`{name}` cannot name a domain"), details);
+        }
+        // Asked for again means read again.
+        self.library.domains.retain(|d| d.name != name);
+        let colour = self.project.free_colour();
+        match self.project.domain_mut(&name) {
+            Some(d) => (d.path, d.mapping, d.enabled) = (path, mapping, true),
+            None => self.project.domains.push(ProjectDomain { name, path, mapping, enabled: true, colour }),
+        }
+        self.reconcile();
+    }
+
+    pub(super) fn add_run(&mut self, output: Arc<ScanOutput>, path: Option<PathBuf>) {
+        let at = path.as_ref().and_then(|p| self.library.runs.iter().position(|r| r.path.as_ref() == Some(p)));
+        let index = match at {
+            Some(at) => {
+                self.library.runs[at].output = output;
+                at
+            }
+            None => {
+                let name = match &path {
+                    Some(p) if is_demo(p) => "demo run".to_owned(),
+                    _ => format!("run {}", self.library.runs.len() + 1),
+                };
+                self.library.runs.push(RunEntry { name, path, output });
+                self.library.runs.len() - 1
+            }
+        };
+        self.show_run(index);
+    }
+
+    /// The panels show this run; what they show of it must be in it.
+    pub(super) fn show_run(&mut self, index: usize) {
+        let Some(run) = self.library.runs.get(index) else {
+            return self.notice(NoticeLevel::Error, format!("There is no run number {index}"), "");
+        };
+        self.library.shown = Some(index);
+        self.project.run = run.path.clone();
+        let names: Vec<&str> = run.output.domains.iter().map(|d| d.name.as_str()).collect();
+        let view = &mut self.project.view;
+        if view.domain.as_deref().is_none_or(|d| !names.contains(&d)) {
+            view.domain = names.first().map(|n| (*n).to_owned());
+        }
+        if view.minus.as_deref().is_some_and(|d| !names.contains(&d)) {
+            view.minus = None;
+        }
+        if view.pair.as_ref().is_none_or(|(a, b)| run.output.pair(a, b).is_none()) {
+            let other = names.get(1).or(names.first());
+            view.pair = names.first().zip(other).map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        }
+        if view.layer_range.is_some_and(|(_, last)| last >= run.output.n_layers) {
+            view.layer_range = None;
+        }
+        let has = |m| run.output.domains.iter().any(|d| d.map(m).is_some());
+        if !has(view.metric)
+            && let Some(first) = crate::scan::MetricKind::ALL.into_iter().find(|&m| has(m))
+        {
+            view.metric = first;
+        }
+    }
+
+    pub(super) fn open_run(&mut self, path: PathBuf) {
+        self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), Target::Run, move |ctx, out| {
+            let output = Arc::new(read_run(&path, ctx)?);
+            out.send(Event::Run { output, path: Some(path) });
+            Ok(())
+        });
+    }
+
+    pub(super) fn open_demo(&mut self) {
+        self.notice(NoticeLevel::Error, "The demo is not wired yet", "");
+        let _ = Command::OpenDemo;
+    }
+}
+
+fn open_decoder(_path: &Path, _ctx: &Ctx<'_>) -> Result<Decoder> {
+    Err(Error::invalid("opening a model is not wired yet"))
+}
+
+/// What a scan reads, and what accuracy is measured on where that is another split.
+fn read_domain(_name: &str, _path: &Path, _mapping: &Mapping, _ctx: &Ctx<'_>) -> Result<(Domain, Option<Domain>)> {
+    Err(Error::invalid("reading domains is not wired yet"))
+}
+
+fn read_run(_path: &Path, _ctx: &Ctx<'_>) -> Result<ScanOutput> {
+    Err(Error::invalid("opening a run is not wired yet"))
+}

@@ -1,0 +1,146 @@
+//! Projects on the disk: versioned JSON, written in one piece, with paths relative to the file where they lie below it.
+
+use super::Project;
+use crate::base::{Error, Result, atomic_file};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Raised when an old program could misread a new file.
+pub const VERSION: u32 = 1;
+const FORMAT: &str = "brodmann project";
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    format: String,
+    version: u32,
+    program: String,
+    project: Project,
+}
+
+/// # Errors
+/// When the file cannot be written.
+pub fn save(project: &Project, path: &Path) -> Result<()> {
+    let mut project = project.clone();
+    let folder = absolute(path.parent().unwrap_or_else(|| Path::new("")));
+    for p in paths(&mut project) {
+        *p = relative(p, &folder);
+    }
+    let file = File { format: FORMAT.into(), version: VERSION, program: crate::base::provenance::program(), project };
+    let mut json = serde_json::to_vec_pretty(&file).map_err(|e| Error::format(path, e.to_string()))?;
+    json.push(b'\n');
+    atomic_file::write(path, &json)
+}
+
+/// # Errors
+/// When the file cannot be read, is no project, or is newer than this program.
+pub fn load(path: &Path) -> Result<Project> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| Error::format(path, format!("is no JSON ({e}), expected a Brodmann project")))?;
+    if value.get("format").and_then(|f| f.as_str()) != Some(FORMAT) {
+        return Err(Error::format(path, format!("is no Brodmann project: it has no \"format\": \"{FORMAT}\"")));
+    }
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(v) if v <= u64::from(VERSION) && v > 0 => {}
+        Some(v) => {
+            return Err(Error::format(
+                path,
+                format!("is a project of version {v}, this program reads up to {VERSION}: open it with a newer Brodmann"),
+            ));
+        }
+        None => return Err(Error::format(path, "has no \"version\", so it cannot be told how to read it")),
+    }
+    let file: File = serde_json::from_value(value).map_err(|e| Error::format(path, format!("is a damaged project: {e}")))?;
+    let mut project = file.project;
+    let folder = absolute(path.parent().unwrap_or_else(|| Path::new("")));
+    for p in paths(&mut project) {
+        if !is_demo(p) && p.is_relative() {
+            *p = folder.join(&*p);
+        }
+    }
+    Ok(project)
+}
+
+/// `demo` stands for what is built into the program.
+pub fn is_demo(path: &Path) -> bool {
+    path == Path::new("demo")
+}
+
+fn paths(project: &mut Project) -> impl Iterator<Item = &mut PathBuf> {
+    project.model.iter_mut().chain(project.run.iter_mut()).chain(project.domains.iter_mut().map(|d| &mut d.path))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn relative(path: &Path, folder: &Path) -> PathBuf {
+    if is_demo(path) {
+        return path.to_owned();
+    }
+    let full = absolute(path);
+    match full.strip_prefix(folder) {
+        Ok(p) if !p.as_os_str().is_empty() && !is_demo(p) => p.to_owned(),
+        _ => full,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::project::ProjectDomain;
+
+    fn sample(folder: &Path) -> Project {
+        let domain = |name: &str, path: PathBuf| ProjectDomain {
+            name: name.into(),
+            path,
+            mapping: crate::data::Mapping::default(),
+            enabled: true,
+            colour: 0,
+        };
+        Project {
+            model: Some("demo".into()),
+            run: Some("/elsewhere/run".into()),
+            domains: vec![domain("logic", "demo".into()), domain("news", folder.join("data/news.jsonl"))],
+            ..Project::default()
+        }
+    }
+
+    #[test]
+    fn a_moved_folder_still_opens() {
+        let dir = tempfile::tempdir().expect("folder");
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        save(&sample(&old), &old.join("p.json")).expect("save");
+        let text = std::fs::read_to_string(old.join("p.json")).expect("text");
+        assert!(text.contains("\"data/news.jsonl\"") && text.contains("\"/elsewhere/run\""), "{text}");
+        std::fs::rename(&old, &new).expect("move");
+        assert_eq!(load(&new.join("p.json")).expect("load"), sample(&new));
+    }
+
+    #[test]
+    fn every_bad_file_is_told_apart() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("p.json");
+        for (text, part) in [
+            ("not json", "no JSON"),
+            ("{}", "no Brodmann project"),
+            (r#"{"format":"brodmann project"}"#, "no \"version\""),
+            (r#"{"format":"brodmann project","version":99}"#, "version 99"),
+            (r#"{"format":"brodmann project","version":1,"program":"x","project":{"controls":"many"}}"#, "damaged"),
+        ] {
+            std::fs::write(&path, text).expect("write");
+            let message = load(&path).expect_err(text).to_string();
+            assert!(message.contains(part) && message.contains("p.json"), "{message}");
+        }
+        assert!(load(&dir.path().join("missing.json")).expect_err("missing").to_string().contains("missing.json"));
+    }
+
+    #[test]
+    fn fields_a_file_lacks_take_their_defaults() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("p.json");
+        std::fs::write(&path, r#"{"format":"brodmann project","version":1,"program":"x","project":{"controls":2}}"#).expect("write");
+        assert_eq!(load(&path).expect("load"), Project { controls: 2, ..Project::default() });
+    }
+}

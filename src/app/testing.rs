@@ -1,0 +1,282 @@
+//! An [`App`] with a made-up library, for tests and snapshots of the fronts. No number here was measured on anything.
+
+use super::{
+    App, Command, DomainEntry, ModelEntry, ProjectDomain, RunEntry, Settings,
+    library::Loading,
+    state::{Notice, NoticeLevel},
+};
+use crate::{
+    base::{Grid, NeuronSet, provenance::Provenance, rng::Rng},
+    compute::{
+        Activation, HISTOGRAM_BINS,
+        scan_job::{histogram_bin, histogram_edge},
+    },
+    data::{Domain, DomainKind, Item, Mapping},
+    eval::{DomainScore, ItemScore},
+    model::{
+        DecoderSpec, ModelInfo,
+        spec::{AttentionSpec, MlpSpec, NormSpec, RopeScaling, RopeSpec},
+    },
+    scan::{DomainScan, MetricKind, PairSeries, ScanConfig, ScanOutput, Timing},
+};
+use std::{path::Path, sync::Arc};
+
+pub const DOMAINS: [&str; 6] = ["arithmetic", "logic", "sentiment", "facts", "code", "agreement"];
+const CREATED: &str = "2026-01-31T12:00:00Z";
+
+/// An empty app whose files live below `data_dir`.
+pub fn for_tests(data_dir: &Path) -> App {
+    let settings = Settings { data_dir: data_dir.to_owned(), ..Settings::from_env() };
+    App::with_settings(Arc::new(|| {}), settings)
+}
+
+/// A model of 8 layers x 512 neurons, six domains, one shown run: everything but an engine.
+pub fn sample_app(data_dir: &Path) -> App {
+    sample_app_of(data_dir, 8, 512)
+}
+
+/// The same for another shape, e.g. 32 x 14,336 for a large map.
+pub fn sample_app_of(data_dir: &Path, n_layers: usize, d_mlp: usize) -> App {
+    let mut app = for_tests(data_dir);
+    let (info, spec) = sample_model(n_layers, d_mlp);
+    app.project.model = Some("demo".into());
+    app.library.model = Some(ModelEntry { path: "demo".into(), state: Loading::Ready((info, spec)) });
+    for (colour, name) in DOMAINS.iter().enumerate() {
+        let mapping = Mapping::default();
+        app.project.domains.push(ProjectDomain {
+            name: (*name).into(),
+            path: "demo".into(),
+            mapping: mapping.clone(),
+            enabled: true,
+            colour,
+        });
+        app.library.domains.push(DomainEntry {
+            name: (*name).into(),
+            path: "demo".into(),
+            mapping,
+            state: Loading::Ready(Arc::new(sample_domain(name, "validation", 64))),
+            test: Some(Arc::new(sample_domain(name, "test", 240))),
+        });
+    }
+    app.library.runs.push(RunEntry {
+        name: "run 1".into(),
+        path: Some("demo".into()),
+        output: Arc::new(sample_output(n_layers, d_mlp, 0)),
+    });
+    app.show_run(0);
+    app
+}
+
+/// As [`sample_app`], with the top 10 % of arithmetic switched off and its accuracies measured.
+pub fn sample_app_ablated(data_dir: &Path) -> App {
+    let mut app = sample_app(data_dir);
+    app.apply(Command::AddTopSet { domain: DOMAINS[0].into(), metric: MetricKind::Relevance, percent: 10.0 });
+    let mut rng = Rng::new(5);
+    for (i, name) in DOMAINS.iter().enumerate() {
+        let before = 0.88 + 0.02 * i as f64;
+        let after = if i == 0 { 0.31 } else { before - 0.03 * (i % 3) as f64 };
+        app.ablation.n_total.insert((*name).into(), 240);
+        app.ablation.before.insert((*name).into(), sample_score(name, 240, before, &mut rng));
+        app.ablation.after.insert((*name).into(), sample_score(name, 240, after, &mut rng));
+        let controls = (0..5).map(|_| sample_score(name, 240, before - 0.05, &mut rng)).collect();
+        app.ablation.controls.insert((*name).into(), controls);
+    }
+    app
+}
+
+/// A log line with a fixed time.
+pub fn notice(level: NoticeLevel, title: &str, details: &str) -> Notice {
+    Notice { level, title: title.into(), details: details.into(), time: CREATED.into() }
+}
+
+pub fn sample_model(n_layers: usize, d_mlp: usize) -> (ModelInfo, DecoderSpec) {
+    let spec = DecoderSpec {
+        n_layers,
+        d_model: d_mlp / 4,
+        d_mlp,
+        vocab: 2_048,
+        max_positions: 256,
+        attention: AttentionSpec { n_heads: 8, n_kv_heads: 4, head_dim: (d_mlp / 32).max(2), qkv_bias: false, out_bias: false },
+        norm: NormSpec::Rms { eps: 1e-5 },
+        mlp: MlpSpec::Gated { act: Activation::Silu, bias: false },
+        rope: RopeSpec { theta: 10_000.0, scaling: RopeScaling::None },
+        tied_head: true,
+    };
+    let n_params = (n_layers * params_per_layer(d_mlp) + spec.vocab * spec.d_model) as u64;
+    let info = ModelInfo {
+        name: "demo".into(),
+        folder: "demo".into(),
+        model_type: "llama".into(),
+        n_params,
+        dtype: "bf16".into(),
+        size_bytes: 2 * n_params,
+        sha256: "5a".repeat(32),
+    };
+    (info, spec)
+}
+
+fn params_per_layer(d_mlp: usize) -> usize {
+    let d = d_mlp / 4;
+    3 * d * d + 3 * d * d_mlp
+}
+
+pub fn sample_domain(name: &str, split: &str, items: usize) -> Domain {
+    let items = (0..items)
+        .map(|i| Item {
+            line: i + 1,
+            context: format!("Question {i} of {name}: is {} larger than {}?\nAnswer:", i * 7 % 13, i * 5 % 11),
+            choices: vec!["yes".into(), "no".into()],
+            gold: Some(usize::from(i * 7 % 13 <= i * 5 % 11)),
+            ..Item::default()
+        })
+        .collect();
+    Domain {
+        name: name.into(),
+        source: "demo".into(),
+        split: split.into(),
+        kind: DomainKind::MultipleChoice,
+        template: "question, then `Answer:`".into(),
+        items,
+        skipped: Vec::new(),
+        sha256: "d0".repeat(32),
+    }
+}
+
+pub fn sample_score(domain: &str, n: usize, acc: f64, rng: &mut Rng) -> DomainScore {
+    let items = (0..n)
+        .map(|i| {
+            let correct = rng.unit() < acc;
+            let margin = rng.unit() * 4.0 * if correct { 1.0 } else { -1.0 };
+            ItemScore {
+                line: i + 1,
+                log_likelihoods: vec![-1.0 + margin.min(0.0), -1.0 - margin.max(0.0)],
+                correct,
+                correct_norm: correct,
+                margin: Some(margin),
+                nll: 1.0 - margin.min(0.0),
+                n_tokens: 1,
+            }
+        })
+        .collect();
+    DomainScore { domain: domain.into(), kind: DomainKind::MultipleChoice, items }
+}
+
+/// Plausible and seeded: density falls with depth, every domain has its own hot neurons in the deep half, cosines fall with depth faster
+/// for unlike domains.
+pub fn sample_output(n_layers: usize, d_mlp: usize, seed: u64) -> ScanOutput {
+    let config = ScanConfig::default();
+    let params = params_per_layer(d_mlp) as f64;
+    let depth = |l: usize| l as f64 / (n_layers.max(2) - 1) as f64;
+    let domains: Vec<DomainScan> = DOMAINS
+        .iter()
+        .enumerate()
+        .map(|(d, name)| {
+            let mut rng = Rng::stream(seed, name);
+            // log2 of the mean activation is logistic, so that counts follow in closed form.
+            let centre = |l: usize| -19.0 - 3.0 * depth(l) + 0.35 * ((d * 5 + l * 3) % 7) as f64 / 3.0;
+            let above = |l: usize, value: f32| params / (1.0 + ((f64::from(value.log2()) - centre(l)) / 1.6).exp());
+            let histogram = |l: usize| -> Vec<u64> {
+                let mut bins = vec![0u64; HISTOGRAM_BINS];
+                let mut rest = params.round() as u64;
+                for (i, bin) in bins.iter_mut().enumerate().skip(1).rev() {
+                    let count = (above(l, histogram_edge(i)).round() as u64).saturating_sub(params.round() as u64 - rest);
+                    *bin = count.min(rest);
+                    rest -= *bin;
+                }
+                bins[0] = rest;
+                bins
+            };
+            let histogram: Vec<Vec<u64>> = (0..n_layers).map(histogram).collect();
+            let count = |l: usize| -> u64 {
+                let bin = histogram_bin(config.gamma);
+                let sure: u64 = histogram[l][bin + 1..].iter().sum();
+                let exact = above(l, config.gamma).round() as u64;
+                exact.clamp(sure, sure + histogram[l][bin])
+            };
+            let activated_count: Vec<u64> = (0..n_layers).map(count).collect();
+            let mut map = |scale: f64, signed: bool| {
+                let values: Vec<f32> = (0..n_layers * d_mlp)
+                    .map(|i| {
+                        let (l, j) = (i / d_mlp, i % d_mlp);
+                        let own = (j * 37 + l * 11) % 61 == d * 7;
+                        let hot = if own && depth(l) > 0.4 { 8.0 } else { 1.0 };
+                        let v = scale * hot * (0.9 * rng.normal()).exp();
+                        (if signed && rng.unit() < 0.5 { -v } else { v }) as f32
+                    })
+                    .collect();
+                Grid::new(n_layers, d_mlp, values).ok()
+            };
+            DomainScan {
+                name: (*name).into(),
+                samples: 64,
+                tokens: 64 * (18 + 3 * d),
+                mean_objective: 9.0 + 0.7 * d as f64,
+                density: activated_count.iter().map(|&c| c as f64 / params).collect(),
+                activated_count,
+                histogram,
+                param_activation: map(2e-3, false),
+                relevance: map(4e-3, false),
+                mean_activation: map(0.05, true),
+                mean_abs_activation: map(0.08, false),
+                ..DomainScan::default()
+            }
+        })
+        .collect();
+    let mut llmdcos = Vec::new();
+    for (a, name_a) in DOMAINS.iter().enumerate() {
+        for (b, name_b) in DOMAINS.iter().enumerate().skip(a) {
+            let mut rng = Rng::stream(seed, &format!("{name_a}|{name_b}"));
+            let unlike = if a == b { 0.2 } else { 0.35 + 0.08 * ((a * 3 + b * 5) % 6) as f64 };
+            let cosines = (0..64)
+                .map(|_| (0..n_layers).map(|l| Some((0.86 - unlike * depth(l) + 0.05 * rng.normal()).clamp(0.0, 1.0) as f32)).collect())
+                .collect();
+            llmdcos.push(PairSeries { a: (*name_a).into(), b: (*name_b).into(), cosines });
+        }
+    }
+    ScanOutput {
+        config,
+        provenance: Provenance {
+            program: "brodmann 0.0.0 (sample)".into(),
+            model: "demo".into(),
+            model_sha256: "5a".repeat(32),
+            data_sha256: DOMAINS.iter().map(|d| ((*d).to_owned(), "d0".repeat(32))).collect(),
+            formula: "A = |w * dD/dw| (arXiv 2405.17799)".into(),
+            objective: "max-logit".into(),
+            seed,
+            dtype: "f32".into(),
+            device: "cpu (sample)".into(),
+            command: "brodmann scan --model demo --samples 64 --seed 0".into(),
+            created: CREATED.into(),
+        },
+        timing: Timing { seconds: 12.5, samples_per_second: 30.7, peak_rss_bytes: 210 << 20 },
+        n_layers,
+        d_mlp,
+        params_per_layer: vec![params as u64; n_layers],
+        domains,
+        llmdcos,
+    }
+}
+
+/// Some neurons to select.
+pub fn sample_set() -> NeuronSet {
+    NeuronSet::parse("L3N17,L4N0-15,L7N500").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_consistent() {
+        let out = sample_output(8, 512, 0);
+        for d in &out.domains {
+            for l in 0..8 {
+                assert_eq!(d.histogram[l].iter().sum::<u64>(), out.params_per_layer[l]);
+                assert!(d.density[l] > 0.0 && d.density[l] < 1.0, "{}", d.density[l]);
+            }
+            assert!(d.density[0] > d.density[7]);
+        }
+        assert_eq!(out.llmdcos.len(), 21);
+        assert_eq!(out, sample_output(8, 512, 0));
+    }
+}
