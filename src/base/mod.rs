@@ -4,6 +4,7 @@ pub mod atomic_file;
 pub mod error;
 pub mod grid;
 pub mod hash;
+pub mod heatmap;
 pub mod hook_point;
 pub mod ids;
 pub mod job;
