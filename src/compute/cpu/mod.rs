@@ -1,1 +1,22 @@
 //! The reference backend: plain f32 buffers, the `gemm` crate, rayon, run-time chosen AVX-512 / AVX2 code.
+//!
+//! Every kernel gives the same bytes for any number of threads and for any number of rows handed over at once: work is cut at places that
+//! depend on the shapes alone, and sums run in a fixed order.
+
+mod attention;
+mod cpu_backend;
+mod cross_entropy;
+mod elementwise;
+mod isa;
+mod matmul;
+mod memory;
+mod norm;
+mod numeric;
+mod pool;
+mod rope;
+mod scan;
+mod scan_tile;
+
+pub use cpu_backend::CpuBackend;
+pub use isa::Isa;
+pub use memory::keep_big_blocks;

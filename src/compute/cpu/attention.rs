@@ -1,0 +1,220 @@
+//! Causal softmax attention inside packed sequences, forward and backward.
+//!
+//! One task a (sequence, head), or (sequence, key-value head) backward, so that the query heads that share keys add up in order and without
+//! a race. Heads are read and written in place through strided views. Queries go in blocks that see only the keys up to their end: the score
+//! block stays in cache and half of the work is never done.
+
+use super::{
+    isa::per_isa,
+    matmul::{View, product},
+    numeric::{LANES, dot, exp, fold, max},
+    pool::{Pool, SharedMut},
+};
+use crate::compute::AttentionShape;
+
+/// Queries handled at once.
+const QUERIES: usize = 64;
+
+/// Row widths of queries and of keys.
+#[derive(Clone, Copy)]
+struct Widths {
+    q: usize,
+    kv: usize,
+    group: usize,
+}
+
+impl Widths {
+    fn of(shape: &AttentionShape) -> Self {
+        assert!(
+            shape.n_kv_heads > 0 && shape.n_heads.is_multiple_of(shape.n_kv_heads),
+            "{} query heads over {} key-value heads",
+            shape.n_heads,
+            shape.n_kv_heads
+        );
+        Self { q: shape.n_heads * shape.head_dim, kv: shape.n_kv_heads * shape.head_dim, group: shape.n_heads / shape.n_kv_heads }
+    }
+    fn check(self, starts: &[usize], q: &[&[f32]], kv: &[&[f32]]) -> usize {
+        let n = starts.last().copied().unwrap_or(0);
+        assert!(starts.is_sorted(), "sequence starts must not fall");
+        assert!(q.iter().all(|x| x.len() == n * self.q) && kv.iter().all(|x| x.len() == n * self.kv), "attention over {n} rows");
+        starts.len().saturating_sub(1)
+    }
+}
+
+/// See [`crate::compute::Backend::attention`].
+pub(super) fn attention(pool: &Pool, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], shape: &AttentionShape, z: &mut [f32]) {
+    let w = Widths::of(shape);
+    let sequences = w.check(starts, &[q, z], &[k, v]);
+    let z = SharedMut::new(z);
+    let heads = shape.n_heads;
+    pool.map_with(sequences * heads, Vec::new, |scores: &mut Vec<f32>, task| {
+        let (s, h) = (task / heads, task % heads);
+        let (start, t) = (starts[s], starts[s + 1] - starts[s]);
+        let (at_q, at_kv) = (start * w.q + h * shape.head_dim, start * w.kv + h / w.group * shape.head_dim);
+        if t == 0 {
+            return;
+        }
+        scores.resize(QUERIES.min(t) * t, 0.0);
+        for first in (0..t).step_by(QUERIES) {
+            let (m, seen) = (QUERIES.min(t - first), (first + QUERIES).min(t));
+            let here = at_q + first * w.q;
+            #[expect(unsafe_code, reason = "strided views of one head")]
+            // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of `z`.
+            unsafe {
+                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&k[at_kv..], w.kv).transposed());
+                product(m, seen, shape.head_dim, scores.as_mut_ptr(), seen, qv, kt, 1.0, 0.0);
+                softmax_rows(pool.isa, &mut scores[..m * seen], seen, first, shape.scale);
+                let (p, vv) = (View::new(scores, seen), View::new(&v[at_kv..], w.kv));
+                product(m, shape.head_dim, seen, z.ptr(here), w.q, p, vv, 1.0, 0.0);
+            }
+        }
+    });
+}
+
+/// See [`crate::compute::Backend::attention_pattern`].
+pub(super) fn attention_pattern(pool: &Pool, q: &[f32], k: &[f32], shape: &AttentionShape) -> Vec<f32> {
+    let w = Widths::of(shape);
+    let t = q.len() / w.q.max(1);
+    w.check(&[0, t], &[q], &[k]);
+    if t == 0 {
+        return Vec::new();
+    }
+    let mut pattern = vec![0.0; shape.n_heads * t * t];
+    let out = SharedMut::new(&mut pattern);
+    pool.for_each(shape.n_heads, |h| {
+        #[expect(unsafe_code, reason = "each task writes its own head")]
+        // SAFETY: heads of different tasks share no element; the views lie inside `q` and `k` as checked.
+        let rows = unsafe {
+            let rows = out.slice(h * t * t, t * t);
+            let qv = View::new(&q[h * shape.head_dim..], w.q);
+            let kt = View::new(&k[h / w.group * shape.head_dim..], w.kv).transposed();
+            product(t, t, shape.head_dim, rows.as_mut_ptr(), t, qv, kt, 1.0, 0.0);
+            rows
+        };
+        softmax_rows(pool.isa, rows, t, 0, shape.scale);
+    });
+    pattern
+}
+
+/// Inputs of the backward pass, `[n, ..]` as in [`crate::compute::Backend::attention_backward`].
+pub(super) struct Saved<'a> {
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+    pub dz: &'a [f32],
+}
+
+/// See [`crate::compute::Backend::attention_backward`].
+pub(super) fn attention_backward(
+    pool: &Pool,
+    saved: &Saved<'_>,
+    starts: &[usize],
+    shape: &AttentionShape,
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    let Saved { q, k, v, dz } = *saved;
+    let w = Widths::of(shape);
+    let sequences = w.check(starts, &[q, dz, dq], &[k, v, dk, dv]);
+    let (dq, dk, dv) = (SharedMut::new(dq), SharedMut::new(dk), SharedMut::new(dv));
+    let (heads, d) = (shape.n_kv_heads, shape.head_dim);
+    pool.map_with(
+        sequences * heads,
+        || (Vec::new(), Vec::new()),
+        |(p, dp): &mut (Vec<f32>, Vec<f32>), task| {
+            let (s, kv_head) = (task / heads, task % heads);
+            let (start, t) = (starts[s], starts[s + 1] - starts[s]);
+            if t == 0 {
+                return;
+            }
+            let at_kv = start * w.kv + kv_head * d;
+            p.resize(QUERIES.min(t) * t, 0.0);
+            dp.resize(QUERIES.min(t) * t, 0.0);
+            // Keys that an earlier product of this task has already written; later ones add to them.
+            let mut written = 0;
+            for h in kv_head * w.group..(kv_head + 1) * w.group {
+                let at_q = start * w.q + h * d;
+                for first in (0..t).step_by(QUERIES) {
+                    let (m, seen) = (QUERIES.min(t - first), (first + QUERIES).min(t));
+                    let here = at_q + first * w.q;
+                    #[expect(unsafe_code, reason = "strided views of one head")]
+                    // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
+                    // `dq`, `dk`, `dv`.
+                    unsafe {
+                        let (qv, dzv) = (View::new(&q[here..], w.q), View::new(&dz[here..], w.q));
+                        let (kv, vv) = (View::new(&k[at_kv..], w.kv), View::new(&v[at_kv..], w.kv));
+                        product(m, seen, d, p.as_mut_ptr(), seen, qv, kv.transposed(), 1.0, 0.0);
+                        softmax_rows(pool.isa, &mut p[..m * seen], seen, first, shape.scale);
+                        product(m, seen, d, dp.as_mut_ptr(), seen, dzv, vv.transposed(), 1.0, 0.0);
+                        let (pv, dpv) = (View::new(p, seen), View::new(dp, seen));
+                        add_to_keys(m, seen, d, written, dv.ptr(at_kv), w.kv, pv, dzv);
+                        softmax_backward(pool.isa, &p[..m * seen], &mut dp[..m * seen], seen, shape.scale);
+                        product(m, d, seen, dq.ptr(here), w.q, dpv, kv, 1.0, 0.0);
+                        add_to_keys(m, seen, d, written, dk.ptr(at_kv), w.kv, dpv, qv);
+                    }
+                    written = written.max(seen);
+                }
+            }
+        },
+    );
+}
+
+/// `out[0..seen] += a[m, seen]^T . b[m, d]`, where rows from `written` on hold nothing yet.
+///
+/// # Safety
+/// As for [`product`].
+#[expect(unsafe_code, reason = "see `product`")]
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
+unsafe fn add_to_keys(m: usize, seen: usize, d: usize, written: usize, out: *mut f32, stride: usize, a: View, b: View) {
+    let old = written.min(seen);
+    let fresh = View { ptr: a.ptr.wrapping_add(old), ..a };
+    // SAFETY: the caller's promise; the two products write different rows.
+    unsafe {
+        product(old, d, m, out, stride, a.transposed(), b, 1.0, 1.0);
+        product(seen - old, d, m, out.wrapping_add(old * stride), stride, fresh.transposed(), b, 1.0, 0.0);
+    }
+}
+
+/// Softmax of `scale * score` over the keys a query sees: row `i` sees `first + i + 1` of `width`. The others become 0.
+#[inline(always)]
+fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, scale: f32) {
+    for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+        let (row, hidden) = row.split_at_mut(first + i + 1);
+        hidden.fill(0.0);
+        for x in row.iter_mut() {
+            *x *= scale;
+        }
+        let highest = max(row);
+        let mut acc = [0.0f32; LANES];
+        let mut chunks = row.chunks_exact_mut(LANES);
+        for c in &mut chunks {
+            for j in 0..LANES {
+                c[j] = exp::<FMA>(c[j] - highest);
+                acc[j] += c[j];
+            }
+        }
+        let mut rest = 0.0;
+        for x in chunks.into_remainder() {
+            *x = exp::<FMA>(*x - highest);
+            rest += *x;
+        }
+        let norm = 1.0 / (fold(&acc) + rest);
+        for x in row.iter_mut() {
+            *x *= norm;
+        }
+    }
+}
+per_isa! { fn softmax_rows(scores: &mut [f32], width: usize, first: usize, scale: f32) { softmax_rows_body } }
+
+/// `dp = p * (dp - sum(p * dp)) * scale` for each row.
+#[inline(always)]
+fn softmax_backward_body<const FMA: bool>(p: &[f32], dp: &mut [f32], width: usize, scale: f32) {
+    for (p, dp) in p.chunks_exact(width).zip(dp.chunks_exact_mut(width)) {
+        let mean = dot::<FMA>(p, dp);
+        for (d, p) in dp.iter_mut().zip(p) {
+            *d = p * (*d - mean) * scale;
+        }
+    }
+}
+per_isa! { fn softmax_backward(p: &[f32], dp: &mut [f32], width: usize, scale: f32) { softmax_backward_body } }

@@ -1,0 +1,84 @@
+//! [`CpuBackend`]: the kernel list, each line leading to its own file.
+
+use super::{Isa, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, pool::Pool, rope, scan};
+use crate::compute::{Activation, AttentionShape, Backend, Mat, MatMut, RopeTable, ScanJob, ScanSums};
+
+/// Computes on the processor, with its own bounded threads.
+pub struct CpuBackend {
+    pool: Pool,
+}
+
+impl CpuBackend {
+    /// `threads` is cut to what the process may use; `None` takes the physical cores, less one for the window where there are more than two.
+    /// The result of a kernel does not depend on it.
+    pub fn new(threads: Option<usize>) -> Self {
+        Self::with_isa(threads, Isa::best())
+    }
+    /// With code of a chosen instruction level; for tests that compare them. Matrix products take the best level all the same.
+    pub fn with_isa(threads: Option<usize>, isa: Isa) -> Self {
+        Self { pool: Pool::new(threads, isa) }
+    }
+    pub fn threads(&self) -> usize {
+        self.pool.threads
+    }
+}
+
+impl Backend for CpuBackend {
+    fn device(&self) -> String {
+        let threads = self.pool.threads;
+        format!("cpu ({}, {threads} thread{})", self.pool.isa.name(), if threads == 1 { "" } else { "s" })
+    }
+    fn gemm_nt(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
+        matmul::multiply(&self.pool, Form::Nt, out, a, b, alpha, beta);
+    }
+    fn gemm_nn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
+        matmul::multiply(&self.pool, Form::Nn, out, a, b, alpha, beta);
+    }
+    fn gemm_tn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
+        matmul::multiply(&self.pool, Form::Tn, out, a, b, alpha, beta);
+    }
+    fn rms_norm(&self, x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) {
+        norm::rms_norm(&self.pool, x, gain, eps, y);
+    }
+    fn rms_norm_backward(&self, x: &[f32], gain: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], d_gain: Option<&mut [f32]>) {
+        norm::rms_norm_backward(&self.pool, x, gain, eps, dy, dx, d_gain);
+    }
+    fn rope(&self, x: &mut [f32], positions: &[u32], table: &RopeTable, heads: usize, head_dim: usize, inverse: bool) {
+        rope::rope(&self.pool, x, positions, table, heads, head_dim, inverse);
+    }
+    fn attention(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], shape: &AttentionShape, z: &mut [f32]) {
+        attention::attention(&self.pool, q, k, v, starts, shape, z);
+    }
+    fn attention_pattern(&self, q: &[f32], k: &[f32], shape: &AttentionShape) -> Vec<f32> {
+        attention::attention_pattern(&self.pool, q, k, shape)
+    }
+    fn attention_backward(
+        &self,
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        dz: &[f32],
+        starts: &[usize],
+        shape: &AttentionShape,
+        dq: &mut [f32],
+        dk: &mut [f32],
+        dv: &mut [f32],
+    ) {
+        attention::attention_backward(&self.pool, &attention::Saved { q, k, v, dz }, starts, shape, dq, dk, dv);
+    }
+    fn gated(&self, act: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
+        elementwise::gated(&self.pool, act, gate, up, out);
+    }
+    fn gated_backward(&self, act: Activation, gate: &[f32], up: &[f32], d_out: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
+        elementwise::gated_backward(&self.pool, act, gate, up, d_out, d_gate, d_up);
+    }
+    fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
+        elementwise::add_bias(&self.pool, x, bias);
+    }
+    fn cross_entropy(&self, logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) {
+        cross_entropy::cross_entropy(&self.pool, logits, targets, weights, losses);
+    }
+    fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums) {
+        scan::scan(&self.pool, job, sums);
+    }
+}

@@ -1,0 +1,61 @@
+//! Cross-entropy of logit rows, and its gradient in place.
+
+use super::{
+    isa::per_isa,
+    numeric::{LANES, exp, fold, max},
+    pool::{Pool, SharedMut},
+};
+
+/// Elements whose exponentials are summed in f32 before the sum goes into f64.
+const SUM_BLOCK: usize = 4096;
+
+/// See [`crate::compute::Backend::cross_entropy`].
+pub(super) fn cross_entropy(pool: &Pool, logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) {
+    let n = targets.len();
+    assert!(losses.len() == n && weights.is_none_or(|w| w.len() == n), "cross-entropy of {n} rows");
+    if n == 0 {
+        return;
+    }
+    assert!(logits.len().is_multiple_of(n), "{} logits in {n} rows", logits.len());
+    let vocab = logits.len() / n;
+    let step = pool.rows_per_task(n, vocab);
+    let (logits, losses) = (SharedMut::new(logits), SharedMut::new(losses));
+    pool.for_each(n.div_ceil(step), |task| {
+        let (row, count) = (task * step, step.min(n - task * step));
+        #[expect(unsafe_code, reason = "each task writes its own rows")]
+        // SAFETY: rows of different tasks share no element.
+        let (logits, losses) = unsafe { (logits.slice(row * vocab, count * vocab), losses.slice(row, count)) };
+        rows(pool.isa, logits, &targets[row..row + count], weights.map(|w| &w[row..row + count]), losses);
+    });
+}
+
+#[inline(always)]
+fn rows_body<const FMA: bool>(logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) {
+    let vocab = logits.len() / targets.len();
+    for (i, (x, loss)) in logits.chunks_exact_mut(vocab).zip(losses).enumerate() {
+        let target = targets[i] as usize;
+        let highest = max(x);
+        let mut sum = 0.0f64;
+        for block in x.chunks(SUM_BLOCK) {
+            let mut acc = [0.0f32; LANES];
+            let mut chunks = block.chunks_exact(LANES);
+            for c in &mut chunks {
+                for j in 0..LANES {
+                    acc[j] += exp::<FMA>(c[j] - highest);
+                }
+            }
+            let rest: f32 = chunks.remainder().iter().map(|v| exp::<FMA>(v - highest)).sum();
+            sum += f64::from(fold(&acc) + rest);
+        }
+        *loss = (sum.ln() + f64::from(highest) - f64::from(x[target])) as f32;
+        if let Some(weights) = weights {
+            let weight = weights[i];
+            let scale = (f64::from(weight) / sum) as f32;
+            for v in x.iter_mut() {
+                *v = exp::<FMA>(*v - highest) * scale;
+            }
+            x[target] -= weight;
+        }
+    }
+}
+per_isa! { fn rows(logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) { rows_body } }

@@ -1,0 +1,258 @@
+//! Matrix products through the `gemm` crate, in a way that makes each element independent of how many rows and columns stand beside it.
+//!
+//! The crate adds up an element's products one after another in blocks along `k`; the block length follows the shape only when `k` exceeds
+//! 512, so longer sums are cut here. It takes other paths, with another order, for vectors and for tiny products of two matrices that both
+//! run along `k`; those go through a small transposed copy instead.
+
+use super::pool::{Pool, SharedMut};
+use crate::compute::{Mat, MatMut};
+
+/// Longest sum handed to the `gemm` crate in one piece: up to here it never splits.
+const K_BLOCK: usize = 512;
+/// Products with at most this many elements may take the crate's horizontal path.
+const TINY: usize = 16 * 16;
+/// Work (multiply-adds) below which a product stays on one thread.
+const SERIAL_BELOW: usize = 64 * 64 * 64;
+/// Pieces are multiples of this many columns, so that only the last one has a ragged edge.
+const COLUMN_STEP: usize = 96;
+const ROW_STEP: usize = 64;
+
+/// A matrix seen through a pointer: element `(r, c)` at `r * rs + c * cs`.
+#[derive(Clone, Copy)]
+pub(super) struct View {
+    pub ptr: *const f32,
+    pub rs: usize,
+    pub cs: usize,
+}
+
+impl View {
+    pub fn new(data: &[f32], rs: usize) -> Self {
+        Self { ptr: data.as_ptr(), rs, cs: 1 }
+    }
+    pub fn transposed(self) -> Self {
+        Self { rs: self.cs, cs: self.rs, ..self }
+    }
+    fn at(self, r: usize, c: usize) -> *const f32 {
+        self.ptr.wrapping_add(r * self.rs + c * self.cs)
+    }
+    fn rows_from(self, r: usize) -> Self {
+        Self { ptr: self.at(r, 0), ..self }
+    }
+    fn columns_from(self, c: usize) -> Self {
+        Self { ptr: self.at(0, c), ..self }
+    }
+}
+
+/// `out[m,n] = alpha * a[m,k] . b[k,n] + beta * out` on the calling thread. Rows of `out` are `stride` apart.
+///
+/// # Safety
+/// Every element of the three matrices must be readable (`out` also writable), and nothing else may touch `out`'s meanwhile.
+#[expect(unsafe_code, reason = "strided views of parts of buffers that other tasks write other parts of")]
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
+pub(super) unsafe fn product(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: View, b: View, alpha: f32, beta: f32) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 {
+        for r in 0..m {
+            for c in 0..n {
+                // SAFETY: inside `out` by the caller's promise.
+                unsafe {
+                    let o = out.add(r * stride + c);
+                    *o = if beta == 0.0 { 0.0 } else { beta * *o };
+                }
+            }
+        }
+        return;
+    }
+    if m == 1 || n == 1 || (m * n <= TINY && a.cs == 1 && b.rs == 1) {
+        // SAFETY: the caller's promise.
+        unsafe { small_product(m, n, k, out, stride, a, b, alpha, beta) };
+        return;
+    }
+    let mut first = 0;
+    while first < k {
+        let depth = K_BLOCK.min(k - first);
+        let (a, b) = (a.columns_from(first), b.rows_from(first));
+        let keep = if first == 0 { beta } else { 1.0 };
+        // SAFETY: the caller's promise.
+        unsafe { block(m, n, depth, out, stride, a, b, alpha, keep) };
+        first += depth;
+    }
+}
+
+/// One call of the crate with `k` at most [`K_BLOCK`].
+#[expect(unsafe_code, reason = "see `product`")]
+#[expect(clippy::too_many_arguments, reason = "see `product`")]
+unsafe fn block(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: View, b: View, alpha: f32, beta: f32) {
+    let padded;
+    let (a, b, k) = if k <= 2 {
+        // The crate's rank-1 and rank-2 path rounds its edges otherwise than its middle: add products with zero.
+        padded = pad_depth(m, n, k, a, b);
+        (View::new(&padded.0, PADDED), View::new(&padded.1, n), PADDED)
+    } else {
+        (a, b, k)
+    };
+    // SAFETY: the caller's promise, or the padded copies, which have the full shape.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out,
+            1,
+            stride as isize,
+            beta != 0.0,
+            a.ptr,
+            a.cs as isize,
+            a.rs as isize,
+            b.ptr,
+            b.cs as isize,
+            b.rs as isize,
+            beta,
+            alpha,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// Depth that [`pad_depth`] fills up to.
+const PADDED: usize = 3;
+
+/// Copies with zeros up to a depth of [`PADDED`].
+#[expect(unsafe_code, reason = "reads views")]
+fn pad_depth(m: usize, n: usize, k: usize, a: View, b: View) -> (Vec<f32>, Vec<f32>) {
+    let (mut pa, mut pb) = (vec![0.0; m * PADDED], vec![0.0; PADDED * n]);
+    for i in 0..k {
+        for r in 0..m {
+            // SAFETY: `product`'s caller promised that `a` is readable.
+            pa[r * PADDED + i] = unsafe { *a.at(r, i) };
+        }
+        for c in 0..n {
+            // SAFETY: as for `a`.
+            pb[i * n + c] = unsafe { *b.at(i, c) };
+        }
+    }
+    (pa, pb)
+}
+
+/// A product that is a vector or tiny, on the path of the big ones: `a` copied with at least two rows lying side by side, and at least two
+/// columns of `b`.
+#[expect(unsafe_code, reason = "see `product`")]
+#[expect(clippy::too_many_arguments, reason = "see `product`")]
+unsafe fn small_product(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: View, b: View, alpha: f32, beta: f32) {
+    let (pm, pn) = (m.max(2), n.max(2));
+    let mut result = vec![0.0f32; pm * pn];
+    if beta != 0.0 {
+        for r in 0..m {
+            for c in 0..n {
+                // SAFETY: inside `out` by the caller's promise.
+                result[r * pn + c] = unsafe { *out.add(r * stride + c) };
+            }
+        }
+    }
+    let mut at = vec![0.0f32; K_BLOCK.min(k) * pm];
+    let mut two_columns = if n == 1 { vec![0.0f32; K_BLOCK.min(k) * pn] } else { Vec::new() };
+    let mut first = 0;
+    while first < k {
+        let depth = K_BLOCK.min(k - first);
+        for r in 0..m {
+            for i in 0..depth {
+                // SAFETY: `a` is readable by the caller's promise.
+                at[i * pm + r] = unsafe { *a.at(r, first + i) };
+            }
+        }
+        let mut right = b.rows_from(first);
+        if n == 1 {
+            for i in 0..depth {
+                // SAFETY: `b` is readable by the caller's promise.
+                two_columns[i * pn] = unsafe { *b.at(first + i, 0) };
+            }
+            right = View::new(&two_columns, pn);
+        }
+        let left = View { ptr: at.as_ptr(), rs: 1, cs: pm };
+        // SAFETY: `left` and `result` are own copies of the padded shape, `right` is readable by the caller's promise.
+        unsafe { block(pm, pn, depth, result.as_mut_ptr(), pn, left, right, alpha, if first == 0 { beta } else { 1.0 }) };
+        first += depth;
+    }
+    for r in 0..m {
+        for c in 0..n {
+            // SAFETY: inside `out` by the caller's promise.
+            unsafe { *out.add(r * stride + c) = result[r * pn + c] };
+        }
+    }
+}
+
+fn check(what: &str, data: &[f32], rows: usize, cols: usize, stride: usize) {
+    assert!(stride >= cols, "{what}: rows of {cols} elements, {stride} apart");
+    assert!(rows == 0 || cols == 0 || data.len() >= (rows - 1) * stride + cols, "{what}: {rows} x {cols} in {} elements", data.len());
+}
+
+/// How the operands of [`multiply`] lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `a[m,k] . b[n,k]^T`
+    Nt,
+    /// `a[m,k] . b[k,n]`
+    Nn,
+    /// `a[k,m]^T . b[k,n]`
+    Tn,
+}
+
+/// `out = alpha * a . b + beta * out` on the pool.
+///
+/// # Panics
+/// When the shapes do not fit: a bug of the caller.
+pub(super) fn multiply(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
+    let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
+    let (n, bk) = if form == Form::Nt { (b.rows, b.cols) } else { (b.cols, b.rows) };
+    assert!(k == bk && out.rows == m && out.cols == n, "product of {m} x {k} and {bk} x {n} into {} x {}", out.rows, out.cols);
+    check("left matrix", a.data, a.rows, a.cols, a.stride);
+    check("right matrix", b.data, b.rows, b.cols, b.stride);
+    check("result", out.data, m, n, out.stride);
+    let av = View::new(a.data, a.stride);
+    let av = Address::of(if form == Form::Tn { av.transposed() } else { av });
+    let bv = View::new(b.data, b.stride);
+    let bv = Address::of(if form == Form::Nt { bv.transposed() } else { bv });
+    let stride = out.stride;
+    let shared = SharedMut::new(out.data);
+    let (rows, cols) = pieces(pool.threads, m, n, k);
+    let (across, down) = (n.div_ceil(cols.max(1)), m.div_ceil(rows.max(1)));
+    pool.for_each(across * down, |piece| {
+        let (r, c) = (piece / across * rows, piece % across * cols);
+        let (a, b) = (av.view().rows_from(r), bv.view().columns_from(c));
+        #[expect(unsafe_code, reason = "each task writes its own rectangle of the result")]
+        // SAFETY: the views were checked against their slices above; rectangles of different tasks share no element.
+        unsafe {
+            product(rows.min(m - r), cols.min(n - c), k, shared.ptr(r * stride + c), stride, a, b, alpha, beta);
+        }
+    });
+}
+
+/// A view that tasks may share; they only read through it.
+#[derive(Clone, Copy)]
+struct Address(usize, usize, usize);
+
+impl Address {
+    fn of(v: View) -> Self {
+        Self(v.ptr.expose_provenance(), v.rs, v.cs)
+    }
+    fn view(self) -> View {
+        View { ptr: std::ptr::with_exposed_provenance(self.0), rs: self.1, cs: self.2 }
+    }
+}
+
+/// Rows and columns of a task's rectangle. Columns are cut first: each task then packs its own columns of `b` and nobody else's.
+fn pieces(threads: usize, m: usize, n: usize, k: usize) -> (usize, usize) {
+    if threads == 1 || m * n * k < SERIAL_BELOW {
+        return (m, n);
+    }
+    let wanted = threads * 3;
+    let cols = n.div_ceil(wanted).next_multiple_of(COLUMN_STEP).min(n);
+    let across = n.div_ceil(cols);
+    let down = wanted.div_ceil(across).clamp(1, m.div_ceil(ROW_STEP));
+    (m.div_ceil(down).next_multiple_of(4).min(m), cols)
+}

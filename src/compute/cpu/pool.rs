@@ -1,0 +1,136 @@
+//! The bounded thread pool and how kernels share work on it.
+
+use super::Isa;
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+
+/// Below this many elements an elementwise kernel stays on the calling thread: waking another costs more.
+const SERIAL_BELOW: usize = 16 * 1024;
+/// Elements a task of an elementwise kernel should have.
+const TASK_ELEMENTS: usize = 16 * 1024;
+
+/// Worker threads and the instruction level of the code they run.
+pub(super) struct Pool {
+    pub threads: usize,
+    pub isa: Isa,
+    workers: Option<rayon::ThreadPool>,
+}
+
+impl Pool {
+    /// `threads` is cut to what the process may use; `None` takes the physical cores, less one for the window where there are more than two.
+    pub fn new(threads: Option<usize>, isa: Isa) -> Self {
+        let available = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = threads.unwrap_or_else(|| default_threads(available)).clamp(1, available);
+        let workers = if threads == 1 {
+            None
+        } else {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|i| format!("compute-{i}"))
+                .build()
+                .inspect_err(|e| tracing::warn!("no compute threads could be started ({e}); computing on the calling thread"))
+                .ok()
+        };
+        Self { threads: if workers.is_some() { threads } else { 1 }, isa, workers }
+    }
+    /// Runs `task` for `0..count` in any order. Tasks must not depend on each other.
+    pub fn for_each(&self, count: usize, task: impl Fn(usize) + Send + Sync) {
+        match &self.workers {
+            Some(workers) if count > 1 => workers.install(|| (0..count).into_par_iter().with_max_len(1).for_each(task)),
+            _ => (0..count).for_each(task),
+        }
+    }
+    /// As [`Pool::for_each`], with a scratch value for each worker and the results in order.
+    pub fn map_with<S: Send, R: Send>(
+        &self,
+        count: usize,
+        scratch: impl Fn() -> S + Send + Sync,
+        task: impl Fn(&mut S, usize) -> R + Send + Sync,
+    ) -> Vec<R> {
+        match &self.workers {
+            Some(workers) if count > 1 => {
+                // rayon's `map_init` makes a value for every split, here for every task; these go from task to task.
+                let idle = Mutex::new(Vec::new());
+                let take = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                workers.install(|| {
+                    (0..count)
+                        .into_par_iter()
+                        .with_max_len(1)
+                        .map(|i| {
+                            let mut s = take().unwrap_or_else(&scratch);
+                            let result = task(&mut s, i);
+                            idle.lock().unwrap_or_else(PoisonError::into_inner).push(s);
+                            result
+                        })
+                        .collect()
+                })
+            }
+            _ => {
+                let mut s = scratch();
+                (0..count).map(|i| task(&mut s, i)).collect()
+            }
+        }
+    }
+    /// How many rows of `width` elements go to a task; all of them when there is too little work to share.
+    pub fn rows_per_task(&self, rows: usize, width: usize) -> usize {
+        if self.threads == 1 || rows * width < SERIAL_BELOW { rows.max(1) } else { (TASK_ELEMENTS / width.max(1)).clamp(1, rows.max(1)) }
+    }
+}
+
+/// Physical cores as far as the process may use them, less one where there are more than two: the window needs it.
+fn default_threads(available: usize) -> usize {
+    let cores = num_cpus::get_physical().clamp(1, available);
+    if cores > 2 { cores - 1 } else { cores }
+}
+
+/// A pointer that tasks share, each writing its own part of what it points to.
+#[derive(Clone, Copy)]
+pub(super) struct SharedMut(*mut f32, usize);
+
+#[expect(unsafe_code, reason = "tasks write disjoint parts of one buffer through it; see `SharedMut::ptr`")]
+// SAFETY: the pointer is only dereferenced in unsafe blocks whose tasks own disjoint elements.
+unsafe impl Send for SharedMut {}
+#[expect(unsafe_code, reason = "as for Send")]
+// SAFETY: as for Send.
+unsafe impl Sync for SharedMut {}
+
+impl SharedMut {
+    pub fn new(data: &mut [f32]) -> Self {
+        Self(data.as_mut_ptr(), data.len())
+    }
+    /// Pointer to element `offset`, which must lie inside or one past the end.
+    pub fn ptr(self, offset: usize) -> *mut f32 {
+        assert!(offset <= self.1, "element {offset} of {}", self.1);
+        self.0.wrapping_add(offset)
+    }
+    /// The elements `first..first + len`.
+    ///
+    /// # Safety
+    /// No other reference to any of them may live at the same time.
+    #[expect(unsafe_code, reason = "gives a task its own part")]
+    pub unsafe fn slice<'a>(&self, first: usize, len: usize) -> &'a mut [f32] {
+        assert!(first <= self.1 && len <= self.1 - first, "elements {first}+{len} of {}", self.1);
+        // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(first), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_bounded_by_what_the_process_may_use() {
+        let available = std::thread::available_parallelism().expect("count").get();
+        assert!(Pool::new(Some(10_000), Isa::BASELINE).threads <= available);
+        assert_eq!(Pool::new(Some(0), Isa::BASELINE).threads, 1);
+        let default = Pool::new(None, Isa::BASELINE).threads;
+        assert!(default >= 1 && default <= available && (available <= 2 || default < available));
+    }
+
+    #[test]
+    fn results_come_in_order() {
+        let pool = Pool::new(Some(2), Isa::BASELINE);
+        assert_eq!(pool.map_with(100, || 0, |_, i| i * i), (0..100).map(|i| i * i).collect::<Vec<_>>());
+    }
+}

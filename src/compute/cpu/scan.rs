@@ -1,0 +1,254 @@
+//! The fused scan: parameter activations of one matrix, formed and reduced tile by tile.
+//!
+//! The matrix is walked in super-blocks. For each, the rows of `x` and `delta` that it needs are packed into panels once and shared; its tiles
+//! are tasks. A tile goes through all samples, domain after domain, with one mean in hand; the activations of samples that take part in pairs
+//! stay until the tile's end and are multiplied there, piece by piece in cache. Tiles hand back small partial sums, which are added in the
+//! order of the tiles whatever thread made them.
+
+use super::{
+    pool::{Pool, SharedMut},
+    scan_tile::{self, Geometry, TileJob, TileScratch, TileSums},
+};
+use crate::compute::{Mat, ScanJob, ScanSums};
+
+/// Floats of packed input that all threads share (64 MiB).
+const PACKED_BUDGET: usize = 16 << 20;
+/// Floats of kept activations for each thread (24 MiB).
+const KEPT_BUDGET: usize = 6 << 20;
+/// Tile rows and columns where memory allows: the tile's weights, mean and inputs stay in the second-level cache.
+const TILE_ROWS: usize = 96;
+const TILE_COLUMNS: usize = 128;
+/// Elements of a super-block, which bounds the partial sums alive at once.
+const SUPER_ELEMENTS: usize = 256 * TILE_ROWS * TILE_COLUMNS;
+
+/// Which samples stand in which order, and what of them is kept.
+pub(super) struct Plan {
+    /// Sample indices ordered by domain, in the given order within each.
+    pub order: Vec<usize>,
+    /// Where each sample's tokens begin in the packed panels, in the order of `order`.
+    pub packed_start: Vec<usize>,
+    pub packed_tokens: usize,
+    /// Samples of each domain.
+    pub domain_sizes: Vec<usize>,
+    /// Slot of each sample that is kept for a pair with another one.
+    pub slot: Vec<Option<usize>>,
+    pub n_slots: usize,
+    /// Index into the job's pairs and the two slots.
+    pub cross_pairs: Vec<(usize, usize, usize)>,
+}
+
+impl Plan {
+    fn new(job: &ScanJob<'_>) -> Self {
+        let n = job.samples.len();
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by_key(|&s| job.samples[s].domain);
+        let mut packed_start = vec![0; n];
+        let mut packed_tokens = 0;
+        let mut domain_sizes = vec![0; job.n_domains];
+        for &s in &order {
+            let sample = &job.samples[s];
+            assert!(
+                sample.start <= sample.end && sample.end <= job.x.rows && sample.domain < job.n_domains,
+                "sample {s} has tokens {}..{} of {} and domain {} of {}",
+                sample.start,
+                sample.end,
+                job.x.rows,
+                sample.domain,
+                job.n_domains
+            );
+            packed_start[s] = packed_tokens;
+            packed_tokens += sample.end - sample.start;
+            domain_sizes[sample.domain] += 1;
+        }
+        let mut slot = vec![None; n];
+        let mut n_slots = 0;
+        let mut cross_pairs = Vec::new();
+        for (i, &(a, b)) in job.pairs.iter().enumerate() {
+            if a == b {
+                continue;
+            }
+            let mut slot_of = |s: usize| {
+                *slot[s].get_or_insert_with(|| {
+                    n_slots += 1;
+                    n_slots - 1
+                })
+            };
+            cross_pairs.push((i, slot_of(a), slot_of(b)));
+        }
+        Self { order, packed_start, packed_tokens, domain_sizes, slot, n_slots, cross_pairs }
+    }
+    /// Rows and columns of a tile: smaller when many samples are kept.
+    fn tile(&self, g: Geometry) -> (usize, usize) {
+        let limit = KEPT_BUDGET / self.n_slots.max(1);
+        let (mut rows, mut cols) = (TILE_ROWS, TILE_COLUMNS);
+        while rows * cols > limit {
+            if cols >= rows && cols > g.cols {
+                cols /= 2;
+            } else if rows > 2 * g.rows {
+                rows /= 2;
+            } else if cols > g.cols {
+                cols /= 2;
+            } else {
+                break;
+            }
+        }
+        (rows.next_multiple_of(g.rows), cols.next_multiple_of(g.cols))
+    }
+}
+
+/// See [`crate::compute::Backend::scan`].
+///
+/// # Panics
+/// When the job's shapes do not fit together: a bug of the caller.
+pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
+    let (out, inp) = (job.w.rows, job.w.cols);
+    assert!(
+        job.x.cols == inp && job.delta.cols == out && job.x.rows == job.delta.rows,
+        "scan of {out} x {inp} with inputs {} x {} and gradients {} x {}",
+        job.x.rows,
+        job.x.cols,
+        job.delta.rows,
+        job.delta.cols
+    );
+    let plan = Plan::new(job);
+    let g = Geometry::of(pool.isa);
+    let (tile_rows, tile_cols) = plan.tile(g);
+    let (super_rows, super_cols) = super_block(&plan, out, inp, tile_rows, tile_cols);
+    let mut total = Total::new(job);
+    let (mut delta_panels, mut x_panels) = (Vec::new(), Vec::new());
+    for c0 in (0..inp).step_by(super_cols) {
+        let cols = super_cols.min(inp - c0);
+        pack(pool, &plan, job, job.x.columns(c0, cols), g.cols, &mut x_panels);
+        for r0 in (0..out).step_by(super_rows) {
+            let rows = super_rows.min(out - r0);
+            pack(pool, &plan, job, job.delta.columns(r0, rows), g.rows, &mut delta_panels);
+            let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
+            let tiles = pool.map_with(
+                down * across,
+                || TileScratch::new(&plan, tile_rows * tile_cols),
+                |scratch, i| {
+                    let (tr, tc) = (i / across * tile_rows, i % across * tile_cols);
+                    let tile = TileJob {
+                        job,
+                        plan: &plan,
+                        geometry: g,
+                        delta_panels: &delta_panels,
+                        x_panels: &x_panels,
+                        row_panels: rows.div_ceil(g.rows),
+                        col_panels: cols.div_ceil(g.cols),
+                        first_row_panel: tr / g.rows,
+                        first_col_panel: tc / g.cols,
+                        first_row: r0 + tr,
+                        first_col: c0 + tc,
+                        rows: tile_rows.min(rows - tr),
+                        cols: tile_cols.min(cols - tc),
+                    };
+                    scan_tile::run(pool.isa, &tile, scratch)
+                },
+            );
+            for (i, tile) in tiles.iter().enumerate() {
+                total.add(tile, r0 + i / across * tile_rows, c0 + i % across * tile_cols);
+            }
+        }
+    }
+    total.finish(job, sums);
+}
+
+/// Rows and columns of a super-block, multiples of the tile's; depends on the job alone.
+fn super_block(plan: &Plan, out: usize, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
+    let side = PACKED_BUDGET / plan.packed_tokens.max(1);
+    let cols = inp.min(side / 2).next_multiple_of(tile_cols);
+    let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).min(out).max(1).next_multiple_of(tile_rows);
+    (rows, cols)
+}
+
+/// Copies the columns of `source` into panels of `width`: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
+/// up with zeros, so that edges need no code of their own.
+fn pack(pool: &Pool, plan: &Plan, job: &ScanJob<'_>, source: Mat<'_>, width: usize, panels: &mut Vec<f32>) {
+    let count = source.cols.div_ceil(width);
+    let row = count * width;
+    panels.resize(plan.packed_tokens * row, 0.0);
+    let panels = SharedMut::new(panels);
+    pool.for_each(plan.order.len(), |i| {
+        let s = plan.order[i];
+        let (start, tokens) = (job.samples[s].start, job.samples[s].end - job.samples[s].start);
+        #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
+        // SAFETY: samples have disjoint ranges of packed tokens.
+        let out = unsafe { panels.slice(plan.packed_start[s] * row, tokens * row) };
+        for t in 0..tokens {
+            let x = source.row(start + t);
+            for (p, x) in x.chunks(width).enumerate() {
+                let o = &mut out[(p * tokens + t) * width..][..width];
+                o[..x.len()].copy_from_slice(x);
+                o[x.len()..].fill(0.0);
+            }
+        }
+    });
+}
+
+/// Sums over tiles, wide until the end.
+struct Total {
+    squares: Vec<f64>,
+    dots: Vec<f64>,
+    counts: Vec<u64>,
+    histograms: Vec<Vec<u64>>,
+    rows: Vec<Vec<f64>>,
+    cols: Vec<Vec<f64>>,
+}
+
+impl Total {
+    fn new(job: &ScanJob<'_>) -> Self {
+        let domains = if job.want_means { job.n_domains } else { 0 };
+        Self {
+            squares: vec![0.0; job.samples.len()],
+            dots: vec![0.0; job.pairs.len()],
+            counts: vec![0; domains],
+            histograms: vec![vec![0; crate::compute::HISTOGRAM_BINS]; domains],
+            rows: vec![vec![0.0; job.w.rows]; domains],
+            cols: vec![vec![0.0; job.w.cols]; domains],
+        }
+    }
+    fn add(&mut self, tile: &TileSums, first_row: usize, first_col: usize) {
+        add_all(&mut self.squares, &tile.squares);
+        add_all(&mut self.dots, &tile.dots);
+        for (d, t) in tile.domains.iter().enumerate() {
+            self.counts[d] += t.count;
+            for (h, c) in self.histograms[d].iter_mut().zip(&t.histogram) {
+                *h += u64::from(*c);
+            }
+            for (r, v) in self.rows[d][first_row..].iter_mut().zip(&t.row_sums) {
+                *r += f64::from(*v);
+            }
+            for (c, v) in self.cols[d][first_col..].iter_mut().zip(&t.col_sums) {
+                *c += f64::from(*v);
+            }
+        }
+    }
+    fn finish(mut self, job: &ScanJob<'_>, sums: &mut ScanSums) {
+        for (i, &(a, b)) in job.pairs.iter().enumerate() {
+            if a == b {
+                self.dots[i] = self.squares[a];
+            }
+        }
+        add_all(&mut sums.square_norms, &self.squares);
+        add_all(&mut sums.pair_dots, &self.dots);
+        for d in 0..self.counts.len() {
+            sums.counts[d] += self.counts[d];
+            for (s, h) in sums.histograms[d].iter_mut().zip(&self.histograms[d]) {
+                *s += h;
+            }
+            for (s, v) in sums.row_sums[d].iter_mut().zip(&self.rows[d]) {
+                *s += *v as f32;
+            }
+            for (s, v) in sums.col_sums[d].iter_mut().zip(&self.cols[d]) {
+                *s += *v as f32;
+            }
+        }
+    }
+}
+
+fn add_all(to: &mut [f64], from: &[f64]) {
+    for (t, f) in to.iter_mut().zip(from) {
+        *t += f;
+    }
+}

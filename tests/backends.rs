@@ -1,0 +1,455 @@
+//! Every kernel of the processor's backend against a plain f64 twin on odd shapes, at every instruction level, and with one and two threads.
+//!
+//! Tolerances: a sum of k products of numbers of size 1 in f32 is off by about sqrt(k) * 6e-8 and at worst k * 6e-8; with k up to 600 the
+//! bound below, 2e-5 relative to the largest magnitude that enters, holds with room.
+
+use brodmann::{
+    base::rng::Rng,
+    compute::{
+        Activation, AttentionShape, Backend, Mat, MatMut, RopeTable,
+        cpu::{CpuBackend, Isa},
+    },
+};
+
+fn random(rng: &mut Rng, n: usize) -> Vec<f32> {
+    (0..n).map(|_| rng.normal() as f32).collect()
+}
+
+fn backends() -> Vec<CpuBackend> {
+    Isa::available().into_iter().flat_map(|isa| [Some(1), Some(2)].map(|t| CpuBackend::with_isa(t, isa))).collect()
+}
+
+#[track_caller]
+fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let scale = want.iter().fold(1.0f64, |m, v| m.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((f64::from(*g) - w).abs() <= tolerance * scale, "{what}: element {i} is {g}, expected {w}");
+    }
+}
+
+fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|v| f64::from(*v)).collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    Nt,
+    Nn,
+    Tn,
+}
+
+fn gemm(b: &CpuBackend, form: Form, out: MatMut<'_>, x: Mat<'_>, y: Mat<'_>, alpha: f32, beta: f32) {
+    match form {
+        Form::Nt => b.gemm_nt(out, x, y, alpha, beta),
+        Form::Nn => b.gemm_nn(out, x, y, alpha, beta),
+        Form::Tn => b.gemm_tn(out, x, y, alpha, beta),
+    }
+}
+
+#[test]
+fn products_agree_with_f64_on_odd_strided_shapes() {
+    let mut rng = Rng::new(1);
+    for (m, n, k) in [(1, 1, 1), (1, 65, 17), (3, 1, 5), (2, 3, 2), (17, 33, 1), (5, 7, 600), (65, 129, 17), (130, 200, 65), (64, 300, 515)]
+    {
+        for form in [Form::Nt, Form::Nn, Form::Tn] {
+            let (ar, ac) = if form == Form::Tn { (k, m) } else { (m, k) };
+            let (br, bc) = if form == Form::Nt { (n, k) } else { (k, n) };
+            // Rows lie further apart than they are long.
+            let (a, b) = (random(&mut rng, ar * (ac + 3)), random(&mut rng, br * (bc + 1)));
+            let a = Mat { data: &a, rows: ar, cols: ac, stride: ac + 3 };
+            let b = Mat { data: &b, rows: br, cols: bc, stride: bc + 1 };
+            let at = |r: usize, i: usize| f64::from(if form == Form::Tn { a.row(i)[r] } else { a.row(r)[i] });
+            let bt = |i: usize, c: usize| f64::from(if form == Form::Nt { b.row(c)[i] } else { b.row(i)[c] });
+            for (alpha, beta) in [(1.0f32, 0.0f32), (0.5, 1.0), (-2.0, 0.25)] {
+                let before = random(&mut rng, m * (n + 2));
+                let mut want = wide(&before);
+                for r in 0..m {
+                    for c in 0..n {
+                        let sum: f64 = (0..k).map(|i| at(r, i) * bt(i, c)).sum();
+                        let o = &mut want[r * (n + 2) + c];
+                        *o = f64::from(alpha) * sum + f64::from(beta) * *o;
+                    }
+                }
+                for backend in backends() {
+                    let mut out = before.clone();
+                    gemm(&backend, form, MatMut { data: &mut out, rows: m, cols: n, stride: n + 2 }, a, b, alpha, beta);
+                    close(&format!("{form:?} {m} {n} {k} {alpha} {beta}"), &out, &want, 2e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_product_without_depth_scales_or_clears() {
+    for backend in backends() {
+        let mut out = vec![f32::NAN; 4];
+        backend.gemm_nt(MatMut::new(&mut out, 2, 2), Mat::new(&[], 2, 0), Mat::new(&[], 2, 0), 1.0, 0.0);
+        assert_eq!(out, [0.0; 4]);
+        out.fill(3.0);
+        backend.gemm_nt(MatMut::new(&mut out, 2, 2), Mat::new(&[], 2, 0), Mat::new(&[], 2, 0), 1.0, 2.0);
+        assert_eq!(out, [6.0; 4]);
+        backend.gemm_nn(MatMut::new(&mut [], 0, 3), Mat::new(&[], 0, 5), Mat::new(&[0.0; 15], 5, 3), 1.0, 0.0);
+    }
+}
+
+/// A row's result must not depend on how many rows come with it, or batches would change answers.
+#[test]
+fn a_row_of_a_product_is_the_same_bits_in_any_company() {
+    let mut rng = Rng::new(2);
+    for (n, k) in [(3, 2), (16, 16), (48, 64), (100, 513), (1376, 512), (96, 1025)] {
+        let (a, w) = (random(&mut rng, 150 * k), random(&mut rng, n * k));
+        for form in [Form::Nt, Form::Nn] {
+            let w = if form == Form::Nt { Mat::new(&w, n, k) } else { Mat::new(&w, k, n) };
+            let run = |backend: &CpuBackend, first: usize, rows: usize| {
+                let mut out = vec![0.5; rows * n];
+                gemm(backend, form, MatMut::new(&mut out, rows, n), Mat::new(&a, 150, k).rows(first, rows), w, 1.0, 1.0);
+                out
+            };
+            let (one, two) = (CpuBackend::new(Some(1)), CpuBackend::new(Some(2)));
+            let all = run(&one, 0, 150);
+            assert!(all == run(&two, 0, 150), "{form:?} {n} {k}: one and two threads");
+            for (first, rows) in [(0, 1), (149, 1), (3, 2), (7, 5), (20, 16), (50, 17), (1, 70), (0, 128)] {
+                assert!(run(&two, first, rows) == all[first * n..(first + rows) * n], "{form:?} {n} {k}: rows {first}+{rows}");
+            }
+        }
+    }
+}
+
+fn rms_norm(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
+    let d = gain.len();
+    x.chunks(d)
+        .flat_map(|row| {
+            let r = 1.0 / (row.iter().map(|v| v * v).sum::<f64>() / d as f64 + eps).sqrt();
+            row.iter().zip(gain).map(move |(v, g)| v * r * g).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// d/dx_i of `sum_j weight_j f(x)_j` by central differences in f64 (error about h^2 = 1e-10 relative).
+fn numeric_gradient(x: &[f64], weight: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    let value = |x: &[f64]| f(x).iter().zip(weight).map(|(a, b)| a * b).sum::<f64>();
+    let h = 1e-5;
+    (0..x.len())
+        .map(|i| {
+            let (mut lo, mut hi) = (x.to_vec(), x.to_vec());
+            lo[i] -= h;
+            hi[i] += h;
+            (value(&hi) - value(&lo)) / (2.0 * h)
+        })
+        .collect()
+}
+
+#[test]
+fn norm_forward_and_backward() {
+    let mut rng = Rng::new(3);
+    for (n, d) in [(1, 1), (3, 17), (5, 65), (2, 3)] {
+        let (x, gain, dy) = (random(&mut rng, n * d), random(&mut rng, d), random(&mut rng, n * d));
+        let want = rms_norm(&wide(&x), &wide(&gain), 1e-5);
+        let want_dx = numeric_gradient(&wide(&x), &wide(&dy), |x| rms_norm(x, &wide(&gain), 1e-5));
+        let want_gain = numeric_gradient(&wide(&gain), &wide(&dy), |g| rms_norm(&wide(&x), g, 1e-5));
+        for b in backends() {
+            let mut y = vec![0.0; n * d];
+            b.rms_norm(&x, &gain, 1e-5, &mut y);
+            close("norm", &y, &want, 1e-5);
+            // Both gradients are added to what is there.
+            let (mut dx, mut d_gain) = (vec![1.0; n * d], vec![2.0; d]);
+            b.rms_norm_backward(&x, &gain, 1e-5, &dy, &mut dx, Some(&mut d_gain));
+            close("norm's input", &dx, &want_dx.iter().map(|v| v + 1.0).collect::<Vec<_>>(), 1e-5);
+            close("norm's gain", &d_gain, &want_gain.iter().map(|v| v + 2.0).collect::<Vec<_>>(), 1e-5);
+        }
+    }
+}
+
+fn rope_table(positions: usize, pairs: usize) -> RopeTable {
+    let angle = |i: usize| (i / pairs) as f64 * 10_000f64.powf(-((i % pairs) as f64) / pairs as f64);
+    let values = |f: fn(f64) -> f64| (0..positions * pairs).map(|i| f(angle(i)) as f32).collect();
+    RopeTable { cos: values(f64::cos), sin: values(f64::sin), pairs }
+}
+
+#[test]
+fn rope_turns_pairs_and_its_inverse_turns_them_back() {
+    let mut rng = Rng::new(4);
+    for (n, heads, dim, pairs) in [(1, 1, 2, 1), (3, 3, 6, 3), (17, 2, 64, 32), (65, 5, 10, 4)] {
+        let table = rope_table(80, pairs);
+        let positions: Vec<u32> = (0..n as u32).map(|i| i * 7 % 80).collect();
+        let x = random(&mut rng, n * heads * dim);
+        let mut want = wide(&x);
+        for (r, &p) in positions.iter().enumerate() {
+            for h in 0..heads {
+                for i in 0..pairs {
+                    let at = (r * heads + h) * dim + i;
+                    let (c, s) = (f64::from(table.cos[p as usize * pairs + i]), f64::from(table.sin[p as usize * pairs + i]));
+                    let (a, b) = (want[at], want[at + pairs]);
+                    want[at] = a * c - b * s;
+                    want[at + pairs] = b * c + a * s;
+                }
+            }
+        }
+        for b in backends() {
+            let mut y = x.clone();
+            b.rope(&mut y, &positions, &table, heads, dim, false);
+            close("rope", &y, &want, 1e-6);
+            b.rope(&mut y, &positions, &table, heads, dim, true);
+            close("rope and back", &y, &wide(&x), 1e-6);
+        }
+    }
+}
+
+/// Probabilities `[heads, t, t]` and head outputs of one sequence.
+fn attention(q: &[f64], k: &[f64], v: &[f64], t: usize, s: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    let (d, group) = (s.head_dim, s.n_heads / s.n_kv_heads);
+    let (wq, wk) = (s.n_heads * d, s.n_kv_heads * d);
+    let (mut p, mut z) = (vec![0.0; s.n_heads * t * t], vec![0.0; t * wq]);
+    for h in 0..s.n_heads {
+        for i in 0..t {
+            let at = |j: usize| j * wk + h / group * d;
+            let scores: Vec<f64> =
+                (0..=i).map(|j| (0..d).map(|c| q[i * wq + h * d + c] * k[at(j) + c]).sum::<f64>() * f64::from(s.scale)).collect();
+            let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = scores.iter().map(|x| (x - top).exp()).sum();
+            for (j, x) in scores.iter().enumerate() {
+                let prob = (x - top).exp() / total;
+                p[(h * t + i) * t + j] = prob;
+                for c in 0..d {
+                    z[i * wq + h * d + c] += prob * v[at(j) + c];
+                }
+            }
+        }
+    }
+    (p, z)
+}
+
+#[test]
+fn attention_forward_over_packed_ragged_sequences() {
+    let mut rng = Rng::new(5);
+    for (n_heads, n_kv_heads, head_dim) in [(1, 1, 1), (4, 2, 8), (6, 1, 5), (3, 3, 16)] {
+        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
+        let starts = [0, 1, 1, 4, 21, 86, 216];
+        let (wq, wk) = (n_heads * head_dim, n_kv_heads * head_dim);
+        let n = starts[starts.len() - 1];
+        let (q, k, v) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk));
+        let (qd, kd, vd) = (wide(&q), wide(&k), wide(&v));
+        for b in backends() {
+            let mut z = vec![f32::NAN; n * wq];
+            b.attention(&q, &k, &v, &starts, &shape, &mut z);
+            for s in starts.windows(2) {
+                let (from, to) = (s[0], s[1]);
+                let (p, want) = attention(&qd[from * wq..to * wq], &kd[from * wk..to * wk], &vd[from * wk..to * wk], to - from, &shape);
+                close("attention", &z[from * wq..to * wq], &want, 1e-5);
+                let pattern = b.attention_pattern(&q[from * wq..to * wq], &k[from * wk..to * wk], &shape);
+                close("pattern", &pattern, &p, 1e-5);
+            }
+            // A sequence alone gives the same bits as in company.
+            let mut alone = vec![0.0; (86 - 21) * wq];
+            b.attention(&q[21 * wq..86 * wq], &k[21 * wk..86 * wk], &v[21 * wk..86 * wk], &[0, 65], &shape, &mut alone);
+            assert!(alone == z[21 * wq..86 * wq]);
+        }
+    }
+}
+
+#[test]
+fn attention_backward_against_central_differences() {
+    let mut rng = Rng::new(6);
+    for (n_heads, n_kv_heads, head_dim) in [(1, 1, 3), (4, 2, 4)] {
+        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 0.6 };
+        let starts = [0, 1, 4, 4, 21];
+        let (wq, wk, n) = (n_heads * head_dim, n_kv_heads * head_dim, 21);
+        let (q, k, v, dz) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk), random(&mut rng, n * wq));
+        let (qd, kd, vd) = (wide(&q), wide(&k), wide(&v));
+        let all = |q: &[f64], k: &[f64], v: &[f64]| -> Vec<f64> {
+            starts
+                .windows(2)
+                .flat_map(|s| {
+                    let (a, b) = (s[0], s[1]);
+                    attention(&q[a * wq..b * wq], &k[a * wk..b * wk], &v[a * wk..b * wk], b - a, &shape).1
+                })
+                .collect()
+        };
+        let want_q = numeric_gradient(&qd, &wide(&dz), |x| all(x, &kd, &vd));
+        let want_k = numeric_gradient(&kd, &wide(&dz), |x| all(&qd, x, &vd));
+        let want_v = numeric_gradient(&vd, &wide(&dz), |x| all(&qd, &kd, x));
+        for b in backends() {
+            let (mut dq, mut dk, mut dv) = (vec![f32::NAN; n * wq], vec![f32::NAN; n * wk], vec![f32::NAN; n * wk]);
+            b.attention_backward(&q, &k, &v, &dz, &starts, &shape, &mut dq, &mut dk, &mut dv);
+            close("dq", &dq, &want_q, 1e-5);
+            close("dk", &dk, &want_k, 1e-5);
+            close("dv", &dv, &want_v, 1e-5);
+        }
+    }
+}
+
+/// Longer than one block of queries: the analytic gradient in f64 (checked against differences above for short ones, where both agree).
+#[test]
+fn attention_backward_over_several_blocks_of_queries() {
+    let mut rng = Rng::new(7);
+    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35 };
+    let (t, wq, wk, d) = (150, 32, 16, 8);
+    let (q, k, v, dz) = (random(&mut rng, t * wq), random(&mut rng, t * wk), random(&mut rng, t * wk), random(&mut rng, t * wq));
+    let (qd, kd, vd, zd) = (wide(&q), wide(&k), wide(&v), wide(&dz));
+    let (p, _) = attention(&qd, &kd, &vd, t, &shape);
+    let (mut want_q, mut want_k, mut want_v) = (vec![0.0; t * wq], vec![0.0; t * wk], vec![0.0; t * wk]);
+    for h in 0..4 {
+        for i in 0..t {
+            let dp: Vec<f64> = (0..=i).map(|j| (0..d).map(|c| zd[i * wq + h * d + c] * vd[j * wk + h / 2 * d + c]).sum()).collect();
+            let row = &p[(h * t + i) * t..][..=i];
+            let mean: f64 = row.iter().zip(&dp).map(|(a, b)| a * b).sum();
+            for j in 0..=i {
+                let ds = row[j] * (dp[j] - mean) * f64::from(shape.scale);
+                for c in 0..d {
+                    want_q[i * wq + h * d + c] += ds * kd[j * wk + h / 2 * d + c];
+                    want_k[j * wk + h / 2 * d + c] += ds * qd[i * wq + h * d + c];
+                    want_v[j * wk + h / 2 * d + c] += row[j] * zd[i * wq + h * d + c];
+                }
+            }
+        }
+    }
+    let mut first: Option<(Isa, Vec<f32>)> = None;
+    for isa in Isa::available() {
+        for threads in [1, 2] {
+            let b = CpuBackend::with_isa(Some(threads), isa);
+            let (mut dq, mut dk, mut dv) = (vec![0.0; t * wq], vec![0.0; t * wk], vec![0.0; t * wk]);
+            b.attention_backward(&q, &k, &v, &dz, &[0, t], &shape, &mut dq, &mut dk, &mut dv);
+            close("dq", &dq, &want_q, 1e-5);
+            close("dk", &dk, &want_k, 1e-5);
+            close("dv", &dv, &want_v, 1e-5);
+            match &first {
+                Some((same, bits)) if *same == isa => assert!(*bits == dk, "threads changed the bits"),
+                _ => first = Some((isa, dk)),
+            }
+        }
+    }
+}
+
+fn silu(gate: &[f64], up: &[f64]) -> Vec<f64> {
+    gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+}
+
+#[test]
+fn gated_activation_forward_and_backward() {
+    let mut rng = Rng::new(8);
+    for n in [1, 17, 65, 40_000] {
+        let gate: Vec<f32> = random(&mut rng, n).iter().map(|v| v * 4.0).collect();
+        let (up, d) = (random(&mut rng, n), random(&mut rng, n));
+        let (gd, ud) = (wide(&gate), wide(&up));
+        let want = silu(&gd, &ud);
+        // Elementwise, so one difference for all at once.
+        let shift = |x: &[f64], h: f64| x.iter().map(|v| v + h).collect::<Vec<_>>();
+        let slope = |hi: Vec<f64>, lo: Vec<f64>| -> Vec<f64> {
+            hi.iter().zip(&lo).zip(&d).map(|((a, b), d)| (a - b) / 2e-5 * f64::from(*d)).collect()
+        };
+        let want_gate = slope(silu(&shift(&gd, 1e-5), &ud), silu(&shift(&gd, -1e-5), &ud));
+        let want_up = slope(silu(&gd, &shift(&ud, 1e-5)), silu(&gd, &shift(&ud, -1e-5)));
+        for b in backends() {
+            let (mut out, mut d_gate, mut d_up) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+            b.gated(Activation::Silu, &gate, &up, &mut out);
+            close("gated", &out, &want, 1e-6);
+            b.gated_backward(Activation::Silu, &gate, &up, &d, &mut d_gate, &mut d_up);
+            close("d gate", &d_gate, &want_gate, 1e-6);
+            close("d up", &d_up, &want_up, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn far_out_gates_stay_finite() {
+    for b in backends() {
+        let gate = [-1e30f32, -200.0, -88.5, 0.0, 88.5, 200.0, 1e30];
+        let (mut out, mut dg, mut du) = ([0.0; 7], [0.0; 7], [0.0; 7]);
+        b.gated(Activation::Silu, &gate, &[1.0; 7], &mut out);
+        b.gated_backward(Activation::Silu, &gate, &[1.0; 7], &[1.0; 7], &mut dg, &mut du);
+        assert!(out.iter().chain(&du).all(|v| v.is_finite()), "{out:?} {du:?}");
+        assert_eq!(out[6], 1e30);
+        assert!(out[1].abs() < 1e-30 && dg[1].abs() < 1e-30 && (dg[5] - 1.0).abs() < 1e-6, "{out:?} {dg:?}");
+    }
+}
+
+#[test]
+fn bias_is_added_to_every_row() {
+    let mut rng = Rng::new(9);
+    for (n, d) in [(1, 1), (3, 17), (500, 65)] {
+        let (x, bias) = (random(&mut rng, n * d), random(&mut rng, d));
+        for b in backends() {
+            let mut y = x.clone();
+            b.add_bias(&mut y, &bias);
+            assert!(y.iter().enumerate().all(|(i, v)| *v == x[i] + bias[i % d]));
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_and_its_gradient() {
+    let mut rng = Rng::new(10);
+    for (n, vocab) in [(1, 1), (3, 17), (65, 65), (2, 5000)] {
+        let logits: Vec<f32> = random(&mut rng, n * vocab).iter().map(|v| v * 5.0 + 100.0).collect();
+        let targets: Vec<u32> = (0..n).map(|_| rng.below(vocab) as u32).collect();
+        let weights: Vec<f32> = (0..n).map(|i| if i == 1 { 0.0 } else { rng.normal() as f32 }).collect();
+        let (mut want, mut want_gradient) = (Vec::new(), Vec::new());
+        for (r, row) in logits.chunks(vocab).enumerate() {
+            let top = row.iter().fold(f64::NEG_INFINITY, |m, v| m.max(f64::from(*v)));
+            let sum: f64 = row.iter().map(|v| (f64::from(*v) - top).exp()).sum();
+            want.push(sum.ln() + top - f64::from(row[targets[r] as usize]));
+            want_gradient.extend(row.iter().enumerate().map(|(c, v)| {
+                let hit = if c == targets[r] as usize { 1.0 } else { 0.0 };
+                f64::from(weights[r]) * ((f64::from(*v) - top).exp() / sum - hit)
+            }));
+        }
+        for b in backends() {
+            let (mut x, mut losses) = (logits.clone(), vec![0.0; n]);
+            b.cross_entropy(&mut x, &targets, None, &mut losses);
+            close("loss", &losses, &want, 1e-6);
+            assert!(x == logits, "without weights the logits stay");
+            b.cross_entropy(&mut x, &targets, Some(&weights), &mut losses);
+            close("loss", &losses, &want, 1e-6);
+            close("d logits", &x, &want_gradient, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_broken_number_shows_in_every_result() {
+    for b in backends() {
+        let bad = [1.0, f32::NAN, 2.0];
+        let mut y = [0.0; 3];
+        b.rms_norm(&bad, &[1.0; 3], 1e-5, &mut y);
+        assert!(y.iter().all(|v| v.is_nan()));
+        b.gated(Activation::Silu, &bad, &[1.0; 3], &mut y);
+        assert!(y[1].is_nan());
+        let mut loss = [0.0];
+        b.cross_entropy(&mut bad.to_vec(), &[0], None, &mut loss);
+        assert!(loss[0].is_nan());
+        let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, head_dim: 1, scale: 1.0 };
+        b.attention(&bad, &[1.0; 3], &[1.0; 3], &[0, 3], &shape, &mut y);
+        assert!(y[1].is_nan());
+    }
+}
+
+/// Training must repeat byte for byte whatever the number of threads.
+#[test]
+fn one_and_two_threads_give_the_same_bits() {
+    let mut rng = Rng::new(11);
+    let (n, d) = (300, 160);
+    let (x, dy, gain) = (random(&mut rng, n * d), random(&mut rng, n * d), random(&mut rng, d));
+    let run = |threads: usize| {
+        let b = CpuBackend::new(Some(threads));
+        assert_eq!(b.threads(), threads.min(std::thread::available_parallelism().expect("count").get()));
+        let (mut y, mut dx, mut d_gain) = (vec![0.0; n * d], vec![0.0; n * d], vec![0.0; d]);
+        b.rms_norm(&x, &gain, 1e-5, &mut y);
+        b.rms_norm_backward(&x, &gain, 1e-5, &dy, &mut dx, Some(&mut d_gain));
+        let mut losses = vec![0.0; n];
+        let mut logits = x.clone();
+        b.cross_entropy(&mut logits, &vec![3; n], Some(&vec![0.1; n]), &mut losses);
+        let mut dw = vec![0.0; d * d];
+        b.gemm_tn(MatMut::new(&mut dw, d, d), Mat::new(&dy, n, d), Mat::new(&x, n, d), 1.0, 0.0);
+        (y, dx, d_gain, losses, logits, dw)
+    };
+    assert!(run(1) == run(2));
+}
+
+#[test]
+fn the_device_names_its_level_and_threads() {
+    assert!(CpuBackend::with_isa(Some(1), Isa::BASELINE).device().ends_with("1 thread)"));
+    let best = CpuBackend::new(None);
+    assert!(best.device().starts_with("cpu (") && best.device().contains(&best.threads().to_string()), "{}", best.device());
+}
