@@ -183,8 +183,8 @@ impl Project {
     }
 }
 
-/// Colours of the palette (Okabe-Ito without black); numbers beyond wrap around.
-pub const PALETTE: usize = 7;
+/// Colours of the palette (Okabe-Ito); numbers beyond wrap around.
+pub const PALETTE: usize = 8;
 
 #[cfg(test)]
 mod tests {

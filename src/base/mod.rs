@@ -9,6 +9,7 @@ pub mod hook_point;
 pub mod ids;
 pub mod job;
 pub mod neuron_set;
+pub mod number;
 pub mod provenance;
 pub mod rng;
 pub mod stats;

@@ -8,8 +8,7 @@ pub mod dumbbell;
 pub mod five_numbers;
 pub mod line_chart;
 pub mod matrix;
-pub mod number;
 pub mod states;
 pub mod table;
 
-pub use crate::scan::recount;
+pub use crate::{base::number, scan::recount};
