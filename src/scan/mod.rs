@@ -1,8 +1,22 @@
 //! One pass over each domain feeds every chosen metric (METHODS 1 and 2).
 
 pub mod config;
+pub mod metrics;
 pub mod output;
+mod pass;
+mod peak_memory;
+mod plan;
+pub mod prepare;
 pub mod recount;
+mod run;
+mod scanner;
+mod taps;
 
 pub use config::{MetricKind, ObjectiveKind, Order, ScanConfig};
+pub use metrics::{METRICS, MetricInfo};
 pub use output::{DomainScan, DomainSource, PairSeries, ScanOutput, Timing};
+pub use pass::Sequence;
+pub use peak_memory::peak_rss_bytes;
+pub use plan::{Estimate, Limits, estimate};
+pub use prepare::{PreparedDomain, prepare};
+pub use run::{run_scan, scan_prepared};

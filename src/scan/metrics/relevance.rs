@@ -1,0 +1,58 @@
+//! Relevance of a neuron (and of a head) for the task's loss.
+
+use super::MetricInfo;
+use crate::{model::Batch, scan::MetricKind};
+
+pub const INFO: MetricInfo = MetricInfo {
+    kind: MetricKind::Relevance,
+    id: "relevance",
+    label: "Relevance",
+    formula: "R_j = mean over samples of |sum_t a_tj dLoss/da_tj|, a = mlp.hook_post, Loss = mean cross-entropy of the answer's tokens (plain text: of all tokens)",
+    source: "Leng and Xiong, COLING 2025, arXiv 2407.06488",
+    unit: "nat",
+    signed: false,
+    map: Some(|d| d.relevance.as_ref()),
+};
+
+/// Adds `|sum over tokens and over each group of `group` neighbouring coordinates of a * da|` of every sequence of the batch to `sums` of its
+/// domain, `[width / group]`. `values`, `gradient` `[n, width]`; `domains[i]` belongs to sequence i. Sums run in f64.
+pub fn add_relevance(batch: &Batch, domains: &[usize], values: &[f32], gradient: &[f32], group: usize, sums: &mut [Vec<f64>]) {
+    let width = values.len() / batch.n_tokens().max(1);
+    let mut sample = vec![0.0f64; width / group];
+    for (i, &domain) in domains.iter().enumerate() {
+        sample.fill(0.0);
+        let span = batch.span(i);
+        let tokens = span.start * width..span.end * width;
+        for (a, g) in values[tokens.clone()].chunks_exact(width).zip(gradient[tokens].chunks_exact(width)) {
+            if group == 1 {
+                sample.iter_mut().zip(a).zip(g).for_each(|((s, &a), &g)| *s += f64::from(a) * f64::from(g));
+            } else {
+                for ((s, a), g) in sample.iter_mut().zip(a.chunks_exact(group)).zip(g.chunks_exact(group)) {
+                    *s += a.iter().zip(g).map(|(&a, &g)| f64::from(a) * f64::from(g)).sum::<f64>();
+                }
+            }
+        }
+        sums[domain].iter_mut().zip(&sample).for_each(|(s, r)| *s += r.abs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_summed_before_the_absolute_value_and_samples_after() {
+        // Two sequences of two and one token, three neurons.
+        let batch = Batch::new(&[vec![1u32, 2], vec![3]]);
+        let a = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0];
+        let g = [1.0, -1.0, 0.5, -1.0, -1.0, 0.5, -3.0, 0.0, 1.0];
+        let mut sums = vec![vec![0.0; 3]];
+        add_relevance(&batch, &[0, 0], &a, &g, 1, &mut sums);
+        // |1 - 1| + |-6|, |-2 - 1| + 0, |1.5 + 0.5| + 2
+        assert_eq!(sums, vec![vec![6.0, 3.0, 4.0]]);
+        let mut heads = vec![vec![0.0; 1]];
+        add_relevance(&batch, &[0, 0], &a, &g, 3, &mut heads);
+        // |1 - 2 + 1.5 - 1 - 1 + 0.5| + |-6 + 0 + 2|
+        assert_eq!(heads, vec![vec![1.0 + 4.0]]);
+    }
+}

@@ -1,0 +1,286 @@
+//! One pass over all samples of all domains: forward layer by layer, objective, backward layer by layer.
+//!
+//! Where memory allows, every block's tape is kept; otherwise only the residual stream that enters each block, and blocks run forward a
+//! second time on the way back. Where one layer's inputs and gradients are too much at once, the layer's backward is repeated for a few matrices
+//! at a time. All three give the same numbers.
+
+use super::{
+    metrics::{mean_abs_activation::add_abs_activation, mean_activation::add_activation},
+    plan::{Limits, MemoryPlan, Sizes, matrices, micro_batches},
+    scanner::{LayerSums, Scanner},
+    taps::{Gathered, ScanTaps, Seen, Sink},
+};
+use crate::{
+    base::{Ctx, Error, HookPoint, Result},
+    compute::SampleSpan,
+    model::{Batch, BlockTape, Decoder, Hooks, NoHooks, Objective},
+};
+
+/// Tokens of one sample and what is differentiated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    pub tokens: Vec<u32>,
+    pub objective: Objective,
+}
+
+/// What a pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wants {
+    pub means: bool,
+    pub pairs: bool,
+    pub relevance: bool,
+    pub mean: bool,
+    pub mean_abs: bool,
+}
+
+impl Wants {
+    pub fn scan(self) -> bool {
+        self.means || self.pairs
+    }
+    pub fn backward(self) -> bool {
+        self.scan() || self.relevance
+    }
+}
+
+pub(super) struct PassInput<'a> {
+    pub decoder: &'a Decoder,
+    /// Samples of all domains one after another.
+    pub sequences: &'a [&'a Sequence],
+    pub domain_of: &'a [usize],
+    pub n_domains: usize,
+    pub pairs: &'a [(usize, usize)],
+    pub gamma: f32,
+    pub wants: Wants,
+    pub limits: Limits,
+    pub sample_name: &'a (dyn Fn(usize) -> String + Sync),
+}
+
+pub(super) struct PassOutput {
+    /// The objective of each sample.
+    pub values: Vec<f32>,
+    pub layers: Vec<LayerSums>,
+}
+
+/// Counts work in units of one token through one block forward, reports it in a unit that people read.
+pub(super) struct Meter<'a> {
+    pub ctx: &'a Ctx<'a>,
+    pub phase: &'static str,
+    pub done: f64,
+    pub total: f64,
+    /// `total` in the unit reported.
+    pub units: usize,
+}
+
+/// Relative cost of a block's backward and of its fused scan, one forward being 1.
+const BACKWARD: f64 = 1.2;
+const SCAN: f64 = 1.3;
+
+impl Meter<'_> {
+    pub fn cost(input: &PassInput<'_>) -> f64 {
+        let tokens: usize = input.sequences.iter().map(|s| s.tokens.len()).sum();
+        let a_token = 1.0 + if input.wants.backward() { BACKWARD } else { 0.0 } + if input.wants.scan() { SCAN } else { 0.0 };
+        tokens as f64 * a_token * input.decoder.model.spec.n_layers as f64
+    }
+    fn add(&mut self, cost: f64) -> Result<()> {
+        self.done += cost;
+        let share = (self.done / self.total.max(1.0)).min(1.0);
+        self.ctx.progress(self.phase, (share * self.units as f64) as usize, self.units, "sample-layers");
+        self.ctx.check()
+    }
+}
+
+/// A micro-batch on its way through the layers.
+struct Part {
+    batch: Batch,
+    first_token: usize,
+    samples: std::ops::Range<usize>,
+    /// The residual stream on the way up, its gradient on the way down.
+    resid: Vec<f32>,
+}
+
+/// How a block's tape comes about on the way back.
+enum Kept {
+    Tapes(Vec<Vec<BlockTape>>),
+    Residuals(Vec<Vec<Vec<f32>>>),
+}
+
+pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOutput> {
+    let model = &input.decoder.model;
+    let spec = &model.spec;
+    let (sizes, expected, ctx) = (Sizes::new(spec), matrices(spec), meter.ctx);
+    let lengths: Vec<usize> = input.sequences.iter().map(|s| s.tokens.len()).collect();
+    let tokens: usize = lengths.iter().sum();
+    let mut at = 0;
+    let samples: Vec<SampleSpan> = lengths
+        .iter()
+        .zip(input.domain_of)
+        .map(|(&n, &domain)| {
+            at += n;
+            SampleSpan { start: at - n, end: at, domain }
+        })
+        .collect();
+    let mut sums =
+        vec![
+            LayerSums::zeros(samples.len(), input.pairs.len(), input.n_domains, input.wants.means, spec.d_mlp, spec.attention.n_heads);
+            spec.n_layers
+        ];
+    let mut parts: Vec<Part> = micro_batches(&lengths, input.limits.tokens_at_once(&sizes))
+        .into_iter()
+        .map(|range| Part {
+            batch: Batch::new(&input.sequences[range.clone()].iter().map(|s| &s.tokens[..]).collect::<Vec<_>>()),
+            first_token: samples[range.start].start,
+            samples: range,
+            resid: Vec::new(),
+        })
+        .collect();
+    let plan = MemoryPlan::new(spec, tokens, parts.len() > 1 && input.wants.scan(), input.limits)?;
+
+    // Up
+    let mut kept = match plan.keep_tapes {
+        true => Kept::Tapes((0..spec.n_layers).map(|_| parts.iter().map(|_| BlockTape::default()).collect()).collect()),
+        false => Kept::Residuals(vec![Vec::new(); spec.n_layers]),
+    };
+    for part in &mut parts {
+        ctx.check()?;
+        part.resid = input.decoder.embed(&part.batch, &mut NoHooks)?;
+    }
+    for layer in 0..spec.n_layers {
+        for (p, part) in parts.iter_mut().enumerate() {
+            let mut means =
+                MeanHooks { layer, domains: &input.domain_of[part.samples.clone()], wants: input.wants, sums: &mut sums[layer] };
+            let tape = match &mut kept {
+                Kept::Tapes(tapes) if input.wants.backward() => Some(&mut tapes[layer][p]),
+                Kept::Residuals(residuals) if input.wants.backward() => {
+                    residuals[layer].push(part.resid.clone());
+                    None
+                }
+                _ => None,
+            };
+            input.decoder.block_forward(layer, &part.batch, &mut part.resid, tape, &mut means)?;
+            meter.add(part.batch.n_tokens() as f64)?;
+        }
+    }
+
+    // Turn
+    let mut values = Vec::with_capacity(samples.len());
+    for part in &mut parts {
+        ctx.check()?;
+        let objectives: Vec<Objective> = input.sequences[part.samples.clone()].iter().map(|s| s.objective).collect();
+        let turned = input.decoder.objective(&part.batch, &part.resid, &objectives)?;
+        part.resid = turned.d_resid;
+        values.extend(turned.values);
+    }
+    if let Some(s) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Error::numeric("objective", format!("{} for {}", values[s], (input.sample_name)(s))));
+    }
+
+    // Down
+    if input.wants.backward() {
+        let scanner = Scanner {
+            backend: &*input.decoder.backend,
+            weights: &model.weights,
+            samples: &samples,
+            n_domains: input.n_domains,
+            pairs: input.pairs,
+            gamma: input.gamma,
+            want_means: input.wants.means,
+            sample_name: input.sample_name,
+            ctx,
+        };
+        let mut scratch = BlockTape::default();
+        let one_part = parts.len() == 1;
+        for layer in (0..spec.n_layers).rev() {
+            for (g, group) in plan.groups.iter().enumerate() {
+                let last = g + 1 == plan.groups.len();
+                let mut gathered = (!one_part && input.wants.scan()).then(|| Gathered::new(&sizes, group, tokens));
+                for (p, part) in parts.iter_mut().enumerate() {
+                    let tape = match &kept {
+                        Kept::Tapes(tapes) => &tapes[layer][p],
+                        Kept::Residuals(residuals) => {
+                            let mut resid = residuals[layer][p].clone();
+                            input.decoder.block_forward(layer, &part.batch, &mut resid, Some(&mut scratch), &mut NoHooks)?;
+                            &scratch
+                        }
+                    };
+                    let mut taps = ScanTaps {
+                        layer,
+                        batch: &part.batch,
+                        domains: &input.domain_of[part.samples.clone()],
+                        first_token: part.first_token,
+                        of: group,
+                        sink: match &mut gathered {
+                            Some(all) => Sink::Gather(all),
+                            None if input.wants.scan() => Sink::Scan(&scanner),
+                            None => Sink::None,
+                        },
+                        relevance: (input.wants.relevance && last).then_some(spec.attention.head_dim),
+                        sums: &mut sums[layer],
+                        ctx,
+                        seen: Seen::default(),
+                    };
+                    if last {
+                        input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid, &mut taps)?;
+                    } else {
+                        input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid.clone(), &mut taps)?;
+                    }
+                    taps.seen.complete(layer, expected)?;
+                    if last {
+                        let direct = if one_part && input.wants.scan() { SCAN } else { 0.0 };
+                        meter.add(part.batch.n_tokens() as f64 * (BACKWARD + direct))?;
+                    }
+                }
+                for &m in group.iter().filter(|_| gathered.is_some()) {
+                    if let Some(all) = &gathered {
+                        scanner.scan(layer, m, all.x(m), all.delta(m), &mut sums[layer])?;
+                        let share = (sizes.input(m) * sizes.output(m)) as f64 / sizes.params as f64;
+                        meter.add(tokens as f64 * SCAN * share)?;
+                    }
+                }
+            }
+            if let Kept::Residuals(residuals) = &mut kept {
+                residuals[layer] = Vec::new();
+            }
+            verify_layer(layer, &sums[layer])?;
+        }
+    }
+    Ok(PassOutput { values, layers: sums })
+}
+
+/// Sums `mlp.hook_post` on the way up.
+struct MeanHooks<'a> {
+    layer: usize,
+    domains: &'a [usize],
+    wants: Wants,
+    sums: &'a mut LayerSums,
+}
+
+impl Hooks for MeanHooks<'_> {
+    fn wants(&self, point: HookPoint) -> bool {
+        point == HookPoint::MlpPost(self.layer) && (self.wants.mean || self.wants.mean_abs)
+    }
+    fn at(&mut self, _: HookPoint, batch: &Batch, values: &mut [f32]) -> Result<()> {
+        if self.wants.mean {
+            add_activation(batch, self.domains, values, &mut self.sums.mean);
+        }
+        if self.wants.mean_abs {
+            add_abs_activation(batch, self.domains, values, &mut self.sums.mean_abs);
+        }
+        Ok(())
+    }
+}
+
+fn verify_layer(layer: usize, sums: &LayerSums) -> Result<()> {
+    let at =
+        |point: HookPoint, what: &str, index: usize| Error::numeric(point.to_string(), format!("{what} {index}: relevance is not finite"));
+    let bad = |all: &[Vec<f64>]| all.iter().find_map(|d| d.iter().position(|v| !v.is_finite()));
+    if let Some(j) = bad(&sums.relevance) {
+        return Err(at(HookPoint::MlpPost(layer), "neuron", j));
+    }
+    if let Some(h) = bad(&sums.head_relevance) {
+        return Err(at(HookPoint::Z(layer), "head", h));
+    }
+    if let Some(j) = bad(&sums.mean).or_else(|| bad(&sums.mean_abs)) {
+        return Err(Error::numeric(HookPoint::MlpPost(layer).to_string(), format!("neuron {j}: activation is not finite")));
+    }
+    Ok(())
+}

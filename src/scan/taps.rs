@@ -1,0 +1,139 @@
+//! What a scan takes out of a backward pass: inputs and gradients of the linear layers, relevance of neurons and heads.
+
+use super::{
+    metrics::relevance::add_relevance,
+    plan::{Input, Sizes},
+    scanner::{LayerSums, Scanner, weight_name},
+};
+use crate::{
+    base::{Ctx, Error, HookPoint, Result},
+    model::{Batch, Matrix, Taps},
+};
+
+/// Inputs and gradients of one layer's linear weights for all samples, `[tokens, width]` each.
+pub(super) struct Gathered {
+    x: [Vec<f32>; Input::COUNT],
+    delta: [Vec<f32>; Matrix::ALL.len()],
+}
+
+impl Gathered {
+    /// Room for these matrices; nothing for the others.
+    pub fn new(sizes: &Sizes, of: &[Matrix], tokens: usize) -> Self {
+        let mut new = Self { x: Default::default(), delta: Default::default() };
+        for &m in of {
+            new.x[Input::of(m) as usize].resize(tokens * sizes.input(m), 0.0);
+            new.delta[m as usize].resize(tokens * sizes.output(m), 0.0);
+        }
+        new
+    }
+    pub fn x(&self, m: Matrix) -> &[f32] {
+        &self.x[Input::of(m) as usize]
+    }
+    pub fn delta(&self, m: Matrix) -> &[f32] {
+        &self.delta[m as usize]
+    }
+}
+
+/// Where inputs and gradients of linear layers go.
+pub(super) enum Sink<'a> {
+    /// Nowhere: only relevance is wanted.
+    None,
+    /// Through the fused scan at once: this micro-batch holds every sample.
+    Scan(&'a Scanner<'a>),
+    /// Into place, to be scanned when every micro-batch has passed.
+    Gather(&'a mut Gathered),
+}
+
+pub(super) struct ScanTaps<'a> {
+    pub layer: usize,
+    pub batch: &'a Batch,
+    /// Domain of each sequence of the batch.
+    pub domains: &'a [usize],
+    /// First token of the batch among all samples' tokens.
+    pub first_token: usize,
+    /// Matrices looked at in this pass.
+    pub of: &'a [Matrix],
+    pub sink: Sink<'a>,
+    /// Head width; `None` when no relevance is wanted.
+    pub relevance: Option<usize>,
+    pub sums: &'a mut LayerSums,
+    pub ctx: &'a Ctx<'a>,
+    pub seen: Seen,
+}
+
+/// What has fired so far, each in units of times.
+#[derive(Default)]
+pub(super) struct Seen {
+    linear: [u32; Matrix::ALL.len()],
+    post: u32,
+    z: u32,
+}
+
+impl Taps for ScanTaps<'_> {
+    fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
+        self.ctx.check()?;
+        if layer != self.layer {
+            return Err(Error::numeric(weight_name(layer, matrix), format!("its tap fired in the backward pass of layer {}", self.layer)));
+        }
+        self.seen.linear[matrix as usize] += 1;
+        if !self.of.contains(&matrix) {
+            return Ok(());
+        }
+        match &mut self.sink {
+            Sink::None => Ok(()),
+            Sink::Scan(scanner) => scanner.scan(layer, matrix, x, delta, self.sums),
+            Sink::Gather(all) => {
+                let n = self.batch.n_tokens();
+                put(&mut all.x[Input::of(matrix) as usize], x, self.first_token, n);
+                put(&mut all.delta[matrix as usize], delta, self.first_token, n);
+                Ok(())
+            }
+        }
+    }
+
+    fn activation(&mut self, point: HookPoint, values: &[f32], gradient: &[f32]) -> Result<()> {
+        self.ctx.check()?;
+        match point {
+            HookPoint::MlpPost(l) if l == self.layer => {
+                self.seen.post += 1;
+                if self.relevance.is_some() {
+                    add_relevance(self.batch, self.domains, values, gradient, 1, &mut self.sums.relevance);
+                }
+            }
+            HookPoint::Z(l) if l == self.layer => {
+                self.seen.z += 1;
+                if let Some(head) = self.relevance {
+                    add_relevance(self.batch, self.domains, values, gradient, head, &mut self.sums.head_relevance);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Copies a micro-batch's rows to their place among all samples' rows. q, k and v bring the same input three times; the copies agree.
+fn put(all: &mut [f32], rows: &[f32], first: usize, n: usize) {
+    let width = rows.len() / n.max(1);
+    all[first * width..(first + n) * width].copy_from_slice(rows);
+}
+
+impl Seen {
+    /// # Errors
+    /// Names the first tap that fired never, or more than once.
+    pub fn complete(&self, layer: usize, expected: &[Matrix]) -> Result<()> {
+        let times = |n: u32| format!("its tap fired {n} times in one backward pass, expected once");
+        for &m in expected {
+            let n = self.linear[m as usize];
+            if n != 1 {
+                return Err(Error::numeric(weight_name(layer, m), times(n)));
+            }
+        }
+        for (n, point) in [(self.post, HookPoint::MlpPost(layer)), (self.z, HookPoint::Z(layer))] {
+            if n != 1 {
+                return Err(Error::numeric(point.to_string(), times(n)));
+            }
+        }
+        Ok(())
+    }
+}
