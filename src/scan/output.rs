@@ -1,6 +1,6 @@
 //! What a scan gives. Stored as a run folder: run.json and grids.safetensors.
 
-use super::{MetricKind, ScanConfig};
+use super::ScanConfig;
 use crate::{
     base::{Grid, provenance::Provenance},
     data::DomainKind,
@@ -68,19 +68,6 @@ pub struct DomainScan {
     /// Mean of `mlp.hook_post` over all tokens of all samples, `[L, f]`.
     pub mean_activation: Option<Grid>,
     pub mean_abs_activation: Option<Grid>,
-}
-
-impl DomainScan {
-    /// The neuron map `[L, f]` of a metric, where it was measured (LLMDcos has none).
-    pub fn map(&self, metric: MetricKind) -> Option<&Grid> {
-        match metric {
-            MetricKind::ParamActivation => self.param_activation.as_ref(),
-            MetricKind::Llmdcos => None,
-            MetricKind::Relevance => self.relevance.as_ref(),
-            MetricKind::MeanActivation => self.mean_activation.as_ref(),
-            MetricKind::MeanAbsActivation => self.mean_abs_activation.as_ref(),
-        }
-    }
 }
 
 /// LLMDcos of one pair of domains (or of a domain with itself).
