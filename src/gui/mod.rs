@@ -1,5 +1,6 @@
 //! The window: reads `&App`, sends `Command`s, calls no engine.
 
+pub mod paint;
 pub mod panel;
 pub mod panels;
 pub mod theme;

@@ -1,0 +1,380 @@
+//! The GPU side of a map of values: one pyramid texture a map, one set of small textures a view, two passes (see `shaders/draw/heatmap.wgsl`).
+//!
+//! Each view owns its uniforms and its offscreen target: all `prepare`s of a frame run before all `paint`s, so a shared one would show every map
+//! with the last one's view.
+
+use crate::base::heatmap::{ColourMap, Plan, Pyramid, Scale, Style};
+use eframe::{
+    egui::{self, PaintCallbackInfo, Rect},
+    egui_wgpu::{
+        self, CallbackResources, CallbackTrait, RenderState, ScreenDescriptor,
+        wgpu::{self, TextureFormat},
+    },
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const SHADER: &str = concat!(include_str!("../../../shaders/common/colour_map.wgsl"), include_str!("../../../shaders/draw/heatmap.wgsl"));
+
+/// The pipelines, made once for a device.
+pub struct HeatPipelines {
+    layout: wgpu::BindGroupLayout,
+    pool: wgpu::RenderPipeline,
+    spread: wgpu::RenderPipeline,
+}
+
+const fn texture_entry(binding: u32, sample_type: wgpu::TextureSampleType) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::FRAGMENT,
+        ty: wgpu::BindingType::Texture { sample_type, view_dimension: wgpu::TextureViewDimension::D2, multisampled: false },
+        count: None,
+    }
+}
+
+impl HeatPipelines {
+    pub fn new(device: &wgpu::Device, target: TextureFormat) -> Self {
+        let module = device
+            .create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("heatmap"), source: wgpu::ShaderSource::Wgsl(SHADER.into()) });
+        let (uint, float) = (wgpu::TextureSampleType::Uint, wgpu::TextureSampleType::Float { filterable: false });
+        let uniform = wgpu::BindGroupLayoutEntry {
+            binding: 0,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty: wgpu::BindingType::Buffer { ty: wgpu::BufferBindingType::Uniform, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("heatmap"),
+            entries: &[
+                uniform,
+                texture_entry(1, uint),
+                texture_entry(2, float),
+                texture_entry(3, uint),
+                texture_entry(4, uint),
+                texture_entry(5, uint),
+            ],
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("heatmap"),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = |entry: &'static str, format: TextureFormat| {
+            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                label: Some(entry),
+                layout: Some(&pipeline_layout),
+                vertex: wgpu::VertexState {
+                    module: &module,
+                    entry_point: Some("triangle"),
+                    compilation_options: wgpu::PipelineCompilationOptions::default(),
+                    buffers: &[],
+                },
+                fragment: Some(wgpu::FragmentState {
+                    module: &module,
+                    entry_point: Some(entry),
+                    compilation_options: wgpu::PipelineCompilationOptions::default(),
+                    targets: &[Some(format.into())],
+                }),
+                primitive: wgpu::PrimitiveState::default(),
+                depth_stencil: None,
+                multisample: wgpu::MultisampleState::default(),
+                multiview_mask: None,
+                cache: None,
+            })
+        };
+        Self { pool: pipeline("pool", TextureFormat::Rgba8Uint), spread: pipeline("spread", target), layout }
+    }
+    /// Those of this window, made at the first call.
+    pub fn of(state: &RenderState) -> Arc<Self> {
+        let resources = &mut state.renderer.write().callback_resources;
+        let made = resources.entry().or_insert_with(|| Arc::new(Self::new(&state.device, state.target_format)));
+        made.clone()
+    }
+}
+
+/// A map's pyramid on the GPU; views and difference maps share it.
+pub struct HeatValues {
+    view: wgpu::TextureView,
+    wrap: u32,
+    cols: u32,
+    offsets: Vec<u32>,
+}
+
+impl HeatValues {
+    /// `None` when the device cannot hold the map in one texture; paint it through the CPU then.
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, pyramid: &Pyramid) -> Option<Self> {
+        let side = device.limits().max_texture_dimension_2d;
+        let count = pyramid.values.len().max(1);
+        let wrap = [4096, side].into_iter().find(|w| *w <= side && count.div_ceil(*w as usize) <= side as usize)?;
+        let lines = count.div_ceil(wrap as usize) as u32;
+        if pyramid.offsets.len() > 32 || count > u32::MAX as usize {
+            return None;
+        }
+        let texture = texture(device, "heatmap pyramid", wrap, lines, TextureFormat::R32Float);
+        // Whole lines straight from the pyramid, the rest padded.
+        let whole = pyramid.values.len() / wrap as usize;
+        let split = whole * wrap as usize;
+        if whole > 0 {
+            upload(queue, &texture, 0, wrap, whole as u32, bytemuck::cast_slice(&pyramid.values[..split]), 4);
+        }
+        if split < count {
+            let mut rest = pyramid.values[split.min(pyramid.values.len())..].to_vec();
+            rest.resize(wrap as usize, 0.0);
+            upload(queue, &texture, whole as u32, wrap, 1, bytemuck::cast_slice(&rest), 4);
+        }
+        let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        Some(Self { view, wrap, cols: pyramid.cols as u32, offsets: pyramid.offsets.iter().map(|&o| o as u32).collect() })
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Uniforms {
+    origin: [i32; 2],
+    wrap: u32,
+    top_level: u32,
+    cols: u32,
+    outlines: u32,
+    gap: u32,
+    selected: u32,
+    offsets: [[u32; 4]; 8],
+}
+
+/// Everything a frame of one view shows.
+#[derive(Clone)]
+pub struct HeatFrame {
+    pub values: Arc<HeatValues>,
+    pub plan: Arc<Plan>,
+    pub scale: Scale,
+    pub map: ColourMap,
+    pub style: Style,
+}
+
+impl HeatFrame {
+    fn draws_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.values, &other.values)
+            && (Arc::ptr_eq(&self.plan, &other.plan) || self.plan == other.plan)
+            && (self.scale, self.map) == (other.scale, other.map)
+    }
+}
+
+/// One place on the screen that shows a map.
+pub struct HeatGpu {
+    pipelines: Arc<HeatPipelines>,
+    state: Mutex<Targets>,
+}
+
+#[derive(Default)]
+struct Targets {
+    uniforms: Option<wgpu::Buffer>,
+    plan: Option<wgpu::Texture>,
+    marks: Option<wgpu::Texture>,
+    pooled: Option<wgpu::Texture>,
+    colours: Option<wgpu::Texture>,
+    coloured: Option<(Scale, ColourMap)>,
+    /// `pool` must not read what it writes, so it gets another sixth texture.
+    groups: Option<(wgpu::BindGroup, wgpu::BindGroup)>,
+    drawn: Option<HeatFrame>,
+}
+
+impl HeatGpu {
+    pub fn new(state: &RenderState) -> Self {
+        Self::with(HeatPipelines::of(state))
+    }
+    pub fn with(pipelines: Arc<HeatPipelines>) -> Self {
+        Self { pipelines, state: Mutex::default() }
+    }
+
+    /// Uploads what changed and runs the first pass where that is due. `origin`: the picture's top left in the framebuffer, in pixels.
+    pub fn prepare(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+        frame: &HeatFrame,
+        origin: [i32; 2],
+    ) {
+        let mut t = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = &*frame.plan;
+        let rgb = |c: [u8; 3]| u32::from(c[0]) | u32::from(c[1]) << 8 | u32::from(c[2]) << 16;
+        let mut offsets = [[0; 4]; 8];
+        for (i, &o) in frame.values.offsets.iter().enumerate() {
+            offsets[i / 4][i % 4] = o;
+        }
+        let uniforms = Uniforms {
+            origin,
+            wrap: frame.values.wrap,
+            top_level: frame.values.offsets.len() as u32 - 1,
+            cols: frame.values.cols,
+            outlines: u32::from(plan.outlines),
+            gap: rgb(frame.style.gap),
+            selected: rgb(frame.style.selected),
+            offsets,
+        };
+        let buffer = t.uniforms.get_or_insert_with(|| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("heatmap"),
+                size: size_of::<Uniforms>() as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        queue.write_buffer(buffer, 0, bytemuck::bytes_of(&uniforms));
+        if t.drawn.as_ref().is_some_and(|d| d.draws_like(frame)) {
+            return;
+        }
+
+        let other_values = t.drawn.as_ref().is_none_or(|d| !Arc::ptr_eq(&d.values, &frame.values));
+        if other_values {
+            t.groups = None;
+        }
+        if t.coloured != Some((frame.scale, frame.map)) {
+            let mut texels = Vec::with_capacity(256);
+            for (i, start) in frame.scale.starts().into_iter().enumerate() {
+                texels.push([start.to_bits(), rgb(frame.map.colour(i as u8))]);
+            }
+            let new = t.colours.is_none();
+            let colours = t.colours.get_or_insert_with(|| texture(device, "heatmap colours", 256, 1, TextureFormat::Rg32Uint));
+            upload(queue, colours, 0, 256, 1, bytemuck::cast_slice(&texels), 8);
+            t.coloured = Some((frame.scale, frame.map));
+            if new {
+                t.groups = None;
+            }
+        }
+        let bands = plan.bands.len() as u32;
+        let mut grown = false;
+        let longest = plan.width.max(plan.height).max(bands);
+        grown |= grow(&mut t.plan, device, "heatmap plan", longest, 3, TextureFormat::Rg32Uint);
+        grown |= grow(&mut t.marks, device, "heatmap marks", plan.width, bands, TextureFormat::R8Uint);
+        grown |= grow(&mut t.pooled, device, "heatmap pooled", plan.width, bands, TextureFormat::Rgba8Uint);
+        if let Some(texture) = &t.plan {
+            for (line, texels) in [&plan.columns, &plan.bands, &plan.lines].into_iter().enumerate() {
+                upload(queue, texture, line as u32, texels.len() as u32, 1, bytemuck::cast_slice(texels), 8);
+            }
+        }
+        if let Some(texture) = &t.marks {
+            upload(queue, texture, 0, plan.width, bands, &plan.marks, 1);
+        }
+        if grown || t.groups.is_none() {
+            t.groups = self.bind(device, &t, frame);
+        }
+        if let (Some(texture), Some((first, _))) = (&t.pooled, &t.groups) {
+            let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("heatmap pool"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: &view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations { load: wgpu::LoadOp::Load, store: wgpu::StoreOp::Store },
+                })],
+                depth_stencil_attachment: None,
+                timestamp_writes: None,
+                occlusion_query_set: None,
+                multiview_mask: None,
+            });
+            pass.set_viewport(0.0, 0.0, plan.width as f32, bands as f32, 0.0, 1.0);
+            pass.set_scissor_rect(0, 0, plan.width, bands);
+            pass.set_pipeline(&self.pipelines.pool);
+            pass.set_bind_group(0, first, &[]);
+            pass.draw(0..3, 0..1);
+        }
+        t.drawn = Some(frame.clone());
+    }
+
+    fn bind(&self, device: &wgpu::Device, t: &Targets, frame: &HeatFrame) -> Option<(wgpu::BindGroup, wgpu::BindGroup)> {
+        let view = |t: &wgpu::Texture| t.create_view(&wgpu::TextureViewDescriptor::default());
+        let (colours, plan, marks, pooled) =
+            (view(t.colours.as_ref()?), view(t.plan.as_ref()?), view(t.marks.as_ref()?), view(t.pooled.as_ref()?));
+        let uniforms = t.uniforms.as_ref()?;
+        let group = |sixth: &wgpu::TextureView| {
+            let textures = [&colours, &frame.values.view, &plan, &marks, sixth];
+            let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniforms.as_entire_binding() }];
+            entries.extend(
+                textures
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, v)| wgpu::BindGroupEntry { binding: i as u32 + 1, resource: wgpu::BindingResource::TextureView(v) }),
+            );
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("heatmap"),
+                layout: &self.pipelines.layout,
+                entries: &entries,
+            })
+        };
+        Some((group(&marks), group(&pooled)))
+    }
+
+    /// The second pass, into a pass whose viewport is the picture.
+    pub fn paint(&self, pass: &mut wgpu::RenderPass<'_>) {
+        let t = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, second)) = &t.groups {
+            pass.set_pipeline(&self.pipelines.spread);
+            pass.set_bind_group(0, second, &[]);
+            pass.draw(0..3, 0..1);
+        }
+    }
+
+    /// A shape that paints `frame` into `rect` (whose size in pixels is the plan's).
+    pub fn shape(self: &Arc<Self>, rect: Rect, frame: HeatFrame) -> egui::Shape {
+        egui_wgpu::Callback::new_paint_callback(rect, HeatCallback { gpu: self.clone(), rect, frame }).into()
+    }
+}
+
+struct HeatCallback {
+    gpu: Arc<HeatGpu>,
+    rect: Rect,
+    frame: HeatFrame,
+}
+
+impl CallbackTrait for HeatCallback {
+    fn prepare(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        screen: &ScreenDescriptor,
+        encoder: &mut wgpu::CommandEncoder,
+        _: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        let px = |v: f32| (v * screen.pixels_per_point).round() as i32;
+        self.gpu.prepare(device, queue, encoder, &self.frame, [px(self.rect.min.x), px(self.rect.min.y)]);
+        Vec::new()
+    }
+    fn paint(&self, _: PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, _: &CallbackResources) {
+        self.gpu.paint(pass);
+    }
+}
+
+fn texture(device: &wgpu::Device, label: &str, width: u32, height: u32, format: TextureFormat) -> wgpu::Texture {
+    device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: wgpu::Extent3d { width: width.max(1), height: height.max(1), depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING
+            | wgpu::TextureUsages::COPY_DST
+            | if format == TextureFormat::Rgba8Uint { wgpu::TextureUsages::RENDER_ATTACHMENT } else { wgpu::TextureUsages::empty() },
+        view_formats: &[],
+    })
+}
+
+/// Replaces the texture where it is too small, with room to spare; true when it did.
+fn grow(slot: &mut Option<wgpu::Texture>, device: &wgpu::Device, label: &str, width: u32, height: u32, format: TextureFormat) -> bool {
+    if slot.as_ref().is_some_and(|t| t.width() >= width && t.height() >= height) {
+        return false;
+    }
+    let side = device.limits().max_texture_dimension_2d;
+    let room = |n: u32| n.next_multiple_of(256).min(side).max(n);
+    *slot = Some(texture(device, label, room(width), if height > 3 { room(height) } else { height }, format));
+    true
+}
+
+fn upload(queue: &wgpu::Queue, texture: &wgpu::Texture, line: u32, width: u32, height: u32, bytes: &[u8], bytes_per_texel: u32) {
+    queue.write_texture(
+        wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x: 0, y: line, z: 0 }, ..texture.as_image_copy() },
+        bytes,
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(width * bytes_per_texel), rows_per_image: None },
+        wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+    );
+}

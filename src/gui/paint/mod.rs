@@ -1,0 +1,3 @@
+//! What is painted by our own shaders.
+
+pub mod heatmap;
