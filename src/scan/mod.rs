@@ -10,6 +10,7 @@ pub mod prepare;
 pub mod recount;
 mod run;
 mod scanner;
+pub mod store;
 mod taps;
 
 pub use config::{MetricKind, ObjectiveKind, Order, ScanConfig};
@@ -20,3 +21,4 @@ pub use peak_memory::peak_rss_bytes;
 pub use plan::{Estimate, Limits, estimate};
 pub use prepare::{PreparedDomain, prepare};
 pub use run::{run_scan, scan_prepared};
+pub use store::{read_run, write_run};

@@ -172,7 +172,7 @@ fn domain_scan(
         source: domain.source.clone(),
         samples,
         tokens,
-        mean_objective: values.iter().map(|&v| f64::from(v)).sum::<f64>() / samples as f64,
+        mean_objective: rounded(values.iter().map(|&v| f64::from(v)).sum::<f64>() / samples as f64),
         density: activated_count.iter().zip(params_per_layer).map(|(&c, &p)| c as f64 / p.max(1) as f64).collect(),
         activated_count,
         histogram: if wants.means { layers.iter().map(|l| l.activation[d].histogram.clone()).collect() } else { Vec::new() },
@@ -182,6 +182,11 @@ fn domain_scan(
         mean_activation: wants.mean.then(|| grid(layers.iter().map(|l| &l.mean[d]), tokens as f64)).transpose()?,
         mean_abs_activation: wants.mean_abs.then(|| grid(layers.iter().map(|l| &l.mean_abs[d]), tokens as f64)).transpose()?,
     })
+}
+
+/// To 15 significant digits, which every JSON reader gives back bit for bit (17 need a slower one), so that a stored run equals the live one.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.14e}").parse().unwrap_or(value)
 }
 
 /// One row a layer, each value divided by `by`.
