@@ -1,10 +1,21 @@
 //! The window: reads `&App`, sends `Command`s, calls no engine.
 
+pub mod actions;
+mod dialogs;
+pub mod dock;
 pub mod paint;
+mod palette;
 pub mod panel;
 pub mod panels;
+mod run;
+pub mod shell;
+mod status;
 pub mod theme;
+mod toasts;
+mod top_bar;
 pub mod widgets;
 
 pub use panel::{Ask, Hover, Link, Panel, PanelCx, PanelInfo};
+pub use run::run;
+pub use shell::Shell;
 pub use theme::Theme;

@@ -86,6 +86,8 @@ pub struct Link {
     pub asks: Vec<Ask>,
     /// Layer that arrow keys and the inspector point at while the pointer is elsewhere.
     pub focus_neuron: Option<Neuron>,
+    /// A neuron that maps should scroll to, once.
+    pub reveal: Option<Neuron>,
     /// Domain whose name was clicked last.
     pub focus_domain: Option<String>,
 }
@@ -123,7 +125,7 @@ impl Link {
         self.asks.push(ask);
     }
     /// Called by the shell after all views were drawn; true when the hover changed, so that one more frame is due.
-    pub fn turn(&mut self) -> bool {
+    pub(super) fn turn(&mut self) -> bool {
         let changed = self.now != self.next;
         self.now = std::mem::take(&mut self.next);
         changed

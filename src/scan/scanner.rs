@@ -45,8 +45,7 @@ const LEAST_ROWS: usize = 256;
 impl Scanner<'_> {
     /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, all samples.
     pub fn scan(&self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32], into: &mut LayerSums) -> Result<()> {
-        let block = self.weights.block(layer);
-        let w = block.matrix(matrix);
+        let w = self.weights.blocks[layer].matrix(matrix);
         let &[out, input] = &w.shape[..] else {
             return Err(Error::numeric(weight_name(layer, matrix), format!("has shape {:?}, expected two dimensions", w.shape)));
         };

@@ -1,0 +1,143 @@
+//! File dialogs and dropped files. A dialog blocks its own thread, never a frame.
+
+use super::Ask;
+use crate::{app::Command, data::Mapping};
+use eframe::egui::Context;
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+};
+
+/// Dialogs that are open, and what came of those that closed.
+#[derive(Default)]
+pub struct Dialogs {
+    open: Vec<mpsc::Receiver<Option<Picked>>>,
+}
+
+pub enum Picked {
+    Commands(Vec<Command>),
+    /// A file to write.
+    Write(PathBuf, Vec<u8>),
+}
+
+impl Dialogs {
+    /// Opens the dialog for a request; requests that need none are given back.
+    pub fn ask(&mut self, ctx: &Context, ask: Ask) -> Option<Ask> {
+        type Pick = Box<dyn FnOnce() -> Option<Picked> + Send>;
+        let one = |c: Command| Some(Picked::Commands(vec![c]));
+        let pick: Pick = match ask {
+            Ask::OpenModel => Box::new(move || {
+                let path =
+                    rfd::FileDialog::new().set_title("Open a model folder (config.json, tokenizer.json, *.safetensors)").pick_folder()?;
+                one(Command::OpenModel { path })
+            }),
+            Ask::OpenRun => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Open a run folder (run.json, grids.safetensors)").pick_folder()?;
+                one(Command::OpenRun { path })
+            }),
+            Ask::AddDomain => Box::new(|| {
+                let files = rfd::FileDialog::new()
+                    .set_title("Add datasets as domains")
+                    .add_filter("Datasets", &["jsonl", "json", "csv", "tsv", "txt"])
+                    .pick_files()?;
+                Some(Picked::Commands(files.iter().map(|f| add_domain(f)).collect()))
+            }),
+            Ask::OpenProject => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Open a project").add_filter("Brodmann project", &["json"]).pick_file()?;
+                one(Command::OpenProject { path })
+            }),
+            Ask::SaveProjectAs => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Save the project").set_file_name("project.json").save_file()?;
+                one(Command::SaveProject { path: Some(path) })
+            }),
+            Ask::SaveFile(name, bytes) => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Save as").set_file_name(name).save_file()?;
+                Some(Picked::Write(path, bytes))
+            }),
+            other => return Some(other),
+        };
+        let (send, receive) = mpsc::channel();
+        let ctx = ctx.clone();
+        std::thread::spawn(move || {
+            // The window may be gone by the time the dialog closes.
+            let _ = send.send(pick());
+            ctx.request_repaint();
+        });
+        self.open.push(receive);
+        None
+    }
+    /// Results of dialogs that closed since the last call.
+    pub fn take(&mut self) -> Vec<Picked> {
+        let mut done = Vec::new();
+        self.open.retain(|r| match r.try_recv() {
+            Ok(picked) => {
+                done.extend(picked);
+                false
+            }
+            Err(mpsc::TryRecvError::Empty) => true,
+            Err(mpsc::TryRecvError::Disconnected) => false,
+        });
+        done
+    }
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
+
+/// A dataset file under its own name.
+pub fn add_domain(path: &Path) -> Command {
+    let name = path.file_stem().map_or_else(|| "domain".to_owned(), |s| s.to_string_lossy().into_owned());
+    Command::AddDomain { name, path: path.to_owned(), mapping: Mapping::default() }
+}
+
+/// What a dropped file or folder is, by looking at it.
+///
+/// # Errors
+/// What was expected, when it is nothing known.
+pub fn dropped(path: &Path) -> Result<Command, String> {
+    let shown = path.display();
+    if path.is_dir() {
+        if path.join("run.json").exists() {
+            return Ok(Command::OpenRun { path: path.to_owned() });
+        }
+        if path.join("config.json").exists() {
+            return Ok(Command::OpenModel { path: path.to_owned() });
+        }
+        return Err(format!("{shown}: a folder with config.json (a model) or run.json (a run) was expected"));
+    }
+    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("jsonl" | "csv" | "tsv" | "txt") => Ok(add_domain(path)),
+        Some("json") if path.file_name().is_some_and(|n| n == "run.json") => {
+            Ok(Command::OpenRun { path: path.parent().unwrap_or(path).to_owned() })
+        }
+        Some("json") if path.file_name().is_some_and(|n| n == "config.json") => {
+            Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() })
+        }
+        Some("json") => Ok(add_domain(path)),
+        Some("safetensors") => Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() }),
+        _ => Err(format!("{shown}: a model folder, a run folder or a dataset (.jsonl, .json, .csv, .tsv, .txt) was expected")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_things_are_told_apart_by_their_contents() {
+        let dir = tempfile::tempdir().expect("dir");
+        let (model, run, other) = (dir.path().join("m"), dir.path().join("r"), dir.path().join("o"));
+        for d in [&model, &run, &other] {
+            std::fs::create_dir(d).expect("dir");
+        }
+        std::fs::write(model.join("config.json"), "{}").expect("write");
+        std::fs::write(run.join("run.json"), "{}").expect("write");
+        assert_eq!(dropped(&model), Ok(Command::OpenModel { path: model.clone() }));
+        assert_eq!(dropped(&model.join("config.json")), Ok(Command::OpenModel { path: model.clone() }));
+        assert_eq!(dropped(&run), Ok(Command::OpenRun { path: run.clone() }));
+        assert!(dropped(&other).is_err_and(|e| e.contains("config.json") && e.contains("run.json")));
+        let data = dir.path().join("boolq.JSONL");
+        assert!(matches!(dropped(&data), Ok(Command::AddDomain { name, .. }) if name == "boolq"));
+        assert!(dropped(&dir.path().join("weights.bin")).is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! The middle of the window: panels in tabs and splits, and three saved layouts over the same panels. A layout is no mode: every panel can stand in
+//! every one.
+
+use super::{Panel, PanelCx, Theme, panels, theme};
+use eframe::egui::{self, Color32, Id, Stroke, Ui, Visuals, WidgetText, vec2};
+use egui_tiles::{Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// A place in a layout; the panel itself lives in [`Dock::made`] and is shared by the layouts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pane {
+    id: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayoutId {
+    Explore,
+    Compare,
+    Ablate,
+}
+
+impl LayoutId {
+    pub const ALL: [Self; 3] = [Self::Explore, Self::Compare, Self::Ablate];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Explore => "Explore",
+            Self::Compare => "Compare",
+            Self::Ablate => "Ablate",
+        }
+    }
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Explore => "One domain: its neurons, density and similarity by layer",
+            Self::Compare => "Domains beside each other: similarity, overlap, differences",
+            Self::Ablate => "Switch neurons off and watch each domain's accuracy",
+        }
+    }
+    fn tree(self) -> Tree<Pane> {
+        // Columns of rows of tabs: (share, [(share, panels)]).
+        type Rows = &'static [(f32, &'static [&'static str])];
+        let columns: &[(f32, Rows)] = match self {
+            Self::Explore => &[
+                (0.60, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "jobs", "log"])]),
+                (0.40, &[(0.5, &["density"]), (0.5, &["similarity", "overlap"])]),
+            ],
+            Self::Compare => {
+                &[(0.5, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.5, &[(0.55, &["overlap"]), (0.45, &["density"])])]
+            }
+            Self::Ablate => &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["overlap", "jobs", "log"])])],
+        };
+        let mut tiles = Tiles::default();
+        let mut split = |tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<(f32, TileId)>| {
+            let mut linear = Linear::new(dir, parts.iter().map(|(_, id)| *id).collect());
+            for (share, id) in parts {
+                linear.shares.set_share(id, share);
+            }
+            tiles.insert_new(Tile::Container(Container::Linear(linear)))
+        };
+        let mut whole = Vec::new();
+        for (share, rows) in columns {
+            let mut parts = Vec::new();
+            for (share, ids) in *rows {
+                let tabs: Vec<TileId> =
+                    ids.iter().filter(|id| panels::find(id).is_some()).map(|id| tiles.insert_pane(Pane { id: (*id).to_owned() })).collect();
+                if !tabs.is_empty() {
+                    parts.push((*share, tiles.insert_tab_tile(tabs)));
+                }
+            }
+            if !parts.is_empty() {
+                whole.push((*share, split(&mut tiles, LinearDir::Vertical, parts)));
+            }
+        }
+        let root = split(&mut tiles, LinearDir::Horizontal, whole);
+        Tree::new(Id::unique(("dock", self.name())), root, tiles)
+    }
+}
+
+/// What is kept of the window between sessions, apart from projects.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SavedDock {
+    version: u32,
+    active: LayoutId,
+    trees: Vec<(LayoutId, Tree<Pane>)>,
+}
+
+const VERSION: u32 = 1;
+
+pub struct Dock {
+    pub active: LayoutId,
+    trees: HashMap<&'static str, Tree<Pane>>,
+    made: HashMap<String, Box<dyn Panel>>,
+}
+
+impl Dock {
+    pub fn new(saved: Option<SavedDock>) -> Self {
+        let mut dock = Self { active: LayoutId::Explore, trees: HashMap::new(), made: HashMap::new() };
+        for id in LayoutId::ALL {
+            dock.trees.insert(id.name(), id.tree());
+        }
+        if let Some(saved) = saved.filter(|s| s.version == VERSION) {
+            dock.active = saved.active;
+            dock.trees.extend(saved.trees.into_iter().filter(|(_, t)| !t.is_empty()).map(|(id, t)| (id.name(), t)));
+        }
+        dock
+    }
+    pub fn saved(&self) -> SavedDock {
+        let trees = LayoutId::ALL.into_iter().filter_map(|id| Some((id, self.trees.get(id.name())?.clone()))).collect();
+        SavedDock { version: VERSION, active: self.active, trees }
+    }
+    /// The shown layout as it was delivered.
+    pub fn reset(&mut self) {
+        self.trees.insert(self.active.name(), self.active.tree());
+    }
+    /// Brings a panel to the front, adding it where the layout has it not.
+    pub fn show_panel(&mut self, id: &str) {
+        let Some(tree) = self.trees.get_mut(self.active.name()) else { return };
+        let is_it = |tile: &Tile<Pane>| matches!(tile, Tile::Pane(p) if p.id == id);
+        if tree.make_active(|_, tile| is_it(tile)) || panels::find(id).is_none() {
+            return;
+        }
+        let pane = tree.tiles.insert_pane(Pane { id: id.to_owned() });
+        let tabs =
+            tree.tiles.iter().filter(|(_, t)| matches!(t, Tile::Container(Container::Tabs(_)))).map(|(id, _)| *id).min_by_key(|t| t.0);
+        match tabs {
+            Some(tabs) => tree.move_tile_to_container(pane, tabs, usize::MAX, false),
+            None => tree.root = Some(tree.tiles.insert_tab_tile(vec![pane])),
+        }
+        tree.make_active(|_, tile| is_it(tile));
+    }
+    /// Whether the shown layout has the panel.
+    pub fn has(&self, id: &str) -> bool {
+        self.trees.get(self.active.name()).is_some_and(|t| t.tiles.tiles().any(|t| matches!(t, Tile::Pane(p) if p.id == id)))
+    }
+
+    /// The layouts as tabs over the dock.
+    pub fn layout_tabs_ui(&mut self, ui: &mut Ui, theme: &Theme) {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        for id in LayoutId::ALL {
+            let chosen = id == self.active;
+            let text = if chosen { theme.strong(id.name()) } else { theme.faint(id.name()) };
+            let button = egui::Button::new(text).frame(false).min_size(vec2(0.0, theme::ROW + 4.0));
+            let response = ui.scope(|ui| {
+                ui.spacing_mut().button_padding.x = 8.0;
+                ui.add(button).on_hover_text(id.hint())
+            });
+            let r = response.inner;
+            r.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, chosen, id.name()));
+            if chosen {
+                let line = egui::Rect::from_min_max(
+                    egui::pos2(r.rect.left() + 8.0, r.rect.bottom() - 2.0),
+                    egui::pos2(r.rect.right() - 8.0, r.rect.bottom()),
+                );
+                ui.painter().rect_filled(line, 1.0, theme.accent);
+            }
+            if r.clicked() {
+                self.active = id;
+            }
+        }
+    }
+
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
+        let Some(tree) = self.trees.get_mut(self.active.name()) else { return };
+        let theme = cx.theme;
+        tree.ui(&mut Show { cx, theme, made: &mut self.made }, ui);
+    }
+}
+
+struct Show<'a, 'b> {
+    cx: &'a mut PanelCx<'b>,
+    theme: &'a Theme,
+    made: &'a mut HashMap<String, Box<dyn Panel>>,
+}
+
+impl Behavior<Pane> for Show<'_, '_> {
+    fn pane_ui(&mut self, ui: &mut Ui, _: TileId, pane: &mut Pane) -> UiResponse {
+        let Some(info) = panels::find(&pane.id) else { return UiResponse::None };
+        let panel = self.made.entry(pane.id.clone()).or_insert_with(info.make);
+        ui.painter().rect_filled(ui.max_rect(), 0.0, self.theme.panel);
+        let margin = egui::Margin::symmetric(theme::PANEL_MARGIN.x as i8, theme::PANEL_MARGIN.y as i8);
+        egui::Frame::NONE.inner_margin(margin).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            panel.ui(ui, self.cx);
+        });
+        UiResponse::None
+    }
+    fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
+        panels::find(&pane.id).map_or(pane.id.as_str(), |p| p.title).into()
+    }
+    fn is_tab_closable(&self, tiles: &Tiles<Pane>, id: TileId) -> bool {
+        // The cross would crowd every tab; a middle click or the menu closes.
+        let _ = (tiles, id);
+        false
+    }
+    fn retain_pane(&mut self, pane: &Pane) -> bool {
+        // A layout may have been stored by a version with other panels.
+        panels::find(&pane.id).is_some()
+    }
+    fn tab_bar_height(&self, _: &egui::Style) -> f32 {
+        28.0
+    }
+    fn gap_width(&self, _: &egui::Style) -> f32 {
+        4.0
+    }
+    fn min_size(&self) -> f32 {
+        120.0
+    }
+    fn tab_bar_color(&self, _: &Visuals) -> Color32 {
+        self.theme.background
+    }
+    fn tab_bg_color(&self, _: &Visuals, _: &Tiles<Pane>, _: TileId, state: &TabState) -> Color32 {
+        if state.active { self.theme.panel } else { Color32::TRANSPARENT }
+    }
+    fn tab_outline_stroke(&self, _: &Visuals, _: &Tiles<Pane>, _: TileId, _: &TabState) -> Stroke {
+        Stroke::NONE
+    }
+    fn tab_bar_hline_stroke(&self, _: &Visuals) -> Stroke {
+        Stroke::NONE
+    }
+    fn tab_text_color(&self, _: &Visuals, _: &Tiles<Pane>, _: TileId, state: &TabState) -> Color32 {
+        if state.active { self.theme.text } else { self.theme.secondary }
+    }
+    fn tab_title_spacing(&self, _: &Visuals) -> f32 {
+        12.0
+    }
+    fn resize_stroke(&self, _: &egui::Style, state: egui_tiles::ResizeState) -> Stroke {
+        match state {
+            egui_tiles::ResizeState::Idle => Stroke::new(4.0, self.theme.background),
+            _ => Stroke::new(2.0, self.theme.accent),
+        }
+    }
+    fn drag_preview_stroke(&self, _: &Visuals) -> Stroke {
+        Stroke::new(1.0, self.theme.accent)
+    }
+    fn drag_preview_color(&self, _: &Visuals) -> Color32 {
+        self.theme.accent.gamma_multiply(0.2)
+    }
+    fn simplification_options(&self) -> SimplificationOptions {
+        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_survives_saving_and_an_old_version_is_dropped() {
+        let mut dock = Dock::new(None);
+        dock.active = LayoutId::Ablate;
+        let text = serde_json::to_string(&dock.saved()).expect("json");
+        let back = Dock::new(Some(serde_json::from_str(&text).expect("own json")));
+        assert_eq!(back.active, LayoutId::Ablate);
+        let mut old: SavedDock = serde_json::from_str(&text).expect("own json");
+        old.version = 0;
+        assert_eq!(Dock::new(Some(old)).active, LayoutId::Explore);
+    }
+
+    #[test]
+    fn every_panel_can_be_brought_to_the_front_of_every_layout() {
+        for layout in LayoutId::ALL {
+            let mut dock = Dock::new(None);
+            dock.active = layout;
+            for p in panels::PANELS {
+                dock.show_panel(p.id);
+                assert!(dock.has(p.id), "{} in {layout:?}", p.id);
+            }
+        }
+    }
+}

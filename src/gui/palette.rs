@@ -1,0 +1,130 @@
+//! Every action by name (Ctrl+P), and neurons by theirs (Ctrl+F, `L3N17`), in one field.
+
+use super::{
+    Theme,
+    actions::{Act, Action},
+    theme,
+};
+use crate::base::Neuron;
+use eframe::egui::{self, Align2, Area, Context, Frame, Id, Key, Order, ScrollArea, TextEdit, vec2};
+
+#[derive(Default)]
+pub struct Palette {
+    open: bool,
+    find: bool,
+    text: String,
+    at: usize,
+    /// The field takes the keyboard in its first frame.
+    fresh: bool,
+}
+
+/// What was chosen.
+pub enum Choice {
+    Act(Act),
+    Neuron(Neuron),
+}
+
+impl Palette {
+    pub fn open(&mut self, find: bool) {
+        *self = Self { open: true, find, text: String::new(), at: 0, fresh: true };
+    }
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub fn ui(&mut self, ctx: &Context, theme: &Theme, actions: &[Action], shape: Option<(usize, usize)>) -> Option<Choice> {
+        if !self.open {
+            return None;
+        }
+        let (up, down, enter, escape) = ctx.input_mut(|i| {
+            let mut take = |k| i.consume_key(egui::Modifiers::NONE, k);
+            (take(Key::ArrowUp), take(Key::ArrowDown), take(Key::Enter), take(Key::Escape))
+        });
+        let neuron = self.text.trim().to_ascii_uppercase().parse::<Neuron>().ok();
+        let inside = |n: &Neuron| shape.is_some_and(|(l, f)| (n.layer as usize) < l && (n.index as usize) < f);
+        let words: Vec<String> = self.text.to_lowercase().split_whitespace().map(str::to_owned).collect();
+        let matches: Vec<&Action> = actions
+            .iter()
+            .filter(|a| a.enabled && !matches!(a.act, Act::Palette) && !self.find)
+            .filter(|a| {
+                let name = format!("{} {}", a.menu, a.label).to_lowercase();
+                words.iter().all(|w| name.contains(w))
+            })
+            .collect();
+        let found = neuron.filter(inside);
+        let count = matches.len() + usize::from(found.is_some());
+        if down {
+            self.at += 1;
+        }
+        if up {
+            self.at = self.at.saturating_sub(1);
+        }
+        self.at = self.at.min(count.saturating_sub(1));
+
+        let mut chosen = None;
+        let area = Area::new(Id::unique("palette")).order(Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, 72.0));
+        let response = area.show(ctx, |ui| {
+            Frame::popup(ui.style()).inner_margin(8.0).show(ui, |ui| {
+                ui.set_width(440.0);
+                let hint = if self.find { "Neuron, as L3N17" } else { "An action, or a neuron as L3N17" };
+                let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(f32::INFINITY));
+                let field = field.accessible_name(if self.find { "Find a neuron" } else { "Every action" });
+                if std::mem::take(&mut self.fresh) {
+                    field.request_focus();
+                }
+                if field.changed() {
+                    self.at = 0;
+                }
+                ui.add_space(theme::GRID);
+                ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
+                    ui.spacing_mut().item_spacing.y = 0.0;
+                    let mut row = 0;
+                    let mut line = |ui: &mut egui::Ui, text: String, keys: String| {
+                        let mut button = egui::Button::selectable(row == self.at, text).min_size(vec2(ui.available_width(), theme::ROW));
+                        if !keys.is_empty() {
+                            button = button.shortcut_text(keys);
+                        }
+                        let response = ui.add(button);
+                        if row == self.at && (up || down) {
+                            response.scroll_to_me(None);
+                        }
+                        let hit = response.clicked() || (enter && row == self.at);
+                        row += 1;
+                        hit
+                    };
+                    if let Some(n) = found
+                        && line(ui, format!("Go to {n}"), String::new())
+                    {
+                        chosen = Some(Choice::Neuron(n));
+                    }
+                    for a in &matches {
+                        let keys = a.shortcut.map(|k| ui.ctx().format_shortcut(&k)).unwrap_or_default();
+                        if line(ui, a.label.clone(), keys) {
+                            chosen = Some(Choice::Act(a.act.clone()));
+                        }
+                    }
+                    if let Some(n) = neuron.filter(|n| !inside(n)) {
+                        let (l, f) = shape.unwrap_or_default();
+                        let text = if shape.is_some() {
+                            format!(
+                                "{n} is outside this model, which has layers 0 to {} and neurons 0 to {}",
+                                l.saturating_sub(1),
+                                f.saturating_sub(1)
+                            )
+                        } else {
+                            "There is no model yet".to_owned()
+                        };
+                        ui.label(theme.faint(text));
+                    } else if count == 0 && (!self.find || !self.text.is_empty()) {
+                        ui.label(theme.faint("Nothing by that name"));
+                    }
+                });
+            });
+        });
+        let outside = ctx.input(|i| i.pointer.any_pressed()) && !response.response.contains_pointer() && !self.fresh;
+        if chosen.is_some() || escape || outside {
+            self.open = false;
+        }
+        chosen
+    }
+}

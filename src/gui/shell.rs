@@ -1,0 +1,290 @@
+//! The window: bars, library, dock, inspector; keys, dialogs, dropped files. Collects commands while drawing and applies them after.
+
+use super::{
+    Ask, Hover, Link, Panel, PanelCx, Theme,
+    actions::{self, Act, Action},
+    dialogs::{self, Dialogs, Picked},
+    dock::{Dock, SavedDock},
+    palette::{Choice, Palette},
+    panels::{inspector::Inspector, library::LibraryPanel},
+    status::status_ui,
+    theme,
+    toasts::Toasts,
+    top_bar::top_bar_ui,
+};
+use crate::{
+    app::{App, Command, NoticeLevel},
+    base::{NeuronSet, atomic_file},
+};
+use eframe::{
+    CreationContext, Frame as EframeFrame, Storage,
+    egui::{self, Align, Align2, CentralPanel, Context, Frame, Layout, Margin, Panel as SidePanel, Ui, ViewportCommand},
+    egui_wgpu::RenderState,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Kept between sessions by eframe, apart from projects.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Saved {
+    dock: Option<SavedDock>,
+    library_closed: bool,
+    inspector_closed: bool,
+}
+
+const STORAGE_KEY: &str = "window";
+
+pub struct Shell {
+    pub app: App,
+    pub link: Link,
+    pub dock: Dock,
+    dialogs: Dialogs,
+    toasts: Toasts,
+    palette: Palette,
+    library: LibraryPanel,
+    inspector: Inspector,
+    library_open: bool,
+    inspector_open: bool,
+    gpu: Option<RenderState>,
+}
+
+impl Shell {
+    pub fn new(cc: &CreationContext<'_>, app: App) -> Self {
+        Theme::install(&cc.egui_ctx);
+        let saved: Saved = cc.storage.and_then(|s| eframe::get_value(s, STORAGE_KEY)).unwrap_or_default();
+        Self {
+            app,
+            link: Link::default(),
+            dock: Dock::new(saved.dock),
+            dialogs: Dialogs::default(),
+            toasts: Toasts::default(),
+            palette: Palette::default(),
+            library: LibraryPanel::default(),
+            inspector: Inspector::default(),
+            library_open: !saved.library_closed,
+            inspector_open: !saved.inspector_closed,
+            gpu: cc.wgpu_render_state.clone(),
+        }
+    }
+
+    fn act(&mut self, ctx: &Context, act: Act) {
+        match act {
+            Act::Send(c) => self.app.apply(c),
+            Act::Ask(a) => self.answer(ctx, a),
+            Act::Layout(l) => self.dock.active = l,
+            Act::ResetLayout => self.dock.reset(),
+            Act::ToggleTheme => ctx.set_theme(if ctx.theme() == egui::Theme::Dark { egui::Theme::Light } else { egui::Theme::Dark }),
+            Act::FollowSystemTheme => ctx.set_theme(egui::ThemePreference::System),
+            Act::ToggleLibrary => self.library_open = !self.library_open,
+            Act::ToggleInspector => self.inspector_open = !self.inspector_open,
+            Act::Palette => self.palette.open(false),
+            Act::FindNeuron => self.palette.open(true),
+            Act::FullScreen => {
+                let on = ctx.input(|i| i.viewport().fullscreen.unwrap_or(false));
+                ctx.send_viewport_cmd(ViewportCommand::Fullscreen(!on));
+            }
+            Act::Zoom(by) => ctx.set_zoom_factor((ctx.zoom_factor() * by).clamp(0.75, 2.0)),
+            Act::ResetZoom => ctx.set_zoom_factor(1.0),
+            Act::NextDomain(step) => self.next_domain(step),
+            Act::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
+        }
+    }
+
+    fn next_domain(&mut self, step: isize) {
+        let Some(run) = self.app.library.scan() else { return };
+        let names: Vec<String> = run.domains.iter().map(|d| d.name.clone()).collect();
+        let at = self.app.project.view.domain.as_ref().and_then(|d| names.iter().position(|n| n == d)).unwrap_or(0);
+        let n = names.len() as isize;
+        if n > 0 {
+            let domain = names[(at as isize + step).rem_euclid(n) as usize].clone();
+            self.app.apply(Command::ShowDomain { domain: Some(domain), minus: self.app.project.view.minus.clone() });
+        }
+    }
+
+    fn answer(&mut self, ctx: &Context, ask: Ask) {
+        match self.dialogs.ask(ctx, ask) {
+            None => {}
+            Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
+            Some(Ask::Copy(text)) => {
+                ctx.copy_text(text);
+                self.toasts.note(NoticeLevel::Info, "Copied", "");
+            }
+            Some(Ask::SaveProject) if self.app.project_path.is_none() => self.answer(ctx, Ask::SaveProjectAs),
+            Some(Ask::SaveProject) => self.app.apply(Command::SaveProject { path: None }),
+            Some(_) => {}
+        }
+    }
+
+    fn files(&mut self, ctx: &Context) {
+        for picked in self.dialogs.take() {
+            match picked {
+                Picked::Commands(commands) => commands.into_iter().for_each(|c| self.app.apply(c)),
+                Picked::Write(path, bytes) => match atomic_file::write(&path, &bytes) {
+                    Ok(()) => self.toasts.note(NoticeLevel::Info, "Saved", &path.display().to_string()),
+                    Err(e) => self.toasts.note(NoticeLevel::Error, "The file could not be written", &e.to_string()),
+                },
+            }
+        }
+        let dropped = ctx.input(|i| i.raw.dropped_files.clone());
+        for file in dropped {
+            match dialogs::dropped(file.path()) {
+                Ok(command) => self.app.apply(command),
+                Err(what) => self.toasts.note(NoticeLevel::Warn, "Nothing that can be opened", &what),
+            }
+        }
+    }
+
+    /// Plain keys do nothing while a text field has the focus; with Ctrl they do, but for those that edit text.
+    fn keys(&self, ctx: &Context, actions: &[Action]) -> Vec<Act> {
+        let editing = ctx.text_edit_focused();
+        let text_keys = [egui::Key::Z, egui::Key::Y, egui::Key::A];
+        let mut acts = Vec::new();
+        // Those with more modifiers first: Ctrl+S would swallow Ctrl+Shift+S.
+        let mut keys: Vec<_> = actions.iter().flat_map(|a| [(a.shortcut, a), (a.second, a)]).filter_map(|(k, a)| Some((k?, a))).collect();
+        keys.sort_by_key(|(k, _)| !k.modifiers.shift);
+        for (k, action) in keys {
+            let plain = !k.modifiers.command;
+            if editing && (plain || text_keys.contains(&k.logical_key)) || !action.enabled || (plain && self.palette.is_open()) {
+                continue;
+            }
+            if ctx.input_mut(|i| i.consume_shortcut(&k)) {
+                acts.push(action.act.clone());
+            }
+        }
+        acts
+    }
+}
+
+/// What to do next, in one line; shown beside the layout tabs.
+pub fn next_step(app: &App) -> &'static str {
+    let enabled = app.project.domains.iter().any(|d| d.enabled);
+    if app.library.model.is_none() {
+        "Open a model to begin, or the demo from the menu"
+    } else if app.library.spec().is_none() {
+        ""
+    } else if !enabled {
+        "Drop a dataset (JSONL, CSV, TSV, text) to add a domain"
+    } else if app.library.scan().is_none() {
+        "Press Scan to see which neurons serve each domain"
+    } else if app.project.sets.is_empty() && app.project.single.is_empty() {
+        "Point at a neuron and press Space to switch it off, then watch accuracy in Ablate"
+    } else {
+        "Ctrl+Z takes the last step back"
+    }
+}
+
+impl eframe::App for Shell {
+    fn logic(&mut self, ctx: &Context, _: &mut EframeFrame) {
+        if self.app.pump() {
+            ctx.request_repaint();
+        }
+        self.toasts.follow(&self.app.log);
+        // The elapsed time of a job moves without news; autosave is due two seconds after a change.
+        if self.app.running().is_some() {
+            ctx.request_repaint_after(Duration::from_millis(250));
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut EframeFrame) {
+        let ctx = ui.ctx().clone();
+        let theme = Theme::of(&ctx);
+        let actions = actions::all(&self.app);
+        let mut acts = self.keys(&ctx, &actions);
+        self.files(&ctx);
+        let mut out = Vec::new();
+
+        let Self { app, link, dock, library, inspector, gpu, .. } = self;
+        let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
+        let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
+        SidePanel::top("top bar").exact_size(40.0).frame(bar(0)).show(ui, |ui| top_bar_ui(ui, &mut cx, &actions, &mut acts));
+        SidePanel::bottom("status").exact_size(26.0).frame(bar(0)).show(ui, |ui| status_ui(ui, &mut cx));
+        let side = Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(12, 8));
+        if self.library_open {
+            SidePanel::left("library").default_size(228.0).size_range(180.0..=400.0).frame(side).show(ui, |ui| library.ui(ui, &mut cx));
+        }
+        if self.inspector_open {
+            SidePanel::right("inspector")
+                .default_size(260.0)
+                .size_range(200.0..=420.0)
+                .frame(side)
+                .show(ui, |ui| inspector.ui(ui, &mut cx));
+        }
+        CentralPanel::no_frame().frame(Frame::NONE.fill(theme.background)).show(ui, |ui| {
+            let (head, body) = ui.available_rect_before_wrap().split_top_bottom_at_y(ui.available_rect_before_wrap().top() + 32.0);
+            ui.scope_builder(egui::UiBuilder::new().max_rect(head.shrink2(egui::vec2(4.0, 0.0))), |ui| {
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    dock.layout_tabs_ui(ui, theme);
+                    ui.add_space(theme::GRID * 3.0);
+                    ui.add(egui::Label::new(theme.small(next_step(cx.app))).truncate());
+                });
+            });
+            ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| dock.ui(ui, &mut cx));
+        });
+
+        let shape =
+            self.app.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.app.library.scan().map(|r| (r.n_layers, r.d_mlp)));
+        match self.palette.ui(&ctx, theme, &actions, shape) {
+            Some(Choice::Act(act)) => acts.push(act),
+            Some(Choice::Neuron(n)) => {
+                self.link.focus_neuron = Some(n);
+                self.link.reveal = Some(n);
+                self.dock.show_panel("neurons");
+                out.push(Command::SelectNeurons { neurons: NeuronSet::from_iter([n]) });
+            }
+            None => {}
+        }
+        self.toasts.ui(&ctx, theme, &mut self.link);
+        drop_overlay_ui(&ctx, theme);
+
+        if self.link.turn() {
+            ctx.request_repaint();
+        }
+        let changed = !out.is_empty();
+        for command in out {
+            self.app.apply(command);
+        }
+        for ask in std::mem::take(&mut self.link.asks) {
+            self.answer(&ctx, ask);
+        }
+        for act in acts {
+            self.act(&ctx, act);
+            ctx.request_repaint();
+        }
+        if changed {
+            ctx.request_repaint();
+            ctx.request_repaint_after(Duration::from_millis(2_100));
+        }
+    }
+
+    fn save(&mut self, storage: &mut dyn Storage) {
+        let saved = Saved { dock: Some(self.dock.saved()), library_closed: !self.library_open, inspector_closed: !self.inspector_open };
+        eframe::set_value(storage, STORAGE_KEY, &saved);
+    }
+    fn on_exit(&mut self) {
+        self.app.close();
+    }
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        Theme::get(visuals.dark_mode).background.to_normalized_gamma_f32()
+    }
+}
+
+/// While files hang over the window: what may be dropped.
+fn drop_overlay_ui(ctx: &Context, theme: &Theme) {
+    if ctx.input(|i| i.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let rect = ctx.content_rect();
+    let painter = ctx.layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop")));
+    painter.rect_filled(rect, 0.0, theme.background.gamma_multiply(0.85));
+    painter.rect_stroke(rect.shrink(16.0), 8.0, egui::Stroke::new(2.0, theme.accent), egui::StrokeKind::Inside);
+    let font = egui::FontId::proportional(theme::DISPLAY);
+    painter.text(rect.center(), Align2::CENTER_CENTER, "Drop a model folder, a run folder or datasets", font, theme.text);
+}
+
+/// The hover that panels read, for tests.
+impl Shell {
+    pub fn hover(&self) -> &Hover {
+        self.link.hover()
+    }
+}
