@@ -79,9 +79,6 @@ impl Dialogs {
         });
         done
     }
-    pub fn is_open(&self) -> bool {
-        !self.open.is_empty()
-    }
 }
 
 /// A dataset file under its own name.

@@ -51,7 +51,7 @@ impl LayoutId {
             Self::Ablate => &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["overlap", "jobs", "log"])])],
         };
         let mut tiles = Tiles::default();
-        let mut split = |tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<(f32, TileId)>| {
+        let split = |tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<(f32, TileId)>| {
             let mut linear = Linear::new(dir, parts.iter().map(|(_, id)| *id).collect());
             for (share, id) in parts {
                 linear.shares.set_share(id, share);

@@ -125,7 +125,7 @@ impl Link {
         self.asks.push(ask);
     }
     /// Called by the shell after all views were drawn; true when the hover changed, so that one more frame is due.
-    pub(super) fn turn(&mut self) -> bool {
+    pub fn turn(&mut self) -> bool {
         let changed = self.now != self.next;
         self.now = std::mem::take(&mut self.next);
         changed

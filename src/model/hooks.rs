@@ -2,6 +2,7 @@
 
 use super::Batch;
 use crate::base::{HookPoint, Result};
+use std::fmt;
 
 /// Called with each wanted tensor of a forward pass, which it may read or change in place (an ablation does).
 pub trait Hooks {
@@ -40,6 +41,24 @@ pub enum Matrix {
 
 impl Matrix {
     pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Q => "q",
+            Self::K => "k",
+            Self::V => "v",
+            Self::O => "o",
+            Self::Gate => "gate",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl fmt::Display for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Called during a backward pass. Every matrix of every block must be seen exactly once a pass: whoever relies on it counts.
@@ -56,6 +75,10 @@ pub trait Taps {
     fn activation(&mut self, point: HookPoint, values: &[f32], gradient: &[f32]) -> Result<()>;
     /// Wanted by a trainer: gradients of the norm gains are summed into the returned slice (`first` = the norm before attention).
     fn norm_gain(&mut self, _layer: usize, _first: bool) -> Option<&mut [f32]> {
+        None
+    }
+    /// Wanted by a trainer: the gradient of a bias is summed into the returned slice. Asked only for biases the model has.
+    fn bias(&mut self, _layer: usize, _matrix: Matrix) -> Option<&mut [f32]> {
         None
     }
 }

@@ -1,21 +1,24 @@
 //! A language model on the disk, and one instrumented decoder that runs forward and backward block by block.
 
 pub mod batch;
+mod block;
 pub mod decoder;
 pub mod family;
+mod head;
 pub mod hooks;
 pub mod load;
+mod rope;
 pub mod spec;
 pub mod tokenizer;
 pub mod weights;
 
 pub use batch::Batch;
-pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues};
+pub use decoder::{BlockTape, Decoder, HeadGradients, Objective, ObjectiveValues};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
-pub use load::load_model;
+pub use load::{LoadOptions, load_embedded, load_model, load_model_with};
 pub use spec::DecoderSpec;
 pub use tokenizer::TextTokenizer;
-pub use weights::Weights;
+pub use weights::{Block, Role, Tensor, Weights};
 
 use std::path::PathBuf;
 
@@ -39,6 +42,7 @@ pub struct ModelInfo {
     /// As stored: `bf16`, `f32`, `f16`, or `mixed`.
     pub dtype: String,
     pub size_bytes: u64,
-    /// SHA-256 over the digests of config.json, tokenizer.json and every weight file, in name order.
+    /// SHA-256 over the digests of config.json, tokenizer.json and every weight file, in name order: what
+    /// `sha256sum config.json model.safetensors tokenizer.json | sha256sum` prints.
     pub sha256: String,
 }

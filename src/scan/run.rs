@@ -96,8 +96,11 @@ pub fn scan_prepared(
 
     let seconds = begun.elapsed().as_secs_f64();
     let spec = &decoder.model.spec;
-    let params_per_layer: Vec<u64> =
-        decoder.model.weights.blocks.iter().map(|b| matrices(spec).iter().map(|&m: &Matrix| b.matrix(m).len() as u64).sum()).collect();
+    let params = |&m: &Matrix| {
+        let (rows, cols) = spec.matrix_shape(m);
+        rows as u64 * cols as u64
+    };
+    let params_per_layer = vec![matrices(spec).iter().map(params).sum(); spec.n_layers];
     let relevance_pass = if objective_wants.relevance { Some(&main) } else { loss.as_ref() };
     let scans = (0..domains.len())
         .map(|d| domain_scan(d, &domains[d], &counts, &main, relevance_pass, objective_wants, &params_per_layer))

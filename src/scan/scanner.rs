@@ -45,7 +45,8 @@ const LEAST_ROWS: usize = 256;
 impl Scanner<'_> {
     /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, all samples.
     pub fn scan(&self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32], into: &mut LayerSums) -> Result<()> {
-        let w = self.weights.blocks[layer].matrix(matrix);
+        let block = self.weights.block(layer);
+        let w = block.matrix(matrix);
         let &[out, input] = &w.shape[..] else {
             return Err(Error::numeric(weight_name(layer, matrix), format!("has shape {:?}, expected two dimensions", w.shape)));
         };

@@ -1,12 +1,23 @@
 //! The panels, one file each. The registry gives the menu, the dock, saved layouts and the snapshot test.
 
+pub mod ablation;
+mod ablation_rows;
+mod ablation_sets;
+pub mod density;
 pub mod inspector;
 pub mod library;
+mod shown_run;
+pub mod similarity;
 
 use super::PanelInfo;
+use egui_material_icons::icons;
 
 /// In the order of the menu.
-pub const PANELS: &[PanelInfo] = &[];
+pub const PANELS: &[PanelInfo] = &[
+    PanelInfo { id: "density", title: "Density", icon: icons::ICON_SHOW_CHART, make: density::make },
+    PanelInfo { id: "similarity", title: "Similarity", icon: icons::ICON_COMPARE_ARROWS, make: similarity::make },
+    PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, make: ablation::make },
+];
 
 pub fn find(id: &str) -> Option<&'static PanelInfo> {
     PANELS.iter().find(|p| p.id == id)

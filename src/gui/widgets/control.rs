@@ -52,9 +52,11 @@ pub fn domain_name(ui: &mut Ui, theme: &Theme, name: &str, colour: Color32, wide
     response
 }
 
+/// Keeps the handle, which egui sizes by this, in proportion to the text.
+pub const SLIDER_HEIGHT: f32 = 20.0;
+
 /// A logarithmic slider with a typed value (three significant digits, `2e-6` is read) and a tick at the default.
 pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclusive<f64>, default: f64, name: &str) -> Response {
-    let at = ui.cursor().min;
     let width = ui.spacing().slider_width;
     let (lo, hi) = (*range.start(), *range.end());
     let slider = Slider::new(value, range)
@@ -63,11 +65,14 @@ pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclu
         .smart_aim(false)
         .custom_formatter(|v, _| number::sig3(v))
         .custom_parser(parse_number);
+    let row = std::mem::replace(&mut ui.spacing_mut().interact_size.y, SLIDER_HEIGHT);
     let response = ui.name_inputs(name, |ui| ui.add(slider)).accessible_name(name);
+    ui.spacing_mut().interact_size.y = row;
     if default > lo && default < hi {
-        let radius = 8.0;
+        // As egui lays a rail out: inset by the handle's radius.
+        let radius = SLIDER_HEIGHT / 2.5;
         let t = ((default / lo).ln() / (hi / lo).ln()) as f32;
-        let x = ui.painter().round_to_pixel_center(at.x + radius + t * (width - 2.0 * radius));
+        let x = ui.painter().round_to_pixel_center(response.rect.left() + radius + t * (width - 2.0 * radius));
         let y = response.rect.bottom();
         ui.painter().vline(x, y - 5.0..=y - 1.0, Stroke::new(1.5, theme.secondary));
     }
@@ -82,23 +87,50 @@ pub fn parse_number(text: &str) -> Option<f64> {
 /// A segmented choice of a few words.
 pub fn choice<T: PartialEq + Copy>(ui: &mut Ui, theme: &Theme, value: &mut T, options: &[(T, &str, &str)]) -> bool {
     let mut changed = false;
-    ui.scope(|ui| {
-        ui.spacing_mut().item_spacing.x = 2.0;
-        for (option, label, hover) in options {
-            let chosen = *value == *option;
-            let ink = if chosen { theme.text } else { theme.secondary };
-            let button = egui::Button::selectable(chosen, egui::RichText::new(*label).color(ink)).min_size(vec2(0.0, theme::ROW));
-            let mut response = ui.add(button);
-            if !hover.is_empty() {
-                response = response.on_hover_text(*hover);
-            }
-            if response.clicked() && !chosen {
-                *value = *option;
-                changed = true;
-            }
+    let apart = std::mem::replace(&mut ui.spacing_mut().item_spacing.x, 2.0);
+    for (option, label, hover) in options {
+        let chosen = *value == *option;
+        let ink = if chosen { theme.text } else { theme.secondary };
+        let text = egui::RichText::new(*label).color(ink);
+        let button = egui::Button::selectable(chosen, text).wrap_mode(egui::TextWrapMode::Extend).min_size(vec2(0.0, theme::ROW));
+        let mut response = ui.add(button);
+        if !hover.is_empty() {
+            response = response.on_hover_text(*hover);
         }
-    });
+        if response.clicked() && !chosen {
+            *value = *option;
+            changed = true;
+        }
+    }
+    ui.spacing_mut().item_spacing.x = apart;
+    ui.add_space(apart - 2.0);
     changed
+}
+
+/// The name of the control after it; never broken over two lines.
+pub fn caption(ui: &mut Ui, theme: &Theme, text: &str) -> Response {
+    ui.add(egui::Label::new(theme.faint(text)).extend())
+}
+
+/// A row of controls that wraps, with icons of `right` points' width kept at its right end. Both parts get `shared`.
+pub fn bar<S: ?Sized>(
+    ui: &mut Ui,
+    right: f32,
+    shared: &mut S,
+    left_ui: impl FnOnce(&mut Ui, &mut S),
+    right_ui: impl FnOnce(&mut Ui, &mut S),
+) {
+    ui.horizontal_top(|ui| {
+        let room = (ui.available_width() - right - 8.0).max(80.0);
+        ui.scope(|ui| {
+            ui.set_max_width(room);
+            ui.horizontal_wrapped(|ui| left_ui(ui, shared));
+        });
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            right_ui(ui, shared);
+        });
+    });
 }
 
 /// A remark under a chart: what a mark means, what is left out.

@@ -35,9 +35,13 @@ pub struct Dumbbell<'a> {
     pub rows: &'a [DumbbellRow],
     /// Titles and widths of the columns at the right.
     pub columns: &'a [(&'a str, f32)],
+    /// Indices of the columns that stay where there is no room for all.
+    pub short: &'a [usize],
     pub width: f32,
     /// A domain to mark.
     pub marked: Option<&'a str>,
+    /// Rows have a chance level.
+    pub chance: bool,
 }
 
 impl Dumbbell<'_> {
@@ -50,9 +54,11 @@ impl Dumbbell<'_> {
             .map(|r| ui.painter().layout_no_wrap(r.name.clone(), egui::FontId::proportional(theme::BODY), theme.text).size().x)
             .fold(0.0f32, f32::max);
         let left = (names + 24.0).clamp(60.0, 160.0);
-        // The table goes when the marks would have less than 140 points.
-        let all: f32 = self.columns.iter().map(|(_, w)| w).sum::<f32>() + 16.0;
-        let table = if self.width - left - all >= 140.0 { all } else { 0.0 };
+        // Columns go when the marks would have less than 130 points.
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let wide = |shown: &[usize]| shown.iter().map(|&c| self.columns[c].1).sum::<f32>() + 16.0;
+        let shown = [all.as_slice(), self.short].into_iter().find(|s| self.width - left - wide(s) >= 130.0).unwrap_or(&[]);
+        let table = if shown.is_empty() { 0.0 } else { wide(shown) };
         let (head, foot) = (22.0, 32.0);
         let size = vec2(self.width, head + row_height * self.rows.len() as f32 + foot);
         let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
@@ -72,11 +78,12 @@ impl Dumbbell<'_> {
             painter.text(pos2(x, plot.bottom() + 4.0), Align2::CENTER_TOP, self.axis.tick_label(t, step), font.clone(), theme.secondary);
         }
         painter.text(pos2(plot.right(), outer.bottom() - 1.0), Align2::RIGHT_BOTTOM, &self.axis.title, font.clone(), theme.secondary);
-        legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0));
+        legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0), self.chance);
         if table > 0.0 {
             let mut right = outer.right();
-            for (title, width) in self.columns.iter().rev() {
-                painter.text(pos2(right, outer.top() + 9.0), Align2::RIGHT_CENTER, *title, font.clone(), theme.secondary);
+            for &c in shown.iter().rev() {
+                let (title, width) = self.columns[c];
+                painter.text(pos2(right, outer.top() + 9.0), Align2::RIGHT_CENTER, title, font.clone(), theme.secondary);
                 right -= width;
             }
         }
@@ -101,9 +108,9 @@ impl Dumbbell<'_> {
             marks(&painter, theme, row, y, x_of, plot);
             if table > 0.0 {
                 let mut right = outer.right();
-                for ((_, width), cell) in self.columns.iter().zip(&row.cells).rev() {
-                    let at = pos2(right, y);
-                    painter.text(at, Align2::RIGHT_CENTER, cell, egui::FontId::proportional(theme::BODY), theme.text);
+                for &c in shown.iter().rev() {
+                    let (at, width) = (pos2(right, y), self.columns[c].1);
+                    painter.text(at, Align2::RIGHT_CENTER, &row.cells[c], egui::FontId::proportional(theme::BODY), theme.text);
                     right -= width;
                 }
             }
@@ -157,7 +164,7 @@ fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl
     }
 }
 
-fn legend(painter: &Painter, theme: &Theme, at: egui::Pos2) {
+fn legend(painter: &Painter, theme: &Theme, at: egui::Pos2, chance: bool) {
     let ink = theme.secondary;
     let mut x = at.x + 5.0;
     let word = |x: &mut f32, text: &str| {
@@ -171,6 +178,8 @@ fn legend(painter: &Painter, theme: &Theme, at: egui::Pos2) {
     painter.rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
     painter.vline(x, at.y - 6.0..=at.y + 6.0, Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
     word(&mut x, "random control");
-    painter.extend(Shape::dashed_line(&[pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(1.0, ink), 2.0, 2.0));
-    word(&mut x, "chance");
+    if chance {
+        painter.extend(Shape::dashed_line(&[pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(1.0, ink), 2.0, 2.0));
+        word(&mut x, "chance");
+    }
 }

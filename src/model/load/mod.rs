@@ -1,11 +1,228 @@
 //! A model folder as Hugging Face lays it out: config.json, tokenizer.json, model.safetensors (single or sharded), memory-mapped.
 
-use super::Model;
-use crate::base::{Ctx, Result};
-use std::path::Path;
+mod checkpoint;
+mod file_bytes;
+
+pub(super) use file_bytes::FileBytes;
+
+use super::{
+    DecoderSpec, Model, ModelInfo, TextTokenizer, Weights,
+    family::{self, ConfigFile, Family},
+    weights::{Block, BlockSource, Role, Tensor},
+};
+use crate::base::{Ctx, Error, Result, hash};
+use checkpoint::{Checkpoint, StoredTensor, float_name};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// How a model is held in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Half-precision blocks are widened once if all of them fit into this many bytes as f32, else at each use. `None`: half of the
+    /// machine's memory. f32 files are mapped in any case.
+    pub resident_bytes: Option<u64>,
+}
 
 /// # Errors
 /// When a file is missing, damaged or does not fit the config; the message names file, tensor, shape found and shape expected.
-pub fn load_model(_folder: &Path, _ctx: &Ctx<'_>) -> Result<Model> {
-    todo!()
+pub fn load_model(folder: &Path, ctx: &Ctx<'_>) -> Result<Model> {
+    load_model_with(folder, &LoadOptions::default(), ctx)
+}
+
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_with(folder: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Model> {
+    let folder = model_folder(folder)?;
+    let config_path = folder.join("config.json");
+    let config_bytes = std::fs::read(&config_path).map_err(|e| Error::io(&config_path, e))?;
+    let config = ConfigFile::parse(&config_path, &config_bytes)?;
+    let family = family_of(&config)?;
+    let spec = (family.spec)(&config)?;
+    let checkpoint = Checkpoint::open(&folder)?;
+    let tokenizer_path = folder.join("tokenizer.json");
+    let tokenizer = TextTokenizer::from_file(&tokenizer_path)?;
+    let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+
+    let mut hashed: Vec<PathBuf> = checkpoint.files.clone();
+    hashed.extend([config_path, tokenizer_path]);
+    hashed.sort();
+    let mut lines = String::new();
+    for (i, path) in hashed.iter().enumerate() {
+        ctx.progress(format!("hashing {name}"), i, hashed.len(), "files");
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        lines.push_str(&digest_line(&hash::sha256_file(path, ctx)?, &file));
+    }
+    let sha256 = hash::sha256_bytes(lines.as_bytes());
+    assemble(name, folder, family, spec, checkpoint, tokenizer, sha256, options, ctx)
+}
+
+/// A model that is part of the program: the bytes of its config.json, tokenizer.json and model.safetensors.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_embedded(name: &str, config: &[u8], tokenizer: &[u8], weights: &'static [u8], ctx: &Ctx<'_>) -> Result<Model> {
+    let folder = PathBuf::from(name);
+    let parsed = ConfigFile::parse(&folder.join("config.json"), config)?;
+    let family = family_of(&parsed)?;
+    let spec = (family.spec)(&parsed)?;
+    let checkpoint = Checkpoint::from_bytes(vec![folder.join("model.safetensors")], vec![Arc::new(FileBytes::embedded(weights))])?;
+    let text = TextTokenizer::from_bytes(&folder.join("tokenizer.json"), tokenizer)?;
+    let lines: String = [("config.json", config), ("model.safetensors", weights), ("tokenizer.json", tokenizer)]
+        .iter()
+        .map(|(file, bytes)| digest_line(&hash::sha256_bytes(bytes), file))
+        .collect();
+    let sha256 = hash::sha256_bytes(lines.as_bytes());
+    assemble(name.to_owned(), folder, family, spec, checkpoint, text, sha256, &LoadOptions::default(), ctx)
+}
+
+/// As `sha256sum` prints it.
+fn digest_line(digest: &str, file: &str) -> String {
+    format!("{digest}  {file}\n")
+}
+
+/// A folder, or a file inside one that a user picked instead.
+fn model_folder(path: &Path) -> Result<PathBuf> {
+    let folder = if path.is_file() { path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned) } else { path.to_owned() };
+    if !folder.is_dir() {
+        return Err(Error::format(path, "no such folder; expected a model folder with config.json, tokenizer.json and model.safetensors"));
+    }
+    if !folder.join("config.json").is_file() {
+        return Err(Error::format(&folder, "there is no config.json in it; expected a model folder as Hugging Face lays it out"));
+    }
+    // Gives `.` and the like the name a user knows it by.
+    Ok(folder.canonicalize().unwrap_or(folder))
+}
+
+fn family_of(config: &ConfigFile) -> Result<&'static Family> {
+    family::find(config.text("model_type")?).map_err(|e| config.error(e.to_string()))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a model, put together in one place")]
+fn assemble(
+    name: String,
+    folder: PathBuf,
+    family: &'static Family,
+    spec: DecoderSpec,
+    checkpoint: Checkpoint,
+    tokenizer: TextTokenizer,
+    sha256: String,
+    options: &LoadOptions,
+    ctx: &Ctx<'_>,
+) -> Result<Model> {
+    let stored = checked(family, &spec, &checkpoint)?;
+    let dtypes: BTreeSet<&str> = stored.values().filter_map(|t| float_name(t.dtype)).collect();
+    let dtype = match dtypes.first() {
+        Some(only) if dtypes.len() == 1 => (*only).to_owned(),
+        _ => "mixed".to_owned(),
+    };
+    let weights = read(&name, &spec, &stored, options, ctx)?;
+    let info = ModelInfo {
+        name,
+        folder,
+        model_type: family.model_type.to_owned(),
+        n_params: spec.n_params(),
+        dtype,
+        size_bytes: checkpoint.size_bytes,
+        sha256,
+    };
+    Ok(Model { info, spec, weights, tokenizer })
+}
+
+/// Every tensor of the spec, found with the right shape and dtype; nothing is read or allocated before that is known.
+fn checked(family: &Family, spec: &DecoderSpec, checkpoint: &Checkpoint) -> Result<HashMap<Role, StoredTensor>> {
+    let mut stored = HashMap::new();
+    let mut missing = Vec::new();
+    let mut used = BTreeSet::new();
+    for role in spec.roles() {
+        let name = (family.tensor_name)(role);
+        let shape = spec.shape(role).unwrap_or_default();
+        match checkpoint.find(&name, &shape)? {
+            Some(tensor) => {
+                stored.insert(role, tensor.clone());
+                used.insert(name);
+            }
+            None => missing.push(name),
+        }
+    }
+    let unused: Vec<&str> = checkpoint.tensors.keys().map(String::as_str).filter(|name| !used.contains(*name)).collect();
+    let first = &checkpoint.files[0];
+    let place = if checkpoint.files.len() == 1 { first.as_path() } else { first.parent().unwrap_or(first) };
+    if !missing.is_empty() {
+        let mut message = format!("{} of {} tensors are missing: {}", missing.len(), missing.len() + used.len(), some_of(&missing));
+        if !unused.is_empty() {
+            message += &format!("; present but unused: {}", some_of(&unused));
+        }
+        return Err(Error::format(place, message));
+    }
+    // A tensor inside a block that the config does not speak of (a bias, an adapter, another norm) would silently give wrong numbers.
+    let inside = |name: &str| !name.ends_with("rotary_emb.inv_freq") && layer_of(family, name).is_some_and(|l| l < spec.n_layers);
+    let strange: Vec<&str> = unused.iter().copied().filter(|name| inside(name)).collect();
+    if !strange.is_empty() {
+        return Err(Error::format(
+            place,
+            format!("config.json describes no such tensors: {}; without them the model would compute something else", some_of(&strange)),
+        ));
+    }
+    if !unused.is_empty() {
+        tracing::warn!("{}: {} tensors are not used: {}", place.display(), unused.len(), some_of(&unused));
+    }
+    Ok(stored)
+}
+
+fn some_of(names: &[impl AsRef<str>]) -> String {
+    let shown: Vec<&str> = names.iter().take(5).map(AsRef::as_ref).collect();
+    let more = names.len().saturating_sub(5);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// The layer in a tensor's name, in this family's way of writing it.
+fn layer_of(family: &Family, name: &str) -> Option<usize> {
+    let pattern = (family.tensor_name)(Role::NormAttn(0));
+    let (prefix, _) = pattern.split_once("0.")?;
+    name.strip_prefix(prefix)?.split('.').next()?.parse().ok()
+}
+
+fn read(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, StoredTensor>, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Weights> {
+    let in_block = |role: &Role| !matches!(role, Role::Embedding | Role::NormFinal | Role::Head);
+    let widened_bytes: u64 = stored
+        .iter()
+        .filter(|(role, t)| in_block(role) && t.dtype != safetensors::Dtype::F32)
+        .map(|(_, t)| 4 * t.shape.iter().product::<usize>() as u64)
+        .sum();
+    let budget = options.resident_bytes.unwrap_or_else(|| memory_bytes() / 2);
+    let get = |role: Role| -> Result<Tensor> {
+        ctx.check()?;
+        Ok(stored.get(&role).ok_or_else(|| Error::invalid(format!("{role} was not found")))?.to_tensor())
+    };
+    if widened_bytes <= budget {
+        return Weights::build(spec, |role, _| {
+            if let Role::NormAttn(layer) = role {
+                ctx.progress(format!("reading {name}"), layer, spec.n_layers, "layers");
+            }
+            get(role)
+        });
+    }
+    let blocks = (0..spec.n_layers)
+        .map(|layer| -> BlockSource {
+            let block: HashMap<Role, StoredTensor> =
+                spec.roles_of_block(layer).into_iter().filter_map(|role| stored.get(&role).map(|t| (role, t.clone()))).collect();
+            let spec = spec.clone();
+            Arc::new(move || {
+                let tensor = |role: Role, _| block.get(&role).map(StoredTensor::to_tensor).ok_or_else(|| Error::invalid(role.to_string()));
+                Block::build(&spec, layer, tensor).expect("every tensor of the block was found when the model was opened")
+            })
+        })
+        .collect();
+    let head = if spec.tied_head { None } else { Some(get(Role::Head)?) };
+    Ok(Weights::stored(get(Role::Embedding)?, blocks, get(Role::NormFinal)?, head))
+}
+
+/// Physical memory; 16 GiB where the system does not say.
+fn memory_bytes() -> u64 {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    total.map_or(16 << 30, |kib| kib * 1024)
 }

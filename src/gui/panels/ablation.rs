@@ -1,0 +1,265 @@
+//! What breaks when neurons are switched off: accuracy of every domain before and after, beside random controls of the same size.
+
+use super::{
+    ablation_rows::{self, Rows},
+    ablation_sets::{self, Adder, Rename},
+};
+use crate::{
+    app::{App, Command, Loading},
+    eval::AblationMode,
+    gui::{
+        Ask, Panel, PanelCx,
+        widgets::{
+            control::{bar, caption, choice, group, remark},
+            dumbbell::Dumbbell,
+            number::{count, counted},
+            states::{empty_ui, failed_ui, working_ui},
+            table::{icon_button, twin_switch},
+        },
+    },
+};
+use eframe::egui::{self, DragValue, ScrollArea, Ui};
+use egui_material_icons::icons;
+
+#[derive(Default)]
+pub struct AblationPanel {
+    table: bool,
+    adder: Adder,
+    rename: Rename,
+}
+
+impl Panel for AblationPanel {
+    fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
+        if !ready(ui, cx) {
+            return;
+        }
+        let rows = ablation_rows::rows(cx);
+        self.bar_ui(ui, cx, &rows);
+        ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
+            state_ui(ui, cx);
+            if self.table {
+                rows.table().ui(ui, cx.theme, "ablation");
+            } else {
+                chart_ui(ui, cx, &rows);
+            }
+            group(ui, cx.theme, "SETS");
+            ablation_sets::sets_ui(ui, cx, &mut self.rename);
+            ablation_sets::singles_ui(ui, cx);
+            group(ui, cx.theme, "SWITCH MORE OFF");
+            self.adder.ui(ui, cx);
+        });
+    }
+}
+
+/// Whether there is a model with a domain to measure; else says what to do.
+fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
+    let app = cx.app;
+    match app.library.model.as_ref().map(|m| &m.state) {
+        None => {
+            let sentence = "Open a model and a dataset, then switch neurons off and watch each domain's accuracy.";
+            if empty_ui(ui, cx.theme, icons::ICON_TOGGLE_OFF, sentence, "Open the demo") {
+                cx.send(Command::OpenDemo);
+            }
+            false
+        }
+        Some(Loading::Working) => {
+            match app.running() {
+                Some(job) => working_ui(ui, cx, job),
+                None => {
+                    empty_ui(ui, cx.theme, icons::ICON_TOGGLE_OFF, "The model is being read.", "");
+                }
+            }
+            false
+        }
+        Some(Loading::Failed(message)) => {
+            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
+                cx.link.ask(Ask::OpenModel);
+            }
+            false
+        }
+        Some(Loading::Ready(_)) if app.project.domains.iter().all(|d| !d.enabled) => {
+            if empty_ui(ui, cx.theme, icons::ICON_TOGGLE_OFF, "Add a dataset to measure accuracy on.", "Add a domain") {
+                cx.link.ask(Ask::AddDomain);
+            }
+            false
+        }
+        Some(Loading::Ready(_)) => true,
+    }
+}
+
+impl AblationPanel {
+    fn bar_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
+        let app = cx.app;
+        let theme = cx.theme;
+        let table = &mut self.table;
+        let off = app.project.off();
+        bar(
+            ui,
+            116.0,
+            cx,
+            |ui, cx| {
+                caption(ui, theme, "set to").on_hover_text("What becomes of a neuron that is switched off");
+                let mut kind = match app.project.mode {
+                    AblationMode::Zero => 0,
+                    AblationMode::Mean => 1,
+                    AblationMode::Scale(_) => 2,
+                };
+                let options = [
+                    (0, "zero", "The activation becomes 0 at every position"),
+                    (1, "mean", "It becomes its mean over the scanned split, which is never the one scored"),
+                    (2, "scale", "It is multiplied by a factor"),
+                ];
+                if choice(ui, theme, &mut kind, &options) {
+                    let mode = [AblationMode::Zero, AblationMode::Mean, AblationMode::Scale(0.5)][kind];
+                    cx.send(Command::SetAblationMode { mode });
+                }
+                if let AblationMode::Scale(mut factor) = app.project.mode {
+                    let drag = DragValue::new(&mut factor).prefix("× ").speed(0.02).range(-10.0..=10.0).max_decimals(3);
+                    if ui.add(drag).accessible_name("Factor").changed() {
+                        cx.send(Command::SetAblationMode { mode: AblationMode::Scale(factor) });
+                    }
+                }
+                ui.add_space(4.0);
+                caption(ui, theme, "random controls");
+                let mut controls = app.project.controls;
+                let hover = "Random sets with as many neurons in each layer, seeds 0, 1, …: what any set of this size would do";
+                let drag = DragValue::new(&mut controls).range(0..=20).speed(0.05);
+                if ui.add(drag).on_hover_text(hover).accessible_name("Random controls").changed() {
+                    cx.send(Command::SetControls { count: controls });
+                }
+                ui.add_space(4.0);
+                caption(ui, theme, "questions");
+                let mut eval = app.project.eval.clone();
+                let mut n = eval.samples.unwrap_or(0);
+                let drag = DragValue::new(&mut n)
+                    .range(0..=100_000)
+                    .speed(1.0)
+                    .custom_formatter(|n, _| if n < 1.0 { "all".to_owned() } else { format!("{n:.0}") })
+                    .custom_parser(|text| if text.trim() == "all" { Some(0.0) } else { text.trim().parse().ok() });
+                if ui
+                    .add(drag)
+                    .on_hover_text("0 or `all`: every question of the scored split")
+                    .accessible_name("Questions a domain")
+                    .changed()
+                {
+                    eval.samples = (n > 0).then_some(n);
+                    cx.send(Command::SetEvalConfig { config: eval });
+                }
+            },
+            |ui, cx| {
+                twin_switch(ui, table, "accuracies", || rows.table());
+                ui.add_enabled_ui(!off.is_empty(), |ui| {
+                    let name = "Copy the neurons that are off";
+                    if icon_button(ui, icons::ICON_TERMINAL, name, "As text for `brodmann ablate --neurons`").clicked() {
+                        cx.link.ask(Ask::Copy(off.to_string()));
+                    }
+                });
+                ui.add_enabled_ui(is_changed(app), |ui| {
+                    if icon_button(ui, icons::ICON_RESTART_ALT, "Clear the ablation", "Every neuron works again; undo brings it back")
+                        .clicked()
+                    {
+                        cx.send(Command::ClearAblation);
+                    }
+                });
+            },
+        );
+    }
+}
+
+fn is_changed(app: &App) -> bool {
+    let p = &app.project;
+    !(p.sets.is_empty() && p.single.is_empty() && p.spared.is_empty() && p.heads.is_empty())
+}
+
+/// How many are off, how far the measuring is, and what went wrong with it.
+fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let app = cx.app;
+    let off = app.project.off();
+    let all = app.library.spec().map(|s| (s.n_layers * s.d_mlp) as u64);
+    ui.horizontal_wrapped(|ui| {
+        let mut parts = Vec::new();
+        if !off.is_empty() {
+            let of = all.map_or(String::new(), |a| format!(" of {} ({:.1} %)", count(a), off.len() as f64 * 100.0 / a as f64));
+            parts.push(format!("{}{of} off in {}", counted(off.len() as u64, "neuron"), counted(off.layers().count() as u64, "layer")));
+        }
+        if !app.project.heads.is_empty() {
+            parts.push(format!("{} off", counted(app.project.heads.len() as u64, "head")));
+        }
+        let text = if parts.is_empty() { "Nothing is switched off".to_owned() } else { parts.join(", ") };
+        ui.label(cx.theme.strong(text));
+        let live = &app.ablation;
+        if live.running {
+            let (scored, wanted) = ablation_rows::scored(app);
+            ui.add(egui::Spinner::new().size(12.0).color(cx.theme.accent));
+            ui.label(cx.theme.small(format!("scored {} of {}", count(scored), count(wanted))));
+            if let Some(job) = app.running()
+                && ui.small_button("Stop").on_hover_text("Keeps what was scored").clicked()
+            {
+                cx.send(Command::CancelJob { id: job.id.0 });
+            }
+        } else if live.before.is_empty() && live.failed.is_none() && ui.button("Measure accuracy").clicked() {
+            cx.send(Command::Evaluate);
+        }
+    });
+    if let Some(message) = &app.ablation.failed {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(icons::ICON_ERROR.rich_text().size(16.0).color(cx.theme.bad));
+            ui.add(egui::Label::new(format!("The accuracies could not be measured: {message}")).wrap());
+            if ui.button("Measure again").clicked() {
+                cx.send(Command::Evaluate);
+            }
+            if ui.button("Copy details").clicked() {
+                cx.link.ask(Ask::Copy(message.clone()));
+            }
+        });
+    }
+}
+
+fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
+    let width = ui.available_width();
+    let marked = cx.link.hover().domain.clone();
+    let mut hovered = None;
+    if !rows.accuracy.is_empty() {
+        let chart = Dumbbell {
+            name: "Accuracy",
+            axis: rows.accuracy_axis(),
+            rows: &rows.accuracy,
+            columns: &ablation_rows::COLUMNS,
+            short: &ablation_rows::SHORT,
+            width,
+            marked: marked.as_deref(),
+            chance: true,
+        };
+        hovered = chart.show(ui, cx.theme).map(|i| &rows.accuracy[i]);
+    }
+    if !rows.perplexity.is_empty() {
+        let chart = Dumbbell {
+            name: "Perplexity",
+            axis: rows.perplexity_axis(),
+            rows: &rows.perplexity,
+            columns: &ablation_rows::COLUMNS,
+            short: &ablation_rows::SHORT,
+            width,
+            marked: marked.as_deref(),
+            chance: false,
+        };
+        hovered = chart.show(ui, cx.theme).map(|i| &rows.perplexity[i]).or(hovered);
+    }
+    if let Some(row) = hovered {
+        cx.link.hover_domain(&row.name);
+        cx.link.readout(row.summary.clone());
+    }
+    if rows.accuracy.is_empty() && rows.perplexity.is_empty() {
+        remark(ui, cx.theme, "No accuracy has been measured yet. Switch neurons off below, or measure the model as it is.");
+    } else {
+        remark(
+            ui,
+            cx.theme,
+            "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · table: ± standard error",
+        );
+    }
+}
+
+pub fn make() -> Box<dyn Panel> {
+    Box::<AblationPanel>::default()
+}

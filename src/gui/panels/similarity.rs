@@ -1,0 +1,369 @@
+//! LLMDcos: how alike two domains' parameter activations are. A domain x domain matrix over a range of layers, and a pair's box plot by layer.
+
+use super::shown_run::shown_run;
+use crate::{
+    app::{Command, RunEntry},
+    base::heatmap::ColourMap,
+    gui::{
+        Panel, PanelCx,
+        widgets::{
+            axis::Axis,
+            box_plot::BoxPlot,
+            control::{SLIDER_HEIGHT, bar, caption, choice, remark},
+            five_numbers::BoxStats,
+            matrix::Matrix,
+            number::{counted, sig3},
+            table::{Table, icon_button, twin_switch},
+        },
+    },
+    scan::{PairSeries, ScanOutput},
+};
+use eframe::egui::{self, Color32, RangeSlider, Ui, vec2};
+use egui_material_icons::icons;
+use std::sync::Arc;
+
+#[derive(Default)]
+pub struct SimilarityPanel {
+    table: bool,
+    /// Colours span what is there instead of 0 to 1.
+    fitted: bool,
+    matrix: Option<Cached>,
+    boxes: Option<CachedBoxes>,
+}
+
+/// Means of every pair over a range, for one run.
+struct Cached {
+    run: Arc<ScanOutput>,
+    range: (usize, usize),
+    names: Vec<String>,
+    values: Vec<Option<f64>>,
+}
+
+struct CachedBoxes {
+    run: Arc<ScanOutput>,
+    pair: (String, String),
+    boxes: Vec<Option<BoxStats>>,
+    undefined: usize,
+}
+
+/// The layers METHODS averages over: floor(L/2) ..= L-3, at least one.
+pub fn default_range(n_layers: usize) -> (usize, usize) {
+    let first = n_layers / 2;
+    (first, n_layers.saturating_sub(3).max(first))
+}
+
+impl Panel for SimilarityPanel {
+    fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
+        let Some(run) = shown_run(ui, cx, icons::ICON_COMPARE_ARROWS, "which domains use the same weights") else { return };
+        let out = &*run.output;
+        if out.llmdcos.is_empty() {
+            remark(ui, cx.theme, "This run holds no LLMDcos. Choose it among the metrics of the scan and run it again.");
+            return;
+        }
+        let range = self.range_ui(ui, cx, run);
+        let names = self.means(&run.output, range);
+        let pair = shown_pair(cx, &names);
+        if self.table {
+            self.table_ui(ui, cx, run, &pair);
+            return;
+        }
+        let room = ui.available_size();
+        let wide = room.x > 1.25 * room.y;
+        if wide {
+            let side = (room.y * 1.15).min(room.x * 0.5);
+            ui.horizontal_top(|ui| {
+                ui.vertical(|ui| {
+                    ui.set_width(side);
+                    self.matrix_ui(ui, cx, run, range, &pair, vec2(side, room.y));
+                });
+                ui.vertical(|ui| self.pair_ui(ui, cx, run, range, &pair, vec2(ui.available_width(), room.y)));
+            });
+        } else {
+            let top = (room.y * 0.55).min(room.x * 1.05);
+            self.matrix_ui(ui, cx, run, range, &pair, vec2(room.x, top));
+            ui.add_space(8.0);
+            let rest = vec2(room.x, ui.available_height());
+            self.pair_ui(ui, cx, run, range, &pair, rest);
+        }
+    }
+}
+
+fn names_of(out: &ScanOutput) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for p in &out.llmdcos {
+        for name in [&p.a, &p.b] {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    names
+}
+
+fn shown_pair(cx: &PanelCx<'_>, names: &[String]) -> (String, String) {
+    let known = |(a, b): &&(String, String)| names.contains(a) && names.contains(b);
+    cx.app.project.view.pair.as_ref().filter(known).cloned().unwrap_or_else(|| {
+        let first = names.first().cloned().unwrap_or_default();
+        (first.clone(), names.get(1).cloned().unwrap_or(first))
+    })
+}
+
+impl SimilarityPanel {
+    fn range_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry) -> (usize, usize) {
+        let out = &*run.output;
+        let last = out.n_layers.saturating_sub(1);
+        let usual = default_range(out.n_layers);
+        let asked = cx.app.project.view.layer_range.unwrap_or(usual);
+        let before = (asked.0.min(last), asked.1.min(last));
+        let mut range = before;
+        let (fitted, table) = (&mut self.fitted, &mut self.table);
+        bar(
+            ui,
+            60.0,
+            cx,
+            |ui, cx| {
+                caption(ui, cx.theme, "mean over layers");
+                let row = std::mem::replace(&mut ui.spacing_mut().interact_size.y, SLIDER_HEIGHT);
+                ui.name_inputs("Layers to average over", |ui| {
+                    ui.add(RangeSlider::new(&mut range.0, &mut range.1, 0..=last.max(1)).integer());
+                });
+                ui.spacing_mut().interact_size.y = row;
+                let text = format!("Back to layers {} to {}", usual.0, usual.1);
+                ui.add_enabled_ui(before != usual, |ui| {
+                    let hover = "The paper's: from the middle, without the last two";
+                    if icon_button(ui, icons::ICON_RESTART_ALT, &text, hover).clicked() {
+                        cx.send(Command::SetLayerRange { range: None });
+                    }
+                });
+                let options =
+                    [(false, "0 to 1", "Colours span the whole range of a cosine"), (true, "fit", "Colours span the values shown")];
+                choice(ui, cx.theme, fitted, &options);
+            },
+            |ui, cx| {
+                let pair = shown_pair(cx, &names_of(out));
+                twin_switch(ui, table, "similarity", || pair_table(out, &pair));
+            },
+        );
+        range.1 = range.1.min(last).max(range.0.min(last));
+        range.0 = range.0.min(range.1);
+        if range != before {
+            cx.send(Command::SetLayerRange { range: Some(range) });
+        }
+        range
+    }
+
+    /// Fills the cache; the names in the order of rows.
+    fn means(&mut self, out: &Arc<ScanOutput>, range: (usize, usize)) -> Vec<String> {
+        if let Some(c) = self.matrix.as_ref().filter(|c| Arc::ptr_eq(&c.run, out) && c.range == range) {
+            return c.names.clone();
+        }
+        let names = names_of(out);
+        let mut values = Vec::with_capacity(names.len() * names.len());
+        for a in &names {
+            for b in &names {
+                values.push(out.pair(a, b).and_then(|p| p.mean_over(range.0..=range.1)));
+            }
+        }
+        self.matrix = Some(Cached { run: out.clone(), range, names: names.clone(), values });
+        names
+    }
+
+    fn matrix_ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut PanelCx<'_>,
+        run: &RunEntry,
+        range: (usize, usize),
+        pair: &(String, String),
+        size: egui::Vec2,
+    ) {
+        let Some(cached) = &self.matrix else { return };
+        let labels: Vec<(String, Color32)> = cached.names.iter().map(|n| (n.clone(), cx.domain_colour(n))).collect();
+        let place = |name: &str| cached.names.iter().position(|n| n == name);
+        let cell = |(a, b): &(String, String)| Some((place(a)?, place(b)?));
+        let marked = cx.link.hover().pair.as_ref().and_then(cell).or_else(|| {
+            let i = place(cx.link.hover().domain.as_deref()?)?;
+            Some((i, i))
+        });
+        let shown = || cached.values.iter().flatten().copied();
+        let fit = (shown().fold(f64::INFINITY, f64::min), shown().fold(f64::NEG_INFINITY, f64::max));
+        let range_shown = if self.fitted && fit.0 < fit.1 { fit } else { (0.0, 1.0) };
+        let matrix = Matrix {
+            name: "LLMDcos of domains",
+            labels: &labels,
+            values: &cached.values,
+            selected: cell(pair),
+            marked,
+            range: range_shown,
+            unit: "mean LLMDcos",
+            map: viridis,
+            size,
+        };
+        let output = matrix.show(ui, cx.theme);
+        if let Some((r, c)) = output.hovered {
+            let (a, b) = (&cached.names[r], &cached.names[c]);
+            cx.link.hover_pair(a, b);
+            let value = cached.values[r * cached.names.len() + c].map_or("undefined (a norm is 0)".to_owned(), sig3);
+            let n = run.output.pair(a, b).map_or(0, |p| p.cosines.len());
+            let what = if a == b { format!("within {a}") } else { format!("{a} and {b}") };
+            cx.link.readout(format!(
+                "LLMDcos {what} {value} · layers {} to {} · {} · {}",
+                range.0,
+                range.1,
+                counted(n as u64, "pair"),
+                run.name
+            ));
+        }
+        if let Some((r, c)) = output.clicked {
+            cx.send(Command::ShowPair { a: cached.names[r].clone(), b: cached.names[c].clone() });
+        }
+    }
+
+    fn pair_ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut PanelCx<'_>,
+        run: &RunEntry,
+        range: (usize, usize),
+        pair: &(String, String),
+        size: egui::Vec2,
+    ) {
+        let Some(series) = run.output.pair(&pair.0, &pair.1) else { return };
+        let fresh = |c: &&CachedBoxes| Arc::ptr_eq(&c.run, &run.output) && c.pair == *pair;
+        if self.boxes.as_ref().filter(fresh).is_none() {
+            let boxes = boxes(series);
+            let undefined = series.cosines.iter().flatten().filter(|c| c.is_none()).count();
+            self.boxes = Some(CachedBoxes { run: run.output.clone(), pair: pair.clone(), boxes, undefined });
+        }
+        let Some(cached) = &self.boxes else { return };
+        let title = if pair.0 == pair.1 { format!("within {}", pair.0) } else { format!("{} and {}", pair.0, pair.1) };
+        ui.horizontal(|ui| {
+            for (i, name) in [&pair.0, &pair.1].into_iter().enumerate() {
+                if i == 0 || pair.0 != pair.1 {
+                    let (rect, _) = ui.allocate_exact_size(vec2(8.0, 20.0), egui::Sense::hover());
+                    ui.painter().circle_filled(rect.center(), 4.0, cx.domain_colour(name));
+                }
+            }
+            ui.label(cx.theme.strong(&title));
+            let mean = series.mean_over(range.0..=range.1).map_or("undefined".to_owned(), sig3);
+            ui.label(cx.theme.faint(format!("mean {mean}")));
+        });
+        let values = cached.boxes.iter().flatten();
+        let lowest = values.clone().map(|b| b.outliers.iter().copied().fold(b.low, f64::min)).fold(1.0, f64::min);
+        let highest = values.map(|b| b.outliers.iter().copied().fold(b.high, f64::max)).fold(0.0, f64::max);
+        let y =
+            if lowest > 0.5 { Axis::around([lowest, highest.max(lowest + 0.05)], "LLMDcos") } else { Axis::linear(0.0, 1.0, "LLMDcos") };
+        let plot = BoxPlot {
+            name: "LLMDcos by layer",
+            y,
+            boxes: &cached.boxes,
+            colour: pair_colour(cx, pair),
+            size: vec2(size.x, (size.y - 62.0).max(100.0)),
+            marked: cx.link.hover().layer,
+            range: Some(range),
+        };
+        let (response, hovered) = plot.show(ui, cx.theme);
+        if let Some(layer) = hovered {
+            cx.link.hover_layer(layer);
+            if let Some(b) = &cached.boxes[layer] {
+                cx.link.readout(format!(
+                    "layer {layer} · LLMDcos {title} · median {} · mean {} · quartiles {} to {} · n {} · {}",
+                    sig3(b.median),
+                    sig3(b.mean),
+                    sig3(b.q1),
+                    sig3(b.q3),
+                    b.n,
+                    run.name
+                ));
+                response.on_hover_text_at_pointer(format!(
+                    "Layer {layer}\nmedian {}\nmean {}\nquartiles {} to {}\nwhiskers {} to {}\nn {}, undefined {}",
+                    sig3(b.median),
+                    sig3(b.mean),
+                    sig3(b.q1),
+                    sig3(b.q3),
+                    sig3(b.low),
+                    sig3(b.high),
+                    b.n,
+                    b.undefined
+                ));
+            } else {
+                response.on_hover_text_at_pointer(format!("Layer {layer}: undefined, since the activations' norm is 0"));
+            }
+        }
+        let n = series.cosines.len();
+        let mut note = format!("box: quartiles and median · whiskers: within 1.5 IQR · diamond: mean · n {n} sample pairs a layer");
+        if cached.undefined > 0 {
+            note.push_str(&format!(" · {} undefined and left out (a norm is 0)", counted(cached.undefined as u64, "value")));
+        }
+        remark(ui, cx.theme, note);
+    }
+
+    fn table_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, pair: &(String, String)) {
+        let Some(cached) = &self.matrix else { return };
+        let mut t = Table::new(&[("domain", false)]);
+        for name in &cached.names {
+            t.column(name, true);
+        }
+        for (r, name) in cached.names.iter().enumerate() {
+            let mut row = vec![name.clone()];
+            let n = cached.names.len();
+            row.extend(cached.values[r * n..(r + 1) * n].iter().map(|v| v.map_or("undefined".to_owned(), sig3)));
+            t.row(row);
+        }
+        t.ui(ui, cx.theme, "matrix");
+        ui.add_space(12.0);
+        ui.label(cx.theme.group(format!("{} and {}, by layer", pair.0, pair.1)));
+        pair_table(&run.output, pair).ui(ui, cx.theme, "pair");
+    }
+}
+
+fn viridis(share: f32) -> Color32 {
+    let [r, g, b] = ColourMap::Viridis.at(f64::from(share));
+    Color32::from_rgb(r, g, b)
+}
+
+/// One domain with itself keeps its colour; two domains share the neutral one.
+fn pair_colour(cx: &PanelCx<'_>, (a, b): &(String, String)) -> Color32 {
+    if a == b { cx.domain_colour(a) } else { cx.theme.secondary }
+}
+
+fn boxes(series: &PairSeries) -> Vec<Option<BoxStats>> {
+    (0..series.n_layers()).map(|l| BoxStats::of(series.cosines.iter().map(|row| row.get(l).copied().flatten().map(f64::from)))).collect()
+}
+
+fn pair_table(out: &ScanOutput, (a, b): &(String, String)) -> Table {
+    let columns = ["layer", "n", "undefined", "low", "q1", "median", "q3", "high", "mean"];
+    let mut t = Table::new(&columns.map(|c| (c, true)));
+    let Some(series) = out.pair(a, b) else { return t };
+    for (l, stats) in boxes(series).into_iter().enumerate() {
+        t.row(match stats {
+            Some(s) => {
+                let numbers = [s.low, s.q1, s.median, s.q3, s.high, s.mean].map(sig3);
+                [vec![l.to_string(), s.n.to_string(), s.undefined.to_string()], numbers.to_vec()].concat()
+            }
+            None => {
+                let mut row = vec![l.to_string(), "0".into(), series.cosines.len().to_string()];
+                row.resize(columns.len(), "undefined".into());
+                row
+            }
+        });
+    }
+    t
+}
+
+pub fn make() -> Box<dyn Panel> {
+    Box::<SimilarityPanel>::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_range;
+
+    #[test]
+    fn the_default_range_leaves_out_the_first_half_and_the_last_two() {
+        assert_eq!(default_range(32), (16, 29));
+        assert_eq!(default_range(8), (4, 5));
+        assert_eq!(default_range(4), (2, 2));
+        assert_eq!(default_range(1), (0, 0));
+    }
+}
