@@ -146,13 +146,11 @@ impl Decoder {
         batch: &Batch,
         resid: &[f32],
         objectives: &[Objective],
-        mut gradients: Option<HeadGradients<'_>>,
+        gradients: Option<HeadGradients<'_>>,
     ) -> Result<ObjectiveValues> {
         if objectives.len() != batch.n_sequences() {
             return Err(Error::invalid(format!("{} objectives for {} sequences", objectives.len(), batch.n_sequences())));
         }
-        let (d, vocab, eps) = (self.model.spec.d_model, self.model.spec.vocab, self.norm_eps());
-        let weights = &self.model.weights;
         let mut loss_rows = Vec::new();
         let mut last_rows = Vec::new();
         for (sequence, objective) in objectives.iter().enumerate() {
@@ -174,7 +172,49 @@ impl Decoder {
                 }
             }
         }
-        let mut values = vec![0f64; objectives.len()];
+        let (values, d_resid) = self.rows_backward(batch, resid, objectives.len(), &last_rows, &loss_rows, gradients)?;
+        Ok(ObjectiveValues { values: values.into_iter().map(|v| v as f32).collect(), d_resid })
+    }
+
+    /// `sum_i weights[i] * cross-entropy of token i given what stands before it`, over the batch's packed tokens, and its gradient as in
+    /// [`Decoder::objective_with`]. `weights` `[n]`; a weight of 0 costs nothing, and must be 0 for the first token of a sequence.
+    ///
+    /// # Errors
+    /// When a first token has a weight, or a number is not finite.
+    pub fn weighted_loss(
+        &self,
+        batch: &Batch,
+        resid: &[f32],
+        weights: &[f32],
+        gradients: Option<HeadGradients<'_>>,
+    ) -> Result<(f64, Vec<f32>)> {
+        if weights.len() != batch.n_tokens() {
+            return Err(Error::invalid(format!("{} loss weights for {} tokens", weights.len(), batch.n_tokens())));
+        }
+        let mut rows = Vec::new();
+        for (i, &weight) in weights.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+            if batch.positions[i] == 0 {
+                return Err(Error::invalid(format!("token {i} of the batch cannot be scored: nothing stands before it in its sequence")));
+            }
+            rows.push(LossRow { row: i - 1, target: batch.tokens[i], weight, sequence: 0 });
+        }
+        let (values, d_resid) = self.rows_backward(batch, resid, 1, &[], &rows, gradients)?;
+        Ok((values[0], d_resid))
+    }
+
+    /// Values and residual gradient of maximum logits (`last_rows`: row and value index) and weighted losses.
+    fn rows_backward(
+        &self,
+        batch: &Batch,
+        resid: &[f32],
+        n_values: usize,
+        last_rows: &[(usize, usize)],
+        loss_rows: &[LossRow],
+        mut gradients: Option<HeadGradients<'_>>,
+    ) -> Result<(Vec<f64>, Vec<f32>)> {
+        let (d, vocab, eps) = (self.model.spec.d_model, self.model.spec.vocab, self.norm_eps());
+        let weights = &self.model.weights;
+        let mut values = vec![0f64; n_values];
         let mut d_resid = vec![0.0; batch.n_tokens() * d];
         let (mut logits, mut losses) = (Vec::new(), Vec::new());
         let mut back = |x: &[f32], d_normed: &[f32], rows: &mut dyn Iterator<Item = usize>, gain: Option<&mut [f32]>| {
@@ -230,7 +270,7 @@ impl Decoder {
             let point = HookPoint::ResidPost(self.model.spec.n_layers - 1);
             return Err(Error::numeric(format!("gradient at {point}"), "a value is not finite"));
         }
-        Ok(ObjectiveValues { values: values.into_iter().map(|v| v as f32).collect(), d_resid })
+        Ok((values, d_resid))
     }
 
     /// Embed, all blocks and head of one batch: logits `[n, vocab]`.
