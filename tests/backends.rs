@@ -117,6 +117,62 @@ fn a_row_of_a_product_is_the_same_bits_in_any_company() {
     }
 }
 
+/// Rows of zeros take a short cut that must not be seen in the result.
+#[test]
+fn zero_rows_of_a_gradient_leave_the_others_bits_alone() {
+    let mut rng = Rng::new(20);
+    let (m, n, k) = (90, 70, 40);
+    let (mut a, w, before) = (random(&mut rng, m * k), random(&mut rng, k * n), random(&mut rng, m * n));
+    let full = a.clone();
+    let live = [3, 4, 88];
+    (0..m).filter(|r| !live.contains(r)).for_each(|r| a[r * k..(r + 1) * k].fill(0.0));
+    for backend in backends() {
+        for beta in [0.0, 1.0, 0.5] {
+            let run = |a: &[f32]| {
+                let mut out = before.clone();
+                backend.gemm_nn(MatMut::new(&mut out, m, n), Mat::new(a, m, k), Mat::new(&w, k, n), 0.75, beta);
+                out
+            };
+            let (dense, sparse) = (run(&full), run(&a));
+            for r in 0..m {
+                for c in 0..n {
+                    let want = if live.contains(&r) { dense[r * n + c] } else { beta * before[r * n + c] };
+                    // A beta that is neither 0 nor 1 is multiplied in before instead of together with the sum: one rounding apart.
+                    let slack = if beta == 0.5 { 2e-6 } else { 0.0 };
+                    assert!((sparse[r * n + c] - want).abs() <= slack, "{r} {c}: {} {want}", sparse[r * n + c]);
+                }
+            }
+        }
+    }
+}
+
+/// With a gradient at the last position alone, as an objective there gives the last layer.
+#[test]
+fn attention_backward_of_one_query_equals_the_dense_one() {
+    let mut rng = Rng::new(21);
+    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35 };
+    let (starts, wq, wk, n) = ([0, 90, 93, 223], 32, 16, 223);
+    let (q, k, v) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk));
+    for backend in backends() {
+        let run = |dz: &[f32], floor: f32| {
+            // A gradient too small to count keeps the short cut away.
+            let dz: Vec<f32> = dz.iter().map(|v| if *v == 0.0 { floor } else { *v }).collect();
+            let (mut dq, mut dk, mut dv) = (vec![f32::NAN; n * wq], vec![f32::NAN; n * wk], vec![f32::NAN; n * wk]);
+            backend.attention_backward(&q, &k, &v, &dz, &starts, &shape, &mut dq, &mut dk, &mut dv);
+            (dq, dk, dv)
+        };
+        let mut dz = vec![0.0; n * wq];
+        for row in [70, 89, 222] {
+            let values = random(&mut rng, wq);
+            dz[row * wq..(row + 1) * wq].copy_from_slice(&values);
+        }
+        let (sparse, dense) = (run(&dz, 0.0), run(&dz, 1e-30));
+        close("dq", &sparse.0, &wide(&dense.0), 1e-6);
+        close("dk", &sparse.1, &wide(&dense.1), 1e-6);
+        close("dv", &sparse.2, &wide(&dense.2), 1e-6);
+    }
+}
+
 fn rms_norm(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
     let d = gain.len();
     x.chunks(d)

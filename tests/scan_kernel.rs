@@ -154,6 +154,19 @@ fn a_sample_without_tokens_counts_as_zero() {
     assert_eq!((sums.square_norms[0], sums.pair_dots[0], sums.pair_dots[1]), (0.0, 0.0, 0.0));
 }
 
+/// Tokens without a gradient are left out of the sums; here all but one, as in a last layer, and all of one sample.
+#[test]
+fn tokens_without_a_gradient_add_nothing() {
+    let mut case = Case::new(15, 50, 70, &[6, 9, 4], 1, &[(0, 1), (1, 2)]);
+    let live = [5, 7, 14];
+    (0..19).filter(|t| !live.contains(t)).for_each(|t| case.delta[t * 50..(t + 1) * 50].fill(0.0));
+    for backend in backends() {
+        let sums = case.scan(&backend, true);
+        case.check(&sums, true);
+        assert!(sums.square_norms[0] > 0.0 && sums.square_norms[2] == 0.0);
+    }
+}
+
 #[test]
 fn a_domain_without_samples_and_a_job_without_any_are_all_zero() {
     let mut case = Case::new(8, 10, 20, &[4, 3], 2, &[]);

@@ -135,8 +135,21 @@ pub(super) fn attention_backward(
             let mut written = 0;
             for h in kv_head * w.group..(kv_head + 1) * w.group {
                 let at_q = start * w.q + h * d;
-                for first in (0..t).step_by(QUERIES) {
-                    let (m, seen) = (QUERIES.min(t - first), (first + QUERIES).min(t));
+                let live = |i: &usize| dz[at_q + i * w.q..][..d].iter().any(|v| *v != 0.0);
+                for block in (0..t).step_by(QUERIES) {
+                    // Queries without a gradient give none; with an objective at one position that is nearly all of the last layer's.
+                    let rows = block..(block + QUERIES).min(t);
+                    let first = rows.clone().find(live).unwrap_or(rows.end);
+                    let seen = rows.clone().rev().find(live).map_or(first, |last| last + 1);
+                    #[expect(unsafe_code, reason = "strided views of one head")]
+                    // SAFETY: rows of this sequence and columns of this head, which no other task writes.
+                    for i in rows.filter(|i| !(first..seen).contains(i)) {
+                        unsafe { dq.slice(at_q + i * w.q, d) }.fill(0.0);
+                    }
+                    let m = seen - first;
+                    if m == 0 {
+                        continue;
+                    }
                     let here = at_q + first * w.q;
                     #[expect(unsafe_code, reason = "strided views of one head")]
                     // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
@@ -154,6 +167,14 @@ pub(super) fn attention_backward(
                         add_to_keys(m, seen, d, written, dk.ptr(at_kv), w.kv, dpv, qv);
                     }
                     written = written.max(seen);
+                }
+            }
+            for i in written..t {
+                #[expect(unsafe_code, reason = "strided views of one head")]
+                // SAFETY: as above.
+                unsafe {
+                    dk.slice(at_kv + i * w.kv, d).fill(0.0);
+                    dv.slice(at_kv + i * w.kv, d).fill(0.0);
                 }
             }
         },

@@ -202,11 +202,54 @@ pub(super) enum Form {
     Tn,
 }
 
-/// `out = alpha * a . b + beta * out` on the pool.
+/// `out = alpha * a . b + beta * out` on the pool. Rows of `a` that are all zero cost nothing: with an objective at one position, most rows of
+/// the last layer's gradients are.
 ///
 /// # Panics
 /// When the shapes do not fit: a bug of the caller.
 pub(super) fn multiply(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
+    if form == Form::Nn && out.rows == a.rows && a.rows >= SPARSE_ROWS {
+        let live: Vec<usize> = (0..a.rows).filter(|&r| a.row(r).iter().any(|v| *v != 0.0)).collect();
+        if live.len() <= a.rows / 2 {
+            return multiply_rows(pool, &live, out, a, b, alpha, beta);
+        }
+    }
+    multiply_dense(pool, form, out, a, b, alpha, beta);
+}
+
+/// Below this many rows nobody looks for zero ones.
+const SPARSE_ROWS: usize = 16;
+
+/// `out = alpha * a . b + beta * out` where only the rows `live` of `a` are not zero.
+fn multiply_rows(pool: &Pool, live: &[usize], out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
+    let (n, k) = (out.cols, a.cols);
+    let mut rows = vec![0.0; live.len() * k];
+    let mut result = vec![0.0; live.len() * n];
+    for (row, &r) in rows.chunks_exact_mut(k).zip(live) {
+        row.copy_from_slice(a.row(r));
+    }
+    for r in 0..out.rows {
+        let row = &mut out.data[r * out.stride..][..n];
+        match beta {
+            0.0 => row.fill(0.0),
+            1.0 => {}
+            _ => row.iter_mut().for_each(|v| *v *= beta),
+        }
+    }
+    if beta != 0.0 {
+        // The rows already stand multiplied by beta.
+        for (row, &r) in result.chunks_exact_mut(n).zip(live) {
+            row.copy_from_slice(&out.data[r * out.stride..][..n]);
+        }
+    }
+    let keep = if beta == 0.0 { 0.0 } else { 1.0 };
+    multiply_dense(pool, Form::Nn, MatMut::new(&mut result, live.len(), n), Mat::new(&rows, live.len(), k), b, alpha, keep);
+    for (row, &r) in result.chunks_exact(n).zip(live) {
+        out.data[r * out.stride..][..n].copy_from_slice(row);
+    }
+}
+
+fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
     let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
     let (n, bk) = if form == Form::Nt { (b.rows, b.cols) } else { (b.cols, b.rows) };
     assert!(k == bk && out.rows == m && out.cols == n, "product of {m} x {k} and {bk} x {n} into {} x {}", out.rows, out.cols);

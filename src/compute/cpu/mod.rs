@@ -15,7 +15,10 @@ mod numeric;
 mod pool;
 mod rope;
 mod scan;
+mod scan_block;
+mod scan_pairs;
 mod scan_tile;
+mod vector;
 
 pub use cpu_backend::CpuBackend;
 pub use isa::Isa;

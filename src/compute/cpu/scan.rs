@@ -7,14 +7,20 @@
 
 use super::{
     pool::{Pool, SharedMut},
-    scan_tile::{self, Geometry, TileJob, TileScratch, TileSums},
+    scan_block::Geometry,
+    scan_pairs::{self, Star},
+    scan_tile::{self, TileJob, TileScratch, TileSums},
 };
 use crate::compute::{Mat, ScanJob, ScanSums};
 
 /// Floats of packed input that all threads share (64 MiB).
 const PACKED_BUDGET: usize = 16 << 20;
-/// Floats of kept activations for each thread (24 MiB).
-const KEPT_BUDGET: usize = 6 << 20;
+/// Floats of kept activations that leave a thread's second-level cache room for a tile's weights, mean and inputs (256 KiB).
+const KEPT_NEAR: usize = 64 << 10;
+/// Floats of kept activations for each thread where they do not fit there (5 MiB: the third level).
+const KEPT_FAR: usize = 5 << 18;
+/// Elements below which a tile spends more on its inputs than it saves on kept activations.
+const SMALL_TILE: usize = 48 * 64;
 /// Tile rows and columns where memory allows: the tile's weights, mean and inputs stay in the second-level cache.
 const TILE_ROWS: usize = 96;
 const TILE_COLUMNS: usize = 128;
@@ -25,7 +31,10 @@ const SUPER_ELEMENTS: usize = 256 * TILE_ROWS * TILE_COLUMNS;
 pub(super) struct Plan {
     /// Sample indices ordered by domain, in the given order within each.
     pub order: Vec<usize>,
-    /// Where each sample's tokens begin in the packed panels, in the order of `order`.
+    /// Tokens of each sample whose gradient is not all zero; the others add nothing. In the last layer, with an objective at one position,
+    /// that is one token for most matrices.
+    pub active: Vec<Vec<usize>>,
+    /// Where each sample's active tokens begin in the packed panels, in the order of `order`.
     pub packed_start: Vec<usize>,
     pub packed_tokens: usize,
     /// Samples of each domain.
@@ -33,20 +42,16 @@ pub(super) struct Plan {
     /// Slot of each sample that is kept for a pair with another one.
     pub slot: Vec<Option<usize>>,
     pub n_slots: usize,
-    /// Index into the job's pairs and the two slots.
-    pub cross_pairs: Vec<(usize, usize, usize)>,
+    /// Pairs of different samples.
+    pub stars: Vec<Star>,
 }
 
 impl Plan {
-    fn new(job: &ScanJob<'_>) -> Self {
+    fn new(pool: &Pool, job: &ScanJob<'_>) -> Self {
         let n = job.samples.len();
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by_key(|&s| job.samples[s].domain);
-        let mut packed_start = vec![0; n];
-        let mut packed_tokens = 0;
-        let mut domain_sizes = vec![0; job.n_domains];
-        for &s in &order {
-            let sample = &job.samples[s];
+        for (s, sample) in job.samples.iter().enumerate() {
             assert!(
                 sample.start <= sample.end && sample.end <= job.x.rows && sample.domain < job.n_domains,
                 "sample {s} has tokens {}..{} of {} and domain {} of {}",
@@ -56,13 +61,30 @@ impl Plan {
                 sample.domain,
                 job.n_domains
             );
+        }
+        let active = pool.map_with(
+            n,
+            || (),
+            |(), s| {
+                let tokens = job.samples[s].start..job.samples[s].end;
+                tokens.filter(|&t| job.delta.row(t).iter().any(|v| *v != 0.0)).collect::<Vec<usize>>()
+            },
+        );
+        let mut packed_start = vec![0; n];
+        let mut packed_tokens = 0;
+        let mut domain_sizes = vec![0; job.n_domains];
+        // Place of each sample within its domain.
+        let mut rank = vec![0; n];
+        for &s in &order {
             packed_start[s] = packed_tokens;
-            packed_tokens += sample.end - sample.start;
-            domain_sizes[sample.domain] += 1;
+            packed_tokens += active[s].len();
+            let domain = job.samples[s].domain;
+            rank[s] = domain_sizes[domain];
+            domain_sizes[domain] += 1;
         }
         let mut slot = vec![None; n];
         let mut n_slots = 0;
-        let mut cross_pairs = Vec::new();
+        let mut cross = Vec::new();
         for (i, &(a, b)) in job.pairs.iter().enumerate() {
             if a == b {
                 continue;
@@ -73,13 +95,14 @@ impl Plan {
                     n_slots - 1
                 })
             };
-            cross_pairs.push((i, slot_of(a), slot_of(b)));
+            cross.push((rank[a], slot_of(a), slot_of(b), i));
         }
-        Self { order, packed_start, packed_tokens, domain_sizes, slot, n_slots, cross_pairs }
+        Self { order, active, packed_start, packed_tokens, domain_sizes, slot, n_slots, stars: scan_pairs::stars(cross) }
     }
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
-        let limit = KEPT_BUDGET / self.n_slots.max(1);
+        let slots = self.n_slots.max(1);
+        let limit = (KEPT_NEAR / slots).max(SMALL_TILE.min(KEPT_FAR / slots));
         let (mut rows, mut cols) = (TILE_ROWS, TILE_COLUMNS);
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
@@ -110,7 +133,7 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
         job.delta.rows,
         job.delta.cols
     );
-    let plan = Plan::new(job);
+    let plan = Plan::new(pool, job);
     let g = Geometry::of(pool.isa);
     let (tile_rows, tile_cols) = plan.tile(g);
     let (super_rows, super_cols) = super_block(&plan, out, inp, tile_rows, tile_cols);
@@ -118,10 +141,10 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
     let (mut delta_panels, mut x_panels) = (Vec::new(), Vec::new());
     for c0 in (0..inp).step_by(super_cols) {
         let cols = super_cols.min(inp - c0);
-        pack(pool, &plan, job, job.x.columns(c0, cols), g.cols, &mut x_panels);
+        pack(pool, &plan, job.x.columns(c0, cols), g.cols, &mut x_panels);
         for r0 in (0..out).step_by(super_rows) {
             let rows = super_rows.min(out - r0);
-            pack(pool, &plan, job, job.delta.columns(r0, rows), g.rows, &mut delta_panels);
+            pack(pool, &plan, job.delta.columns(r0, rows), g.rows, &mut delta_panels);
             let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
             let tiles = pool.map_with(
                 down * across,
@@ -162,21 +185,21 @@ fn super_block(plan: &Plan, out: usize, inp: usize, tile_rows: usize, tile_cols:
     (rows, cols)
 }
 
-/// Copies the columns of `source` into panels of `width`: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
+/// Copies the active rows of `source` into panels of `width`: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
 /// up with zeros, so that edges need no code of their own.
-fn pack(pool: &Pool, plan: &Plan, job: &ScanJob<'_>, source: Mat<'_>, width: usize, panels: &mut Vec<f32>) {
+fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, width: usize, panels: &mut Vec<f32>) {
     let count = source.cols.div_ceil(width);
     let row = count * width;
     panels.resize(plan.packed_tokens * row, 0.0);
     let panels = SharedMut::new(panels);
     pool.for_each(plan.order.len(), |i| {
         let s = plan.order[i];
-        let (start, tokens) = (job.samples[s].start, job.samples[s].end - job.samples[s].start);
+        let tokens = plan.active[s].len();
         #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
         // SAFETY: samples have disjoint ranges of packed tokens.
         let out = unsafe { panels.slice(plan.packed_start[s] * row, tokens * row) };
-        for t in 0..tokens {
-            let x = source.row(start + t);
+        for (t, &token) in plan.active[s].iter().enumerate() {
+            let x = source.row(token);
             for (p, x) in x.chunks(width).enumerate() {
                 let o = &mut out[(p * tokens + t) * width..][..width];
                 o[..x.len()].copy_from_slice(x);

@@ -1,32 +1,15 @@
-//! One tile of the fused scan: `A = |W o (delta^T x)|` of every sample in turn, straight from registers into the sums.
+//! One tile of the fused scan: every sample in turn through the inner loops, then the domain's mean and the pairs are read off.
 //!
-//! A tile is stored as blocks of `rows x cols` of the microkernel's [`Geometry`], each contiguous, edges filled up with zeros: zero weights
-//! give zero activations, which no sum notices.
+//! A tile is stored as blocks of the inner loops' [`Geometry`], each contiguous, edges filled up with zeros: zero weights give zero
+//! activations, which no sum notices.
 
 use super::{
-    isa::{Isa, Level, per_isa},
-    numeric::{LANES, dot, fma, fold},
+    isa::{Isa, per_isa},
     scan::Plan,
+    scan_block::{Geometry, Operands, scan_blocks},
+    scan_pairs,
 };
 use crate::compute::{HISTOGRAM_BINS, ScanJob, scan_job::histogram_bin};
-
-/// Rows and columns whose sums over tokens stand in registers at once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Geometry {
-    pub rows: usize,
-    pub cols: usize,
-}
-
-impl Geometry {
-    pub fn of(isa: Isa) -> Self {
-        match isa.level() {
-            Level::Avx512 | Level::Avx2 | Level::Baseline => Self { rows: 6, cols: 16 },
-        }
-    }
-}
-
-/// Floats of kept activations that the pair products go through at a time, so that they come from cache.
-const PAIR_PIECE: usize = 96 * 1024;
 
 /// What a tile is made from.
 pub(super) struct TileJob<'a> {
@@ -90,7 +73,7 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
         mean.fill(0.0);
         for &s in order.by_ref().take(size) {
             debug_assert_eq!(job.samples[s].domain, domain);
-            let tokens = job.samples[s].end - job.samples[s].start;
+            let tokens = plan.active[s].len();
             let (ds, xs) = (plan.packed_start[s] * t.row_panels * g.rows, plan.packed_start[s] * t.col_panels * g.cols);
             let operands = Operands {
                 delta: &t.delta_panels[ds + t.first_row_panel * tokens * g.rows..][..down * tokens * g.rows],
@@ -101,24 +84,14 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
                 across,
             };
             let kept = plan.slot[s].map(|slot| &mut scratch.kept[slot * elements..][..elements]);
-            squares[s] = match (job.want_means, kept) {
-                (true, Some(kept)) => mean_and_keep(isa, &operands, mean, kept),
-                (true, None) => mean_only(isa, &operands, mean),
-                (false, Some(kept)) => keep_only(isa, &operands, kept),
-                (false, None) => norm_only(isa, &operands),
-            };
+            squares[s] = scan_blocks(isa, &operands, job.want_means.then_some(&mut *mean), kept);
         }
         if job.want_means {
             domains.push(read_mean(isa, t, down, mean, size));
         }
     }
     let mut dots = vec![0.0; job.pairs.len()];
-    if !plan.cross_pairs.is_empty() {
-        let step = (PAIR_PIECE / plan.n_slots / LANES * LANES).max(16 * LANES);
-        for first in (0..elements).step_by(step) {
-            pair_products(isa, &scratch.kept, elements, first..(first + step).min(elements), &plan.cross_pairs, &mut dots);
-        }
-    }
+    scan_pairs::add_products(isa, &scratch.kept[..plan.n_slots * elements], elements, &plan.stars, &mut dots);
     TileSums { squares, dots, domains }
 }
 
@@ -132,108 +105,6 @@ fn load_weights(t: &TileJob<'_>, down: usize, weights: &mut [f32]) {
             let at = ((c * down + r / g.rows) * g.rows + r % g.rows) * g.cols;
             weights[at..at + part.len()].copy_from_slice(part);
         }
-    }
-}
-
-/// Packed operands of one sample and the tile's weights, all in panels and blocks.
-struct Operands<'a> {
-    delta: &'a [f32],
-    x: &'a [f32],
-    weights: &'a [f32],
-    tokens: usize,
-    down: usize,
-    across: usize,
-}
-
-const ROWS: usize = 6;
-const COLS: usize = 16;
-
-/// Sums over tokens of one block.
-#[inline(always)]
-fn block<const FMA: bool>(delta: &[f32], x: &[f32]) -> [[f32; COLS]; ROWS] {
-    let mut acc = [[0.0f32; COLS]; ROWS];
-    for (d, x) in delta.chunks_exact(ROWS).zip(x.chunks_exact(COLS)) {
-        for r in 0..ROWS {
-            for c in 0..COLS {
-                acc[r][c] = fma::<FMA>(d[r], x[c], acc[r][c]);
-            }
-        }
-    }
-    acc
-}
-
-/// All blocks of a tile for one sample: adds to the mean, keeps, returns the sum of squares.
-#[inline(always)]
-fn sample<const FMA: bool, const MEAN: bool, const KEEP: bool>(o: &Operands<'_>, mean: &mut [f32], kept: &mut [f32]) -> f64 {
-    let mut squares = [0.0f32; COLS];
-    for c in 0..o.across {
-        let x = &o.x[c * o.tokens * COLS..][..o.tokens * COLS];
-        for r in 0..o.down {
-            let delta = &o.delta[r * o.tokens * ROWS..][..o.tokens * ROWS];
-            let acc = block::<FMA>(delta, x);
-            let at = (c * o.down + r) * ROWS * COLS;
-            let w = &o.weights[at..at + ROWS * COLS];
-            let mut a = [0.0f32; ROWS * COLS];
-            for i in 0..ROWS {
-                for j in 0..COLS {
-                    a[i * COLS + j] = (acc[i][j] * w[i * COLS + j]).abs();
-                    squares[j] = fma::<FMA>(a[i * COLS + j], a[i * COLS + j], squares[j]);
-                }
-            }
-            if MEAN {
-                for (m, a) in mean[at..at + ROWS * COLS].iter_mut().zip(&a) {
-                    *m += a;
-                }
-            }
-            if KEEP {
-                kept[at..at + ROWS * COLS].copy_from_slice(&a);
-            }
-        }
-    }
-    f64::from(fold(&squares))
-}
-
-#[inline(always)]
-fn mean_and_keep_body<const FMA: bool>(o: &Operands<'_>, mean: &mut [f32], kept: &mut [f32]) -> f64 {
-    sample::<FMA, true, true>(o, mean, kept)
-}
-per_isa! { fn mean_and_keep(o: &Operands<'_>, mean: &mut [f32], kept: &mut [f32]) -> f64 { mean_and_keep_body } }
-
-#[inline(always)]
-fn mean_only_body<const FMA: bool>(o: &Operands<'_>, mean: &mut [f32]) -> f64 {
-    sample::<FMA, true, false>(o, mean, &mut [])
-}
-per_isa! { fn mean_only(o: &Operands<'_>, mean: &mut [f32]) -> f64 { mean_only_body } }
-
-#[inline(always)]
-fn keep_only_body<const FMA: bool>(o: &Operands<'_>, kept: &mut [f32]) -> f64 {
-    sample::<FMA, false, true>(o, &mut [], kept)
-}
-per_isa! { fn keep_only(o: &Operands<'_>, kept: &mut [f32]) -> f64 { keep_only_body } }
-
-#[inline(always)]
-fn norm_only_body<const FMA: bool>(o: &Operands<'_>) -> f64 {
-    sample::<FMA, false, false>(o, &mut [], &mut [])
-}
-per_isa! { fn norm_only(o: &Operands<'_>) -> f64 { norm_only_body } }
-
-/// Products of kept activations over the elements `part` of the tile, added to `dots`.
-#[inline(always)]
-fn pair_products_body<const FMA: bool>(
-    kept: &[f32],
-    elements: usize,
-    part: std::ops::Range<usize>,
-    pairs: &[(usize, usize, usize)],
-    dots: &mut [f64],
-) {
-    for &(i, a, b) in pairs {
-        let (a, b) = (&kept[a * elements..][part.clone()], &kept[b * elements..][part.clone()]);
-        dots[i] += f64::from(dot::<FMA>(a, b));
-    }
-}
-per_isa! {
-    fn pair_products(kept: &[f32], elements: usize, part: std::ops::Range<usize>, pairs: &[(usize, usize, usize)], dots: &mut [f64]) {
-        pair_products_body
     }
 }
 

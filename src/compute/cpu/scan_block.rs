@@ -1,0 +1,156 @@
+//! The fused scan's inner loops: `|W o (delta^T x)|` of one sample over one tile, block by block, from registers straight into the mean, the
+//! kept activations and the square norm. The gradient is never stored.
+
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Avx2, Avx512};
+use super::{
+    isa::{Isa, Level},
+    vector::{Portable, Vector},
+};
+
+/// Rows and columns of a block: what a level's registers hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl Geometry {
+    const fn new<V: Vector>(rows: usize) -> Self {
+        Self { rows, cols: 2 * V::WIDTH }
+    }
+    /// Two registers a row, and as many rows as leave registers for the operands.
+    pub fn of(isa: Isa) -> Self {
+        match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => Self::new::<Avx512>(12),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => Self::new::<Avx2>(6),
+            _ => Self::new::<Portable>(6),
+        }
+    }
+}
+
+/// Packed operands of one sample and the tile's weights. A tile has `down * across` blocks, those of one panel of columns together.
+pub(super) struct Operands<'a> {
+    /// `[down][tokens][rows]`
+    pub delta: &'a [f32],
+    /// `[across][tokens][cols]`
+    pub x: &'a [f32],
+    /// `[across][down][rows][cols]`
+    pub weights: &'a [f32],
+    pub tokens: usize,
+    pub down: usize,
+    pub across: usize,
+}
+
+/// Adds the sample's activations to `mean` and writes them to `kept` (both laid out as the weights), where wanted. Returns the sum of their
+/// squares.
+pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, kept: Option<&mut [f32]>) -> f64 {
+    let g = Geometry::of(isa);
+    let elements = o.down * o.across * g.rows * g.cols;
+    assert!(
+        o.delta.len() == o.down * o.tokens * g.rows
+            && o.x.len() == o.across * o.tokens * g.cols
+            && o.weights.len() == elements
+            && mean.as_ref().is_none_or(|m| m.len() == elements)
+            && kept.as_ref().is_none_or(|k| k.len() == elements),
+        "operands of a tile do not fit"
+    );
+    let mean = mean.map(<[f32]>::as_mut_ptr);
+    let kept = kept.map(<[f32]>::as_mut_ptr);
+    #[expect(unsafe_code, reason = "calls code compiled for more than the baseline, on raw pointers")]
+    // SAFETY: the lengths were checked above; an `Isa` of a level exists only where the processor has it.
+    unsafe {
+        match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512(o, mean, kept),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2(o, mean, kept),
+            _ => choose::<Portable, 6>(o, mean, kept),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "see `blocks`")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn avx512(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe { choose::<Avx512, 12>(o, mean, kept) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "see `blocks`")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe { choose::<Avx2, 6>(o, mean, kept) }
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "see `blocks`")]
+unsafe fn choose<V: Vector, const ROWS: usize>(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
+    let none = std::ptr::null_mut();
+    // SAFETY: the caller's promise; a null pointer is never followed.
+    unsafe {
+        match (mean, kept) {
+            (Some(mean), Some(kept)) => blocks::<V, ROWS, true, true>(o, mean, kept),
+            (Some(mean), None) => blocks::<V, ROWS, true, false>(o, mean, none),
+            (None, Some(kept)) => blocks::<V, ROWS, false, true>(o, none, kept),
+            (None, None) => blocks::<V, ROWS, false, false>(o, none, none),
+        }
+    }
+}
+
+/// # Safety
+/// Inside code compiled for `V`; operands as long as [`scan_blocks`] checks.
+#[inline(always)]
+#[expect(unsafe_code, reason = "registers are placed by hand and pointers walk the packed operands")]
+unsafe fn blocks<V: Vector, const ROWS: usize, const MEAN: bool, const KEEP: bool>(
+    o: &Operands<'_>,
+    mean: *mut f32,
+    kept: *mut f32,
+) -> f64 {
+    let cols = 2 * V::WIDTH;
+    // SAFETY: every pointer stays inside the lengths that `scan_blocks` checked.
+    unsafe {
+        let mut squares = [V::zero(); 2];
+        let mut at = 0;
+        for c in 0..o.across {
+            let panel = o.x.as_ptr().add(c * o.tokens * cols);
+            let mut delta = o.delta.as_ptr();
+            for _ in 0..o.down {
+                let mut x = panel;
+                let mut acc = [[V::zero(); 2]; ROWS];
+                for _ in 0..o.tokens {
+                    let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        let d = V::splat(*delta.add(r));
+                        acc[0] = d.fma(x0, acc[0]);
+                        acc[1] = d.fma(x1, acc[1]);
+                    }
+                    delta = delta.add(ROWS);
+                    x = x.add(cols);
+                }
+                for row in acc {
+                    for (half, g) in row.into_iter().enumerate() {
+                        let i = at + half * V::WIDTH;
+                        let a = g.abs_product(V::load(o.weights.as_ptr().add(i)));
+                        squares[half] = a.fma(a, squares[half]);
+                        if MEAN {
+                            a.add(V::load(mean.add(i))).store(mean.add(i));
+                        }
+                        if KEEP {
+                            a.store(kept.add(i));
+                        }
+                    }
+                    at += cols;
+                }
+            }
+        }
+        let mut lanes = [0.0f32; 16];
+        squares[0].add(squares[1]).store(lanes.as_mut_ptr());
+        lanes.iter().map(|v| f64::from(*v)).sum()
+    }
+}
