@@ -1,5 +1,12 @@
 //! Accuracy before and after switching neurons off, beside random controls of the same size.
 
+pub mod paired;
 pub mod report;
+pub mod run;
+pub mod selection;
+pub mod session;
 
 pub use report::{AblationReport, DomainAblation};
+pub use run::{AblationRequest, Part, random_heads_like, run};
+pub use selection::{NeuronSetFile, Selected, Selection};
+pub use session::{EvalSession, SessionLimits};

@@ -1,7 +1,8 @@
 //! What an ablation gives.
 
+use super::paired;
 use crate::{
-    base::provenance::Provenance,
+    base::{provenance::Provenance, stats},
     eval::{AblationMode, DomainScore},
 };
 
@@ -10,7 +11,7 @@ pub struct DomainAblation {
     pub name: String,
     pub before: DomainScore,
     pub after: DomainScore,
-    /// One score for each random control (same number of neurons in each layer), seeds 0, 1, ...
+    /// One score for each random control (same number of neurons in each layer), in the order of the seeds asked for.
     pub controls: Vec<DomainScore>,
 }
 
@@ -19,10 +20,20 @@ impl DomainAblation {
         self.controls.iter().filter_map(DomainScore::acc).collect()
     }
     pub fn control_mean(&self) -> Option<f64> {
-        crate::base::stats::mean(&self.control_accs())
+        stats::mean(&self.control_accs())
     }
     pub fn control_std(&self) -> Option<f64> {
-        crate::base::stats::std_dev(&self.control_accs())
+        stats::std_dev(&self.control_accs())
+    }
+    /// Mean and standard deviation of the controls' losses, for domains without choices (and beside accuracy).
+    pub fn control_loss(&self) -> (Option<f64>, Option<f64>) {
+        let losses: Vec<f64> = self.controls.iter().filter_map(DomainScore::loss).collect();
+        (stats::mean(&losses), stats::std_dev(&losses))
+    }
+    /// McNemar's exact p of before against after: whether the items that changed could have changed either way. `None` without choices.
+    pub fn p_value(&self) -> Option<f64> {
+        let (b, c) = paired::discordant(&self.before, &self.after)?;
+        Some(paired::mcnemar_exact(b, c))
     }
 }
 

@@ -1,9 +1,17 @@
 //! How good a model is on a domain: multiple choice by log-likelihood, loss and perplexity. Source: lm-evaluation-harness conventions.
 
 pub mod encode;
+pub mod evaluate;
 pub mod intervention;
+pub mod means;
+pub mod prepared;
 pub mod score;
+pub mod switch;
 
 pub use encode::{Encoded, encode_pair, encode_prompt, encode_text};
-pub use intervention::{AblationMode, Intervention};
+pub use evaluate::{EvalConfig, evaluate, run_blocks};
+pub use intervention::{AblationMode, Intervention, Means};
+pub use means::means;
+pub use prepared::{Limits, Step, prepare};
 pub use score::{DomainScore, ItemScore};
+pub use switch::Switch;

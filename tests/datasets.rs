@@ -1,0 +1,177 @@
+//! Data sets end to end: files of our own in tests/fixtures/data, and every sample in ../shared/data where that folder is beside the repository.
+
+use brodmann::{
+    base::job::silently,
+    data::{Domain, DomainKind, Mapping, open_domain, preview},
+};
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data").join(name)
+}
+
+fn map(pairs: &[(&str, &str)]) -> Mapping {
+    Mapping { columns: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(), strict: false }
+}
+
+fn open(path: &Path, mapping: &Mapping) -> Result<Domain, String> {
+    silently(|ctx| open_domain("set", path, mapping, ctx)).map_err(|e| e.to_string())
+}
+
+#[test]
+fn ready_made_prompts_get_the_answer_line_and_bad_rows_are_named() {
+    let d = open(&fixture("choices.jsonl"), &Mapping::default()).expect("choices");
+    assert_eq!(d.kind, DomainKind::MultipleChoice);
+    assert_eq!(d.items[1].gold_text(), "Question: Which of these is a number?\nAnswer: nine");
+    assert_eq!(d.items[2].gold_text(), "The cat sat on the mat");
+    assert_eq!(d.skipped.iter().map(|p| p.line).collect::<Vec<_>>(), [4, 5]);
+    let strict = Mapping { strict: true, ..Mapping::default() };
+    let e = open(&fixture("choices.jsonl"), &strict).expect_err("strict");
+    assert!(e.contains("choices.jsonl:4:"), "{e}");
+}
+
+#[test]
+fn mmlu_asks_for_the_letter_under_its_subject() {
+    let d = open(&fixture("mmlu.csv"), &Mapping::default()).expect("mmlu");
+    assert_eq!(
+        d.items[0].gold_text(),
+        "The following are multiple choice questions (with answers) about abstract algebra.\n\n\
+         What is 2 + 2, \"exactly\"?\nA. 1\nB. 4\nC. 3\nD. 2\nAnswer: B"
+    );
+    assert_eq!(d.items[0].choices, ["A", "B", "C", "D"]);
+    assert_eq!(d.items.iter().map(|i| (i.line, i.gold)).collect::<Vec<_>>(), [(2, Some(1)), (3, Some(0)), (4, Some(3))]);
+    // The same columns read with the texts as choices.
+    let m = map(&[("recipe", "choices"), ("context", "question"), ("choices", "A,B,C,D"), ("answer", "answer")]);
+    assert_eq!(open(&fixture("mmlu.csv"), &m).expect("mapped").items[1].gold_text(), "What is 3 + 3? 6");
+}
+
+#[test]
+fn sst2_and_boolq_read_as_in_the_harness() {
+    let d = open(&fixture("sst2.tsv"), &Mapping::default()).expect("sst2");
+    assert_eq!(d.items[0].gold_text(), "the soup was \"warm and kind\nQuestion: Is this sentence positive or negative?\nAnswer: positive");
+    assert_eq!((d.items.len(), d.items[3].gold), (4, Some(0)));
+    let d = open(&fixture("boolq.json"), &Mapping::default()).expect("boolq");
+    assert_eq!(d.items[0].gold_text(), "Rivers run downhill.\nQuestion: do rivers run uphill?\nAnswer: no");
+    assert_eq!(d.items[1].choices, ["no", "yes"]);
+}
+
+#[test]
+fn few_labels_become_the_choices_and_can_be_mapped_away() {
+    let d = open(&fixture("labelled.jsonl"), &Mapping::default()).expect("labels");
+    assert_eq!((d.kind, d.items[0].choices.clone()), (DomainKind::MultipleChoice, vec!["HUM".into(), "LOC".into(), "NUM".into()]));
+    assert_eq!(d.items[0].gold_text(), "How many legs has a spider ?\nLabel: NUM");
+    assert!(d.template.contains("HUM, LOC, NUM"), "{}", d.template);
+    let plain = open(&fixture("labelled.jsonl"), &map(&[("text", "text")])).expect("plain");
+    assert_eq!((plain.kind, plain.items[0].gold), (DomainKind::Text, None));
+}
+
+#[test]
+fn columns_that_say_nothing_are_listed_with_the_way_to_map_them() {
+    let e = open(&fixture("unnamed.csv"), &Mapping::default()).expect_err("unnamed");
+    assert!(e.contains("`col_a`, `col_b`") && e.contains("--map set.text=col_a"), "{e}");
+    let d = open(&fixture("unnamed.csv"), &map(&[("question", "col_a"), ("answer", "col_b")])).expect("mapped");
+    assert_eq!((d.kind, d.items[0].gold_text()), (DomainKind::Answer, "Question: what is this?\nAnswer: a test".to_owned()));
+    for (mapping, words) in [
+        (map(&[("question", "nope"), ("answer", "col_b")]), "no column `nope`"),
+        (map(&[("colour", "col_a")]), "the fields are answer"),
+        (map(&[("recipe", "nope")]), "there are winogrande-partial"),
+        (map(&[("question", "col_a")]), "a mapping names every field it uses"),
+    ] {
+        let e = open(&fixture("unnamed.csv"), &mapping).expect_err(words);
+        assert!(e.contains(words), "{e}");
+    }
+}
+
+#[test]
+fn a_preview_spells_out_the_mapping_it_found() {
+    let p = preview(&fixture("mmlu.csv"), &Mapping::default()).expect("preview");
+    let reading = p.reading.expect("reading");
+    assert_eq!((reading.recipe, p.format, p.usable), ("mmlu", "CSV", 3));
+    assert_eq!(
+        p.columns[0],
+        ("subject".to_owned(), vec!["\"abstract_algebra\"".into(), "\"abstract_algebra\"".into(), "\"world_history\"".into()])
+    );
+    // Its own mapping opens the same domain.
+    let same = open(&fixture("mmlu.csv"), &reading.mapping).expect("same");
+    assert_eq!(same.items, open(&fixture("mmlu.csv"), &Mapping::default()).expect("detected").items);
+    let unnamed = preview(&fixture("unnamed.csv"), &Mapping::default()).expect("preview");
+    assert!(unnamed.reading.expect_err("needs a mapping").contains("col_a") && unnamed.columns.len() == 2);
+}
+
+/// What every sample must open as, and how its first prompt begins and ends.
+const SAMPLES: &[(&str, DomainKind, &str, &str)] = &[
+    ("ag_news_test", DomainKind::MultipleChoice, "Fears for T N pension", "\nTopic: Business"),
+    ("arc_challenge_instruct", DomainKind::MultipleChoice, "Please choose the correct answer", "\nAnswer: the correct answer is answer3"),
+    (
+        "arc_easy",
+        DomainKind::MultipleChoice,
+        "Question: Which statement best explains",
+        "\nAnswer: Sunlight is the source of energy for nearly all ecosystems.",
+    ),
+    ("bbh_8_tasks", DomainKind::Answer, "Q: not ( True ) and ( True ) is\nA:", " False"),
+    (
+        "boolq_validation",
+        DomainKind::MultipleChoice,
+        "All biomass goes",
+        "\nQuestion: does ethanol take more energy make that produces?\nAnswer: no",
+    ),
+    ("gsm8k_test", DomainKind::Answer, "Question: Janet", "#### 18"),
+    ("humaneval", DomainKind::Answer, "from typing import List", "    return False\n"),
+    ("mbpp", DomainKind::Answer, "You are an expert Python programmer", "return tc[m][n]"),
+    (
+        "mmlu_dev_10_subjects",
+        DomainKind::MultipleChoice,
+        "The following are multiple choice questions (with answers) about abstract algebra.\n\nFind all c",
+        "\nAnswer: B",
+    ),
+    ("mmlu_test_10_subjects", DomainKind::MultipleChoice, "The following are multiple choice", "\nAnswer: B"),
+    (
+        "piqa",
+        DomainKind::MultipleChoice,
+        "Question: How do I ready",
+        "ripped paper strips, you will also need to supply it with a water bottle and a food dish.",
+    ),
+    (
+        "sick_train",
+        DomainKind::MultipleChoice,
+        "A group of kids",
+        "is playing and a man is standing in the background. True, False or Neither?\nAnswer: Neither",
+    ),
+    ("sst2_dev", DomainKind::MultipleChoice, "it 's a charming", "\nAnswer: positive"),
+    ("superni_task1146_country_capital", DomainKind::Answer, "Definition: In this task", "Input: Afghanistan\nOutput: Kabul"),
+    ("tinystories", DomainKind::Text, "One day, a little girl", "worked together."),
+    ("trec_test", DomainKind::MultipleChoice, "How far is it", "\nLabel: NUM"),
+    ("truthfulqa", DomainKind::MultipleChoice, "Q: What happens to you", "\nA: The watermelon seeds pass through your digestive system"),
+    ("wikitext2_test", DomainKind::Text, "", ""),
+    ("winogrande", DomainKind::MultipleChoice, "Sarah was a much better surgeon than Maria so Maria", " always got the easier cases."),
+];
+
+#[test]
+fn every_sample_file_opens_or_says_how_to_map_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    };
+    let mut seen = 0;
+    for path in entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "jsonl")) {
+        let stem = path.file_stem().expect("stem").to_string_lossy().into_owned();
+        if stem == "stsb_dev" {
+            let e = open(&path, &Mapping::default()).expect_err("a score is no label");
+            assert!(e.contains("`sentence1`") && e.contains("--map set.text="), "{e}");
+            seen += 1;
+            continue;
+        }
+        let (_, kind, begins, ends) = SAMPLES.iter().find(|s| s.0 == stem).unwrap_or_else(|| panic!("{stem}: no expectation"));
+        let d = open(&path, &Mapping::default()).unwrap_or_else(|e| panic!("{e}"));
+        let first = d.items[0].gold_text();
+        assert_eq!(d.kind, *kind, "{stem}: {}", d.template);
+        assert!(first.starts_with(begins) && first.ends_with(ends), "{stem}: {first}");
+        if stem != "wikitext2_test" {
+            assert!(d.skipped.is_empty(), "{stem}: {:?}", d.skipped.first());
+        }
+        println!("{stem}: {} items, {} skipped, {}", d.items.len(), d.skipped.len(), d.template);
+        seen += 1;
+    }
+    assert_eq!(seen, SAMPLES.len() + 1);
+}
