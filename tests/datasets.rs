@@ -73,7 +73,7 @@ fn columns_that_say_nothing_are_listed_with_the_way_to_map_them() {
     assert_eq!((d.kind, d.items[0].gold_text()), (DomainKind::Answer, "Question: what is this?\nAnswer: a test".to_owned()));
     for (mapping, words) in [
         (map(&[("question", "nope"), ("answer", "col_b")]), "no column `nope`"),
-        (map(&[("colour", "col_a")]), "the fields are answer"),
+        (map(&[("colour", "col_a")]), "the fields are activity, answer"),
         (map(&[("recipe", "nope")]), "there are winogrande-partial"),
         (map(&[("question", "col_a")]), "a mapping names every field it uses"),
     ] {

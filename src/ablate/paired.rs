@@ -28,7 +28,8 @@ pub fn discordant(before: &DomainScore, after: &DomainScore) -> Option<(usize, u
     if !same {
         return None;
     }
-    let count = |one: &DomainScore, other: &DomainScore| one.items.iter().zip(&other.items).filter(|(a, b)| a.correct && !b.correct).count();
+    let count =
+        |one: &DomainScore, other: &DomainScore| one.items.iter().zip(&other.items).filter(|(a, b)| a.correct && !b.correct).count();
     Some((count(before, after), count(after, before)))
 }
 
@@ -49,7 +50,15 @@ mod tests {
 
     #[test]
     fn pairs_are_counted_by_item() {
-        let item = |line, correct| ItemScore { line, log_likelihoods: vec![], correct, correct_norm: correct, margin: None, nll: 1.0, n_tokens: 1 };
+        let item = |line, correct| ItemScore {
+            line,
+            log_likelihoods: vec![],
+            correct,
+            correct_norm: correct,
+            margin: None,
+            nll: 1.0,
+            n_tokens: 1,
+        };
         let score = |rights: &[bool]| DomainScore {
             domain: "d".into(),
             kind: DomainKind::MultipleChoice,

@@ -45,7 +45,9 @@ impl Switch {
                 }
                 Some(means)
             }
-            AblationMode::Scale(k) if !k.is_finite() => return Err(Error::invalid(format!("scale={k}: the factor must be a finite number"))),
+            AblationMode::Scale(k) if !k.is_finite() => {
+                return Err(Error::invalid(format!("scale={k}: the factor must be a finite number")));
+            }
             _ => None,
         };
         let act = |grid: Option<&crate::base::Grid>, layer: usize, i: usize| match intervention.mode {
