@@ -6,6 +6,7 @@ mod ablation_sets;
 pub mod density;
 pub mod inspector;
 pub mod library;
+pub mod neurons;
 mod shown_run;
 pub mod similarity;
 
@@ -14,6 +15,7 @@ use egui_material_icons::icons;
 
 /// In the order of the menu.
 pub const PANELS: &[PanelInfo] = &[
+    PanelInfo { id: "neurons", title: "Neurons", icon: icons::ICON_GRID_ON, make: neurons::make },
     PanelInfo { id: "density", title: "Density", icon: icons::ICON_SHOW_CHART, make: density::make },
     PanelInfo { id: "similarity", title: "Similarity", icon: icons::ICON_COMPARE_ARROWS, make: similarity::make },
     PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, make: ablation::make },

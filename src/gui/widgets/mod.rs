@@ -6,8 +6,11 @@ pub mod chart;
 pub mod control;
 pub mod dumbbell;
 pub mod five_numbers;
+pub mod heatmap_view;
+pub mod legend;
 pub mod line_chart;
 pub mod matrix;
+pub mod prepared_map;
 pub mod states;
 pub mod table;
 

@@ -1,0 +1,503 @@
+//! A map of all neurons: layers down, neurons across. Zoom, pan, brush, a cell cursor for the keyboard, exact readout from the CPU's copy.
+
+use super::{number::sig3, prepared_map::PreparedMap};
+use crate::{
+    base::{
+        Neuron, NeuronSet,
+        heatmap::{ColourMap, Marks, Plan, Scale, Style, Window, raster},
+    },
+    gui::{
+        Theme,
+        paint::heatmap::{HeatFrame, HeatGpu, HeatValues},
+        theme,
+        widgets::axis::nice_step,
+    },
+};
+use eframe::{
+    egui::{
+        self, Align2, Color32, ColorImage, EventFilter, FontId, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Stroke,
+        StrokeKind, TextureHandle, TextureOptions, Ui, WidgetInfo, pos2, vec2,
+    },
+    egui_wgpu::RenderState,
+};
+use std::sync::{Arc, mpsc};
+
+/// What the view shows in this frame.
+pub struct HeatmapInput<'a> {
+    pub map: &'a Arc<PreparedMap>,
+    pub scale: Scale,
+    pub colours: ColourMap,
+    pub off: &'a NeuronSet,
+    pub selected: &'a NeuronSet,
+    /// Changes whenever `off` or `selected` does.
+    pub marks_version: u64,
+    /// Spoken and shown before the readout: `relevance of arithmetic`.
+    pub what: &'a str,
+    pub unit: &'a str,
+    /// A layer pointed at in another view.
+    pub hovered_layer: Option<usize>,
+    pub hovered_neuron: Option<Neuron>,
+    /// Scroll here, once.
+    pub reveal: Option<Neuron>,
+}
+
+pub struct HeatmapOutput {
+    pub response: Response,
+    /// Under the pointer, else under the cell cursor while the map has the keyboard.
+    pub pointed: Option<Neuron>,
+    pub clicked: Option<Neuron>,
+    /// Ctrl was held: add to the selection or take out of it.
+    pub adding: bool,
+    /// Space.
+    pub toggled: Option<Neuron>,
+    /// All cells of a rectangle drawn with shift.
+    pub brushed: Option<NeuronSet>,
+}
+
+/// Zoomed in, this many cells fill the width.
+const FEWEST: f64 = 8.0;
+/// Room for layer names and for neuron numbers.
+const LEFT: f32 = 34.0;
+const BOTTOM: f32 = 18.0;
+/// A brushed set of more cells is collected off the interface thread.
+const COLLECT_AT_ONCE: usize = 50_000;
+
+#[derive(Default)]
+pub struct HeatmapView {
+    /// `None`: the whole map.
+    window: Option<Window>,
+    /// Shape the window belongs to.
+    shape: (usize, usize),
+    cursor: Option<Neuron>,
+    brush_from: Option<Pos2>,
+    brushed: Option<mpsc::Receiver<NeuronSet>>,
+    gpu: Option<Arc<HeatGpu>>,
+    /// Newest last.
+    values: Vec<(usize, Arc<HeatValues>)>,
+    plan: Option<(PlanKey, Arc<Plan>)>,
+    /// Without a GPU.
+    texture: Option<(TextureKey, TextureHandle)>,
+}
+
+#[derive(PartialEq)]
+struct PlanKey {
+    window: Window,
+    shape: (usize, usize),
+    size: (u32, u32),
+    marks: u64,
+}
+
+#[derive(PartialEq)]
+struct TextureKey {
+    plan: usize,
+    map: usize,
+    scale: Scale,
+    colours: ColourMap,
+    style: Style,
+}
+
+impl HeatmapView {
+    pub fn ui(&mut self, ui: &mut Ui, theme: &Theme, gpu: Option<&RenderState>, input: &HeatmapInput<'_>) -> HeatmapOutput {
+        let shape = (input.map.grid.rows(), input.map.grid.cols());
+        if self.shape != shape {
+            *self = Self { shape, gpu: self.gpu.take(), ..Self::default() };
+        }
+        let (outer, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
+        let inner = Rect::from_min_max(outer.min + vec2(LEFT, 0.0), outer.max - vec2(0.0, BOTTOM));
+        let ppp = ui.ctx().pixels_per_point();
+        let snap = |p: Pos2| pos2((p.x * ppp).round() / ppp, (p.y * ppp).round() / ppp);
+        let rect = Rect::from_min_max(snap(inner.min), snap(inner.max).max(snap(inner.min) + vec2(8.0, 8.0)));
+        let response = ui.interact(rect, ui.id().with("heatmap"), Sense::click_and_drag());
+
+        let mut window = self.window.unwrap_or_else(|| Window::whole(shape.0, shape.1));
+        if let Some(n) = input.reveal {
+            self.cursor = Some(n);
+            window = centred_on(window, n, shape);
+        }
+        self.navigate(ui, &response, rect, shape, &mut window);
+        window = window.inside(shape.0, shape.1, FEWEST);
+        self.window = (window != Window::whole(shape.0, shape.1)).then_some(window);
+
+        let place = Place { rect, window, shape };
+        let pointer = response.hover_pos().or_else(|| response.interact_pointer_pos()).filter(|p| rect.contains(*p));
+        let under = pointer.and_then(|p| place.cell(p));
+        let keyboard = response.has_focus() && pointer.is_none();
+        let pointed = under.or(self.cursor.filter(|_| keyboard));
+        let mut out = HeatmapOutput { response: response.clone(), pointed, clicked: None, adding: false, toggled: None, brushed: None };
+        self.pick(ui, &response, &place, under, &mut out);
+
+        self.paint(ui, theme, gpu, input, &place);
+        self.overlays(ui, theme, input, &place, outer, under);
+        let readout = spoken(input, pointed);
+        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &readout));
+        out
+    }
+
+    /// Wheel, drag, keys: changes the window and the cell cursor.
+    fn navigate(&mut self, ui: &Ui, response: &Response, rect: Rect, shape: (usize, usize), window: &mut Window) {
+        let per_point = vec2(window.width as f32 / rect.width(), window.height as f32 / rect.height());
+        let shift = ui.input(|i| i.modifiers.shift);
+        if response.drag_started_by(PointerButton::Primary) {
+            self.brush_from = response.interact_pointer_pos().filter(|_| shift);
+        }
+        let panning =
+            (response.dragged_by(PointerButton::Primary) && self.brush_from.is_none()) || response.dragged_by(PointerButton::Middle);
+        if panning {
+            let d = response.drag_delta();
+            window.x -= f64::from(d.x * per_point.x);
+            window.y -= f64::from(d.y * per_point.y);
+        }
+        if let Some(p) = response.hover_pos() {
+            let (scroll, pinch) = ui.input(|i| (i.smooth_scroll_delta(), i.zoom_delta()));
+            let zoom = f64::from(pinch) * (f64::from(scroll.y) / 200.0).exp();
+            if scroll.x != 0.0 {
+                window.x -= f64::from(scroll.x * per_point.x);
+            }
+            if (zoom - 1.0).abs() > 1e-6 {
+                zoom_about(window, shape, rect, p, zoom);
+            }
+        }
+        let editing = ui.ctx().text_edit_focused();
+        if !(response.hovered() || response.has_focus()) || editing {
+            return;
+        }
+        if response.double_clicked() {
+            *window = Window::whole(shape.0, shape.1);
+        }
+        ui.memory_mut(|m| {
+            let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
+            m.set_focus_lock_filter(response.id, filter);
+        });
+        let mut keys = |k: Key| ui.input_mut(|i| i.consume_key(Modifiers::NONE, k));
+        if keys(Key::Home) {
+            *window = Window::whole(shape.0, shape.1);
+        }
+        let step = (
+            i64::from(keys(Key::ArrowRight)) - i64::from(keys(Key::ArrowLeft)),
+            i64::from(keys(Key::ArrowDown)) - i64::from(keys(Key::ArrowUp)) + i64::from(keys(Key::PageDown)) - i64::from(keys(Key::PageUp)),
+        );
+        if step != (0, 0) && shape.0 > 0 && shape.1 > 0 {
+            let place = Place { rect, window: *window, shape };
+            let from = self.cursor.or_else(|| response.hover_pos().and_then(|p| place.cell(p)));
+            let n = from.map_or_else(
+                || place.cell(rect.center()).unwrap_or(Neuron::new(0, 0)),
+                |n| {
+                    let go = |at: u32, by: i64, count: usize| (i64::from(at) + by).clamp(0, count as i64 - 1) as u32;
+                    Neuron::new(go(n.layer, step.1, shape.0), go(n.index, step.0, shape.1))
+                },
+            );
+            self.cursor = Some(n);
+            follow(window, n);
+            response.request_focus();
+        }
+    }
+
+    fn pick(&mut self, ui: &Ui, response: &Response, place: &Place, under: Option<Neuron>, out: &mut HeatmapOutput) {
+        let by_pointer = ui.input(|i| i.pointer.primary_released());
+        if response.clicked() && by_pointer {
+            out.clicked = under;
+            out.adding = ui.input(|i| i.modifiers.command);
+            self.cursor = under;
+            response.request_focus();
+        }
+        let active = response.hovered() || response.has_focus();
+        if active && !ui.ctx().text_edit_focused() && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Space)) {
+            // While the arrows are in use, the cursor is what was pointed at last.
+            out.toggled = if response.has_focus() { self.cursor.or(under) } else { under.or(self.cursor) };
+        }
+        if response.drag_stopped()
+            && let (Some(from), Some(to)) = (self.brush_from.take(), response.interact_pointer_pos())
+        {
+            let cells = place.cells(Rect::from_two_pos(from, to));
+            let count = cells.0.len() * cells.1.len();
+            let collect = move || -> NeuronSet { cells.0.flat_map(|l| cells.1.clone().map(move |i| Neuron::new(l, i))).collect() };
+            if count <= COLLECT_AT_ONCE {
+                out.brushed = Some(collect());
+            } else {
+                let (send, receive) = mpsc::channel();
+                let ctx = ui.ctx().clone();
+                std::thread::spawn(move || {
+                    // The view may be gone.
+                    let _ = send.send(collect());
+                    ctx.request_repaint();
+                });
+                self.brushed = Some(receive);
+            }
+        }
+        if let Some(set) = self.brushed.as_ref().and_then(|r| r.try_recv().ok()) {
+            self.brushed = None;
+            out.brushed = Some(set);
+        }
+    }
+
+    fn paint(&mut self, ui: &Ui, theme: &Theme, gpu: Option<&RenderState>, input: &HeatmapInput<'_>, place: &Place) {
+        let ppp = ui.ctx().pixels_per_point();
+        let size = ((place.rect.width() * ppp).round().max(1.0) as u32, (place.rect.height() * ppp).round().max(1.0) as u32);
+        let key = PlanKey { window: place.window, shape: place.shape, size, marks: input.marks_version };
+        let plan = match &self.plan {
+            Some((k, plan)) if *k == key => plan.clone(),
+            _ => {
+                let marks = Marks { off: Some(input.off), selected: Some(input.selected) };
+                let plan = Arc::new(Plan::new(place.window, place.shape.0, place.shape.1, size.0, size.1, &marks));
+                self.plan = Some((key, plan.clone()));
+                plan
+            }
+        };
+        let rgb = |c: Color32| [c.r(), c.g(), c.b()];
+        let style = Style { gap: rgb(theme.panel), selected: rgb(if theme.dark { Color32::WHITE } else { theme.text }) };
+        if let Some(state) = gpu
+            && let Some(values) = self.values_on_gpu(state, input.map)
+        {
+            let gpu = self.gpu.get_or_insert_with(|| Arc::new(HeatGpu::new(state))).clone();
+            let frame = HeatFrame { values, plan, scale: input.scale, map: input.colours, style };
+            ui.painter().add(gpu.shape(place.rect, frame));
+            return;
+        }
+        let key = TextureKey {
+            plan: Arc::as_ptr(&plan) as usize,
+            map: Arc::as_ptr(input.map) as usize,
+            scale: input.scale,
+            colours: input.colours,
+            style,
+        };
+        if self.texture.as_ref().is_none_or(|(k, _)| *k != key) {
+            let pixels = raster::draw(&plan, &input.map.pyramid, &input.scale, input.colours, &style);
+            let image = ColorImage::from_rgba_unmultiplied([plan.width as usize, plan.height as usize], &pixels);
+            let texture = ui.ctx().load_texture("heatmap", image, TextureOptions::NEAREST);
+            self.texture = Some((key, texture));
+        }
+        if let Some((_, texture)) = &self.texture {
+            ui.painter().image(texture.id(), place.rect, Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0)), Color32::WHITE);
+        }
+    }
+
+    fn values_on_gpu(&mut self, state: &RenderState, map: &Arc<PreparedMap>) -> Option<Arc<HeatValues>> {
+        let key = Arc::as_ptr(map) as usize;
+        if let Some((_, v)) = self.values.iter().find(|(k, _)| *k == key) {
+            return Some(v.clone());
+        }
+        let values = Arc::new(HeatValues::new(&state.device, &state.queue, &map.pyramid)?);
+        if self.values.len() >= 4 {
+            self.values.remove(0);
+        }
+        self.values.push((key, values.clone()));
+        Some(values)
+    }
+
+    fn overlays(&self, ui: &Ui, theme: &Theme, input: &HeatmapInput<'_>, place: &Place, outer: Rect, under: Option<Neuron>) {
+        let Place { rect, window, shape } = *place;
+        let p = ui.painter_at(outer.expand(2.0));
+        let font = FontId::proportional(theme::SMALL);
+        let marked = under.map(|n| n.layer as usize).or(input.hovered_layer);
+        // Layers down the left side.
+        let row = f64::from(rect.height()) / window.height;
+        let every = (14.0 / row).ceil().max(1.0) as usize;
+        for l in (0..shape.0).filter(|l| l % every == 0 || Some(*l) == marked) {
+            let y = rect.top() + ((l as f64 + 0.5 - window.y) * row) as f32;
+            if y < rect.top() || y > rect.bottom() {
+                continue;
+            }
+            let is = marked == Some(l);
+            if !is && marked.is_some_and(|m| m.abs_diff(l) < every && m % every != 0) {
+                continue;
+            }
+            p.text(
+                pos2(rect.left() - 6.0, y),
+                Align2::RIGHT_CENTER,
+                format!("L{l}"),
+                font.clone(),
+                if is { theme.text } else { theme.secondary },
+            );
+        }
+        if let Some(l) = marked {
+            let y = |at: f64| rect.top() + ((at - window.y) * row) as f32;
+            let band = Rect::from_x_y_ranges(rect.left() - 3.0..=rect.left() - 1.0, y(l as f64)..=y(l as f64 + 1.0)).intersect(outer);
+            p.rect_filled(band, 0.0, theme.text);
+        }
+        // Neurons along the bottom.
+        let cell = f64::from(rect.width()) / window.width;
+        let step = nice_step(window.width / f64::from((rect.width() / 72.0).max(2.0))).max(1.0);
+        let first = (window.x / step).ceil() as i64;
+        let mut free_until = f32::INFINITY;
+        if let Some(n) = under {
+            let x = rect.left() + ((f64::from(n.index) + 0.5 - window.x) * cell) as f32;
+            let text = p.layout_no_wrap(format!("N{}", n.index), font.clone(), theme.text);
+            let from = (x - text.size().x / 2.0).clamp(outer.left(), outer.right() - text.size().x);
+            free_until = from;
+            p.galley(pos2(from, rect.bottom() + 4.0), text, theme.text);
+        }
+        for k in first..first + 40 {
+            let at = k as f64 * step;
+            let x = rect.left() + ((at + 0.5 - window.x) * cell) as f32;
+            if at > window.x + window.width || at >= shape.1 as f64 || x > rect.right() {
+                break;
+            }
+            p.vline(x, rect.bottom()..=rect.bottom() + 3.0, Stroke::new(1.0, theme.hairline));
+            let text = p.layout_no_wrap(format!("{at:.0}"), font.clone(), theme.secondary);
+            let from = (x - text.size().x / 2.0).clamp(rect.left() - 4.0, rect.right() - text.size().x);
+            let clear = free_until == f32::INFINITY || from + text.size().x < free_until - 8.0 || from > free_until + 56.0;
+            if clear {
+                p.galley(pos2(from, rect.bottom() + 4.0), text, theme.secondary);
+            }
+        }
+        let clipped = p.with_clip_rect(rect);
+        let outline = |n: Neuron, colour: Color32| {
+            let r = place.cell_rect(n);
+            let r = if r.width() < 4.0 { r.expand2(vec2((4.0 - r.width()) / 2.0, 0.0)) } else { r };
+            clipped.rect_stroke(r, 0.0, Stroke::new(1.0, Color32::BLACK), StrokeKind::Outside);
+            clipped.rect_stroke(r.expand(1.0), 0.0, Stroke::new(1.5, colour), StrokeKind::Outside);
+        };
+        if let Some(n) = self.cursor.filter(|_| ui.memory(|m| m.focused().is_some_and(|f| f == ui.id().with("heatmap")))) {
+            outline(n, theme.accent);
+        }
+        if let Some(n) = under.or(input.hovered_neuron) {
+            outline(n, Color32::WHITE);
+        }
+        if let (Some(from), Some(to)) = (self.brush_from, ui.input(|i| i.pointer.interact_pos())) {
+            let r = Rect::from_two_pos(from, to).intersect(rect);
+            clipped.rect_filled(r, 0.0, theme.accent.gamma_multiply(0.2));
+            clipped.rect_stroke(r, 0.0, Stroke::new(1.5, theme.accent), StrokeKind::Inside);
+            let cells = place.cells(r);
+            let text = format!("{} × {}", cells.0.len(), cells.1.len());
+            let ink = p.layout_no_wrap(text, font, theme.text);
+            let label = Rect::from_min_size(pos2(r.right() + 4.0, r.top()).min(rect.right_bottom() - ink.size()), ink.size()).expand(2.0);
+            p.rect_filled(label, 2.0, theme.panel);
+            p.galley(label.min + vec2(2.0, 2.0), ink, theme.text);
+        }
+    }
+}
+
+/// A window on the screen.
+#[derive(Clone, Copy)]
+struct Place {
+    rect: Rect,
+    window: Window,
+    shape: (usize, usize),
+}
+
+impl Place {
+    fn coordinates(&self, p: Pos2) -> (f64, f64) {
+        let x = self.window.x + f64::from((p.x - self.rect.left()) / self.rect.width()) * self.window.width;
+        let y = self.window.y + f64::from((p.y - self.rect.top()) / self.rect.height()) * self.window.height;
+        (x, y)
+    }
+    fn cell(&self, p: Pos2) -> Option<Neuron> {
+        let (x, y) = self.coordinates(p);
+        let inside = x >= 0.0 && y >= 0.0 && x < self.shape.1 as f64 && y < self.shape.0 as f64;
+        inside.then_some(Neuron::new(y as u32, x as u32))
+    }
+    /// Layers and neurons that a rectangle on the screen touches.
+    fn cells(&self, r: Rect) -> (std::ops::Range<u32>, std::ops::Range<u32>) {
+        let (a, b) = (self.coordinates(r.min), self.coordinates(r.max));
+        let range = |from: f64, to: f64, n: usize| (from.max(0.0) as u32).min(n as u32)..(to.max(0.0).ceil() as u32).min(n as u32);
+        (range(a.1, b.1, self.shape.0), range(a.0, b.0, self.shape.1))
+    }
+    fn cell_rect(&self, n: Neuron) -> Rect {
+        let scale = (f64::from(self.rect.width()) / self.window.width, f64::from(self.rect.height()) / self.window.height);
+        let at = |layer: f64, index: f64| {
+            self.rect.min + vec2(((index - self.window.x) * scale.0) as f32, ((layer - self.window.y) * scale.1) as f32)
+        };
+        Rect::from_min_max(at(f64::from(n.layer), f64::from(n.index)), at(f64::from(n.layer) + 1.0, f64::from(n.index) + 1.0))
+    }
+}
+
+/// Keeps the cell under `p` where it is. Neurons zoom alone until cells are as wide as high; then layers zoom along.
+fn zoom_about(window: &mut Window, shape: (usize, usize), rect: Rect, p: Pos2, zoom: f64) {
+    let (fx, fy) = (f64::from((p.x - rect.left()) / rect.width()), f64::from((p.y - rect.top()) / rect.height()));
+    let width = (window.width / zoom).clamp(FEWEST.min(shape.1 as f64), shape.1.max(1) as f64);
+    window.x += fx * (window.width - width);
+    window.width = width;
+    let cell = f64::from(rect.width()) / width;
+    let row = f64::from(rect.height()) / window.height;
+    let square = zoom > 1.0 && cell > row || zoom < 1.0 && window.height < shape.0 as f64;
+    if square {
+        let height = (window.height / zoom).clamp(1.0, shape.0.max(1) as f64);
+        window.y += fy * (window.height - height);
+        window.height = height;
+    }
+}
+
+/// The window moved, and zoomed in where it shows many cells, so that a neuron is in its middle.
+fn centred_on(mut window: Window, n: Neuron, shape: (usize, usize)) -> Window {
+    window.width = window.width.min((shape.1 as f64 / 4.0).clamp(FEWEST, 128.0));
+    window.x = f64::from(n.index) + 0.5 - window.width / 2.0;
+    window.y = f64::from(n.layer) + 0.5 - window.height / 2.0;
+    window
+}
+
+/// Scrolls no further than needed to show a cell.
+fn follow(window: &mut Window, n: Neuron) {
+    let (x, y) = (f64::from(n.index), f64::from(n.layer));
+    window.x = window.x.min(x).max(x + 1.0 - window.width);
+    window.y = window.y.min(y).max(y + 1.0 - window.height);
+}
+
+/// What a screen reader says and tests read: `relevance of arithmetic: layer 14, neuron 7168, 0.283, ablated`.
+fn spoken(input: &HeatmapInput<'_>, pointed: Option<Neuron>) -> String {
+    let (rows, cols) = (input.map.grid.rows(), input.map.grid.cols());
+    match pointed {
+        None => format!("Map of {}: {rows} layers of {cols} neurons", input.what),
+        Some(n) => format!("Map of {}: {}", input.what, cell_words(input, n)),
+    }
+}
+
+fn cell_words(input: &HeatmapInput<'_>, n: Neuron) -> String {
+    let value = input.map.grid.get(n.layer as usize, n.index as usize).map_or_else(|| "no value".to_owned(), |v| sig3(f64::from(v)));
+    let mut words = format!("layer {}, neuron {}, {value}", n.layer, n.index);
+    if input.off.contains(n) {
+        words.push_str(", ablated");
+    }
+    if input.selected.contains(n) {
+        words.push_str(", selected");
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECT: Rect = Rect { min: pos2(100.0, 50.0), max: pos2(500.0, 130.0) };
+
+    #[test]
+    fn zooming_keeps_the_cell_under_the_pointer() {
+        let shape = (8, 512);
+        let mut window = Window::whole(8, 512);
+        let p = pos2(333.0, 77.0);
+        for zoom in [1.3, 1.3, 2.0, 3.0, 0.5, 4.0] {
+            let before = Place { rect: RECT, window, shape }.coordinates(p);
+            zoom_about(&mut window, shape, RECT, p, zoom);
+            let after = Place { rect: RECT, window, shape }.coordinates(p);
+            assert!((before.0 - after.0).abs() < 1e-6 && (before.1 - after.1).abs() < 1e-6, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn layers_zoom_along_once_cells_are_square() {
+        let shape = (8, 512);
+        let mut window = Window::whole(8, 512);
+        zoom_about(&mut window, shape, RECT, RECT.center(), 8.0);
+        assert_eq!(window.height, 8.0, "64 cells on 400 points are narrower than rows of 10");
+        zoom_about(&mut window, shape, RECT, RECT.center(), 4.0);
+        assert_eq!(window.height, 2.0, "16 cells of 25 points are wider");
+    }
+
+    #[test]
+    fn cells_and_points_agree() {
+        let place = Place { rect: RECT, window: Window { x: 10.0, y: 2.0, width: 20.0, height: 4.0 }, shape: (8, 512) };
+        for n in [Neuron::new(2, 10), Neuron::new(5, 29), Neuron::new(3, 17)] {
+            assert_eq!(place.cell(place.cell_rect(n).center()), Some(n));
+        }
+        let (layers, neurons) = place.cells(place.cell_rect(Neuron::new(3, 17)).shrink(1.0));
+        assert_eq!((layers, neurons), (3..4, 17..18));
+    }
+
+    #[test]
+    fn the_window_follows_the_cursor_no_further_than_needed() {
+        let mut window = Window { x: 100.0, y: 0.0, width: 20.0, height: 4.0 };
+        follow(&mut window, Neuron::new(2, 110));
+        assert_eq!(window.x, 100.0);
+        follow(&mut window, Neuron::new(6, 120));
+        assert_eq!((window.x, window.y), (101.0, 3.0));
+    }
+}
