@@ -7,7 +7,7 @@
 use super::{
     metrics::{mean_abs_activation::add_abs_activation, mean_activation::add_activation},
     plan::{Limits, MemoryPlan, Sizes, matrices, micro_batches},
-    scanner::{LayerSums, Scanner},
+    scanner::{CallSize, LayerSums, Scanner},
     taps::{Gathered, ScanTaps, Seen, Sink},
 };
 use crate::{
@@ -185,6 +185,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
             gamma: input.gamma,
             want_means: input.wants.means,
             sample_name: input.sample_name,
+            call: CallSize::default(),
             ctx,
         };
         let mut scratch = BlockTape::default();

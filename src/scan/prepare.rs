@@ -125,3 +125,88 @@ fn sequences(domain: &Domain, item: &Item, tokenizer: &TextTokenizer, max_tokens
 fn self_cycle(seed: u64, name: &str, n: usize) -> Vec<usize> {
     if n < 2 { Vec::new() } else { Rng::stream(seed, &format!("scan self pairs {name}")).cycle(n) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::job::silently;
+
+    fn tokenizer() -> TextTokenizer {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama/tokenizer.json");
+        TextTokenizer::from_file(&path).expect("fixture")
+    }
+
+    fn texts(texts: &[&str]) -> Domain {
+        let item = |(i, t): (usize, &&str)| Item { line: i + 1, context: (*t).to_owned(), ..Item::default() };
+        Domain {
+            name: "t".into(),
+            source: "t.jsonl".into(),
+            split: "all".into(),
+            kind: DomainKind::Text,
+            template: String::new(),
+            items: texts.iter().enumerate().map(item).collect(),
+            skipped: Vec::new(),
+            sha256: String::new(),
+        }
+    }
+
+    fn question(context: &str) -> Domain {
+        let mut domain = texts(&[context]);
+        domain.kind = DomainKind::MultipleChoice;
+        domain.items[0].choices = vec!["no".into(), "yes".into()];
+        domain.items[0].gold = Some(1);
+        domain
+    }
+
+    fn prepared(domain: &Domain, config: &ScanConfig) -> Result<PreparedDomain> {
+        silently(|ctx| prepare(domain, &tokenizer(), 256, config, ctx))
+    }
+
+    #[test]
+    fn the_first_usable_items_are_taken_and_the_others_counted() {
+        // The tokenizer puts <s> before everything: an empty text is one token, which predicts nothing.
+        let domain = texts(&["", "one fish", "two fish", "", "red fish", "blue fish"]);
+        let config = ScanConfig { samples: 3, order: Order::File, ..ScanConfig::default() };
+        let p = prepared(&domain, &config).expect("prepared");
+        assert_eq!(p.source.sample_lines, [2, 3, 5]);
+        assert_eq!(p.source.too_short, [1, 4]);
+        assert_eq!((p.sequences.len(), p.answers.len(), p.source.self_cycle.len()), (3, 3, 3));
+        assert!(p.sequences.iter().all(|s| s.objective == Objective::MaxLogit));
+        let loss = prepared(&domain, &ScanConfig { objective: ObjectiveKind::Loss, ..config }).expect("prepared");
+        assert_eq!(loss.source, p.source, "the samples and their pairs do not depend on the objective");
+        assert_eq!(loss.sequences, p.answers);
+        assert!(loss.answers.is_empty());
+    }
+
+    #[test]
+    fn a_domain_without_a_usable_item_is_an_error_that_names_it() {
+        let message = prepared(&texts(&["", ""]), &ScanConfig::default()).expect_err("nothing").to_string();
+        assert!(message.contains("domain t") && message.contains("2 items"), "{message}");
+        assert!(prepared(&texts(&["a b"]), &ScanConfig { max_tokens: 1, ..ScanConfig::default() }).is_err());
+    }
+
+    #[test]
+    fn the_seed_chooses_the_samples() {
+        let words: Vec<String> = (0..50).map(|i| format!("text number {i}")).collect();
+        let domain = texts(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        let lines = |seed| prepared(&domain, &ScanConfig { samples: 10, seed, ..ScanConfig::default() }).expect("prepared").source;
+        assert_eq!(lines(1), lines(1));
+        assert_ne!(lines(1).sample_lines, lines(2).sample_lines);
+        assert_ne!(lines(1).self_cycle, lines(2).self_cycle);
+    }
+
+    #[test]
+    fn a_text_keeps_its_beginning_and_a_prompt_its_end() {
+        let long = "one two three four five six seven eight nine ten";
+        let whole = tokenizer().encode(long).expect("tokens");
+        let config = ScanConfig { max_tokens: 6, order: Order::File, ..ScanConfig::default() };
+        let text = prepared(&texts(&[long]), &config).expect("prepared");
+        assert_eq!(text.sequences[0].tokens, whole[..6]);
+        assert_eq!(text.answers[0], Sequence { tokens: whole[..6].to_vec(), objective: Objective::Loss { from: 1 } });
+        let asked = prepared(&question(long), &config).expect("prepared");
+        assert_eq!(asked.sequences[0].tokens, whole[whole.len() - 6..]);
+        let answer = tokenizer().encode(&format!("{long} yes")).expect("tokens");
+        let n = answer.len() - whole.len();
+        assert_eq!(asked.answers[0], Sequence { tokens: answer[answer.len() - 6..].to_vec(), objective: Objective::Loss { from: 6 - n } });
+    }
+}

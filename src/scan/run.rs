@@ -23,10 +23,11 @@ use std::{sync::Arc, time::Instant};
 /// # Errors
 /// When a domain gives no sample, the memory does not suffice, a tap stays silent, a number is not finite, or the user cancels.
 pub fn run_scan(decoder: &Decoder, domains: &[Arc<Domain>], config: &ScanConfig, ctx: &Ctx<'_>) -> Result<ScanOutput> {
+    let begun = Instant::now();
     let model = &decoder.model;
     let prepared: Vec<PreparedDomain> =
         domains.iter().map(|d| prepare(d, &model.tokenizer, model.spec.max_positions, config, ctx)).collect::<Result<_>>()?;
-    scan_prepared(decoder, &prepared, config, Limits::default(), ctx)
+    scan_since(begun, decoder, &prepared, config, Limits::default(), ctx)
 }
 
 /// Scans ready token sequences. `config.samples`, `order` and `max_tokens` are only recorded.
@@ -40,7 +41,18 @@ pub fn scan_prepared(
     limits: Limits,
     ctx: &Ctx<'_>,
 ) -> Result<ScanOutput> {
-    let begun = Instant::now();
+    scan_since(Instant::now(), decoder, domains, config, limits, ctx)
+}
+
+/// `begun` counts the tokenising in.
+fn scan_since(
+    begun: Instant,
+    decoder: &Decoder,
+    domains: &[PreparedDomain],
+    config: &ScanConfig,
+    limits: Limits,
+    ctx: &Ctx<'_>,
+) -> Result<ScanOutput> {
     verify_request(domains, config)?;
     let wants = |m| config.metrics.contains(&m);
     let objective_wants = Wants {

@@ -35,12 +35,24 @@ pub(super) struct Scanner<'a> {
     pub want_means: bool,
     /// Says which sample an index is, for errors.
     pub sample_name: &'a (dyn Fn(usize) -> String + Sync),
+    pub call: CallSize,
     pub ctx: &'a Ctx<'a>,
 }
 
-/// A call to the kernel does at most about this much arithmetic, so that a cancel is felt in time on a slow machine too.
-const FLOPS_A_CALL: f64 = 2e10;
-const LEAST_ROWS: usize = 256;
+/// How much one call to the kernel does, so that a cancel is felt in time on a slow machine too.
+#[derive(Clone, Copy)]
+pub(super) struct CallSize {
+    /// About, at most.
+    pub flops: f64,
+    /// Rows of the weight all the same.
+    pub least_rows: usize,
+}
+
+impl Default for CallSize {
+    fn default() -> Self {
+        Self { flops: 5e9, least_rows: 256 }
+    }
+}
 
 impl Scanner<'_> {
     /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, all samples.
@@ -52,7 +64,7 @@ impl Scanner<'_> {
         };
         let tokens = self.samples.last().map_or(0, |s| s.end);
         let a_row = 2.0 * tokens as f64 * input as f64;
-        let rows_a_call = ((FLOPS_A_CALL / a_row.max(1.0)) as usize).max(LEAST_ROWS);
+        let rows_a_call = ((self.call.flops / a_row.max(1.0)) as usize).max(self.call.least_rows);
         let (w, x, delta) = (Mat::new(w, out, input), Mat::new(x, tokens, input), Mat::new(delta, tokens, out));
         for first in (0..out).step_by(rows_a_call) {
             self.ctx.check()?;
@@ -125,4 +137,55 @@ pub(super) fn weight_name(layer: usize, matrix: Matrix) -> String {
         Matrix::Down => "mlp.down_proj",
     };
     format!("model.layers.{layer}.{part}.weight")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{job::silently, rng::Rng},
+        compute::{Backend, cpu::CpuBackend},
+        model::load_model,
+    };
+
+    #[test]
+    fn rows_taken_a_few_at_a_time_give_the_same_sums() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+        let model = silently(|ctx| load_model(&folder, ctx)).expect("fixture");
+        let backend: &dyn Backend = &CpuBackend::new(Some(1));
+        let samples = [(0, 5, 0), (5, 12, 1), (12, 14, 0)].map(|(start, end, domain)| SampleSpan { start, end, domain });
+        let mut rng = Rng::new(1);
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.normal() as f32).collect() };
+        // gate: [88, 32], down: [32, 88]
+        let operands = [(Matrix::Gate, random(14 * 32), random(14 * 88)), (Matrix::Down, random(14 * 88), random(14 * 32))];
+        let sums = |call: CallSize| {
+            silently(|ctx| {
+                let scanner = Scanner {
+                    backend,
+                    weights: &model.weights,
+                    samples: &samples,
+                    n_domains: 2,
+                    pairs: &[(0, 1), (2, 0)],
+                    gamma: 0.05,
+                    want_means: true,
+                    sample_name: &|s| s.to_string(),
+                    call,
+                    ctx,
+                };
+                let mut sums = LayerSums::zeros(3, 2, 2, true, 88, 4);
+                for (m, x, delta) in &operands {
+                    scanner.scan(1, *m, x, delta, &mut sums).expect("scan");
+                }
+                sums
+            })
+        };
+        let (whole, cut) = (sums(CallSize::default()), sums(CallSize { flops: 0.0, least_rows: 7 }));
+        for (w, c) in whole.activation.iter().zip(&cut.activation) {
+            assert!(w.count > 0 && w.count == c.count && w.histogram == c.histogram);
+            // f32 column sums of down are added in another order: an ulp or two of the 32 terms.
+            assert!(w.roll_up.iter().zip(&c.roll_up).all(|(a, b)| (a - b).abs() <= 1e-6 * a.abs()), "{w:?} {c:?}");
+        }
+        let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| *a > 0.0 && (a - b).abs() <= 1e-6 * a);
+        assert!(close(&whole.pair_dots, &cut.pair_dots) && close(&whole.square_norms, &cut.square_norms));
+    }
 }

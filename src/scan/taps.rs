@@ -137,3 +137,46 @@ impl Seen {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::job::silently;
+
+    /// Fires the taps of a block with one sequence of two tokens, three neurons and one head of width two, but for `silent`.
+    fn fire(silent: Option<Matrix>, silent_post: bool) -> Result<()> {
+        let batch = Batch::new(&[vec![1u32, 2]]);
+        let mut sums = LayerSums::zeros(1, 0, 1, false, 3, 1);
+        silently(|ctx| {
+            let mut taps = ScanTaps {
+                layer: 4,
+                batch: &batch,
+                domains: &[0],
+                first_token: 0,
+                of: &Matrix::ALL,
+                sink: Sink::None,
+                relevance: Some(2),
+                sums: &mut sums,
+                ctx,
+                seen: Seen::default(),
+            };
+            for m in Matrix::ALL.into_iter().filter(|m| Some(*m) != silent) {
+                taps.linear(4, m, &[0.0; 4], &[0.0; 4])?;
+            }
+            if !silent_post {
+                taps.activation(HookPoint::MlpPost(4), &[1.0; 6], &[1.0; 6])?;
+            }
+            taps.activation(HookPoint::Z(4), &[1.0; 4], &[1.0; 4])?;
+            taps.seen.complete(4, &Matrix::ALL)
+        })
+    }
+
+    #[test]
+    fn a_tap_that_did_not_fire_is_an_error_that_names_the_tensor() {
+        assert!(fire(None, false).is_ok());
+        let message = fire(Some(Matrix::Up), false).expect_err("silent").to_string();
+        assert!(message.contains("model.layers.4.mlp.up_proj.weight") && message.contains("0 times"), "{message}");
+        let message = fire(None, true).expect_err("silent").to_string();
+        assert!(message.contains("blocks.4.mlp.hook_post"), "{message}");
+    }
+}
