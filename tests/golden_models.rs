@@ -3,9 +3,9 @@
 //! The golden values were stored by transformers 5.23.0 (float32, eager attention) on torch 2.15; see tests/fixtures/README.md.
 
 use brodmann::{
-    base::{HookPoint, Result, job::silently},
+    base::{HookPoint, Result, job::silently, provenance::Provenance},
     compute::cpu::CpuBackend,
-    model::{Batch, Decoder, Hooks, NoHooks, load_model},
+    model::{Batch, Decoder, Hooks, NoHooks, hook_points, load_model, trace},
 };
 use safetensors::{Dtype, SafeTensors};
 use std::{
@@ -115,6 +115,19 @@ fn tiny_llama_agrees_with_transformers() {
 }
 
 #[test]
+fn tiny_qwen2_agrees_with_transformers() {
+    compare(&fixture("tiny-qwen2"));
+}
+
+#[test]
+fn every_family_has_a_golden_model() {
+    for family in brodmann::model::family::FAMILIES {
+        let folder = fixture(&format!("tiny-{}", family.model_type));
+        assert!(folder.join("golden.safetensors").is_file(), "{} has none: {}", family.label, folder.display());
+    }
+}
+
+#[test]
 fn stories260k_agrees_with_transformers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/stories260K");
     if !folder.is_dir() {
@@ -182,4 +195,43 @@ fn a_zeroed_neuron_acts_as_a_zeroed_column_of_down() {
     // Both add +0 or -0 products at the same places of the same sums.
     assert!(whole.logits(&hooked, &rows).expect("logits") == want);
     assert!(whole.logits(&whole.forward(&batch, &mut NoHooks).expect("plain"), &rows).expect("logits") != want);
+}
+
+#[test]
+fn a_trace_holds_the_golden_tensors_in_transformer_lens_shapes() {
+    let decoder = decoder(&fixture("tiny-llama"));
+    let golden = golden(&fixture("tiny-llama"));
+    let points = hook_points(&["blocks.*.mlp.hook_post", "blocks.1.attn.hook_q", "blocks.1.attn.hook_k", "blocks.1.attn.hook_pattern"], 3)
+        .expect("points");
+    let trace = silently(|ctx| trace(&decoder, &golden.tokens, &points, ctx)).expect("trace");
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("trace.safetensors");
+    let provenance = Provenance { model: "tiny-llama".into(), ..Provenance::default() };
+    trace.save(&path, &provenance).expect("save");
+
+    let bytes = std::fs::read(&path).expect("file");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("header");
+    let metadata = header.metadata().as_ref().expect("metadata");
+    assert_eq!(serde_json::from_str::<Provenance>(&metadata["provenance"]).expect("provenance"), provenance);
+    assert!(metadata["layout"].contains("hook_pattern [n_heads, query, key]"));
+    let file = SafeTensors::deserialize(&bytes).expect("tensors");
+    let floats = |name: &str| -> Vec<f32> {
+        file.tensor(name).expect(name).data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    let shape = |name: &str| file.tensor(name).expect(name).shape().to_vec();
+    let n = golden.tokens.len();
+    assert_eq!(file.len(), 3 + 3 + 2);
+    assert_eq!((shape("blocks.1.attn.hook_q"), shape("blocks.1.attn.hook_k")), (vec![n, 4, 8], vec![n, 2, 8]));
+    assert_eq!((shape("blocks.1.attn.hook_pattern"), shape("logits"), shape("tokens")), (vec![4, n, n], vec![n, 512], vec![n]));
+    assert_eq!(file.tensor("tokens").expect("tokens").dtype(), Dtype::I64);
+    assert!(largest_difference(&floats("logits"), &golden.floats["logits"]) <= TOLERANCE);
+    for l in 0..3 {
+        let neurons = floats(&format!("blocks.{l}.mlp.hook_post"));
+        assert!(largest_difference(&neurons, &golden.floats[&format!("layers.{l}.mlp_neurons")]) <= TOLERANCE);
+    }
+    // Rows of a pattern are probabilities over what stands before.
+    for (i, row) in floats("blocks.1.attn.hook_pattern").chunks(n).enumerate() {
+        let (seen, ahead) = row.split_at(i % n + 1);
+        assert!((seen.iter().sum::<f32>() - 1.0).abs() < 1e-5 && ahead.iter().all(|&p| p == 0.0));
+    }
 }

@@ -102,7 +102,10 @@ impl Decoder {
         // Grown by doubling, so that ever longer batches do not make it anew each time.
         let positions = needed.next_power_of_two();
         let table = Arc::new(rope::table(&spec.rope, spec.attention.head_dim, positions));
-        *self.shared.rope.write().unwrap_or_else(PoisonError::into_inner) = Some(table.clone());
+        let mut kept = self.shared.rope.write().unwrap_or_else(PoisonError::into_inner);
+        if !kept.as_ref().is_some_and(covers) {
+            *kept = Some(table.clone());
+        }
         table
     }
 

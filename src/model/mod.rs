@@ -8,16 +8,20 @@ mod head;
 pub mod hooks;
 pub mod load;
 mod rope;
+pub mod save;
 pub mod spec;
 pub mod tokenizer;
+pub mod trace;
 pub mod weights;
 
 pub use batch::Batch;
 pub use decoder::{BlockTape, Decoder, HeadGradients, Objective, ObjectiveValues};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
 pub use load::{LoadOptions, load_embedded, load_model, load_model_with};
+pub use save::{SaveDtype, save_model};
 pub use spec::DecoderSpec;
 pub use tokenizer::TextTokenizer;
+pub use trace::{Trace, hook_points, trace};
 pub use weights::{Block, Role, Tensor, Weights};
 
 use std::path::PathBuf;

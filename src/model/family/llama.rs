@@ -23,13 +23,25 @@ pub const FAMILY: Family = Family {
 
 /// Defaults are those of `LlamaConfig`.
 fn spec(c: &ConfigFile) -> Result<DecoderSpec> {
+    let attention = c.flag("attention_bias", false)?;
+    gated_spec(c, &Biases { qkv: attention, out: attention, mlp: c.flag("mlp_bias", false)? }, 2048)
+}
+
+pub(super) struct Biases {
+    pub qkv: bool,
+    pub out: bool,
+    pub mlp: bool,
+}
+
+/// The keys that this family shares with those built like it.
+pub(super) fn gated_spec(c: &ConfigFile, biases: &Biases, default_positions: usize) -> Result<DecoderSpec> {
     if let Some(q) = c.get("quantization_config") {
         let method = q.get("quant_method").and_then(Value::as_str).unwrap_or("unnamed");
         return Err(c.error(format!("weights are quantised ({method}); expected plain f32, f16 or bf16 weights")));
     }
     let act = match c.get("hidden_act").map_or("silu", |v| v.as_str().unwrap_or("?")) {
         "silu" | "swish" => Activation::Silu,
-        _ => return Err(c.error(format!("`hidden_act` is {}, supported for llama: \"silu\"", c.get("hidden_act").unwrap_or(&Value::Null)))),
+        _ => return Err(c.error(format!("`hidden_act` is {}, supported here: \"silu\"", c.get("hidden_act").unwrap_or(&Value::Null)))),
     };
     let (d_model, n_heads) = (c.size("hidden_size")?, c.size("num_attention_heads")?);
     let n_kv_heads = c.size_or("num_key_value_heads", None)?.unwrap_or(n_heads);
@@ -48,26 +60,32 @@ fn spec(c: &ConfigFile) -> Result<DecoderSpec> {
     if head_dim % 2 != 0 {
         return Err(c.error(format!("heads are {head_dim} wide; rotary positions need an even width")));
     }
-    let max_positions = c.size_or("max_position_embeddings", None)?.unwrap_or(2048);
-    let attention_bias = c.flag("attention_bias", false)?;
+    let max_positions = c.size_or("max_position_embeddings", None)?.unwrap_or(default_positions);
     Ok(DecoderSpec {
         n_layers: c.layers("num_hidden_layers")?,
         d_model,
         d_mlp: c.size("intermediate_size")?,
         vocab: c.size("vocab_size")?,
         max_positions,
-        attention: AttentionSpec { n_heads, n_kv_heads, head_dim, qkv_bias: attention_bias, out_bias: attention_bias },
+        attention: AttentionSpec { n_heads, n_kv_heads, head_dim, qkv_bias: biases.qkv, out_bias: biases.out },
         norm: NormSpec::Rms { eps: c.positive("rms_norm_eps", 1e-6)? as f32 },
-        mlp: MlpSpec::Gated { act, bias: c.flag("mlp_bias", false)? },
+        mlp: MlpSpec::Gated { act, bias: biases.mlp },
         rope: c.rope(10_000.0, max_positions)?,
         tied_head: c.flag("tie_word_embeddings", false)?,
     })
 }
 
-/// The older generation's keys, which every reader knows.
 fn config(spec: &DecoderSpec) -> Map<String, Value> {
+    let mut map = gated_config(spec, "llama", "LlamaForCausalLM");
+    let MlpSpec::Gated { bias, .. } = spec.mlp;
+    map.insert("attention_bias".into(), spec.attention.qkv_bias.into());
+    map.insert("mlp_bias".into(), bias.into());
+    map
+}
+
+/// The older generation's keys, which every reader knows.
+pub(super) fn gated_config(spec: &DecoderSpec, model_type: &str, architecture: &str) -> Map<String, Value> {
     let NormSpec::Rms { eps } = spec.norm;
-    let MlpSpec::Gated { bias: mlp_bias, .. } = spec.mlp;
     let scaling = match &spec.rope.scaling {
         RopeScaling::None => Value::Null,
         RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
@@ -80,33 +98,29 @@ fn config(spec: &DecoderSpec) -> Map<String, Value> {
         }),
     };
     let a = &spec.attention;
-    let object = json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": spec.d_model,
-        "intermediate_size": spec.d_mlp,
-        "num_hidden_layers": spec.n_layers,
-        "num_attention_heads": a.n_heads,
-        "num_key_value_heads": a.n_kv_heads,
-        "head_dim": a.head_dim,
-        "vocab_size": spec.vocab,
-        "max_position_embeddings": spec.max_positions,
-        "hidden_act": "silu",
-        // Through text, so that 1e-5 is written as 1e-5 and not as its f32 neighbour.
-        "rms_norm_eps": eps.to_string().parse::<f64>().unwrap_or(f64::from(eps)),
-        "rope_theta": spec.rope.theta,
-        "rope_scaling": scaling,
-        "attention_bias": a.qkv_bias,
-        "mlp_bias": mlp_bias,
-        "tie_word_embeddings": spec.tied_head,
-    });
-    match object {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
+    // Through text, so that 1e-5 is written as 1e-5 and not as the f32 nearest to it.
+    let eps = eps.to_string().parse::<f64>().unwrap_or(f64::from(eps));
+    let entries = [
+        ("architectures", json!([architecture])),
+        ("model_type", json!(model_type)),
+        ("hidden_size", json!(spec.d_model)),
+        ("intermediate_size", json!(spec.d_mlp)),
+        ("num_hidden_layers", json!(spec.n_layers)),
+        ("num_attention_heads", json!(a.n_heads)),
+        ("num_key_value_heads", json!(a.n_kv_heads)),
+        ("head_dim", json!(a.head_dim)),
+        ("vocab_size", json!(spec.vocab)),
+        ("max_position_embeddings", json!(spec.max_positions)),
+        ("hidden_act", json!("silu")),
+        ("rms_norm_eps", json!(eps)),
+        ("rope_theta", json!(spec.rope.theta)),
+        ("rope_scaling", scaling),
+        ("tie_word_embeddings", json!(spec.tied_head)),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn tensor_name(role: Role) -> String {
+pub(super) fn tensor_name(role: Role) -> String {
     let linear = |m: Matrix| match m {
         Matrix::Q => "self_attn.q_proj",
         Matrix::K => "self_attn.k_proj",

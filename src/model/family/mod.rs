@@ -2,6 +2,7 @@
 
 mod config;
 pub mod llama;
+pub mod qwen2;
 
 pub use config::ConfigFile;
 
@@ -24,7 +25,7 @@ pub struct Family {
 }
 
 /// Every family that loads, one line each.
-pub const FAMILIES: &[Family] = &[llama::FAMILY];
+pub const FAMILIES: &[Family] = &[llama::FAMILY, qwen2::FAMILY];
 
 /// # Errors
 /// For a `model_type` that is not in [`FAMILIES`]; the message says which are.
