@@ -1,5 +1,6 @@
 //! Text in: datasets, domains, column mapping, prompts. And the generated demo domains.
 
+pub mod demo;
 pub mod domain;
 pub mod gold;
 pub mod mapping;
