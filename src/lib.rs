@@ -15,8 +15,6 @@ pub mod ablate;
 pub mod scan;
 pub mod tune;
 
-pub mod report;
-
 pub mod app;
 
 pub mod cli;

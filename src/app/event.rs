@@ -1,6 +1,6 @@
 //! What workers tell, and for whom a job works.
 
-use super::{ablation::Unit, matrix::AblationMatrix};
+use super::ablation::Unit;
 use crate::{data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,7 +26,6 @@ pub(super) enum Event {
         scanned: Arc<Domain>,
         test: Option<Arc<Domain>>,
     },
-    Matrix(AblationMatrix),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

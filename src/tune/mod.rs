@@ -1,6 +1,7 @@
 //! Training over the block VJP: AdamW, cosine schedule, clipping by global norm, checkpoints that resume byte for byte.
 
 pub mod checkpoint;
+pub mod demo;
 pub mod gradients;
 pub mod init;
 pub mod optimizer;
