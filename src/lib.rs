@@ -15,6 +15,8 @@ pub mod ablate;
 pub mod scan;
 pub mod tune;
 
+pub mod report;
+
 pub mod app;
 
 pub mod cli;

@@ -2,15 +2,14 @@
 #![cfg(feature = "gui")]
 
 use brodmann::{
-    app::{App, Command, testing},
+    app::{App, Command, JobId, JobState, JobView, Loading, Notice, NoticeLevel, testing},
+    base::{Neuron, Progress},
+    data::{Domain, DomainKind, RowProblem},
     gui::{Link, Panel, PanelCx, Theme, panels},
 };
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::{
-    Harness, SnapshotResults,
-    kittest::{NodeT, Queryable},
-};
-use std::path::Path;
+use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// One panel on a bench: what it asks for is applied, as the shell does, and kept for the test.
 struct Bench {
@@ -89,6 +88,316 @@ fn ablation_looks_right() {
     pictures(r, "ablation_narrow", "ablation", (400.0, 640.0), testing::sample_app_ablated);
     pictures(r, "ablation_nothing_off", "ablation", (620.0, 420.0), testing::sample_app);
     pictures(r, "ablation_empty", "ablation", (420.0, 260.0), testing::for_tests);
+}
+
+#[test]
+fn models_look_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "models", "models", (360.0, 480.0), testing::sample_app);
+    pictures(r, "models_empty", "models", (360.0, 200.0), testing::for_tests);
+    pictures(r, "models_failed", "models", (360.0, 400.0), failed_model);
+}
+
+#[test]
+fn domains_look_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "domains", "domains", (400.0, 760.0), testing::sample_app);
+    pictures(r, "domains_skipped", "domains", (400.0, 760.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        let mut domain = testing::sample_domain("reviews", "all", 40);
+        domain.source = "/data/reviews.csv".into();
+        domain.kind = DomainKind::Text;
+        domain.skipped = vec![RowProblem { line: 7, message: "`label` is empty".into() }];
+        put(&mut app, 0, domain);
+        app
+    });
+    pictures(r, "domains_failed", "domains", (400.0, 560.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.library.domains[0].state = Loading::Failed("questions.jsonl:1: this is not JSON: expected `,` at column 14".into());
+        app.library.domains[0].path = dir.join("questions.jsonl");
+        app
+    });
+    pictures(r, "domains_empty", "domains", (400.0, 200.0), testing::for_tests);
+}
+
+#[test]
+fn scan_looks_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "scan", "scan", (440.0, 640.0), testing::sample_app);
+    pictures(r, "scan_working", "scan", (440.0, 480.0), scanning);
+    pictures(r, "scan_failed", "scan", (440.0, 480.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.jobs.push(job(1, "Scan of 6 domains", JobState::Failed("out of memory: 3.10 GB wanted, 1.20 GB free".into())));
+        app
+    });
+    pictures(r, "scan_empty", "scan", (440.0, 220.0), testing::for_tests);
+}
+
+#[test]
+fn jobs_look_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "jobs", "jobs", (420.0, 300.0), |dir| {
+        let mut app = scanning(dir);
+        app.jobs.insert(0, job(2, "Opening demo", JobState::Done));
+        app.jobs.insert(1, job(3, "Accuracy with 410 neurons off", JobState::Cancelled));
+        app.jobs.insert(2, job(4, "Reading reviews", JobState::Failed("/data/reviews.csv: No such file or directory".into())));
+        app
+    });
+    pictures(r, "jobs_empty", "jobs", (420.0, 160.0), testing::for_tests);
+}
+
+#[test]
+fn log_looks_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "log", "log", (560.0, 220.0), logged);
+    pictures(r, "log_empty", "log", (420.0, 160.0), testing::for_tests);
+}
+
+#[test]
+fn states_before_a_run_look_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "density_working", "density", (460.0, 280.0), |dir| {
+        let mut app = scanning(dir);
+        app.library.shown = None;
+        app
+    });
+    pictures(r, "similarity_failed", "similarity", (460.0, 280.0), failed_model);
+    pictures(r, "similarity_unscanned", "similarity", (460.0, 280.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.library.shown = None;
+        app
+    });
+}
+
+fn job(id: u64, title: &str, state: JobState) -> JobView {
+    JobView {
+        id: JobId(id),
+        title: title.into(),
+        state,
+        progress: Progress { phase: "scanning logic".into(), done: 41, total: 64, unit: "samples" },
+        elapsed: Duration::from_millis(10_500),
+        rate: Some(3.9),
+        left: Some(Duration::from_millis(5_900)),
+        stopping: false,
+    }
+}
+
+fn scanning(dir: &Path) -> App {
+    let mut app = testing::sample_app(dir);
+    app.jobs.push(job(1, "Scan of 6 domains", JobState::Running));
+    app
+}
+
+fn failed_model(dir: &Path) -> App {
+    let mut app = testing::for_tests(dir);
+    app.library.model = Some(brodmann::app::ModelEntry {
+        path: "/models/tiny".into(),
+        state: Loading::Failed("/models/tiny: there is no config.json".into()),
+    });
+    app
+}
+
+fn logged(dir: &Path) -> App {
+    let mut app = testing::for_tests(dir);
+    let lines = [
+        (NoticeLevel::Info, "Scan done", "6 domains, 384 samples in 12.5 s"),
+        (NoticeLevel::Warn, "3 rows of reviews skipped", "reviews.csv:7: `label` is empty"),
+        (NoticeLevel::Error, "The project could not be saved", "/home/a/p.json: Permission denied"),
+    ];
+    for (i, (level, title, details)) in lines.into_iter().enumerate() {
+        let time = format!("2026-01-31T12:00:0{i}Z");
+        app.log.push(Notice { level, title: title.into(), details: details.into(), time });
+    }
+    app
+}
+
+fn put(app: &mut App, index: usize, domain: Domain) {
+    let entry = &mut app.library.domains[index];
+    entry.name.clone_from(&domain.name);
+    entry.path.clone_from(&domain.source);
+    entry.test = None;
+    app.project.domains[index].name.clone_from(&domain.name);
+    entry.state = Loading::Ready(Arc::new(domain));
+}
+
+fn sent(h: &Harness<'_, Bench>) -> Vec<Command> {
+    h.state().sent.clone()
+}
+
+#[test]
+fn a_cell_of_the_matrix_shows_its_pair() {
+    let dir = folder();
+    let mut h = bench("similarity", (900.0, 420.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label_contains("facts and sentiment:").click();
+    h.run();
+    assert_eq!(sent(&h), [Command::ShowPair { a: "facts".into(), b: "sentiment".into() }]);
+    assert!(h.query_by_label("facts and sentiment").is_some(), "the head of the box plot names the pair");
+}
+
+#[test]
+fn a_set_is_switched_renamed_and_removed() {
+    let dir = folder();
+    let mut h = bench("ablation", (760.0, 520.0), egui::Theme::Dark, testing::sample_app_ablated(dir.path()));
+    h.get_by_role(Role::Switch).click();
+    h.run();
+    assert_eq!(sent(&h), [Command::EnableSet { index: 0, on: false }]);
+    assert!(h.query_by_label_contains("Nothing is switched off").is_some());
+    h.get_by_label("Rename arithmetic top 10 %").click();
+    h.run();
+    h.get_by_label("Name of the set").type_text(" (mine)");
+    h.run();
+    h.key_press(egui::Key::Enter);
+    h.run();
+    h.get_by_label("Remove arithmetic top 10 % (mine)").click();
+    h.run();
+    let rest = &sent(&h)[1..];
+    assert_eq!(rest, [Command::RenameSet { index: 0, name: "arithmetic top 10 % (mine)".into() }, Command::RemoveSet { index: 0 }]);
+}
+
+#[test]
+fn neurons_can_be_typed_and_a_wrong_name_says_how() {
+    let dir = folder();
+    let mut h = bench("ablation", (760.0, 640.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("Neurons by name").focus();
+    h.run();
+    h.get_by_label("Neurons by name").type_text("L99N1");
+    h.run();
+    h.get_by_label("Add these").click();
+    h.run();
+    assert!(h.query_by_label_contains("L99N1 is outside this model").is_some());
+    assert!(sent(&h).is_empty());
+    let field = h.get_by_label("Neurons by name");
+    field.focus();
+    h.run();
+    h.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::A);
+    h.get_by_label("Neurons by name").type_text("L3N17,L4N0-2");
+    h.run();
+    h.get_by_label("Add these").click();
+    h.run();
+    let all = sent(&h);
+    assert!(matches!(all.as_slice(), [Command::AddSet { neurons, .. }] if neurons.len() == 4), "{all:?}");
+}
+
+#[test]
+fn the_top_of_a_domain_becomes_a_set() {
+    let dir = folder();
+    let mut h = bench("ablation", (760.0, 520.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("Switch off").click();
+    h.run();
+    assert!(matches!(sent(&h).as_slice(), [Command::AddTopSet { percent, .. }] if *percent == 10.0));
+    assert!(h.query_by_label_contains("410 neurons of 4,096").is_some());
+}
+
+#[test]
+fn a_single_neuron_is_switched_on_again_by_its_chip() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    let neuron = Neuron::new(3, 17);
+    app.apply(Command::ToggleNeuron { neuron });
+    let mut h = bench("ablation", (760.0, 520.0), egui::Theme::Dark, app);
+    h.get_by_label_contains("L3N17").click();
+    h.run();
+    assert_eq!(sent(&h), [Command::ToggleNeuron { neuron }]);
+    assert!(h.query_by_label_contains("L3N17").is_none());
+}
+
+#[test]
+fn a_scan_is_set_up_and_started() {
+    let dir = folder();
+    let mut h = bench("scan", (440.0, 640.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("logic").click();
+    h.run();
+    h.get_by_label("loss").click();
+    h.run();
+    h.get_by_label("Scan 5 domains").click();
+    h.run();
+    let all = sent(&h);
+    assert_eq!(all[0], Command::EnableDomain { name: "logic".into(), on: false });
+    assert!(matches!(&all[1], Command::SetScanConfig { config } if config.objective == brodmann::scan::ObjectiveKind::Loss));
+    assert_eq!(all[2], Command::StartScan { out: None });
+}
+
+#[test]
+fn a_running_scan_can_be_cancelled_where_it_was_started() {
+    let dir = folder();
+    let mut h = bench("scan", (440.0, 480.0), egui::Theme::Dark, scanning(dir.path()));
+    h.get_by_label("Cancel the scan").click();
+    h.run();
+    assert_eq!(sent(&h), [Command::CancelJob { id: 1 }]);
+}
+
+#[test]
+fn a_domain_is_left_out_and_coloured() {
+    let dir = folder();
+    let mut h = bench("domains", (400.0, 760.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("Include logic").click();
+    h.run();
+    h.get_by_label("Colour of logic").click();
+    h.run();
+    h.get_by_label("Colour 7").click();
+    h.run();
+    assert_eq!(
+        sent(&h),
+        [Command::EnableDomain { name: "logic".into(), on: false }, Command::ColourDomain { name: "logic".into(), colour: 6 },]
+    );
+}
+
+#[test]
+fn columns_are_mapped_before_a_file_is_read_again() {
+    let dir = folder();
+    let path = dir.path().join("odd.csv");
+    std::fs::write(&path, "foo,bar\nThe sky is,blue\nGrass is,green\n").expect("write");
+    let mut app = testing::sample_app(dir.path());
+    app.library.domains[0].path = path.clone();
+    app.library.domains[0].state = Loading::Failed("the columns are `foo`, `bar`, which do not say by themselves what to read".into());
+    let mut h = bench("domains", (420.0, 1000.0), egui::Theme::Dark, app);
+    until(&mut h, "Read as");
+    h.get_by_label("Read as").click();
+    h.run();
+    h.get_by_label("question-answer").click();
+    h.run();
+    until(&mut h, "Column for question");
+    for (field, column) in [("question", "foo"), ("answer", "bar")] {
+        h.get_by_label(&format!("Column for {field}")).click();
+        h.run();
+        h.get_by_label(column).click();
+        h.run();
+        std::thread::sleep(Duration::from_millis(50));
+        h.run();
+    }
+    until(&mut h, "Read the file like this");
+    h.get_by_label("Read the file like this").click();
+    h.run_steps(2);
+    let all = sent(&h);
+    let Some(Command::AddDomain { mapping, .. }) = all.last() else { panic!("{all:?}") };
+    assert_eq!(mapping.columns.get("question").map(String::as_str), Some("foo"));
+    assert_eq!(mapping.columns.get("answer").map(String::as_str), Some("bar"));
+}
+
+/// Runs frames until something with this label is there: a thread reads the file.
+fn until(h: &mut Harness<'_, Bench>, label: &str) {
+    for _ in 0..200 {
+        if h.query_by_label(label).is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        h.run();
+    }
+    panic!("`{label}` never came");
+}
+
+#[test]
+fn the_log_is_filtered_by_words_and_weight() {
+    let dir = folder();
+    let mut h = bench("log", (560.0, 220.0), egui::Theme::Dark, logged(dir.path()));
+    h.get_by_label("Filter the log").focus();
+    h.run();
+    h.get_by_label("Filter the log").type_text("reviews");
+    h.run();
+    assert!(h.query_by_label("3 rows of reviews skipped").is_some() && h.query_by_label("Scan done").is_none());
+    h.get_by_label("errors").click();
+    h.run();
+    assert!(h.query_by_label("3 rows of reviews skipped").is_none());
 }
 
 #[test]

@@ -10,9 +10,8 @@ Everything is computed twice, in float32 and in float64, so that a difference to
 
     python scripts/reference/scan_reference.py --model DIR --data NAME=FILE.jsonl ... --objective max-logit|loss --out FILE.safetensors
 
-Rows are read in file order; `{"text": ...}` is a plain text, `{"context": ..., "choices": [...], "gold": i}` multiple choice,
-`{"query"...}` and `{"question", "passage", "answer"}` the published ARC and BoolQ files (see `item`). The output holds numbers only: no text, no
-token ids (their SHA-256 instead).
+Rows are read in file order: `{"text"}` is a plain text, `{"query", "choices", "gold"}` and `{"question", "passage", "answer"}` are multiple
+choice (ARC, BoolQ; see `item`). The output holds numbers only: no text, no token ids (their SHA-256 instead).
 """
 
 import argparse
@@ -37,10 +36,13 @@ def item(row):
     """-> (context, gold continuation or None)."""
     if "text" in row:
         return row["text"], None
-    if "context" in row:
-        return row["context"], row["choices"][row["gold"]]
     if "query" in row:
-        return row["query"], row["choices"][row["gold"]]
+        context = row["query"]
+        if context.startswith("Question:"):
+            context = context.rstrip() + "\nAnswer:"
+        return context, row["choices"][row["gold"]]
+    if "passage" in row:
+        return f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:", ["no", "yes"][row["answer"]]
     raise SystemExit(f"no reading of a row with {sorted(row)}")
 
 
@@ -78,7 +80,7 @@ class Model:
         return torch.nn.functional.cross_entropy(logits[start - 1 : -1], torch.tensor(ids[start:]))
 
 
-def measure(path, domains, objective, gamma, dtype):
+def measure(path, domains, objective, gammas, dtype):
     model = Model(path, dtype)
     n_layers, heads = len(model.layers), model.net.config.num_attention_heads
     out, vectors = {}, {}
@@ -111,8 +113,8 @@ def measure(path, domains, objective, gamma, dtype):
         counts, band, at_edges, roll_up = [], [], [], []
         for i in range(n_layers):
             mean = vectors[name][i].mean(0)
-            counts.append(int((mean > gamma).sum()))
-            band.append(int((np.abs(mean - gamma) <= 1e-6 * gamma).sum()))
+            counts.append([int((mean > g).sum()) for g in gammas])
+            band.append([int((np.abs(mean - g) <= 1e-6 * g).sum()) for g in gammas])
             at_edges.append([int((mean >= e).sum()) for e in EDGES])
             tail = mean[-3 * f * d_in :].reshape(3, -1)
             roll_up.append(tail[0].reshape(f, d_in).sum(1) + tail[1].reshape(f, d_in).sum(1) + tail[2].reshape(d_in, f).sum(0))
@@ -148,7 +150,7 @@ def main():
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--objective", choices=["max-logit", "loss"], default="max-logit")
-    parser.add_argument("--gamma", type=float, default=2e-6)
+    parser.add_argument("--gamma", type=float, action="append")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     torch.manual_seed(0)  # nothing is drawn; stated so that a reader need not wonder
@@ -156,7 +158,7 @@ def main():
 
     tok = Tokenizer.from_file(f"{args.model}/tokenizer.json")
     # The engine compares with the f32 nearest to what the user typed.
-    gamma = float(np.float32(args.gamma))
+    gammas = [float(np.float32(g)) for g in args.gamma or [2e-6]]
     domains, digests = {}, {}
     for spec in args.data:
         name, path = spec.split("=", 1)
@@ -172,19 +174,27 @@ def main():
         text = ";".join(f"{','.join(map(str, p))}|{','.join(map(str, w))}|{s}" for p, w, s in chosen)
         digests[name] = hashlib.sha256(text.encode()).hexdigest()
 
-    tensors = {}
-    for suffix, dtype in (("", torch.float64), ("@f32", torch.float32)):
-        for key, values in measure(args.model, domains, args.objective, gamma, dtype).items():
-            tensors[key + suffix] = np.ascontiguousarray(values)
+    tensors = measure(args.model, domains, args.objective, gammas, torch.float64)
+    single = measure(args.model, domains, args.objective, gammas, torch.float32)
+    noise = {}
+    for key, exact in list(tensors.items()):
+        if exact.dtype.kind == "f":
+            # float32's own error, relative to the largest value of the tensor.
+            noise[key] = float(np.abs(single[key] - exact).max() / np.abs(exact).max())
+            tensors[key] = exact.astype(np.float32)
+        elif key.startswith("count"):
+            tensors[key + "@f32"] = single[key]
+        tensors[key] = np.ascontiguousarray(tensors[key])
+    tensors["gammas"] = np.array(gammas)
     tensors["edges"] = np.array(EDGES)
     meta = {
         "made_by": "scripts/reference/scan_reference.py",
         "versions": f"python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
         f"tokenizers {tokenizers.__version__}, numpy {np.__version__}",
-        "arithmetic": "float64; names ending in @f32: the same in float32, eager attention, one thread",
+        "arithmetic": "float64, stored as float32; counts also in float32 (@f32); eager attention, one thread",
+        "float32_error": json.dumps(noise),
         "order": "file",
         "objective": args.objective,
-        "gamma": repr(gamma),
         "samples": str(args.samples),
         "max_tokens": str(args.max_tokens),
         "tokens_sha256": json.dumps(digests),
@@ -192,7 +202,9 @@ def main():
     save_file(tensors, args.out, metadata=meta)
     for name in domains:
         both = tensors[f"count/{name}"], tensors[f"count/{name}@f32"]
-        print(name, len(domains[name]), "samples, counts", both[0].tolist(), "f32", both[1].tolist(), "band", tensors[f"band/{name}"].tolist())
+        same = "as" if (both[0] == both[1]).all() else f"NOT as {both[1].tolist()} in"
+        print(f"{name}: {len(domains[name])} samples, counts {both[0].tolist()}, {same} float32; in the band {tensors[f'band/{name}'].tolist()}")
+    print("largest float32 error:", max(noise.values()))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, library::Loading, run};
 use crate::{
+    ablate::random_heads_like,
     base::{Head, NeuronSet, hash::sha256_bytes, rng::Rng},
     data::{Domain, Item},
     eval::{AblationMode, DomainScore, ItemScore},
+    model::Decoder,
     scan::Order,
 };
 use std::{
@@ -51,20 +53,28 @@ pub(super) struct Evaluation {
     units: Vec<Unit>,
     /// Scores by [`Unit::key`], complete or as far as they came.
     cache: HashMap<String, Vec<ItemScore>>,
+    shared: Arc<run::Shared>,
 }
 
 /// Units kept; one holds some hundred items of about a hundred bytes.
 const CACHE: usize = 600;
-/// Items between two reports to the window.
-pub(super) const CHUNK: usize = 24;
 
 /// Work of one evaluation job.
 pub(super) struct Task {
     pub unit: Unit,
-    pub domain: Arc<Domain>,
-    /// Items to score, in order; those before are known.
-    pub items: Vec<Item>,
+    pub source: ItemSource,
+    /// Items whose scores are known.
+    pub known: usize,
     pub change: run::Change,
+}
+
+/// The items of one domain that are scored.
+#[derive(Clone)]
+pub(super) struct ItemSource {
+    /// Same key, same items, same model.
+    pub key: String,
+    pub domain: Arc<Domain>,
+    pub items: Arc<Vec<Item>>,
 }
 
 impl App {
@@ -119,25 +129,25 @@ impl App {
                 (Part::Control(seed), run::Change { neurons, heads, mode: wish.mode })
             }));
         }
+        let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&wish.model, d, &wish.eval)).collect();
         let (mut units, mut tasks) = (Vec::new(), Vec::new());
         for (part, change) in changes {
-            for domain in &domains {
-                let unit = Unit { part, domain: domain.name.clone(), key: unit_key(&wish, domain, &change) };
-                let items = chosen(domain, &wish.eval);
-                self.ablation.n_total.insert(domain.name.clone(), items.len());
+            for source in &sources {
+                let domain = &source.domain;
+                let unit = Unit { part, domain: domain.name.clone(), key: unit_key(source, &change) };
+                self.ablation.n_total.insert(domain.name.clone(), source.items.len());
                 let known = self.evaluation.cache.get(&unit.key).map_or(0, Vec::len);
                 if let Some(scores) = self.evaluation.cache.get(&unit.key).cloned() {
                     self.show(&unit, domain, scores);
                 }
-                if known < items.len() && (ablates || wish.asked) {
-                    let items = items[known..].iter().map(|&i| domain.items[i].clone()).collect();
-                    tasks.push(Task { unit: unit.clone(), domain: domain.clone(), items, change: change.clone() });
+                if known < source.items.len() && (ablates || wish.asked) {
+                    tasks.push(Task { unit: unit.clone(), source: source.clone(), known, change: change.clone() });
                 }
                 units.push(unit);
             }
         }
         let title = if ablates { format!("Accuracy with {} off", count_of(&wish)) } else { "Accuracy".to_owned() };
-        let (generation, max_tokens) = (self.evaluation.generation, wish.eval.max_tokens);
+        let (generation, eval) = (self.evaluation.generation, wish.eval.clone());
         self.evaluation.wish = Some(wish);
         self.evaluation.units = units;
         self.trim_cache();
@@ -145,12 +155,28 @@ impl App {
             return;
         }
         self.ablation.running = true;
-        let means_from = self.library.domains.iter().filter_map(|d| d.state.ready().cloned()).collect::<Vec<_>>();
+        let scorer = self.scorer(decoder, &eval);
         self.runner.spawn(&mut self.jobs, title, Target::Evaluation(generation), move |ctx, out| {
-            run::score_all(&decoder, tasks, &means_from, max_tokens, ctx, |unit, items| {
-                out.send(Event::Scored { generation, unit: unit.clone(), items });
+            scorer.score_all(&tasks, ctx, &mut |unit, items| {
+                out.send(Event::Scored { generation, unit: unit.clone(), items: items.to_vec() });
             })
         });
+    }
+
+    /// What scores items, with everything it may need from the library.
+    pub(super) fn scorer(&self, decoder: Decoder, eval: &EvalConfig) -> run::Scorer {
+        let means_from = self.project.enabled().filter_map(|d| self.library.domain(&d.name)).filter_map(|entry| {
+            let scanned = entry.state.ready()?;
+            Some(match &entry.test {
+                Some(_) => (scanned.clone(), (0..scanned.items.len()).collect()),
+                // One file for both: what is not scored may give the means.
+                None => {
+                    let scored = chosen(scanned, eval);
+                    (scanned.clone(), (0..scanned.items.len()).filter(|i| !scored.contains(i)).collect())
+                }
+            })
+        });
+        run::Scorer { decoder, shared: self.evaluation.shared.clone(), means_from: means_from.collect(), max_tokens: eval.max_tokens }
     }
 
     /// The next items of a unit have been scored.
@@ -218,18 +244,16 @@ fn count_of(wish: &Wish) -> String {
     }
 }
 
-fn unit_key(wish: &Wish, domain: &Domain, change: &run::Change) -> String {
+pub(super) fn item_source(model_sha256: &str, domain: &Arc<Domain>, eval: &EvalConfig) -> ItemSource {
+    let items = chosen(domain, eval).into_iter().map(|i| domain.items[i].clone()).collect();
+    let key = sha256_bytes(format!("{model_sha256}\n{}\n{}\n{:?}\n{eval:?}", domain.name, domain.sha256, domain.kind).as_bytes());
+    ItemSource { key, domain: domain.clone(), items: Arc::new(items) }
+}
+
+fn unit_key(source: &ItemSource, change: &run::Change) -> String {
     let heads = change.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let text = format!(
-        "{}\n{}\n{}\n{:?}\n{}\n{heads}\n{:?}",
-        wish.model,
-        domain.name,
-        domain.sha256,
-        wish.eval,
-        change.neurons,
-        (!change.is_none()).then_some(change.mode)
-    );
-    sha256_bytes(text.as_bytes())
+    let mode = (!change.is_none()).then_some(change.mode);
+    sha256_bytes(format!("{}\n{}\n{heads}\n{mode:?}", source.key, change.neurons).as_bytes())
 }
 
 /// Indices of the items an evaluation scores, in order.
@@ -240,16 +264,4 @@ pub(super) fn chosen(domain: &Domain, eval: &EvalConfig) -> Vec<usize> {
     }
     order.truncate(eval.samples.unwrap_or(usize::MAX));
     order
-}
-
-/// Random heads, as many in each layer.
-fn random_heads_like(heads: &BTreeSet<Head>, n_heads: usize, seed: u64) -> BTreeSet<Head> {
-    let mut rng = Rng::stream(seed, "random heads");
-    let layers: BTreeSet<u32> = heads.iter().map(|h| h.layer).collect();
-    let mut out = BTreeSet::new();
-    for layer in layers {
-        let count = heads.iter().filter(|h| h.layer == layer).count();
-        out.extend(rng.sample(n_heads, count).into_iter().map(|i| Head::new(layer, i as u32)));
-    }
-    out
 }

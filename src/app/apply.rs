@@ -1,8 +1,7 @@
 //! Requests: what each [`Command`] does to the state.
 
 use super::{App, Command, NamedSet, NoticeLevel, Project, project_file, project_file::is_demo};
-use crate::base::NeuronSet;
-use crate::scan::MetricKind;
+use crate::{ablate::selection, base::NeuronSet, scan::MetricKind};
 use std::{path::Path, time::Instant};
 
 impl App {
@@ -93,6 +92,8 @@ impl App {
                     self.project.sets.push(NamedSet { name, neurons, on: true, source });
                 }
             }
+            Command::AddSetFile { path } => self.add_set_file(&path),
+            Command::SaveSet { index, path } => self.save_set(index, &path),
             Command::AddTopSet { domain, metric, percent } => self.add_top_set(&domain, metric, percent),
             Command::EnableSet { index, on } => {
                 if let Some(set) = p.sets.get_mut(index) {
@@ -160,6 +161,36 @@ impl App {
         }
     }
 
+    fn add_set_file(&mut self, path: &Path) {
+        match selection::read_file(path) {
+            Ok(set) if set.neurons.is_empty() && set.heads.is_empty() => {
+                self.notice(NoticeLevel::Error, "The set is empty", format!("{}: names no neuron", path.display()));
+            }
+            Ok(set) => {
+                if self.inside(&set.neurons) {
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                    self.project.sets.push(NamedSet { name, neurons: set.neurons, on: true, source: set.source });
+                    self.project.heads.extend(set.heads);
+                }
+            }
+            Err(e) => self.notice(NoticeLevel::Error, "The set could not be read", e.to_string()),
+        }
+    }
+
+    fn save_set(&mut self, index: usize, path: &Path) {
+        let Some(set) = self.project.sets.get(index) else { return };
+        let file = selection::NeuronSetFile {
+            neurons: set.neurons.clone(),
+            heads: Vec::new(),
+            source: set.source.clone(),
+            model_sha256: self.library.model_info().map_or_else(String::new, |m| m.sha256.clone()),
+        };
+        match selection::write_file(path, &file) {
+            Ok(()) => self.notice(NoticeLevel::Info, "Set saved", path.display().to_string()),
+            Err(e) => self.notice(NoticeLevel::Error, "The set could not be saved", e.to_string()),
+        }
+    }
+
     fn add_top_set(&mut self, domain: &str, metric: MetricKind, percent: f64) {
         let Some(run) = self.library.run() else {
             return self.notice(NoticeLevel::Error, "There is no run to take the top neurons from", "Scan first, or open a run.");
@@ -173,6 +204,10 @@ impl App {
         if !(percent > 0.0 && percent <= 100.0) {
             return self.notice(NoticeLevel::Error, format!("A top share lies above 0 % and up to 100 %, not at {percent} %"), "");
         }
+        let on_scored_rows = self.library.domain(domain).is_some_and(|d| {
+            let used = run.output.domain(domain).map(|s| s.source.sha256.as_str());
+            d.scored().is_some_and(|scored| Some(scored.sha256.as_str()) == used)
+        });
         let set = NamedSet {
             name: format!("{domain} top {percent} %"),
             neurons: NeuronSet::top_percent(map, percent),
@@ -180,6 +215,14 @@ impl App {
             source: format!("top {percent} % {} of {domain}, {}", metric.label(), run.name),
         };
         self.project.sets.push(set);
+        if on_scored_rows {
+            let title = format!("The accuracy of {domain} includes rows that its neurons were chosen on");
+            self.notice(
+                NoticeLevel::Warn,
+                title,
+                "Its effect may look stronger than on new data. Scan one file and score another to avoid this.",
+            );
+        }
     }
 
     fn open_project(&mut self, path: &Path) {

@@ -101,6 +101,15 @@ pub enum Command {
         neurons: NeuronSet,
         source: String,
     },
+    /// A set of neurons and heads that was written to a file.
+    AddSetFile {
+        path: PathBuf,
+    },
+    /// Writes a set with where it came from.
+    SaveSet {
+        index: usize,
+        path: PathBuf,
+    },
     /// The top `percent` of a metric's map of a domain, from the shown run.
     AddTopSet {
         domain: String,
@@ -200,6 +209,7 @@ impl Command {
             Self::ToggleNeuron { neuron } => format!("toggle {neuron}"),
             Self::ToggleHead { head } => format!("toggle {head}"),
             Self::AddSet { name, .. } => format!("add set {name}"),
+            Self::AddSetFile { path } => format!("add set {}", path.display()),
             Self::AddTopSet { domain, percent, .. } => format!("add top {percent} % of {domain}"),
             Self::EnableSet { on: true, .. } => "switch a set off".into(),
             Self::EnableSet { on: false, .. } => "switch a set back on".into(),
@@ -223,6 +233,7 @@ impl Command {
             Self::OpenProject { path } => format!("open {}", path.display()),
             Self::OpenRun { .. }
             | Self::ShowRun { .. }
+            | Self::SaveSet { .. }
             | Self::StartScan { .. }
             | Self::Evaluate
             | Self::Trace { .. }

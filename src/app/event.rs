@@ -1,6 +1,6 @@
 //! What workers tell, and for whom a job works.
 
-use super::ablation::Unit;
+use super::{ablation::Unit, matrix::AblationMatrix};
 use crate::{data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,6 +26,7 @@ pub(super) enum Event {
         scanned: Arc<Domain>,
         test: Option<Arc<Domain>>,
     },
+    Matrix(AblationMatrix),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

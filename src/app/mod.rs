@@ -3,10 +3,14 @@
 mod ablation;
 mod apply;
 pub mod command;
+pub mod demo;
+#[cfg(test)]
+mod engine_tests;
 mod event;
 mod history;
 pub mod jobs;
 pub mod library;
+pub mod matrix;
 mod opening;
 pub mod project;
 pub mod project_file;
@@ -18,6 +22,7 @@ pub mod testing;
 pub use command::{Command, TraceInput};
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
+pub use matrix::AblationMatrix;
 pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use settings::{DeviceChoice, Settings};
 pub use state::{AblationLive, App, Notice, NoticeLevel};

@@ -1,21 +1,22 @@
 //! Models, domains and runs come into the library and leave it: the library follows what the project names.
 
 use super::{
-    App, Command, DomainEntry, ModelEntry, NoticeLevel, RunEntry,
+    App, DomainEntry, ModelEntry, NoticeLevel, Project, RunEntry, demo,
     event::{Event, Target},
     library::Loading,
     project::ProjectDomain,
     project_file::is_demo,
 };
 use crate::{
-    base::{Ctx, Error, Result},
-    data::{Domain, Mapping},
-    model::Decoder,
+    base::{Ctx, Result},
+    compute::{Backend, cpu::CpuBackend},
+    data::{self, Domain, Mapping},
+    model::{Decoder, load_model},
     scan::ScanOutput,
 };
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 impl App {
@@ -157,28 +158,56 @@ impl App {
     }
 
     pub(super) fn open_run(&mut self, path: PathBuf) {
-        self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), Target::Run, move |ctx, out| {
-            let output = Arc::new(read_run(&path, ctx)?);
+        self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), Target::Run, move |_, out| {
+            let output = Arc::new(read_run(&path)?);
             out.send(Event::Run { output, path: Some(path) });
             Ok(())
         });
     }
 
+    /// The demo: its model, its six domains, its stored run (or a scan as soon as both are read).
     pub(super) fn open_demo(&mut self) {
-        self.notice(NoticeLevel::Error, "The demo is not wired yet", "");
-        let _ = Command::OpenDemo;
+        let domain = |(colour, name): (usize, &&str)| ProjectDomain {
+            name: (*name).into(),
+            path: "demo".into(),
+            mapping: Mapping::default(),
+            enabled: true,
+            colour,
+        };
+        self.project =
+            Project { model: Some("demo".into()), domains: demo::NAMES.iter().enumerate().map(domain).collect(), ..Project::default() };
+        self.mark_saved(None);
+        self.reconcile();
+        if let Some(at) = self.library.runs.iter().position(|r| r.path.as_deref().is_some_and(is_demo)) {
+            self.show_run(at);
+        } else if demo::has_run() {
+            self.open_run("demo".into());
+        } else {
+            self.start_scan(None);
+        }
     }
 }
 
-fn open_decoder(_path: &Path, _ctx: &Ctx<'_>) -> Result<Decoder> {
-    Err(Error::invalid("opening a model is not wired yet"))
+/// One backend for the whole program: its threads are shared by all jobs.
+fn backend() -> Arc<dyn Backend> {
+    static BACKEND: OnceLock<Arc<dyn Backend>> = OnceLock::new();
+    BACKEND.get_or_init(|| Arc::new(CpuBackend::new(None))).clone()
+}
+
+fn open_decoder(path: &Path, ctx: &Ctx<'_>) -> Result<Decoder> {
+    let model = if is_demo(path) { demo::model(ctx)? } else { load_model(path, ctx)? };
+    Ok(Decoder::new(Arc::new(model), backend()))
 }
 
 /// What a scan reads, and what accuracy is measured on where that is another split.
-fn read_domain(_name: &str, _path: &Path, _mapping: &Mapping, _ctx: &Ctx<'_>) -> Result<(Domain, Option<Domain>)> {
-    Err(Error::invalid("reading domains is not wired yet"))
+fn read_domain(name: &str, path: &Path, mapping: &Mapping, ctx: &Ctx<'_>) -> Result<(Domain, Option<Domain>)> {
+    if is_demo(path) {
+        let (scanned, test) = demo::domain(name)?;
+        return Ok((scanned, Some(test)));
+    }
+    Ok((data::open_domain(name, path, mapping, ctx)?, None))
 }
 
-fn read_run(_path: &Path, _ctx: &Ctx<'_>) -> Result<ScanOutput> {
-    Err(Error::invalid("opening a run is not wired yet"))
+fn read_run(path: &Path) -> Result<ScanOutput> {
+    if is_demo(path) { demo::run() } else { crate::scan::store::read_run(path) }
 }

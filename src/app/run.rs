@@ -1,14 +1,28 @@
 //! From requests to engines: what runs on a worker for each [`super::Command`].
 
-use super::{App, NoticeLevel, TraceInput, ablation::Task, ablation::Unit};
-use crate::{
-    base::{Ctx, Error, Head, NeuronSet, Result},
-    data::Domain,
-    eval::{AblationMode, ItemScore},
-    model::Decoder,
-    scan::MetricKind,
+use super::{
+    App, NoticeLevel, TraceInput,
+    ablation::{ItemSource, Part, Task, Unit, item_source},
+    demo,
+    event::{Event, Target},
+    library::Loading,
+    matrix::AblationMatrix,
+    project_file::is_demo,
 };
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use crate::{
+    ablate::{AblationReport, DomainAblation, EvalSession, SessionLimits},
+    base::{Ctx, Error, Head, NeuronSet, Result, atomic_file, hash::sha256_bytes, number, provenance, provenance::Provenance},
+    data::Domain,
+    eval::{self, AblationMode, DomainScore, Intervention, ItemScore, Means},
+    model::{self, Decoder},
+    report::{self, Report},
+    scan::{self, MetricKind, ObjectiveKind, Order, ScanConfig},
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What is switched off.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,31 +44,444 @@ impl Change {
     }
 }
 
-pub(super) fn score_all(
-    _decoder: &Decoder,
-    _tasks: Vec<Task>,
-    _means_from: &[Arc<Domain>],
-    _max_tokens: usize,
-    _ctx: &Ctx<'_>,
-    _scored: impl Fn(&Unit, Vec<ItemScore>),
-) -> Result<()> {
-    Err(Error::invalid("accuracy is not wired yet"))
+/// What evaluations of one program share, so that a toggle pays only for what it changes: tokens and residuals by domain, means.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// By [`ItemSource::key`], oldest use first.
+    sessions: Mutex<Vec<(String, Arc<EvalSession>)>>,
+    means: Mutex<Option<(String, Means)>>,
+}
+
+/// Domains whose tokens and residuals are kept, and the memory of the residuals of all of them.
+const SESSIONS: usize = 12;
+const RESIDUAL_BYTES: usize = 768 << 20;
+
+impl Shared {
+    fn session(&self, decoder: &Decoder, source: &ItemSource, max_tokens: usize, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
+        let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = held.iter().position(|s| s.0 == source.key) {
+            let found = held.remove(at);
+            let session = found.1.clone();
+            held.push(found);
+            return Ok(session);
+        }
+        drop(held);
+        let eval = eval::Limits { max_tokens, ..eval::Limits::default() };
+        let limits = SessionLimits { eval, cache_bytes: RESIDUAL_BYTES / SESSIONS };
+        let domain = &source.domain;
+        let session = Arc::new(EvalSession::new(decoder.clone(), &domain.name, domain.kind, &source.items, limits, ctx)?);
+        let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push((source.key.clone(), session.clone()));
+        if held.len() > SESSIONS {
+            held.remove(0);
+        }
+        Ok(session)
+    }
+}
+
+/// Scores items under changes of the model.
+pub(super) struct Scorer {
+    pub decoder: Decoder,
+    pub shared: Arc<Shared>,
+    /// Domains and which of their items may give the means of a mean ablation: never items that are scored.
+    pub means_from: Vec<(Arc<Domain>, Vec<usize>)>,
+    pub max_tokens: usize,
+}
+
+impl Scorer {
+    /// Works off the tasks in order; `scored` gets the next items of a unit as soon as they are there.
+    pub fn score_all(&self, tasks: &[Task], ctx: &Ctx<'_>, scored: &mut dyn FnMut(&Unit, &[ItemScore])) -> Result<()> {
+        let total: usize = tasks.iter().map(|t| t.source.items.len() - t.known).sum();
+        let mut done = 0;
+        for task in tasks {
+            let phase = match task.unit.part {
+                Part::Before => format!("scoring {}", task.unit.domain),
+                Part::After => format!("scoring {}, ablated", task.unit.domain),
+                Part::Control(seed) => format!("scoring {}, random control {}", task.unit.domain, seed + 1),
+            };
+            ctx.progress(phase.as_str(), done, total, "items");
+            let session = self.shared.session(&self.decoder, &task.source, self.max_tokens, ctx)?;
+            let change = if task.change.is_none() { None } else { Some(self.intervention(&task.change, ctx)?) };
+            session.evaluate_from(task.known, change.as_ref(), ctx, &mut |items| {
+                done += items.len();
+                scored(&task.unit, items);
+                ctx.progress(phase.as_str(), done, total, "items");
+            })?;
+        }
+        Ok(())
+    }
+
+    fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
+        let means = if change.mode == AblationMode::Mean { Some(self.means(ctx)?) } else { None };
+        Ok(Intervention { neurons: change.neurons.clone(), heads: change.heads.clone(), mode: change.mode, means })
+    }
+
+    fn means(&self, ctx: &Ctx<'_>) -> Result<Means> {
+        let words = |(d, items): &(Arc<Domain>, Vec<usize>)| {
+            let what = if items.len() == d.items.len() { format!("the {} split", d.split) } else { "items that are not scored".to_owned() };
+            format!("{} ({what}, {} items)", d.name, items.len())
+        };
+        let from: Vec<_> = self.means_from.iter().filter(|f| !f.1.is_empty()).collect();
+        if from.is_empty() {
+            return Err(Error::invalid(
+                "mean ablation needs items that are not scored, and every item is: score fewer (--samples, or Accuracy settings), or use zero",
+            ));
+        }
+        let source = format!("mean over {}", from.iter().map(|f| words(f)).collect::<Vec<_>>().join(", "));
+        let hashes: Vec<&str> = from.iter().map(|f| f.0.sha256.as_str()).collect();
+        let indices: Vec<_> = from.iter().map(|f| &f.1).collect();
+        let key = sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.model.info.sha256, self.max_tokens).as_bytes());
+        let mut held = self.shared.means.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, means)) = held.as_ref().filter(|h| h.0 == key) {
+            return Ok(means.clone());
+        }
+        let items = from.iter().flat_map(|(d, indices)| indices.iter().map(|&i| &d.items[i]));
+        let means = eval::means(&self.decoder, items, self.max_tokens, source, ctx)?;
+        *held = Some((key, means.clone()));
+        Ok(means)
+    }
+}
+
+/// A run goes into a new folder, an empty one, or over an older run; never among other files.
+fn verify_run_folder(folder: &Path) -> Result<()> {
+    if !folder.exists() || folder.join(scan::store::RUN_FILE).exists() {
+        return Ok(());
+    }
+    let mut inside = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+    match inside.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::format(folder, "holds other files and no run; name a new folder for the run")),
+    }
+}
+
+/// As a POSIX shell reads it back.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 impl App {
-    pub(super) fn start_scan(&mut self, _out: Option<PathBuf>) {
-        self.notice(NoticeLevel::Error, "Scanning is not wired yet", "");
+    /// Scans the enabled domains, now or as soon as model and domains are read.
+    pub(super) fn start_scan(&mut self, out: Option<PathBuf>) {
+        if let Some(problem) = self.not_ready_to_scan() {
+            return self.notice(NoticeLevel::Error, "A scan cannot start", problem);
+        }
+        self.scan_wish = Some(out);
+        self.start_wished_scan();
     }
-    pub(super) fn trace(&mut self, _input: TraceInput, _hooks: Vec<String>, _out: PathBuf) {
-        self.notice(NoticeLevel::Error, "Tracing is not wired yet", "");
+
+    fn not_ready_to_scan(&self) -> Option<String> {
+        if self.library.model.is_none() {
+            return Some("There is no model: open a model folder, or `demo`.".into());
+        }
+        if self.project.enabled().next().is_none() {
+            return Some("There is no domain: add a dataset and switch it on.".into());
+        }
+        if self.project.scan.metrics.is_empty() {
+            return Some("No metric is chosen.".into());
+        }
+        self.runner.is_running(|t| matches!(t, Target::Scan)).then(|| "A scan is running; cancel it first.".into())
     }
-    pub(super) fn ablation_matrix(&mut self, _metric: MetricKind, _percent: f64) {
-        self.notice(NoticeLevel::Error, "The ablation matrix is not wired yet", "");
+
+    pub(super) fn start_wished_scan(&mut self) {
+        if self.scan_wish.is_none() {
+            return;
+        }
+        let problem = self.library.model.as_ref().and_then(|m| m.state.failed()).map(str::to_owned);
+        let mut domains = Vec::new();
+        let mut failed = problem;
+        for d in self.project.enabled() {
+            match self.library.domain(&d.name).map(|e| &e.state) {
+                Some(Loading::Ready(domain)) => domains.push(domain.clone()),
+                Some(Loading::Failed(message)) => failed = failed.or_else(|| Some(format!("{}: {message}", d.name))),
+                Some(Loading::Working) | None => return,
+            }
+        }
+        if let Some(message) = failed {
+            self.scan_wish = None;
+            return self.notice(NoticeLevel::Error, "The scan did not start", message);
+        }
+        let Some(decoder) = self.decoder.clone() else { return };
+        let Some(out) = self.scan_wish.take() else { return };
+        let config = self.project.scan.clone();
+        let folder = if self.settings.keep_runs { Some(out.unwrap_or_else(|| self.new_run_folder())) } else { out };
+        let command = self.scan_command(&domains, &config);
+        let model = decoder.model.info.clone();
+        let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
+        let title = format!("Scan of {}", number::counted(domains.len() as u64, "domain"));
+        self.runner.spawn(&mut self.jobs, title, Target::Scan, move |ctx, out| {
+            if let Some(folder) = &folder {
+                verify_run_folder(folder)?;
+            }
+            let mut output = scan::run_scan(&decoder, &domains, &config, ctx)?;
+            output.provenance.command = command;
+            ctx.check()?;
+            if let Some(folder) = &folder {
+                scan::store::write_run(folder, &output)?;
+                let metric = report::metric_of(&output, MetricKind::Relevance);
+                let page = report::html(&Report {
+                    scan: &output,
+                    model: Some(&model),
+                    metric,
+                    top_percent: 10.0,
+                    scores: &[],
+                    ablation: None,
+                    colours: &colours,
+                });
+                atomic_file::write(&folder.join("report.html"), page.as_bytes())?;
+            }
+            out.send(Event::Run { output: Arc::new(output), path: folder });
+            Ok(())
+        });
+    }
+
+    /// `2026-01-31T120000Z-name` below the data folder, with a number where that exists.
+    fn new_run_folder(&self) -> PathBuf {
+        let name = self.library.model_info().map_or("model", |m| m.name.as_str());
+        let name: String = name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+        let base = format!("{}-{name}", provenance::now_utc().replace(':', ""));
+        let runs = self.settings.runs_dir();
+        let mut folder = runs.join(&base);
+        for n in 2.. {
+            if !folder.exists() {
+                break;
+            }
+            folder = runs.join(format!("{base}-{n}"));
+        }
+        folder
+    }
+
+    /// The command line that makes the same numbers again.
+    fn scan_command(&self, domains: &[Arc<Domain>], config: &ScanConfig) -> String {
+        let mut words = vec!["brodmann".to_owned(), "scan".into()];
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
+        let full = |p: &Path| if is_demo(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
+        if let Some(model) = &self.library.model {
+            add("--model", full(&model.path).display().to_string());
+        }
+        let all_demo = domains.len() == demo::NAMES.len()
+            && domains
+                .iter()
+                .zip(demo::NAMES)
+                .all(|(d, name)| d.name == name && self.project.domain(name).is_some_and(|p| is_demo(&p.path)));
+        if all_demo {
+            add("--data", "demo".into());
+        } else {
+            for d in domains.iter().filter_map(|d| self.project.domain(&d.name)) {
+                add("--data", format!("{}={}", d.name, full(&d.path).display()));
+                for (field, column) in &d.mapping.columns {
+                    add("--map", format!("{}.{field}={column}", d.name));
+                }
+            }
+        }
+        add("--samples", config.samples.to_string());
+        add("--seed", config.seed.to_string());
+        add("--order", if config.order == Order::File { "file" } else { "shuffle" }.into());
+        add("--max-tokens", config.max_tokens.to_string());
+        add("--objective", if config.objective == ObjectiveKind::Loss { "loss" } else { "max-logit" }.into());
+        add("--gamma", format!("{:e}", config.gamma));
+        if config.metrics.len() < MetricKind::ALL.len() {
+            let ids: Vec<String> = config.metrics.iter().map(|m| m.info().id.replace('_', "-")).collect();
+            add("--metrics", ids.join(","));
+        }
+        if domains.iter().filter_map(|d| self.project.domain(&d.name)).any(|d| d.mapping.strict) {
+            words.push("--strict".into());
+        }
+        words.join(" ")
+    }
+
+    pub(super) fn trace(&mut self, input: TraceInput, hooks: Vec<String>, path: PathBuf) {
+        let Some(decoder) = self.decoder.clone() else {
+            return self.notice(
+                NoticeLevel::Error,
+                "There is no model to trace",
+                "Open a model folder, or `demo`, and wait until it is read.",
+            );
+        };
+        let mut provenance = self.provenance();
+        provenance.formula = "one forward pass".into();
+        provenance.data_sha256.clear();
+        self.runner.spawn(&mut self.jobs, format!("Trace into {}", path.display()), Target::Other, move |ctx, _| {
+            let model = &decoder.model;
+            let points = model::trace::hook_points(&hooks, model.spec.n_layers)?;
+            let tokens = match input {
+                TraceInput::Text(text) => model.tokenizer.encode(&text)?,
+                TraceInput::Tokens(tokens) => tokens,
+            };
+            if tokens.is_empty() {
+                return Err(Error::invalid("there is no token to trace: give a text or token ids"));
+            }
+            let (vocab, most) = (model.spec.vocab, model.spec.max_positions);
+            if let Some(bad) = tokens.iter().find(|&&t| t as usize >= vocab) {
+                return Err(Error::invalid(format!("token {bad} is outside this model's vocabulary of {vocab} (0..{})", vocab - 1)));
+            }
+            if tokens.len() > most {
+                return Err(Error::invalid(format!(
+                    "{} tokens are more than this model's {most} positions; shorten the text",
+                    tokens.len()
+                )));
+            }
+            model::trace::trace(&decoder, &tokens, &points, ctx)?.save(&path, &provenance)
+        });
+    }
+
+    /// Needs a run with the metric for every enabled domain, and all of them read.
+    pub(super) fn ablation_matrix(&mut self, metric: MetricKind, percent: f64) {
+        let (decoder, sets, sources) = match self.matrix_inputs(metric, percent) {
+            Ok(inputs) => inputs,
+            Err(details) => return self.notice(NoticeLevel::Error, "The ablation matrix cannot start", details),
+        };
+        let mut changes = vec![Change::default()];
+        let off = |neurons| Change { neurons, mode: self.project.mode, ..Change::default() };
+        changes.extend(sets.iter().map(|s| off(s.clone())));
+        let seeds = self.project.controls as u64;
+        for set in &sets {
+            changes.extend((0..seeds).map(|seed| off(set.random_like(decoder.model.spec.d_mlp, seed))));
+        }
+        let tasks: Vec<Task> = changes
+            .iter()
+            .enumerate()
+            .flat_map(|(row, change)| sources.iter().map(move |source| (row, change, source)))
+            .map(|(row, change, source)| Task {
+                unit: Unit {
+                    part: if row == 0 { Part::Before } else { Part::After },
+                    domain: source.domain.name.clone(),
+                    key: row.to_string(),
+                },
+                source: source.clone(),
+                known: 0,
+                change: change.clone(),
+            })
+            .collect();
+        let (scorer, provenance, controls) = (self.scorer(decoder, &self.project.eval), self.provenance(), seeds as usize);
+        let title = format!("Ablation matrix of {}", number::counted(sets.len() as u64, "domain"));
+        self.runner.spawn(&mut self.jobs, title, Target::Other, move |ctx, out| {
+            let empty = |s: &ItemSource| DomainScore { domain: s.domain.name.clone(), kind: s.domain.kind, items: Vec::new() };
+            let mut rows: Vec<Vec<DomainScore>> = vec![sources.iter().map(empty).collect(); changes.len()];
+            scorer.score_all(&tasks, ctx, &mut |unit, items| {
+                let row = unit.key.parse::<usize>().ok().and_then(|r| rows.get_mut(r));
+                if let Some(score) = row.and_then(|r| r.iter_mut().find(|s| s.domain == unit.domain)) {
+                    score.items.extend_from_slice(items);
+                }
+            })?;
+            let mut rows = rows.into_iter();
+            let before = rows.next().unwrap_or_default();
+            let after = rows.by_ref().take(sets.len()).collect();
+            let controls = sets.iter().map(|_| rows.by_ref().take(controls).collect()).collect();
+            let domains = sources.iter().map(|s| s.domain.name.clone()).collect();
+            let neurons = sets.iter().map(NeuronSet::len).collect();
+            out.send(Event::Matrix(AblationMatrix { domains, metric, percent, neurons, before, after, controls, provenance }));
+            Ok(())
+        });
+    }
+    fn matrix_inputs(&self, metric: MetricKind, percent: f64) -> Result<(Decoder, Vec<NeuronSet>, Vec<ItemSource>), String> {
+        let decoder = self.decoder.clone().ok_or("There is no model: open one and wait until it is read.")?;
+        let run = self.library.run().ok_or("There is no run: scan first.")?;
+        let (mut sets, mut sources) = (Vec::new(), Vec::new());
+        for d in self.project.enabled() {
+            let map = run.output.domain(&d.name).and_then(|s| s.map(metric));
+            let (Some(map), Some(domain)) = (map, self.library.domain(&d.name).and_then(|e| e.scored())) else {
+                return Err(format!("{} holds no {} of {}, or that domain is not read.", run.name, metric.label(), d.name));
+            };
+            sets.push(NeuronSet::top_percent(map, percent));
+            sources.push(item_source(&decoder.model.info.sha256, domain, &self.project.eval));
+        }
+        Ok((decoder, sets, sources))
     }
     pub(super) fn train_demo(&mut self, _out: PathBuf, _seed: u64) {
         self.notice(NoticeLevel::Error, "Training is not wired yet", "");
     }
-    pub(super) fn write_report(&mut self, _path: PathBuf) {
-        self.notice(NoticeLevel::Error, "Reports are not wired yet", "");
+    pub(super) fn write_report(&mut self, path: PathBuf) {
+        let Some(run) = self.library.run() else {
+            return self.notice(NoticeLevel::Error, "There is no run to report on", "Scan first, or open a run.");
+        };
+        let (scan, model) = (run.output.clone(), self.library.model_info().cloned());
+        let scores: Vec<DomainScore> =
+            scan.domains.iter().filter_map(|d| self.complete(self.ablation.before.get(&d.name)?)).cloned().collect();
+        let ablation = self.ablation_report();
+        let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
+        let (metric, top_percent) = (report::metric_of(&scan, self.project.view.metric), self.project.view.top_percent);
+        self.runner.spawn(&mut self.jobs, format!("Writing {}", path.display()), Target::Other, move |_, _| {
+            let html = report::html(&Report {
+                scan: &scan,
+                model: model.as_ref(),
+                metric,
+                top_percent,
+                scores: &scores,
+                ablation: ablation.as_ref(),
+                colours: &colours,
+            });
+            atomic_file::write(&path, html.as_bytes())
+        });
+    }
+
+    /// The score, once all its items are in.
+    fn complete<'a>(&self, score: &'a DomainScore) -> Option<&'a DomainScore> {
+        (self.ablation.n_total.get(&score.domain) == Some(&score.n())).then_some(score)
+    }
+
+    /// The ablation in force as a result; `None` while anything of it is missing.
+    pub fn ablation_report(&self) -> Option<AblationReport> {
+        let live = &self.ablation;
+        if live.after.is_empty() {
+            return None;
+        }
+        let mut domains = Vec::new();
+        for d in self.project.enabled().filter(|d| live.n_total.contains_key(&d.name)) {
+            let controls = live.controls.get(&d.name).cloned().unwrap_or_default();
+            for c in &controls {
+                self.complete(c)?;
+            }
+            domains.push(DomainAblation {
+                name: d.name.clone(),
+                before: self.complete(live.before.get(&d.name)?)?.clone(),
+                after: self.complete(live.after.get(&d.name)?)?.clone(),
+                controls,
+            });
+        }
+        let off = self.project.off();
+        Some(AblationReport {
+            mode: self.project.mode,
+            neurons: off.len(),
+            heads: self.project.heads.len(),
+            domains,
+            provenance: self.provenance(),
+        })
+    }
+
+    /// What numbers measured now come from.
+    pub fn provenance(&self) -> Provenance {
+        let info = self.library.model_info();
+        let data = self.project.enabled().filter_map(|d| Some((d.name.clone(), self.library.domain(&d.name)?.scored()?.sha256.clone())));
+        Provenance {
+            program: provenance::program(),
+            model: info.map_or_else(String::new, |m| m.name.clone()),
+            model_sha256: info.map_or_else(String::new, |m| m.sha256.clone()),
+            data_sha256: data.collect(),
+            formula: "multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token".into(),
+            objective: String::new(),
+            seed: self.project.eval.seed,
+            dtype: "f32".into(),
+            device: self.decoder.as_ref().map_or_else(String::new, |d| d.backend.device()),
+            command: String::new(),
+            created: provenance::now_utc(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::{Command, testing};
+
+    #[test]
+    fn the_report_of_a_run_is_written() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut app = testing::sample_app_ablated(dir.path());
+        let path = std::env::var_os("BRODMANN_KEEP_REPORT").map_or_else(|| dir.path().join("r.html"), Into::into);
+        app.apply(Command::WriteReport { path: path.clone() });
+        testing::settle(&mut app);
+        let page = std::fs::read_to_string(path).expect("report");
+        // Maps, density, LLMDcos, boxes, overlap, accuracy, ablation.
+        assert_eq!(page.matches("<figure>").count(), 7);
     }
 }

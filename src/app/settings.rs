@@ -8,6 +8,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Keep the project in the data folder up to date while it changes.
     pub autosave: bool,
+    /// Every scan becomes a run folder, below the data folder where none was named.
+    pub keep_runs: bool,
     pub device: DeviceChoice,
 }
 
@@ -32,7 +34,7 @@ impl Settings {
             })
         });
         let data_dir = data.map_or_else(|| std::env::temp_dir().join("brodmann"), |d| d.join("brodmann"));
-        Self { data_dir, autosave: false, device: DeviceChoice::Auto }
+        Self { data_dir, autosave: false, keep_runs: true, device: DeviceChoice::Auto }
     }
     pub fn runs_dir(&self) -> PathBuf {
         self.data_dir.join("runs")

@@ -7,6 +7,7 @@ use super::{
     history::History,
     jobs::{Failure, Message, Runner},
     library::Loading,
+    matrix::AblationMatrix,
     project_file,
 };
 use crate::{base::provenance, eval::DomainScore, model::Decoder};
@@ -74,6 +75,10 @@ pub struct App {
     pub(super) generation: u64,
     pub(super) model_generation: u64,
     pub(super) domain_generations: BTreeMap<String, u64>,
+    /// A scan that was asked for while model or domains were still read: starts as soon as they are. Holds its run folder.
+    pub(super) scan_wish: Option<Option<PathBuf>>,
+    /// Result of the last `AblationMatrix`.
+    pub matrix: Option<Arc<AblationMatrix>>,
     pub(super) evaluation: Evaluation,
     /// The project as last written to its file.
     saved: Project,
@@ -102,6 +107,8 @@ impl App {
             generation: 0,
             model_generation: 0,
             domain_generations: BTreeMap::new(),
+            scan_wish: None,
+            matrix: None,
             evaluation: Evaluation::default(),
             saved: Project::default(),
             autosaved: Project::default(),
@@ -126,6 +133,7 @@ impl App {
             }
         }
         if changed {
+            self.start_wished_scan();
             self.refresh_ablation();
         }
         self.runner.tick(&mut self.jobs);
@@ -137,6 +145,7 @@ impl App {
         match event {
             Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
+            Event::Matrix(matrix) => self.matrix = Some(Arc::new(matrix)),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }
@@ -163,6 +172,12 @@ impl App {
             }
         };
         match (target, failure) {
+            (Target::Scan, None) => {
+                let run = self.library.run();
+                let words = run.map(|r| format!("{}: {} domains, {:.1} s", r.name, r.output.domains.len(), r.output.timing.seconds));
+                let place = run.and_then(|r| r.path.as_ref()).map_or_else(String::new, |p| p.display().to_string());
+                self.notice(NoticeLevel::Info, words.unwrap_or_default(), place);
+            }
             (Target::Model(generation), Some(message)) => {
                 if let Some(model) = self.library.model.as_mut()
                     && self.model_generation == generation

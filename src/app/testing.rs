@@ -84,6 +84,18 @@ pub fn sample_app_ablated(data_dir: &Path) -> App {
     app
 }
 
+/// Pumps until no job works.
+///
+/// # Panics
+/// After two minutes: a job hangs.
+pub fn settle(app: &mut App) {
+    let started = std::time::Instant::now();
+    while { app.pump() } || !app.is_idle() {
+        assert!(started.elapsed().as_secs() < 120, "still running: {:?}", app.running().map(|j| &j.title));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
 /// A log line with a fixed time.
 pub fn notice(level: NoticeLevel, title: &str, details: &str) -> Notice {
     Notice { level, title: title.into(), details: details.into(), time: CREATED.into() }

@@ -1,1 +1,82 @@
 //! The command line: clap -> `Command` -> `App` -> progress on stderr, table or JSON on stdout.
+
+mod ablate;
+mod args;
+mod demo;
+mod eval;
+mod info;
+mod output;
+mod scan;
+mod setup;
+mod trace;
+mod watch;
+
+pub use args::{Cli, Verb};
+use watch::Stop;
+
+use crate::app::Settings;
+use clap::Parser as _;
+use std::{ffi::OsString, process::ExitCode};
+
+/// What the command line asks for.
+pub enum Request {
+    /// The window, on a project file where one was named.
+    Window(Option<std::path::PathBuf>),
+    Verb(Box<Verb>),
+}
+
+/// Reads the arguments (the first is the program).
+///
+/// # Errors
+/// The exit code after help, version or a usage message was printed.
+pub fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Request, ExitCode> {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { verb: Some(verb), .. }) => Ok(Request::Verb(Box::new(verb))),
+        Ok(Cli { project, .. }) => Ok(Request::Window(project)),
+        Err(e) => {
+            // Help for a reader that has gone is no error.
+            let _ = e.print();
+            Err(ExitCode::from(if e.use_stderr() { 2 } else { 0 }))
+        }
+    }
+}
+
+/// Runs a verb to its end.
+pub fn run(verb: Verb, settings: Settings) -> ExitCode {
+    let result = match verb {
+        Verb::Scan(a) => scan::run(a, settings),
+        Verb::Eval(a) => eval::run(a, settings),
+        Verb::Ablate(a) => ablate::run(a, settings),
+        Verb::Trace(a) => trace::run(a, settings),
+        Verb::Info(a) => info::run(a, settings),
+        Verb::Demo(a) => demo::run(a, settings),
+    };
+    exit_code(result)
+}
+
+/// Without a display: the demo's scan as an HTML page.
+pub fn report_instead_of_window(why: &str, settings: Settings) -> ExitCode {
+    output::error_line(&format!("{why} The demo is scanned instead and written as an HTML report."));
+    exit_code(scan::demo_report(settings))
+}
+
+fn exit_code(result: Result<(), Stop>) -> ExitCode {
+    match result {
+        Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Stop::Failed(messages)) => {
+            for message in messages {
+                output::error_line(&format!("error: {message}"));
+            }
+            ExitCode::from(1)
+        }
+        Err(Stop::Usage(message)) => {
+            output::error_line(&format!("error: {message}\n\nFor more information, try '--help'."));
+            ExitCode::from(2)
+        }
+        Err(Stop::Interrupted(kept)) => {
+            output::error_line(&format!("Stopped. {kept}"));
+            // A worker deep in arithmetic must not hold the program back.
+            std::process::exit(1);
+        }
+    }
+}

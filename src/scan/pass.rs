@@ -143,6 +143,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
     for part in &mut parts {
         ctx.check()?;
         part.resid = input.decoder.embed(&part.batch, &mut NoHooks)?;
+        verify_resid(HookPoint::Embed, part, input)?;
     }
     for layer in 0..spec.n_layers {
         for (p, part) in parts.iter_mut().enumerate() {
@@ -157,6 +158,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                 _ => None,
             };
             input.decoder.block_forward(layer, &part.batch, &mut part.resid, tape, &mut means)?;
+            verify_resid(HookPoint::ResidPost(layer), part, input)?;
             meter.add(part.batch.n_tokens() as f64)?;
         }
     }
@@ -268,6 +270,15 @@ impl Hooks for MeanHooks<'_> {
         }
         Ok(())
     }
+}
+
+/// A value that is not finite is named where it first appears, not where it ends up.
+fn verify_resid(point: HookPoint, part: &Part, input: &PassInput<'_>) -> Result<()> {
+    let Some(at) = part.resid.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let d = input.decoder.model.spec.d_model;
+    let sample = (0..part.batch.n_sequences()).find(|&i| part.batch.span(i).contains(&(at / d))).unwrap_or(0);
+    let name = (input.sample_name)(part.samples.start + sample);
+    Err(Error::numeric(point.to_string(), format!("column {} of {name} is {}, expected a finite number", at % d, part.resid[at])))
 }
 
 fn verify_layer(layer: usize, sums: &LayerSums) -> Result<()> {

@@ -190,8 +190,12 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let live = &app.ablation;
         if live.running {
             let (scored, wanted) = ablation_rows::scored(app);
-            ui.add(egui::Spinner::new().size(12.0).color(cx.theme.accent));
-            ui.label(cx.theme.small(format!("scored {} of {}", count(scored), count(wanted))));
+            // No spinner: it would redraw the window for as long as the measuring takes.
+            let share = if wanted > 0 { scored as f32 / wanted as f32 } else { 0.0 };
+            let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
+            let text = format!("scored {} of {}", count(scored), count(wanted));
+            ui.add(bar).accessible_name(&text);
+            ui.label(cx.theme.small(text));
             if let Some(job) = app.running()
                 && ui.small_button("Stop").on_hover_text("Keeps what was scored").clicked()
             {

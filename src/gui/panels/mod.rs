@@ -4,9 +4,17 @@ pub mod ablation;
 mod ablation_rows;
 mod ablation_sets;
 pub mod density;
+mod domain_mapping;
+mod domain_prompts;
+pub mod domains;
 pub mod inspector;
+pub mod jobs;
 pub mod library;
+pub mod log;
+pub mod models;
 pub mod neurons;
+pub mod scan;
+mod scan_cost;
 mod shown_run;
 pub mod similarity;
 
@@ -16,9 +24,14 @@ use egui_material_icons::icons;
 /// In the order of the menu.
 pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "neurons", title: "Neurons", icon: icons::ICON_GRID_ON, make: neurons::make },
+    PanelInfo { id: "models", title: "Models", icon: icons::ICON_DEPLOYED_CODE, make: models::make },
+    PanelInfo { id: "domains", title: "Domains", icon: icons::ICON_DATABASE, make: domains::make },
+    PanelInfo { id: "scan", title: "Scan", icon: icons::ICON_RADAR, make: scan::make },
     PanelInfo { id: "density", title: "Density", icon: icons::ICON_SHOW_CHART, make: density::make },
     PanelInfo { id: "similarity", title: "Similarity", icon: icons::ICON_COMPARE_ARROWS, make: similarity::make },
     PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, make: ablation::make },
+    PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, make: jobs::make },
+    PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, make: log::make },
 ];
 
 pub fn find(id: &str) -> Option<&'static PanelInfo> {

@@ -112,6 +112,16 @@ pub fn caption(ui: &mut Ui, theme: &Theme, text: &str) -> Response {
     ui.add(egui::Label::new(theme.faint(text)).extend())
 }
 
+/// The name before a value or control, left-aligned in a column of `width`.
+pub fn name_cell(ui: &mut Ui, text: egui::RichText, width: f32, height: f32) -> Response {
+    let layout = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(vec2(width, height), layout, |ui| {
+        ui.set_min_size(vec2(width, height));
+        ui.add(egui::Label::new(text).truncate())
+    })
+    .inner
+}
+
 /// A row of controls that wraps, with icons of `right` points' width kept at its right end. Both parts get `shared`.
 pub fn bar<S: ?Sized>(
     ui: &mut Ui,

@@ -61,10 +61,33 @@ pub fn failed_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, what: &str, details: &str, r
     pressed
 }
 
+/// The same beside other content of a panel: what happened, details, retry and copy, left-aligned. True when `retry` was pressed.
+pub fn failed_strip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, what: &str, details: &str, retry: &str) -> bool {
+    let mut pressed = false;
+    ui.add_space(theme::GRID);
+    ui.horizontal_top(|ui| {
+        ui.label(icons::ICON_ERROR.rich_text().size(18.0).color(cx.theme.bad));
+        ui.vertical(|ui| {
+            ui.add(egui::Label::new(cx.theme.strong(what)).wrap());
+            ui.add(egui::Label::new(RichText::new(details).color(cx.theme.secondary)).wrap().selectable(true));
+            ui.horizontal(|ui| {
+                if !retry.is_empty() {
+                    pressed = ui.button(retry).clicked();
+                }
+                if ui.button("Copy details").clicked() {
+                    cx.link.ask(Ask::Copy(format!("{what}\n{details}")));
+                }
+            });
+        });
+    });
+    ui.add_space(theme::GRID);
+    pressed
+}
+
 /// A thin bar of a job's progress; full-width stripes would only pretend when the total is unknown.
 pub fn job_bar_ui(ui: &mut Ui, job: &JobView, width: f32) {
     let share = if job.progress.total > 0 { job.progress.done as f32 / job.progress.total as f32 } else { 0.0 };
-    let bar = ui.add(ProgressBar::new(share).desired_width(width).desired_height(6.0));
+    let bar = ui.add(ProgressBar::new(share).desired_width(width).desired_height(6.0).fill(Theme::of(ui.ctx()).accent));
     bar.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, format!("{}: {}", job.title, progress_line(job))));
 }
 

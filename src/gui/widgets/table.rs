@@ -166,7 +166,7 @@ pub fn facts(ui: &mut Ui, theme: &Theme, facts: &[Fact<'_>]) {
     for fact in facts {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
-            ui.add_sized([names + 12.0, 20.0], Label::new(theme.small(fact.name)).halign(Align::LEFT));
+            super::control::name_cell(ui, theme.small(fact.name), names + 8.0, 20.0);
             let room = ui.available_width() - if fact.copy.is_some() { 28.0 } else { 0.0 };
             let value = ui
                 .scope(|ui| {

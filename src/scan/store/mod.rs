@@ -14,7 +14,7 @@ mod container;
 mod read;
 mod write;
 
-pub use read::read_run;
+pub use read::{parse_run, read_run};
 pub use write::write_run;
 
 use super::{DomainSource, ScanConfig, Timing};

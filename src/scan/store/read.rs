@@ -18,9 +18,17 @@ use std::{
 /// # Errors
 /// When a file is missing, damaged, of another version, or holds numbers that no scan gives; the message names file and tensor.
 pub fn read_run(folder: &Path) -> Result<ScanOutput> {
+    parse_run(folder, &read_file(&folder.join(RUN_FILE))?, &read_file(&folder.join(GRIDS_FILE))?)
+}
+
+/// As [`read_run`], from the bytes of run.json and grids.safetensors; `folder` is how messages call the place.
+///
+/// # Errors
+/// As [`read_run`].
+pub fn parse_run(folder: &Path, json: &[u8], grids: &[u8]) -> Result<ScanOutput> {
     let json_path = folder.join(RUN_FILE);
     let bad = |message: String| Error::format(&json_path, message);
-    let run: RunFile = serde_json::from_slice(&read_file(&json_path)?).map_err(|e| bad(format!("not a run description: {e}")))?;
+    let run: RunFile = serde_json::from_slice(json).map_err(|e| bad(format!("not a run description: {e}")))?;
     if run.format != FORMAT || run.version != VERSION {
         let found = format!("{:?} version {}", run.format, run.version);
         return Err(bad(format!("is {found}, expected {FORMAT:?} version {VERSION}; made by another version of the program?")));
@@ -28,13 +36,12 @@ pub fn read_run(folder: &Path) -> Result<ScanOutput> {
     verify(&run).map_err(bad)?;
 
     let grids_path = folder.join(GRIDS_FILE);
-    let bytes = read_file(&grids_path)?;
-    if sha256_bytes(&bytes) != run.grids_sha256 {
+    if sha256_bytes(grids) != run.grids_sha256 {
         let message =
             format!("does not belong to the {RUN_FILE} beside it (SHA-256 differs): the run was cut off while it was written, or changed");
         return Err(Error::format(grids_path, message));
     }
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::format(&grids_path, format!("not a safetensors file: {e}")))?;
+    let tensors = SafeTensors::deserialize(grids).map_err(|e| Error::format(&grids_path, format!("not a safetensors file: {e}")))?;
     let grids = Grids { path: grids_path, tensors };
     let domains = run.domains.iter().map(|d| read_domain(&run, d, &grids)).collect::<Result<_>>()?;
     let llmdcos = run.llmdcos.iter().map(|(a, b)| read_pair(&run, a, b, &grids)).collect::<Result<_>>()?;

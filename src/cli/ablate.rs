@@ -1,0 +1,151 @@
+//! `brodmann ablate`
+
+use super::{
+    args::{AblateArgs, Format},
+    output::{self, Table},
+    setup,
+    watch::{Session, Stop},
+};
+use crate::{
+    ablate::{AblationReport, DomainAblation, Selection},
+    app::{Command, EvalConfig, Settings},
+    base::number,
+    scan::{MetricKind, ScanConfig},
+};
+use serde_json::{Map, Value, json};
+
+pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
+    let common = &args.common;
+    settings.keep_runs = false;
+    let mut session = setup::session(common, settings)?;
+    let config = EvalConfig { samples: args.samples, seed: common.seed, order: common.order.into(), max_tokens: common.max_tokens };
+    session.app.apply(Command::SetEvalConfig { config });
+    session.app.apply(Command::SetControls { count: args.controls });
+    session.app.apply(Command::SetAblationMode { mode: args.mode });
+    if let Some(path) = args.run.clone() {
+        session.run(Command::OpenRun { path })?;
+    }
+    match &args.neurons {
+        Selection::Places { neurons, heads } => {
+            for &head in heads {
+                session.app.apply(Command::ToggleHead { head });
+            }
+            if !neurons.is_empty() {
+                let set = Command::AddSet { name: "--neurons".into(), neurons: neurons.clone(), source: "command line".into() };
+                session.app.apply(set);
+            }
+        }
+        Selection::File(path) => session.app.apply(Command::AddSetFile { path: path.clone() }),
+        Selection::Top { domain, percent } => {
+            if args.run.is_none() {
+                scan_one(&mut session, domain, &args)?;
+            }
+            session.app.apply(Command::AddTopSet { domain: domain.clone(), metric: MetricKind::Relevance, percent: *percent });
+        }
+    }
+    session.settle()?;
+    let Some(report) = session.app.ablation_report() else {
+        return Err(Stop::Failed(vec!["the ablation ended without a result".into()]));
+    };
+    match common.output.format {
+        Format::Json => output::print_json(&document(&session, &report)),
+        Format::Text => output::print(&text(&report)),
+    }
+}
+
+/// Relevance of one domain, measured here and now.
+fn scan_one(session: &mut Session, domain: &str, args: &AblateArgs) -> Result<(), Stop> {
+    let names: Vec<String> = session.app.project.domains.iter().map(|d| d.name.clone()).collect();
+    if !names.iter().any(|n| n == domain) {
+        return Err(Stop::Usage(format!("--neurons takes its set from `{domain}`, but the domains are {}", names.join(", "))));
+    }
+    let config = ScanConfig {
+        seed: args.common.seed,
+        order: args.common.order.into(),
+        max_tokens: args.common.max_tokens,
+        metrics: vec![MetricKind::Relevance],
+        ..ScanConfig::default()
+    };
+    session.app.apply(Command::SetScanConfig { config });
+    for name in names.iter().filter(|n| *n != domain) {
+        session.app.apply(Command::EnableDomain { name: name.clone(), on: false });
+    }
+    session.run(Command::StartScan { out: None })?;
+    for name in names {
+        session.app.apply(Command::EnableDomain { name, on: true });
+    }
+    Ok(())
+}
+
+fn document(session: &Session, report: &AblationReport) -> Value {
+    let domains: Map<String, Value> = report.domains.iter().map(|d| (d.name.clone(), domain(d))).collect();
+    json!({
+        "domains": domains,
+        "neurons": report.neurons,
+        "heads": report.heads,
+        "mode": report.mode,
+        "sets": session.app.project.sets.iter().map(|s| json!({ "name": s.name, "source": s.source, "neurons": s.neurons })).collect::<Vec<_>>(),
+        "device": report.provenance.device,
+        "provenance": report.provenance,
+    })
+}
+
+fn domain(d: &DomainAblation) -> Value {
+    json!({
+        "before": d.before.acc(),
+        "after": d.after.acc(),
+        "control_mean": d.control_mean(),
+        "control_std": d.control_std(),
+        "n": d.after.n(),
+        "before_interval": d.before.acc_interval(),
+        "after_interval": d.after.acc_interval(),
+        "controls": d.controls.iter().map(|c| c.acc()).collect::<Vec<_>>(),
+        "before_loss": d.before.loss(),
+        "after_loss": d.after.loss(),
+    })
+}
+
+fn text(report: &AblationReport) -> String {
+    let mut t =
+        Table::new(["domain", "n", "before", "after", "change", "95 % interval after", "random control", "loss before", "loss after"]);
+    let dash = || "–".to_owned();
+    for d in &report.domains {
+        t.row([
+            d.name.clone(),
+            number::count(d.after.n() as u64),
+            d.before.acc().map_or_else(dash, |a| number::plus_minus(a, d.before.stderr())),
+            d.after.acc().map_or_else(dash, |a| number::plus_minus(a, d.after.stderr())),
+            d.before.acc().zip(d.after.acc()).map_or_else(dash, |(b, a)| number::change(a - b)),
+            d.after.acc_interval().map_or_else(dash, |(lo, hi)| format!("{lo:.3} to {hi:.3}")),
+            d.control_mean().map_or_else(dash, |m| number::plus_minus(m, d.control_std())),
+            d.before.loss().map_or_else(dash, number::sig3),
+            d.after.loss().map_or_else(dash, number::sig3),
+        ]);
+    }
+    let mut what = Vec::new();
+    if report.neurons > 0 {
+        what.push(number::counted(report.neurons as u64, "neuron"));
+    }
+    if report.heads > 0 {
+        what.push(number::counted(report.heads as u64, "head"));
+    }
+    let seeds = report.domains.iter().map(|d| d.controls.len()).max().unwrap_or(0);
+    format!(
+        "{} changed ({}) in {}\n\n{}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss in nat/token; {}\n",
+        what.join(" and "),
+        mode_words(report),
+        report.provenance.model,
+        t.render(),
+        number::counted(seeds as u64, "random set"),
+        report.provenance.device
+    )
+}
+
+fn mode_words(report: &AblationReport) -> String {
+    use crate::eval::AblationMode;
+    match report.mode {
+        AblationMode::Zero => "set to 0".into(),
+        AblationMode::Mean => "set to their mean".into(),
+        AblationMode::Scale(k) => format!("multiplied by {k}"),
+    }
+}

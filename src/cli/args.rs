@@ -1,0 +1,385 @@
+//! What can be typed. Parsing only: every check that needs a file or a model happens later.
+
+use crate::{
+    ablate::Selection,
+    app::DeviceChoice,
+    eval::AblationMode,
+    scan::{MetricKind, ObjectiveKind, Order},
+};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "brodmann",
+    version,
+    about = "See which neurons of a language model serve which domain, switch them off and watch what breaks.",
+    long_about = "See which neurons of a language model serve which domain, switch them off and watch what breaks.\n\nWithout a verb the window opens on the last project, or on the demo. Where there is no display, the demo is scanned and an HTML report written instead.",
+    after_help = "Exit codes: 0 done, 1 failure (or stopped by Ctrl-C), 2 usage.\nBRODMANN_LOG sets what is logged on stderr, e.g. BRODMANN_LOG=brodmann=debug.",
+    subcommand_help_heading = "Verbs",
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// Project file for the window.
+    #[arg(value_name = "PROJECT")]
+    pub project: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Density, LLMDcos, relevance and activations of every neuron in every domain; writes a run folder.
+    Scan(ScanArgs),
+    /// Accuracy and perplexity of a model in every domain.
+    Eval(EvalArgs),
+    /// Accuracy before and after neurons are switched off, beside random controls of the same size.
+    Ablate(AblateArgs),
+    /// The hook points' tensors of one forward pass, under their TransformerLens names.
+    Trace(TraceArgs),
+    /// What a model folder or a run folder holds and, for a run, the command that repeats it.
+    Info(InfoArgs),
+    /// The built-in demo: train its model from nothing, its facts, its ablation matrix.
+    Demo(DemoArgs),
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Common {
+    /// Model folder as Hugging Face lays it out, or `demo`.
+    #[arg(long, value_name = "PATH", default_value = "demo")]
+    pub model: PathBuf,
+    /// A domain and its file (JSONL, JSON, CSV, TSV or text); repeatable. `NAME=demo` or just `demo` for built-in ones. Default: all demo domains.
+    #[arg(long, value_name = "NAME=PATH", value_parser = parse_data)]
+    pub data: Vec<Data>,
+    /// Which column plays which part, e.g. `news.text=body`; repeatable. Default: found from the columns' names.
+    #[arg(long, value_name = "NAME.FIELD=COLUMN", value_parser = parse_map)]
+    pub map: Vec<FieldMap>,
+    /// Refuse a file at its first bad row instead of skipping and counting such rows.
+    #[arg(long)]
+    pub strict: bool,
+    /// Seed of every shuffle and random control.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Which items come first.
+    #[arg(long, value_enum, default_value_t = OrderArg::Shuffle)]
+    pub order: OrderArg,
+    /// Longest sequence. Text keeps its first N tokens; a question's context is cut on the left.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = parse_count)]
+    pub max_tokens: usize,
+    /// `auto` takes the fastest there is; today that is the processor too.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct Output {
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// No progress, no remarks: results and errors only.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ScanArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Samples of each domain.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_count)]
+    pub samples: usize,
+    /// What is differentiated: the largest logit at a prompt's last position, or the loss of the right answer.
+    #[arg(long, value_enum, default_value_t = ObjectiveArg::MaxLogit)]
+    pub objective: ObjectiveArg,
+    /// A weight counts as activated in a domain above this mean |w dD/dw|.
+    #[arg(long, default_value_t = 2e-6, value_parser = parse_gamma)]
+    pub gamma: f32,
+    /// What to measure. Default: all.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "METRIC,...")]
+    pub metrics: Vec<MetricArg>,
+    /// Run folder (default: a new one below the data folder).
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The run as one HTML page.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Items of each domain. Default: all of them.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub samples: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct AblateArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Neurons to switch off: `L3N17,L4N0-15` (heads as `L3H2`), a JSON file `{"3": [17]}`, or `top:DOMAIN:PERCENT` by relevance.
+    #[arg(long, value_name = "SET", value_parser = parse_selection)]
+    pub neurons: Selection,
+    /// What happens to them: `zero`, `mean` (their mean over a split that is not scored), `scale=K`.
+    #[arg(long, value_name = "MODE", default_value = "zero", value_parser = parse_mode)]
+    pub mode: AblationMode,
+    /// Random controls: sets with as many neurons in each layer.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub controls: usize,
+    /// Items of each domain. Default: all of them.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub samples: Option<usize>,
+    /// Run folder that `top:` takes its map from. Default: 64 samples of the domain are scanned first.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("input").required(true).args(["text", "tokens"])))]
+pub struct TraceArgs {
+    /// Model folder as Hugging Face lays it out, or `demo`.
+    #[arg(long, value_name = "PATH", default_value = "demo")]
+    pub model: PathBuf,
+    /// What the model reads.
+    #[arg(long, value_name = "STRING")]
+    pub text: Option<String>,
+    /// The same as token ids.
+    #[arg(long, value_delimiter = ',', value_name = "1,2,3")]
+    pub tokens: Vec<u32>,
+    /// Hook points by their TransformerLens names, e.g. `blocks.0.mlp.hook_post`; `*` for every layer. Default: all.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub hooks: Vec<String>,
+    /// Where the tensors go, with `logits` [pos, vocab] and `tokens`.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// Model folder, run folder, or `demo`.
+    #[arg(value_name = "PATH", default_value = "demo")]
+    pub path: PathBuf,
+    /// The same, as the other verbs write it.
+    #[arg(long, value_name = "PATH", conflicts_with = "path")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    #[command(subcommand)]
+    pub verb: DemoVerb,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum DemoVerb {
+    /// Trains the demo model from nothing: same seed, same machine, same bytes. Takes most of an hour on two cores; resumes where it stopped.
+    Train {
+        /// Model folder to write; holds the checkpoint while training.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What is built in: model, domains, run.
+    Info {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Accuracy of every domain with the top neurons of each domain switched off in turn.
+    AblationMatrix {
+        /// Share of all neurons that is switched off.
+        #[arg(long, default_value_t = 10.0, value_parser = parse_percent)]
+        percent: f64,
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        controls: usize,
+        /// Items of each domain. Default: all of them.
+        #[arg(long, value_name = "N", value_parser = parse_count)]
+        samples: Option<usize>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum OrderArg {
+    Shuffle,
+    File,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ObjectiveArg {
+    MaxLogit,
+    Loss,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DeviceArg {
+    Auto,
+    Cpu,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum MetricArg {
+    #[value(alias = "param_activation", alias = "density")]
+    ParamActivation,
+    Llmdcos,
+    Relevance,
+    #[value(alias = "mean_activation")]
+    MeanActivation,
+    #[value(alias = "mean_abs_activation")]
+    MeanAbsActivation,
+}
+
+impl From<OrderArg> for Order {
+    fn from(o: OrderArg) -> Self {
+        match o {
+            OrderArg::Shuffle => Self::Shuffle,
+            OrderArg::File => Self::File,
+        }
+    }
+}
+
+impl From<ObjectiveArg> for ObjectiveKind {
+    fn from(o: ObjectiveArg) -> Self {
+        match o {
+            ObjectiveArg::MaxLogit => Self::MaxLogit,
+            ObjectiveArg::Loss => Self::Loss,
+        }
+    }
+}
+
+impl From<DeviceArg> for DeviceChoice {
+    fn from(d: DeviceArg) -> Self {
+        match d {
+            DeviceArg::Auto => Self::Auto,
+            DeviceArg::Cpu => Self::Cpu,
+        }
+    }
+}
+
+impl From<MetricArg> for MetricKind {
+    fn from(m: MetricArg) -> Self {
+        match m {
+            MetricArg::ParamActivation => Self::ParamActivation,
+            MetricArg::Llmdcos => Self::Llmdcos,
+            MetricArg::Relevance => Self::Relevance,
+            MetricArg::MeanActivation => Self::MeanActivation,
+            MetricArg::MeanAbsActivation => Self::MeanAbsActivation,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    AllDemo,
+    Domain { name: String, path: PathBuf },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldMap {
+    pub domain: String,
+    pub field: String,
+    pub column: String,
+}
+
+fn parse_data(text: &str) -> Result<Data, String> {
+    if text == "demo" {
+        return Ok(Data::AllDemo);
+    }
+    let (name, path) = text.split_once('=').ok_or("write it as NAME=PATH, e.g. news=data/news.jsonl")?;
+    if name.trim().is_empty() || path.is_empty() {
+        return Err("both a name and a path are needed: NAME=PATH".into());
+    }
+    if name.contains('|') {
+        return Err("a domain's name cannot hold `|`, which parts two domains in results".into());
+    }
+    Ok(Data::Domain { name: name.trim().to_owned(), path: path.into() })
+}
+
+fn parse_map(text: &str) -> Result<FieldMap, String> {
+    let bad = || "write it as NAME.FIELD=COLUMN, e.g. news.text=body".to_owned();
+    let (left, column) = text.split_once('=').ok_or_else(bad)?;
+    // A domain's name may hold dots, a field's does not.
+    let (domain, field) = left.rsplit_once('.').ok_or_else(bad)?;
+    if domain.is_empty() || field.is_empty() || column.is_empty() {
+        return Err(bad());
+    }
+    Ok(FieldMap { domain: domain.into(), field: field.into(), column: column.into() })
+}
+
+fn parse_selection(text: &str) -> Result<Selection, String> {
+    text.parse::<Selection>().map_err(|e| e.to_string())
+}
+
+fn parse_mode(text: &str) -> Result<AblationMode, String> {
+    match text.split_once('=') {
+        None if text == "zero" => Ok(AblationMode::Zero),
+        None if text == "mean" => Ok(AblationMode::Mean),
+        Some(("scale", k)) => match k.parse::<f32>() {
+            Ok(k) if k.is_finite() => Ok(AblationMode::Scale(k)),
+            _ => Err(format!("`{k}` is no number to scale by")),
+        },
+        _ => Err("expected zero, mean or scale=K, e.g. scale=0.5".into()),
+    }
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(p) if p > 0.0 && p <= 100.0 => Ok(p),
+        _ => Err(format!("`{text}` is no share above 0 and up to 100 (percent)")),
+    }
+}
+
+fn parse_gamma(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(g) if g > 0.0 && g.is_finite() => Ok(g),
+        _ => Err("gamma is a number above 0, e.g. 2e-6".into()),
+    }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected a whole number above 0".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn modes_maps_and_data() {
+        assert_eq!(parse_mode("scale=-0.5"), Ok(AblationMode::Scale(-0.5)));
+        parse_mode("scale=x").expect_err("x");
+        parse_mode("half").expect_err("half");
+        let map = parse_map("a.b.text=body=x").expect("map");
+        assert_eq!((map.domain.as_str(), map.field.as_str(), map.column.as_str()), ("a.b", "text", "body=x"));
+        parse_map("text=body").expect_err("no domain");
+        assert_eq!(parse_data("demo"), Ok(Data::AllDemo));
+        parse_data("x.jsonl").expect_err("no name");
+        parse_data("a|b=x").expect_err("bar");
+    }
+}

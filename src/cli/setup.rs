@@ -1,0 +1,56 @@
+//! From the arguments that several verbs share to commands: model, domains, mappings.
+
+use super::{
+    args::{Common, Data},
+    watch::{Session, Stop},
+};
+use crate::{
+    app::{Command, Settings, demo},
+    data::Mapping,
+};
+
+/// An app with the model and the domains of the arguments, all read.
+///
+/// # Errors
+/// On a mapping without its domain, a domain named twice, or anything that cannot be read.
+pub fn session(common: &Common, mut settings: Settings) -> Result<Session, Stop> {
+    let domains = domains(common)?;
+    settings.device = common.device.into();
+    let mut session = Session::new(settings, common.output.quiet);
+    session.app.apply(Command::OpenModel { path: common.model.clone() });
+    for (name, path, mapping) in domains {
+        session.app.apply(Command::AddDomain { name, path, mapping });
+    }
+    session.settle()?;
+    Ok(session)
+}
+
+type NamedFile = (String, std::path::PathBuf, Mapping);
+
+fn domains(common: &Common) -> Result<Vec<NamedFile>, Stop> {
+    let all_demo = [Data::AllDemo];
+    let given = if common.data.is_empty() { &all_demo[..] } else { &common.data };
+    let mut domains: Vec<NamedFile> = Vec::new();
+    for data in given {
+        match data {
+            Data::AllDemo => domains.extend(demo::NAMES.iter().map(|n| ((*n).to_owned(), "demo".into(), Mapping::default()))),
+            Data::Domain { name, path } => domains.push((name.clone(), path.clone(), Mapping::default())),
+        }
+    }
+    for (i, (name, ..)) in domains.iter().enumerate() {
+        if domains[..i].iter().any(|d| d.0 == *name) {
+            return Err(Stop::Usage(format!("two domains are called `{name}`; give each --data its own name")));
+        }
+    }
+    for map in &common.map {
+        let names = domains.iter().map(|d| d.0.clone()).collect::<Vec<_>>().join(", ");
+        let Some(domain) = domains.iter_mut().find(|d| d.0 == map.domain) else {
+            return Err(Stop::Usage(format!("--map names the domain `{}`, but --data gives {names}", map.domain)));
+        };
+        domain.2.columns.insert(map.field.clone(), map.column.clone());
+    }
+    for domain in &mut domains {
+        domain.2.strict = common.strict;
+    }
+    Ok(domains)
+}

@@ -1,0 +1,85 @@
+//! What the next scan will cost: tokens, memory, time.
+
+use crate::{
+    app::App,
+    scan::{Estimate, ScanConfig, ScanOutput, estimate},
+};
+
+pub struct Cost {
+    pub tokens: u64,
+    /// The token counts come from a run over the same domains, not from the length of the texts.
+    pub measured: bool,
+    pub estimate: Estimate,
+    /// From the speed of the shown run on this machine; `None` without one.
+    pub seconds: Option<f64>,
+}
+
+impl Cost {
+    /// `None` without a model or an enabled domain.
+    pub fn of(app: &App) -> Option<Self> {
+        let spec = app.library.spec()?;
+        let config = &app.project.scan;
+        let run = app.library.scan();
+        let (mut tokens, mut sequences, mut measured) = (0.0, 0, true);
+        for d in app.project.domains.iter().filter(|d| d.enabled) {
+            let Some(entry) = app.library.domains.iter().find(|e| e.name == d.name) else { continue };
+            let Some(domain) = entry.state.ready() else { continue };
+            let n = config.samples.min(domain.items.len());
+            let scanned = run.and_then(|r| r.domain(&d.name)).filter(|s| s.samples > 0);
+            let each = match scanned {
+                Some(s) => s.tokens as f64 / s.samples as f64,
+                None => {
+                    measured = false;
+                    // Four characters a token is the usual rule for English; the first items stand for all.
+                    let some = domain.items.iter().take(64);
+                    let chars: usize = some.clone().map(|i| i.gold_text().len()).sum();
+                    chars as f64 / some.count().max(1) as f64 / 4.0
+                }
+            };
+            tokens += each.min(config.max_tokens as f64) * n as f64;
+            sequences += n;
+        }
+        if sequences == 0 {
+            return None;
+        }
+        let next = estimate(spec, tokens.ceil() as usize, sequences, config);
+        let seconds =
+            run.filter(|r| r.n_layers == spec.n_layers && r.d_mlp == spec.d_mlp).and_then(|r| speed(r, spec)).map(|s| next.flops / s);
+        Some(Self { tokens: tokens.round() as u64, measured, estimate: next, seconds })
+    }
+}
+
+/// Floating-point operations a second that a run reached.
+fn speed(run: &ScanOutput, spec: &crate::model::DecoderSpec) -> Option<f64> {
+    let tokens: usize = run.domains.iter().map(|d| d.tokens).sum();
+    let samples: usize = run.domains.iter().map(|d| d.samples).sum();
+    let config: &ScanConfig = &run.config;
+    (run.timing.seconds > 0.0 && tokens > 0).then(|| estimate(spec, tokens, samples, config).flops / run.timing.seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing;
+
+    #[test]
+    fn the_same_scan_again_takes_as_long_as_it_took() {
+        let dir = tempfile::tempdir().expect("folder");
+        let app = testing::sample_app(dir.path());
+        let cost = Cost::of(&app).expect("cost");
+        let run = app.library.scan().expect("run");
+        let tokens: usize = run.domains.iter().map(|d| d.tokens).sum();
+        assert_eq!(cost.tokens, tokens as u64);
+        assert!(cost.measured);
+        assert!((cost.seconds.expect("seconds") / run.timing.seconds - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn without_a_run_there_is_no_time() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut app = testing::sample_app(dir.path());
+        app.library.shown = None;
+        let cost = Cost::of(&app).expect("cost");
+        assert!(cost.seconds.is_none() && !cost.measured && cost.tokens > 0);
+    }
+}

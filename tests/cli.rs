@@ -1,0 +1,313 @@
+//! The real binary: what it prints, what it returns, what it says when something is wrong.
+
+use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn tiny() -> PathBuf {
+    root().join("tests/fixtures/tiny-llama")
+}
+
+/// A folder of its own for the program's files.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("folder"))
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+    /// Fifty questions and fifty texts that a random model can read.
+    fn data(&self) -> (PathBuf, PathBuf) {
+        let (questions, texts) = (self.path("questions.jsonl"), self.path("texts.jsonl"));
+        let rows: Vec<String> = (0..50)
+            .map(|i| format!(r#"{{"question":"Which is number {i}?","choices":["one {i}","two","three"],"answer":{}}}"#, i % 3))
+            .collect();
+        std::fs::write(&questions, rows.join("\n")).expect("questions");
+        let rows: Vec<String> = (0..50).map(|i| format!(r#"{{"text":"Here is a story about number {i} and its friends."}}"#)).collect();
+        std::fs::write(&texts, rows.join("\n")).expect("texts");
+        (questions, texts)
+    }
+    fn command(&self) -> Command {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_brodmann"));
+        c.env("XDG_DATA_HOME", self.0.path()).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("BRODMANN_LOG");
+        c.current_dir(self.0.path());
+        c
+    }
+    fn run(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().expect("the binary starts")
+    }
+    /// Verb, the tiny model, both domains, then `more`.
+    fn tiny(&self, verb: &str, more: &[&str]) -> Command {
+        let (questions, texts) = self.data();
+        let mut c = self.command();
+        c.arg(verb).arg("--model").arg(tiny());
+        c.arg("--data").arg(format!("questions={}", questions.display())).arg("--data").arg(format!("texts={}", texts.display()));
+        c.args(more);
+        c
+    }
+}
+
+fn json(out: &Output) -> Value {
+    assert!(out.status.success(), "{}: {}", out.status, String::from_utf8_lossy(&out.stderr));
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stdout)))
+}
+
+fn keys(v: &Value) -> Vec<&str> {
+    v.as_object().expect("object").keys().map(String::as_str).collect()
+}
+
+/// Code, and that nothing but stderr speaks.
+fn fails_with(out: &Output, code: i32, parts: &[&str]) {
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(code), "{stderr}");
+    assert!(out.stdout.is_empty(), "stdout: {}", String::from_utf8_lossy(&out.stdout));
+    for part in parts {
+        assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn scan_prints_one_document_and_writes_a_run_that_info_can_repeat() {
+    let place = Place::new();
+    let run = place.path("run");
+    let out = place.tiny("scan", &["--samples", "4", "--format", "json", "--out"]).arg(&run).output().expect("start");
+    let doc = json(&out);
+    assert_eq!(keys(&doc), ["domains", "llmdcos", "timing", "device", "provenance"]);
+    assert_eq!(keys(&doc["domains"]), ["questions", "texts"]);
+    assert_eq!(keys(&doc["domains"]["texts"]), ["density", "activated_count", "samples", "mean_objective"]);
+    let mut pairs = keys(&doc["llmdcos"]);
+    pairs.sort_unstable();
+    assert_eq!(pairs, ["questions|questions", "questions|texts", "texts|texts"]);
+    assert_eq!(keys(&doc["llmdcos"]["questions|texts"]), ["per_layer_mean", "per_layer_std", "scalar"]);
+    assert_eq!(keys(&doc["timing"]), ["seconds", "samples_per_second", "peak_rss_bytes"]);
+    assert_eq!(doc["domains"]["texts"]["samples"], 4);
+    assert!(run.join("run.json").is_file() && run.join("grids.safetensors").is_file());
+    let page = std::fs::read_to_string(run.join("report.html")).expect("report beside the run");
+    assert!(page.contains("<figure>") && !page.contains("http"));
+
+    let info = json(&place.run(&["info", run.to_str().expect("utf-8"), "--format", "json"]));
+    let command = info["command"].as_str().expect("command");
+    assert!(command.starts_with("brodmann scan --model "), "{command}");
+    // The command gives the same numbers, but for its time.
+    let words: Vec<String> = command.split(' ').skip(1).map(|w| w.trim_matches('\'').to_owned()).collect();
+    let again = json(&place.command().args(&words).args(["--format", "json", "--quiet"]).output().expect("start"));
+    assert_eq!(again["domains"], doc["domains"]);
+    assert_eq!(again["llmdcos"], doc["llmdcos"]);
+}
+
+#[test]
+fn eval_gives_accuracies_for_questions_and_null_for_text() {
+    let place = Place::new();
+    let doc = json(&place.tiny("eval", &["--format", "json"]).output().expect("start"));
+    let (questions, texts) = (&doc["domains"]["questions"], &doc["domains"]["texts"]);
+    for domain in [questions, texts] {
+        assert_eq!(keys(domain), ["acc", "acc_norm", "stderr", "n", "loss", "perplexity"]);
+        // The default is every item.
+        assert_eq!(domain["n"], 50);
+        let (loss, ppl) = (domain["loss"].as_f64().expect("loss"), domain["perplexity"].as_f64().expect("perplexity"));
+        assert!((loss.exp() - ppl).abs() < 1e-9 * ppl);
+    }
+    assert!((0.0..=1.0).contains(&questions["acc"].as_f64().expect("acc")));
+    assert!(texts["acc"].is_null() && texts["acc_norm"].is_null() && texts["stderr"].is_null());
+
+    let few = json(&place.tiny("eval", &["--format", "json", "--samples", "7"]).output().expect("start"));
+    assert_eq!(few["domains"]["questions"]["n"], 7);
+}
+
+#[test]
+fn ablating_nothing_that_matters_and_everything_that_does() {
+    let place = Place::new();
+    let doc = json(
+        &place
+            .tiny("ablate", &["--neurons", "L0N0-3", "--mode", "scale=1", "--controls", "2", "--format", "json"])
+            .output()
+            .expect("start"),
+    );
+    assert_eq!(doc["neurons"], 4);
+    let d = &doc["domains"]["questions"];
+    for key in ["before", "after", "control_mean", "control_std", "n"] {
+        assert!(d.get(key).is_some(), "{key}");
+    }
+    // Multiplied by one nothing changes, in any control either.
+    assert_eq!((&d["before"], &d["before_loss"]), (&d["after"], &d["after_loss"]));
+    assert_eq!(d["before"], d["control_mean"]);
+    assert!(doc["domains"]["texts"]["before"].is_null());
+
+    let doc = json(&place.tiny("ablate", &["--neurons", "top:texts:50", "--controls", "0", "--format", "json"]).output().expect("start"));
+    let d = &doc["domains"]["texts"];
+    assert_ne!(d["before_loss"], d["after_loss"]);
+    assert!(doc["domains"]["questions"]["control_mean"].is_null());
+    assert_eq!(doc["sets"][0]["source"], "top 50 % relevance of texts, run 1");
+}
+
+#[test]
+fn a_set_in_a_file_is_the_same_as_its_names() {
+    let place = Place::new();
+    let file = place.path("set.json");
+    std::fs::write(&file, r#"{"0": [1, 2], "1": [5]}"#).expect("set");
+    let run = |set: &str| {
+        json(&place.tiny("ablate", &["--neurons", set, "--controls", "1", "--samples", "9", "--format", "json"]).output().expect("start"))
+    };
+    let (by_file, by_name) = (run(file.to_str().expect("utf-8")), run("L0N1-2,L1N5"));
+    assert_eq!(by_file["domains"], by_name["domains"]);
+    assert_eq!(by_file["neurons"], 3);
+}
+
+#[test]
+fn trace_writes_hook_points_logits_and_tokens() {
+    let place = Place::new();
+    let file = place.path("t.safetensors");
+    let out = place
+        .command()
+        .args(["trace", "--tokens", "1,2,3", "--hooks", "blocks.0.mlp.hook_post,blocks.1.attn.hook_pattern", "--format", "json", "--model"])
+        .arg(tiny())
+        .arg("--out")
+        .arg(&file)
+        .output()
+        .expect("start");
+    let doc = json(&out);
+    assert_eq!(keys(&doc["tensors"]), ["blocks.0.mlp.hook_post", "blocks.1.attn.hook_pattern", "logits", "tokens"]);
+    let bytes = std::fs::read(&file).expect("file");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    assert_eq!(tensors.tensor("tokens").expect("tokens").data(), [1i64, 2, 3].map(i64::to_le_bytes).concat());
+    assert_eq!(tensors.tensor("logits").expect("logits").shape()[0], 3);
+    assert_eq!(tensors.tensor("blocks.1.attn.hook_pattern").expect("pattern").shape()[1..], [3, 3]);
+
+    let bad =
+        place.command().args(["trace", "--tokens", "1", "--hooks", "blocks.0.mlp.post", "--out", "x", "--model"]).arg(tiny()).output();
+    fails_with(&bad.expect("start"), 1, &["blocks.0.mlp.post", "blocks.0.mlp.hook_post"]);
+    let bad = place.command().args(["trace", "--tokens", "99999999", "--out", "x", "--model"]).arg(tiny()).output();
+    fails_with(&bad.expect("start"), 1, &["99999999", "vocabulary"]);
+}
+
+#[test]
+fn text_output_is_a_table_with_units() {
+    let place = Place::new();
+    let out = place.tiny("eval", &["--samples", "5"]).output().expect("start");
+    let text = String::from_utf8(out.stdout).expect("utf-8");
+    assert!(out.status.success());
+    let widths: Vec<usize> = text.lines().take(3).map(|l| l.chars().count()).collect();
+    assert!(widths.windows(2).all(|w| w[0] == w[1]), "{text}");
+    assert!(text.contains("loss (nat/token)") && text.contains("questions") && text.contains("±"), "{text}");
+    // No terminal, no progress.
+    assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn usage_errors_return_2_and_failures_1() {
+    let place = Place::new();
+    let (questions, _) = place.data();
+    fails_with(&place.run(&["scan", "--samples", "0"]), 2, &["--samples"]);
+    fails_with(&place.run(&["scan", "--gamma=-1"]), 2, &["gamma"]);
+    fails_with(&place.run(&["scan", "--objective", "likelihood"]), 2, &["max-logit", "loss"]);
+    fails_with(&place.run(&["ablate", "--neurons", "L3"]), 2, &["L3N17"]);
+    fails_with(&place.run(&["ablate"]), 2, &["--neurons"]);
+    fails_with(&place.run(&["eval", "--data", "x"]), 2, &["NAME=PATH"]);
+    fails_with(&place.run(&["eval", "--map", "x=y"]), 2, &["NAME.FIELD=COLUMN"]);
+    fails_with(&place.run(&["nonsense", "--model", "x"]), 2, &[]);
+    let data = format!("q={}", questions.display());
+    fails_with(&place.run(&["eval", "--data", &data, "--data", &data]), 2, &["two domains", "`q`"]);
+    fails_with(&place.run(&["eval", "--data", &data, "--map", "p.text=a"]), 2, &["`p`", "q"]);
+
+    fails_with(&place.run(&["info", "no-such-model"]), 1, &["no-such-model"]);
+    fails_with(&place.run(&["eval", "--model", "no-such-model", "--data", &data]), 1, &["no-such-model"]);
+    let missing = place.command().args(["eval", "--data", "q=missing.jsonl", "--model"]).arg(tiny()).output().expect("start");
+    fails_with(&missing, 1, &["missing.jsonl"]);
+    let outside = place.tiny("ablate", &["--neurons", "L9N0"]).output().expect("start");
+    fails_with(&outside, 1, &["L9N0", "layers 0.."]);
+    std::fs::create_dir(place.path("full")).expect("folder");
+    std::fs::write(place.path("full/notes.txt"), "mine").expect("file");
+    let full = place.tiny("scan", &["--samples", "2", "--out", "full"]).output().expect("start");
+    fails_with(&full, 1, &["full", "holds other files"]);
+}
+
+#[test]
+fn a_bad_row_is_named_and_strict_refuses_it() {
+    let place = Place::new();
+    let file = place.path("bad.jsonl");
+    std::fs::write(&file, "{\"text\":\"one two three\"}\n{\"text\":5\n{\"text\":\"four five six\"}\n").expect("file");
+    let run = |more: &[&str]| {
+        let mut c = place.command();
+        c.args(["eval", "--format", "json", "--model"]).arg(tiny()).arg("--data").arg(format!("t={}", file.display())).args(more);
+        c.output().expect("start")
+    };
+    let lenient = run(&[]);
+    assert_eq!(json(&lenient)["domains"]["t"]["n"], 2);
+    let warning = String::from_utf8_lossy(&lenient.stderr).into_owned();
+    assert!(warning.contains("1 of 3 rows skipped") && warning.contains("line 2"), "{warning}");
+    fails_with(&run(&["--strict"]), 1, &["bad.jsonl:2"]);
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let place = Place::new();
+    let mut child = place.tiny("eval", &["--samples", "3"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().expect("stderr").read_to_string(&mut stderr).expect("read");
+    let status = child.wait().expect("end");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_within_a_second_and_says_what_was_kept() {
+    let place = Place::new();
+    let (_, texts) = place.data();
+    // Long enough to be caught in the middle on any machine.
+    let long: String = (0..4000).map(|i| format!("{{\"text\":\"{}\"}}\n", format!("word {i} and ").repeat(60))).collect();
+    std::fs::write(&texts, long).expect("texts");
+    let mut child = place
+        .command()
+        .args(["scan", "--samples", "4000", "--max-tokens", "250", "--out", "kept", "--model"])
+        .arg(tiny())
+        .arg("--data")
+        .arg(format!("t={}", texts.display()))
+        .env("BRODMANN_LOG", "brodmann=info")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    let scanning = lines.by_ref().map_while(Result::ok).any(|l| l.contains("Scan of 1 domain"));
+    assert!(scanning, "the scan never began");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("state").is_none(), "the scan is over already");
+    let pressed = Instant::now();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let status = child.wait().expect("end");
+    let took = pressed.elapsed();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let mut stdout = String::new();
+    child.stdout.take().expect("stdout").read_to_string(&mut stdout).expect("read");
+    assert_eq!(status.code(), Some(1), "{rest:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(rest.iter().any(|l| l.contains("Stopped.") && l.contains("Nothing was written")), "{rest:?}");
+    assert!(stdout.is_empty() && !place.path("kept/run.json").exists());
+}
+
+#[test]
+fn help_names_every_verb_and_exit_code() {
+    let place = Place::new();
+    let out = place.run(&["--help"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    for word in ["scan", "eval", "ablate", "trace", "info", "demo", "Exit codes"] {
+        assert!(text.contains(word), "{word}");
+    }
+    let out = place.run(&["ablate", "--help"]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("all of them"));
+    assert!(place.run(&["--version"]).status.success());
+}
