@@ -201,7 +201,7 @@ mod tests {
     fn a_config_that_makes_no_sense_is_refused_with_key_and_value() {
         for (change, words) in [
             (json!({ "hidden_size": -3 }), ["`hidden_size`", "-3"]),
-            (json!({ "hidden_size": 1e30 }), ["`hidden_size`", "1e30"]),
+            (json!({ "hidden_size": 1e30 }), ["`hidden_size`", "1e+30"]),
             (json!({ "num_hidden_layers": 0 }), ["`num_hidden_layers`", "0"]),
             (json!({ "vocab_size": "many" }), ["`vocab_size`", "many"]),
             (json!({ "num_key_value_heads": 3 }), ["`num_key_value_heads`", "divisor"]),
