@@ -68,18 +68,22 @@ impl Panel for SimilarityPanel {
             return;
         }
         let room = ui.available_size();
-        let wide = room.x > 1.25 * room.y;
+        let wide = room.x > 1.5 * room.y;
         if wide {
-            let side = (room.y * 1.15).min(room.x * 0.5);
+            let side = (room.y * 1.2).min(room.x * 0.5).floor();
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| {
                     ui.set_width(side);
                     self.matrix_ui(ui, cx, run, range, &pair, vec2(side, room.y));
                 });
-                ui.vertical(|ui| self.pair_ui(ui, cx, run, range, &pair, vec2(ui.available_width(), room.y)));
+                let rest = (room.x - side - ui.spacing().item_spacing.x).max(120.0);
+                ui.vertical(|ui| {
+                    ui.set_max_width(rest);
+                    self.pair_ui(ui, cx, run, range, &pair, vec2(rest, room.y));
+                });
             });
         } else {
-            let top = (room.y * 0.55).min(room.x * 1.05);
+            let top = (room.y * 0.58).min(room.x * 1.05).min((room.y - 150.0).max(90.0));
             self.matrix_ui(ui, cx, run, range, &pair, vec2(room.x, top));
             ui.add_space(8.0);
             let rest = vec2(room.x, ui.available_height());
@@ -122,12 +126,15 @@ impl SimilarityPanel {
             60.0,
             cx,
             |ui, cx| {
-                caption(ui, cx.theme, "mean over layers");
+                caption(ui, cx.theme, "layers").on_hover_text("The matrix shows means over these layers");
+                let width = (ui.available_width() - 140.0).clamp(56.0, 120.0);
+                let usual_width = std::mem::replace(&mut ui.spacing_mut().slider_width, width);
                 let row = std::mem::replace(&mut ui.spacing_mut().interact_size.y, SLIDER_HEIGHT);
                 ui.name_inputs("Layers to average over", |ui| {
                     ui.add(RangeSlider::new(&mut range.0, &mut range.1, 0..=last.max(1)).integer());
                 });
                 ui.spacing_mut().interact_size.y = row;
+                ui.spacing_mut().slider_width = usual_width;
                 let text = format!("Back to layers {} to {}", usual.0, usual.1);
                 ui.add_enabled_ui(before != usual, |ui| {
                     let hover = "The paper's: from the middle, without the last two";
@@ -237,6 +244,13 @@ impl SimilarityPanel {
         }
         let Some(cached) = &self.boxes else { return };
         let title = if pair.0 == pair.1 { format!("within {}", pair.0) } else { format!("{} and {}", pair.0, pair.1) };
+        let n = series.cosines.len();
+        let mut note = format!("box: quartiles and median · whiskers: within 1.5 IQR · diamond: mean · n {n} sample pairs a layer");
+        if cached.undefined > 0 {
+            note.push_str(&format!(" · {} undefined and left out (a norm is 0)", counted(cached.undefined as u64, "value")));
+        }
+        // Where there is little height the note goes to the hover text of the head.
+        let roomy = size.y > 220.0;
         ui.horizontal(|ui| {
             for (i, name) in [&pair.0, &pair.1].into_iter().enumerate() {
                 if i == 0 || pair.0 != pair.1 {
@@ -244,9 +258,9 @@ impl SimilarityPanel {
                     ui.painter().circle_filled(rect.center(), 4.0, cx.domain_colour(name));
                 }
             }
-            ui.label(cx.theme.strong(&title));
+            ui.add(egui::Label::new(cx.theme.strong(&title)).truncate()).on_hover_text(&note);
             let mean = series.mean_over(range.0..=range.1).map_or("undefined".to_owned(), sig3);
-            ui.label(cx.theme.faint(format!("mean {mean}")));
+            ui.add(egui::Label::new(cx.theme.faint(format!("mean {mean}, n {n}"))).truncate());
         });
         let values = cached.boxes.iter().flatten();
         let lowest = values.clone().map(|b| b.outliers.iter().copied().fold(b.low, f64::min)).fold(1.0, f64::min);
@@ -258,7 +272,7 @@ impl SimilarityPanel {
             y,
             boxes: &cached.boxes,
             colour: pair_colour(cx, pair),
-            size: vec2(size.x, (size.y - 62.0).max(100.0)),
+            size: vec2(size.x, (size.y - if roomy { 62.0 } else { 30.0 }).max(80.0)),
             marked: cx.link.hover().layer,
             range: Some(range),
         };
@@ -290,12 +304,9 @@ impl SimilarityPanel {
                 response.on_hover_text_at_pointer(format!("Layer {layer}: undefined, since the activations' norm is 0"));
             }
         }
-        let n = series.cosines.len();
-        let mut note = format!("box: quartiles and median · whiskers: within 1.5 IQR · diamond: mean · n {n} sample pairs a layer");
-        if cached.undefined > 0 {
-            note.push_str(&format!(" · {} undefined and left out (a norm is 0)", counted(cached.undefined as u64, "value")));
+        if roomy {
+            remark(ui, cx.theme, note);
         }
-        remark(ui, cx.theme, note);
     }
 
     fn table_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, pair: &(String, String)) {

@@ -23,6 +23,18 @@ pub struct Matrix<'a> {
     pub size: Vec2,
 }
 
+/// Room for the colour bar and its labels.
+const BAR_UNDER: f32 = 34.0;
+const BAR_BESIDE: f32 = 44.0;
+
+/// How the columns are named.
+#[derive(Clone, Copy, PartialEq)]
+enum Heads {
+    Level,
+    Leaning,
+    Dots,
+}
+
 pub struct MatrixOutput {
     pub hovered: Option<(usize, usize)>,
     pub clicked: Option<(usize, usize)>,
@@ -38,16 +50,32 @@ impl Matrix<'_> {
             .map(|(name, _)| ui.painter().layout_no_wrap(name.clone(), font.clone(), theme.text).size().x)
             .fold(0.0f32, f32::max);
         let left = (widest + 18.0).min(self.size.x * 0.4);
-        let bar = 34.0;
-        // Names stand level where they fit the cells, else they lean.
-        let side_if_level = ((self.size.x - left) / n as f32).min((self.size.y - 22.0 - bar) / n as f32);
-        let level = widest + 12.0 <= side_if_level;
-        let top = if level { 22.0 } else { (widest * 0.71 + 18.0).min(self.size.y * 0.35) };
-        let lean = if level { 0.0 } else { (widest * 0.71 + 8.0).min(48.0) };
-        let side = ((self.size.x - left - lean) / n as f32).min((self.size.y - top - bar) / n as f32).clamp(14.0, 64.0).floor();
-        let size = vec2(left + side * n as f32 + lean, top + side * n as f32 + bar);
+        let n_f = n as f32;
+        // The colour bar stands under the cells where there is height to spare, else at their right.
+        let beside = self.size.x - left - BAR_BESIDE > self.size.y - 22.0 - BAR_UNDER;
+        let bar = if beside { vec2(BAR_BESIDE, 0.0) } else { vec2(0.0, BAR_UNDER) };
+        let side_with = |top: f32, lean: f32| {
+            ((self.size.x - left - bar.x.max(lean)) / n_f).min((self.size.y - top - bar.y) / n_f).clamp(12.0, 64.0).floor()
+        };
+        // Names stand level where they fit the cells, lean where the cells stay large enough, and are left to the rows otherwise: the matrix is
+        // symmetric and every column keeps its colour.
+        let slanted = (widest * 0.71 + 18.0, (widest * 0.71 + 8.0).min(48.0));
+        let heads = if widest + 12.0 <= side_with(22.0, 0.0) {
+            Heads::Level
+        } else if side_with(slanted.0, slanted.1) >= 30.0 {
+            Heads::Leaning
+        } else {
+            Heads::Dots
+        };
+        let (top, lean) = match heads {
+            Heads::Level => (22.0, 0.0),
+            Heads::Leaning => slanted,
+            Heads::Dots => (16.0, 0.0),
+        };
+        let side = side_with(top, lean);
+        let size = vec2(left + side * n_f + bar.x.max(lean), top + side * n_f + bar.y);
         let (outer, response) = ui.allocate_exact_size(size, Sense::click());
-        let cells = Rect::from_min_size(pos2((outer.left() + left).round(), (outer.top() + top).round()), Vec2::splat(side * n as f32));
+        let cells = Rect::from_min_size(pos2((outer.left() + left).round(), (outer.top() + top).round()), Vec2::splat(side * n_f));
         let painter = ui.painter_at(outer);
 
         let cell_rect =
@@ -106,7 +134,9 @@ impl Matrix<'_> {
         }
         for (mark, stroke) in [(hovered, Stroke::new(1.0, theme.text)), (self.selected, Stroke::new(2.0, theme.accent))] {
             if let Some((r, c)) = mark {
-                painter.rect_stroke(cell_rect(r, c), 2.0, Stroke::new(stroke.width + 2.0, theme.panel), StrokeKind::Inside);
+                if side >= 24.0 {
+                    painter.rect_stroke(cell_rect(r, c), 2.0, Stroke::new(1.5, theme.panel), StrokeKind::Inside);
+                }
                 painter.rect_stroke(cell_rect(r, c), 2.0, stroke, StrokeKind::Outside);
             }
         }
@@ -120,13 +150,15 @@ impl Matrix<'_> {
             let galley = painter.layout_job(job);
             painter.galley(pos2(outer.left() + 13.0, y - galley.size().y / 2.0), galley, ink);
             let x = cells.left() + (i as f32 + 0.5) * side;
-            if level {
+            if heads == Heads::Level {
                 let galley = painter.layout_no_wrap(name.clone(), font.clone(), ink);
                 let from = x - (galley.size().x + 10.0) / 2.0;
                 painter.circle_filled(pos2(from + 3.0, cells.top() - 11.0), 3.5, *colour);
                 painter.galley(pos2(from + 10.0, cells.top() - 11.0 - galley.size().y / 2.0), galley, ink);
-            } else {
-                painter.circle_filled(pos2(x, cells.top() - 8.0), 3.5, *colour);
+                continue;
+            }
+            painter.circle_filled(pos2(x, cells.top() - 8.0), 3.5, *colour);
+            if heads == Heads::Leaning {
                 let galley = painter.layout_no_wrap(name.clone(), font.clone(), ink);
                 let height = galley.size().y;
                 let mut text = egui::epaint::TextShape::new(pos2(x + 2.0, cells.top() - 14.0 - height / 2.0), galley, ink);
@@ -134,9 +166,13 @@ impl Matrix<'_> {
                 painter.add(Shape::Text(text));
             }
         }
-        let bar_rect = Rect::from_min_size(pos2(cells.left(), cells.bottom() + 10.0), vec2(cells.width().max(80.0), 6.0));
         let pointed = hovered.and_then(|(r, c)| self.values[r * n + c]);
-        colour_bar(&painter, theme, bar_rect, self.map, self.range, self.unit, pointed);
+        let bar_rect = if beside {
+            Rect::from_min_size(cells.right_top() + vec2(10.0, 0.0), vec2(6.0, cells.height()))
+        } else {
+            Rect::from_min_size(cells.left_bottom() + vec2(0.0, 10.0), vec2(cells.width(), 6.0))
+        };
+        ColourBar { map: self.map, range: self.range, name: self.unit, pointed }.paint(&painter, theme, bar_rect);
         MatrixOutput { hovered, clicked }
     }
 }
@@ -157,39 +193,68 @@ fn unit(value: f64, (lo, hi): (f64, f64)) -> f32 {
     if hi > lo { ((value - lo) / (hi - lo)).clamp(0.0, 1.0) as f32 } else { 0.5 }
 }
 
-/// A level colour bar with its ends, what it measures, and a mark at the value under the pointer.
-pub fn colour_bar(
-    painter: &Painter,
-    theme: &Theme,
-    rect: Rect,
-    map: fn(f32) -> Color32,
-    range: (f64, f64),
-    name: &str,
-    pointed: Option<f64>,
-) {
-    let mut mesh = Mesh::default();
-    let steps = 48u32;
-    for i in 0..=steps {
-        let t = i as f32 / steps as f32;
-        let x = rect.left() + t * rect.width();
-        mesh.colored_vertex(pos2(x, rect.top()), map(t));
-        mesh.colored_vertex(pos2(x, rect.bottom()), map(t));
-        if i > 0 {
-            let k = i * 2;
-            mesh.add_triangle(k - 2, k - 1, k);
-            mesh.add_triangle(k - 1, k, k + 1);
+/// A colour bar with its ends, what it measures, and a mark at the value under the pointer. Upright where its rectangle is taller than wide.
+pub struct ColourBar<'a> {
+    pub map: fn(f32) -> Color32,
+    pub range: (f64, f64),
+    pub name: &'a str,
+    pub pointed: Option<f64>,
+}
+
+impl ColourBar<'_> {
+    pub fn paint(&self, painter: &Painter, theme: &Theme, rect: Rect) {
+        let upright = rect.height() > rect.width();
+        let mut mesh = Mesh::default();
+        let steps = 48u32;
+        for i in 0..=steps {
+            let t = i as f32 / steps as f32;
+            let (a, b) = if upright {
+                let y = rect.bottom() - t * rect.height();
+                (pos2(rect.left(), y), pos2(rect.right(), y))
+            } else {
+                let x = rect.left() + t * rect.width();
+                (pos2(x, rect.top()), pos2(x, rect.bottom()))
+            };
+            mesh.colored_vertex(a, (self.map)(t));
+            mesh.colored_vertex(b, (self.map)(t));
+            if i > 0 {
+                let k = i * 2;
+                mesh.add_triangle(k - 2, k - 1, k);
+                mesh.add_triangle(k - 1, k, k + 1);
+            }
         }
-    }
-    painter.add(Shape::mesh(mesh));
-    let font = small_font();
-    let y = rect.bottom() + 3.0;
-    painter.text(pos2(rect.left(), y), Align2::LEFT_TOP, short(range.0), font.clone(), theme.secondary);
-    painter.text(pos2(rect.right(), y), Align2::RIGHT_TOP, short(range.1), font.clone(), theme.secondary);
-    painter.text(pos2(rect.center().x, y), Align2::CENTER_TOP, name, font, theme.secondary);
-    if let Some(v) = pointed {
-        let x = rect.left() + unit(v, range) * rect.width();
-        let tip = pos2(x, rect.top() - 1.0);
-        painter.add(Shape::convex_polygon(vec![tip, tip + vec2(-4.0, -6.0), tip + vec2(4.0, -6.0)], theme.text, Stroke::NONE));
+        painter.add(Shape::mesh(mesh));
+        let (font, ink) = (small_font(), theme.secondary);
+        if upright {
+            let x = rect.right() + 4.0;
+            painter.text(pos2(x, rect.bottom()), Align2::LEFT_BOTTOM, short(self.range.0), font.clone(), ink);
+            painter.text(pos2(x, rect.top()), Align2::LEFT_TOP, short(self.range.1), font.clone(), ink);
+            let galley = painter.layout_no_wrap(self.name.to_owned(), font, ink);
+            if galley.size().x < rect.height() - 36.0 {
+                let at = pos2(x + galley.size().y, rect.center().y - galley.size().x / 2.0);
+                let mut text = egui::epaint::TextShape::new(at, galley, ink);
+                text.angle = std::f32::consts::FRAC_PI_2;
+                painter.add(Shape::Text(text));
+            }
+        } else {
+            let y = rect.bottom() + 3.0;
+            painter.text(pos2(rect.left(), y), Align2::LEFT_TOP, short(self.range.0), font.clone(), ink);
+            painter.text(pos2(rect.right(), y), Align2::RIGHT_TOP, short(self.range.1), font.clone(), ink);
+            if rect.width() > 140.0 {
+                painter.text(pos2(rect.center().x, y), Align2::CENTER_TOP, self.name, font, ink);
+            }
+        }
+        if let Some(v) = self.pointed {
+            let t = unit(v, self.range);
+            let tip = if upright {
+                let tip = pos2(rect.left() - 1.0, rect.bottom() - t * rect.height());
+                [tip, tip + vec2(-6.0, -4.0), tip + vec2(-6.0, 4.0)]
+            } else {
+                let tip = pos2(rect.left() + t * rect.width(), rect.top() - 1.0);
+                [tip, tip + vec2(-4.0, -6.0), tip + vec2(4.0, -6.0)]
+            };
+            painter.add(Shape::convex_polygon(tip.to_vec(), theme.text, Stroke::NONE));
+        }
     }
 }
 
