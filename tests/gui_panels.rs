@@ -114,7 +114,7 @@ fn domains_look_right() {
     pictures(r, "domains_failed", "domains", (400.0, 560.0), |dir| {
         let mut app = testing::sample_app(dir);
         app.library.domains[0].state = Loading::Failed("questions.jsonl:1: this is not JSON: expected `,` at column 14".into());
-        app.library.domains[0].path = dir.join("questions.jsonl");
+        app.library.domains[0].path = "/data/questions.jsonl".into();
         app
     });
     pictures(r, "domains_empty", "domains", (400.0, 200.0), testing::for_tests);
@@ -282,7 +282,7 @@ fn neurons_can_be_typed_and_a_wrong_name_says_how() {
 fn the_top_of_a_domain_becomes_a_set() {
     let dir = folder();
     let mut h = bench("ablation", (760.0, 520.0), egui::Theme::Dark, testing::sample_app(dir.path()));
-    h.get_by_label("Switch off").click();
+    h.get_by_label("Switch off the top neurons").click();
     h.run();
     assert!(matches!(sent(&h).as_slice(), [Command::AddTopSet { percent, .. }] if *percent == 10.0));
     assert!(h.query_by_label_contains("410 neurons of 4,096").is_some());

@@ -189,7 +189,8 @@ impl Adder {
                 }
             });
             shown.response.accessible_name("Metric");
-            if ui.add(cx.theme.primary("Switch off")).on_hover_text("A new set, in force at once").clicked() {
+            let button = ui.add(cx.theme.primary("Switch off")).on_hover_text("A new set, in force at once");
+            if button.accessible_name("Switch off the top neurons").clicked() {
                 cx.send(Command::AddTopSet { domain: domain.clone(), metric: self.metric, percent });
             }
         });

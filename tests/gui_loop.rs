@@ -1,0 +1,168 @@
+//! The whole loop through the window, by label, with a real engine behind it: open a model, open datasets, scan, look, switch neurons off,
+//! watch accuracy, take it back.
+#![cfg(feature = "gui")]
+
+use brodmann::{
+    app::{App, Loading, testing},
+    gui::Shell,
+};
+use eframe::egui::{self, Key, Modifiers, accesskit::Role};
+use egui_kittest::{Harness, kittest::Queryable};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Far beyond what a step takes: a loaded machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+type Window = Harness<'static, Shell>;
+
+fn window(app: App) -> Window {
+    let mut h = Harness::builder().with_size([1440.0, 900.0]).with_theme(egui::Theme::Dark).wgpu().build_eframe(|cc| Shell::new(cc, app));
+    h.run_steps(3);
+    h
+}
+
+fn app(h: &Window) -> &App {
+    &h.state().app
+}
+
+/// Frames until `reached`; what the program says when it takes for ever.
+fn wait(h: &mut Window, what: &str, reached: impl Fn(&App) -> bool) {
+    let started = Instant::now();
+    while !reached(app(h)) {
+        if started.elapsed() > PATIENCE {
+            let log: Vec<String> = app(h).log.iter().map(|n| format!("{} {}", n.title, n.details)).collect();
+            panic!("{what}: not after {PATIENCE:?}\n{}", log.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        h.step();
+    }
+    h.run_steps(3);
+    h.check_accessibility();
+}
+
+/// Presses the first thing with this name.
+fn press(h: &mut Window, label: &str) {
+    let Some(node) = h.query_all_by_label(label).next() else { panic!("there is no `{label}`") };
+    node.click();
+    h.run_steps(3);
+}
+
+fn press_button(h: &mut Window, label: &str) {
+    let Some(node) = h.query_all_by_role_and_label(Role::Button, label).next() else { panic!("there is no button `{label}`") };
+    node.click();
+    h.run_steps(3);
+}
+
+fn type_into(h: &mut Window, label: &str, text: &str) {
+    h.get_by_label(label).focus();
+    h.run_steps(2);
+    h.get_by_label(label).type_text(text);
+    h.run_steps(2);
+}
+
+fn sees(h: &Window, text: &str) -> bool {
+    h.query_all_by_label_contains(text).next().is_some()
+}
+
+/// Questions whose answers a model without training can only guess.
+fn questions(path: &Path, things: &[&str]) {
+    let mut rows = String::new();
+    for (i, thing) in things.iter().cycle().take(24).enumerate() {
+        let answer = i % 2;
+        rows.push_str(&format!(
+            "{{\"question\": \"{i}: which one is a {thing}?\", \"choices\": [\"the {thing}\", \"the stone\"], \"answer\": {answer}}}\n"
+        ));
+    }
+    std::fs::write(path, rows).expect("write questions");
+}
+
+/// From a scanned model on: look at density and similarity, switch a set off and on, undo. `domain`: whose neurons.
+fn look_and_ablate(h: &mut Window, domain: &str, other: &str) {
+    assert!(sees(h, "counts are exact"), "the density panel draws the run");
+    let cell = format!("{other} and {domain}: 0.");
+    assert!(sees(h, &cell), "the matrix holds a number for {other} and {domain}");
+    h.query_all_by_label_contains(&cell).next().expect("cell").click();
+    h.run_steps(3);
+    assert_eq!(app(h).project.view.pair, Some((other.to_owned(), domain.to_owned())));
+
+    press_button(h, "Ablate");
+    assert!(sees(h, "Nothing is switched off"));
+    press(h, "Switch off the top neurons");
+    assert_eq!(app(h).project.sets.len(), 1);
+    wait(h, "accuracy with a set off", |a| {
+        let live = &a.ablation;
+        let whole = |s: &std::collections::BTreeMap<_, brodmann::eval::DomainScore>| {
+            !s.is_empty() && live.n_total.iter().all(|(d, n)| s.get(d).is_some_and(|s| s.n() == *n))
+        };
+        !live.running && live.failed.is_none() && whole(&live.before) && whole(&live.after)
+    });
+    assert!(sees(h, &format!("{domain}: accuracy before")), "the row of {domain} speaks its numbers");
+
+    let on = h.query_all_by_label_contains(": off in the model").next().expect("the set's switch");
+    on.click();
+    h.run_steps(3);
+    assert!(!app(h).project.sets[0].on && sees(h, "Nothing is switched off"));
+    h.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    h.run_steps(3);
+    assert!(app(h).project.sets[0].on, "undo puts the set in force again");
+    h.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    h.run_steps(3);
+    assert!(app(h).project.sets.is_empty(), "undo takes the set back");
+    h.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    h.run_steps(3);
+    assert_eq!(app(h).project.sets.len(), 1, "redo brings it again");
+}
+
+#[test]
+fn the_loop_on_a_model_and_files_of_ones_own() {
+    let dir = tempfile::tempdir().expect("folder");
+    let animals = dir.path().join("animals.jsonl");
+    let colours = dir.path().join("colours.jsonl");
+    questions(&animals, &["cat", "dog", "horse"]);
+    questions(&colours, &["red", "blue", "green"]);
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    let mut h = window(testing::for_tests(dir.path()));
+    assert!(sees(&h, "Open the demo"), "an empty window says how to begin");
+
+    press_button(&mut h, "Models");
+    type_into(&mut h, "Path of a model folder", &model.display().to_string());
+    press_button(&mut h, "Open");
+    wait(&mut h, "the model", |a| a.library.spec().is_some());
+    assert!(sees(&h, "tiny-llama"));
+
+    press_button(&mut h, "Domains");
+    for (file, n) in [(&animals, 1), (&colours, 2)] {
+        type_into(&mut h, "Path of a dataset", &file.display().to_string());
+        press_button(&mut h, "Add");
+        wait(&mut h, "a dataset", |a| a.library.domains.iter().filter(|d| matches!(d.state, Loading::Ready(_))).count() == n);
+    }
+    assert!(sees(&h, "gold") && sees(&h, "which one is a red?"), "the first prompts are shown before anything runs");
+
+    press_button(&mut h, "Scan");
+    press(&mut h, "Scan 2 domains");
+    wait(&mut h, "the scan", |a| a.library.scan().is_some() && a.running().is_none());
+    look_and_ablate(&mut h, "animals", "colours");
+}
+
+#[test]
+fn the_loop_on_the_demo() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut h = window(testing::for_tests(dir.path()));
+    press(&mut h, "Open the demo");
+    wait(&mut h, "the demo's model", |a| a.library.model.as_ref().is_some_and(|m| !matches!(m.state, Loading::Working)));
+    if app(&h).library.spec().is_none() {
+        println!("skipped: this build holds no demo");
+        return;
+    }
+    wait(&mut h, "the demo's maps", |a| a.library.scan().is_some() && a.running().is_none());
+    look_and_ablate(&mut h, "arithmetic", "logic");
+    let acc = |h: &Window, of: fn(&App) -> &std::collections::BTreeMap<String, brodmann::eval::DomainScore>| {
+        of(app(h)).get("arithmetic").and_then(|s| s.acc())
+    };
+    wait(&mut h, "accuracy after redo", |a| !a.ablation.running && a.ablation.after.contains_key("arithmetic"));
+    let (before, after) = (acc(&h, |a| &a.ablation.before).expect("before"), acc(&h, |a| &a.ablation.after).expect("after"));
+    assert!(after < before - 0.05, "a tenth of the model, the part most relevant to arithmetic, is off: {before} became {after}");
+}
