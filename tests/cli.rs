@@ -311,3 +311,35 @@ fn help_names_every_verb_and_exit_code() {
     assert!(String::from_utf8_lossy(&out.stdout).contains("all of them"));
     assert!(place.run(&["--version"]).status.success());
 }
+
+#[test]
+fn the_demo_answers_its_questions_and_needs_no_file() {
+    let place = Place::new();
+    let doc = json(&place.run(&["eval", "--samples", "40", "--format", "json"]));
+    assert_eq!(keys(&doc["domains"]), ["arithmetic", "logic", "sentiment", "facts", "code", "agreement"]);
+    for (name, d) in doc["domains"].as_object().expect("domains") {
+        // Trained to 85 % and more of all test items; 40 of them have a standard error of at most 6 %.
+        assert!(d["acc"].as_f64().expect("acc") > 0.67, "{name}: {d}");
+    }
+    let info = json(&place.run(&["demo", "info", "--format", "json"]));
+    assert_eq!(info["model"]["name"], "demo");
+    assert!(info["domains"]["logic"]["test"].as_u64().expect("test items") >= 200);
+    let one = json(&place.run(&["scan", "--data", "logic=demo", "--samples", "4", "--metrics", "relevance", "--format", "json"]));
+    assert_eq!(keys(&one["domains"]), ["logic"]);
+    fails_with(&place.run(&["eval", "--data", "alchemy=demo"]), 1, &["alchemy", "arithmetic"]);
+    fails_with(&place.run(&["ablate", "--neurons", "top:alchemy:5"]), 2, &["alchemy", "arithmetic"]);
+}
+
+#[test]
+fn no_display_means_a_report_instead() {
+    let place = Place::new();
+    let out = place.run(&[]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
+    assert!(out.status.success(), "{stderr}");
+    assert!(stderr.contains("no display") || stderr.contains("no window"), "{stderr}");
+    let path = stdout.lines().rev().find_map(|l| l.strip_prefix("report: ")).expect("path of the report");
+    let page = std::fs::read_to_string(path).expect("report");
+    // Maps, density, LLMDcos, boxes, overlap, accuracy.
+    assert_eq!(page.matches("<figure>").count(), 6);
+    assert!(page.contains("brodmann scan --model demo --data demo --samples 64"));
+}

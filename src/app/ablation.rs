@@ -48,6 +48,8 @@ struct Wish {
 pub(super) struct Evaluation {
     wish: Option<Wish>,
     generation: u64,
+    /// Something ended that an evaluation may have waited for.
+    pub due: bool,
     /// `Evaluate` was asked for: accuracy is wanted even with nothing off.
     asked: bool,
     units: Vec<Unit>,

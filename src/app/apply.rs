@@ -17,6 +17,7 @@ impl App {
         let before = label.as_ref().map(|_| self.project.clone());
         // The first thing ever opened leaves nothing behind to go back to.
         let opens = matches!(command, Command::OpenDemo | Command::OpenProject { .. });
+        let evaluates = matches!(command, Command::Evaluate);
         self.dispatch(command);
         if let (Some(label), Some(before)) = (label, before)
             && before != self.project
@@ -26,8 +27,10 @@ impl App {
             }
             self.mark_changed();
             self.reconcile();
+            self.refresh_ablation();
+        } else if evaluates {
+            self.refresh_ablation();
         }
-        self.refresh_ablation();
     }
 
     fn travel(&mut self, back: bool) {

@@ -189,7 +189,7 @@ impl App {
 }
 
 /// One backend for the whole program: its threads are shared by all jobs.
-fn backend() -> Arc<dyn Backend> {
+pub(super) fn backend() -> Arc<dyn Backend> {
     static BACKEND: OnceLock<Arc<dyn Backend>> = OnceLock::new();
     BACKEND.get_or_init(|| Arc::new(CpuBackend::new(None))).clone()
 }

@@ -7,6 +7,7 @@ use super::{
     event::{Event, Target},
     library::Loading,
     matrix::AblationMatrix,
+    opening::backend,
     project_file::is_demo,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     model::{self, Decoder},
     report::{self, Report},
     scan::{self, MetricKind, ObjectiveKind, Order, ScanConfig},
+    tune,
 };
 use std::{
     collections::BTreeSet,
@@ -388,8 +390,10 @@ impl App {
         }
         Ok((decoder, sets, sources))
     }
-    pub(super) fn train_demo(&mut self, _out: PathBuf, _seed: u64) {
-        self.notice(NoticeLevel::Error, "Training is not wired yet", "");
+    pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64) {
+        self.runner.spawn(&mut self.jobs, "Training the demo model", Target::Other, move |ctx, _| {
+            tune::demo::train(&folder, seed, tune::demo::DemoOptions::default(), backend(), ctx).map(|_| ())
+        });
     }
     pub(super) fn write_report(&mut self, path: PathBuf) {
         let Some(run) = self.library.run() else {

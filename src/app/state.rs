@@ -134,7 +134,9 @@ impl App {
         }
         if changed {
             self.start_wished_scan();
-            self.refresh_ablation();
+            if std::mem::take(&mut self.evaluation.due) {
+                self.refresh_ablation();
+            }
         }
         self.runner.tick(&mut self.jobs);
         self.autosave_when_due();
@@ -152,6 +154,8 @@ impl App {
     }
 
     fn on_end(&mut self, id: JobId, result: Result<(), Failure>) {
+        // What was waited for may be there, or never come.
+        self.evaluation.due = true;
         let state = match &result {
             Ok(()) => JobState::Done,
             Err(Failure::Cancelled) => JobState::Cancelled,

@@ -72,10 +72,21 @@ impl NeuronSet {
         self.0.iter().filter(|(_, s)| !s.is_empty()).map(|(&l, _)| l as usize)
     }
     pub fn union(&self, other: &Self) -> Self {
-        self.iter().chain(other.iter()).collect()
+        let mut out = self.clone();
+        for (&layer, members) in &other.0 {
+            out.0.entry(layer).or_default().extend(members);
+        }
+        out
     }
     pub fn minus(&self, other: &Self) -> Self {
-        self.iter().filter(|&n| !other.contains(n)).collect()
+        let mut out = self.clone();
+        out.0.retain(|layer, members| {
+            if let Some(gone) = other.0.get(layer) {
+                members.retain(|i| !gone.contains(i));
+            }
+            !members.is_empty()
+        });
+        out
     }
     pub fn intersection(&self, other: &Self) -> Self {
         self.iter().filter(|&n| other.contains(n)).collect()

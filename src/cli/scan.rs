@@ -111,7 +111,8 @@ pub fn text(out: &ScanOutput) -> String {
     if !out.llmdcos.is_empty() {
         let first = out.n_layers / 2;
         let last = out.n_layers.saturating_sub(3).max(first);
-        text.push_str(&format!("\nLLMDcos: cosine, mean over sample pairs and layers {first} to {last}\n"));
+        let layers = if first == last { format!("layer {first}") } else { format!("layers {first} to {last}") };
+        text.push_str(&format!("\nLLMDcos: cosine, mean over sample pairs and {layers}\n"));
         let mut t = Table::new(std::iter::once(String::new()).chain(out.domains.iter().map(|d| d.name.clone())));
         for a in &out.domains {
             let cells = out.domains.iter().map(|b| match out.pair(&a.name, &b.name).and_then(PairSeries::scalar) {

@@ -41,7 +41,7 @@ pub fn density(report: &Report<'_>) -> Figure {
     }
     f.end_labels(&labels);
     let caption = format!(
-        "<b>Density by layer.</b> Share of a block's linear weights whose activation |w · dD/dw|, averaged over the domain's samples, exceeds γ = {:e} (D: {}).",
+        "<b>Density by layer.</b> Share of a block's linear weights whose activation |w · dD/dw|, averaged over the domain's samples, exceeds γ = {:e} (objective {}).",
         scan.config.gamma,
         escape(&scan.provenance.objective)
     );
@@ -110,8 +110,9 @@ pub fn similarity(report: &Report<'_>) -> Figure {
     let curves = curves(report);
     let first = scan.n_layers / 2;
     let last = scan.n_layers.saturating_sub(3).max(first);
+    let layers = if first == last { format!("layer {first}") } else { format!("layers {first} to {last}") };
     let caption = format!(
-        "<b>LLMDcos.</b> Left: cosine of two samples' parameter activations, mean over sample pairs and layers {first} to {last}; colours from {} to {}. Right: mean by layer; coloured lines pair a domain with itself, grey ones two domains.",
+        "<b>LLMDcos.</b> Left: cosine of two samples' parameter activations, mean over sample pairs and {layers}; colours from {} to {}. Right: mean by layer; coloured lines pair a domain with itself, grey ones two domains.",
         sig3(lo),
         sig3(hi)
     );
