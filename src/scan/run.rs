@@ -1,7 +1,7 @@
 //! A scan from domains to numbers.
 
 use super::{
-    DomainScan, Limits, MetricKind, ObjectiveKind, Order, PairSeries, PreparedDomain, ScanConfig, ScanOutput, Sequence, Timing,
+    DomainScan, Limits, MetricKind, ObjectiveKind, PairSeries, PreparedDomain, ScanConfig, ScanOutput, Sequence, Timing,
     metrics::llmdcos::{PairPlan, cosine, plan_pairs},
     pass::{self, Meter, PassInput, PassOutput, Wants},
     peak_memory::peak_rss_bytes,
@@ -244,44 +244,15 @@ fn provenance(decoder: &Decoder, domains: &[PreparedDomain], config: &ScanConfig
         seed: config.seed,
         dtype: format!("{} weights, f32 arithmetic, f64 sums", info.dtype),
         device: decoder.backend.device(),
-        command: command_line(&info.folder, domains, config),
+        // Only who read the request knows how it was put: the app fills this in.
+        command: String::new(),
         created: now_utc(),
     }
-}
-
-/// A command that repeats the scan, where the columns of the files are detected.
-fn command_line(model: &std::path::Path, domains: &[PreparedDomain], config: &ScanConfig) -> String {
-    let mut words = vec!["brodmann".to_owned(), "scan".into(), "--model".into(), shell_word(&model.display().to_string())];
-    for d in domains {
-        words.extend(["--data".into(), shell_word(&format!("{}={}", d.name, d.source.file.display()))]);
-    }
-    let order = if config.order == Order::File { "file" } else { "shuffle" };
-    let objective = if config.objective == ObjectiveKind::Loss { "loss" } else { "max-logit" };
-    words.push(format!("--samples {} --seed {} --order {order} --max-tokens {}", config.samples, config.seed, config.max_tokens));
-    words.push(format!("--objective {objective} --gamma {:e}", config.gamma));
-    if config.metrics.len() < MetricKind::ALL.len() {
-        words.push(format!("--metrics {}", config.metrics.iter().map(|m| m.info().id).collect::<Vec<_>>().join(",")));
-    }
-    words.join(" ")
-}
-
-/// Quoted where a POSIX shell would read it otherwise.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_of_a_command_survive_a_shell() {
-        assert_eq!(shell_word("name=data/a_b.jsonl"), "name=data/a_b.jsonl");
-        assert_eq!(shell_word("my file"), "'my file'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
-    }
 
     #[test]
     fn a_request_that_makes_no_sense_is_refused_with_a_reason() {
