@@ -42,8 +42,8 @@ impl LayoutId {
         type Rows = &'static [(f32, &'static [&'static str])];
         let columns: &[(f32, Rows)] = match self {
             Self::Explore => &[
-                (0.60, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "jobs", "log"])]),
-                (0.40, &[(0.5, &["density"]), (0.5, &["similarity", "overlap"])]),
+                (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "jobs", "log"])]),
+                (0.43, &[(0.5, &["density"]), (0.5, &["similarity", "overlap"])]),
             ],
             Self::Compare => {
                 &[(0.5, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.5, &[(0.55, &["overlap"]), (0.45, &["density"])])]
@@ -140,17 +140,19 @@ impl Dock {
         for id in LayoutId::ALL {
             let chosen = id == self.active;
             let text = if chosen { theme.strong(id.name()) } else { theme.faint(id.name()) };
-            let button = egui::Button::new(text).frame(false).min_size(vec2(0.0, theme::ROW + 4.0));
-            let response = ui.scope(|ui| {
-                ui.spacing_mut().button_padding.x = 8.0;
-                ui.add(button).on_hover_text(id.hint())
-            });
-            let r = response.inner;
+            let galley =
+                egui::WidgetText::from(text).into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Button);
+            let (rect, r) = ui.allocate_exact_size(vec2(galley.size().x + 24.0, 32.0), egui::Sense::click());
             r.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, chosen, id.name()));
+            let r = r.on_hover_text(id.hint());
+            if r.hovered() || r.has_focus() {
+                ui.painter().rect_filled(rect.shrink2(vec2(0.0, 4.0)), 4.0, theme.raised);
+            }
+            ui.painter().galley(rect.center() - galley.size() / 2.0, galley, theme.text);
             if chosen {
                 let line = egui::Rect::from_min_max(
-                    egui::pos2(r.rect.left() + 8.0, r.rect.bottom() - 2.0),
-                    egui::pos2(r.rect.right() - 8.0, r.rect.bottom()),
+                    egui::pos2(rect.left() + 12.0, rect.bottom() - 2.0),
+                    egui::pos2(rect.right() - 12.0, rect.bottom()),
                 );
                 ui.painter().rect_filled(line, 1.0, theme.accent);
             }

@@ -200,12 +200,18 @@ impl eframe::App for Shell {
         SidePanel::top("top bar").exact_size(40.0).frame(bar(0)).show(ui, |ui| top_bar_ui(ui, &mut cx, &actions, &mut acts));
         SidePanel::bottom("status").exact_size(26.0).frame(bar(0)).show(ui, |ui| status_ui(ui, &mut cx));
         let side = Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(12, 8));
+        // A small window keeps its width for the maps.
+        let small = ctx.content_rect().width() < 1360.0;
         if self.library_open {
-            SidePanel::left("library").default_size(228.0).size_range(180.0..=400.0).frame(side).show(ui, |ui| library.ui(ui, &mut cx));
+            SidePanel::left("library")
+                .default_size(if small { 200.0 } else { 228.0 })
+                .size_range(180.0..=400.0)
+                .frame(side)
+                .show(ui, |ui| library.ui(ui, &mut cx));
         }
         if self.inspector_open {
             SidePanel::right("inspector")
-                .default_size(260.0)
+                .default_size(if small { 224.0 } else { 260.0 })
                 .size_range(200.0..=420.0)
                 .frame(side)
                 .show(ui, |ui| inspector.ui(ui, &mut cx));

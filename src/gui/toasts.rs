@@ -36,7 +36,11 @@ impl Toasts {
     }
     pub fn add(&mut self, notice: Notice) {
         self.next_key += 1;
-        let left = if notice.level == NoticeLevel::Error { 14.0 } else { 8.0 };
+        let left = match notice.level {
+            NoticeLevel::Error => 14.0,
+            NoticeLevel::Warn => 8.0,
+            NoticeLevel::Info => 3.0,
+        };
         self.shown.push(Toast { notice, left, key: self.next_key });
         if self.shown.len() > AT_ONCE {
             self.shown.remove(0);

@@ -235,6 +235,7 @@ fn scan_button_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let scanning = app.jobs.iter().any(|j| j.state == crate::app::JobState::Running && j.title.starts_with("Scan"));
     let text = match n {
         _ if scanning => "Scanning…".to_owned(),
+        0 => "Scan".to_owned(),
         1 => "Scan 1 domain".to_owned(),
         n => format!("Scan {n} domains"),
     };

@@ -13,6 +13,8 @@ pub mod library;
 pub mod log;
 pub mod models;
 pub mod neurons;
+pub mod overlap;
+mod overlap_sets;
 pub mod scan;
 mod scan_cost;
 mod shown_run;
@@ -29,6 +31,7 @@ pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "scan", title: "Scan", icon: icons::ICON_RADAR, make: scan::make },
     PanelInfo { id: "density", title: "Density", icon: icons::ICON_SHOW_CHART, make: density::make },
     PanelInfo { id: "similarity", title: "Similarity", icon: icons::ICON_COMPARE_ARROWS, make: similarity::make },
+    PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, make: overlap::make },
     PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, make: ablation::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, make: log::make },

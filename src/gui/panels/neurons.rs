@@ -142,7 +142,7 @@ impl Panel for Neurons {
 }
 
 impl Neurons {
-    fn choices_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
+    fn choices_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
         let view = &cx.app.project.view;
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
@@ -175,13 +175,12 @@ impl Neurons {
                 (MapScale::Log, "log", "Each step of the colour is a factor"),
                 (MapScale::Clipped, "clipped", "Linear up to the 99.9th percentile; larger values share the last colour"),
             ];
+            // The three stay together.
+            if ui.available_size_before_wrap().x < 168.0 {
+                ui.end_row();
+            }
             if choice(ui, cx.theme, &mut scale, &scales) {
                 cx.send(Command::SetMapScale { scale });
-            }
-            if view.minus.is_none() && !metric.info().signed {
-                let maps = [(ColourMap::Viridis, "viridis", ""), (ColourMap::Cividis, "cividis", "Even for colour-blind eyes")];
-                ui.add_space(4.0);
-                choice(ui, cx.theme, &mut self.colours, &maps);
             }
         });
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 use eframe::{
     egui::{
-        self, Align2, Color32, ColorImage, EventFilter, FontId, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Stroke,
+        Align2, Color32, ColorImage, EventFilter, FontId, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Stroke,
         StrokeKind, TextureHandle, TextureOptions, Ui, WidgetInfo, pos2, vec2,
     },
     egui_wgpu::RenderState,
@@ -107,7 +107,7 @@ impl HeatmapView {
         let ppp = ui.ctx().pixels_per_point();
         let snap = |p: Pos2| pos2((p.x * ppp).round() / ppp, (p.y * ppp).round() / ppp);
         let rect = Rect::from_min_max(snap(inner.min), snap(inner.max).max(snap(inner.min) + vec2(8.0, 8.0)));
-        let response = ui.interact(rect, ui.id().with("heatmap"), Sense::click_and_drag());
+        let response = ui.interact(rect, ui.scope_id().with("heatmap"), Sense::click_and_drag());
 
         let mut window = self.window.unwrap_or_else(|| Window::whole(shape.0, shape.1));
         if let Some(n) = input.reveal {
@@ -168,7 +168,7 @@ impl HeatmapView {
             let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
             m.set_focus_lock_filter(response.id, filter);
         });
-        let mut keys = |k: Key| ui.input_mut(|i| i.consume_key(Modifiers::NONE, k));
+        let keys = |k: Key| ui.input_mut(|i| i.consume_key(Modifiers::NONE, k));
         if keys(Key::Home) {
             *window = Window::whole(shape.0, shape.1);
         }
@@ -347,7 +347,7 @@ impl HeatmapView {
             clipped.rect_stroke(r, 0.0, Stroke::new(1.0, Color32::BLACK), StrokeKind::Outside);
             clipped.rect_stroke(r.expand(1.0), 0.0, Stroke::new(1.5, colour), StrokeKind::Outside);
         };
-        if let Some(n) = self.cursor.filter(|_| ui.memory(|m| m.focused().is_some_and(|f| f == ui.id().with("heatmap")))) {
+        if let Some(n) = self.cursor.filter(|_| ui.memory(|m| m.focused().is_some_and(|f| f == ui.scope_id().with("heatmap")))) {
             outline(n, theme.accent);
         }
         if let Some(n) = under.or(input.hovered_neuron) {

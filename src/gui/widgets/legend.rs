@@ -4,7 +4,7 @@ use crate::{
     base::heatmap::{ColourMap, Scale},
     gui::{Theme, theme, widgets::number::sig3},
 };
-use eframe::egui::{Align2, Color32, FontId, Mesh, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{Align2, Color32, FontId, Mesh, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 pub struct Legend<'a> {
     /// `Relevance`
@@ -21,15 +21,15 @@ pub const HEIGHT: f32 = 38.0;
 const BAR: f32 = 10.0;
 
 impl Legend<'_> {
-    pub fn show(self, ui: &mut Ui, theme: &Theme) {
-        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::hover());
+    pub fn show(self, ui: &mut Ui, theme: &Theme) -> Response {
+        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::click());
         let font = FontId::proportional(theme::SMALL);
         let mut words = self.name.to_owned();
         if !self.unit.is_empty() {
             words = format!("{words} ({})", self.unit);
         }
         let scale = self.scale.label();
-        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Colour bar: {words}, {scale}")));
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Colour bar: {words}, {scale}")));
         let p = ui.painter_at(rect);
         let left = p.layout_no_wrap(words, font.clone(), theme.text);
         let right = p.layout_no_wrap(scale.to_owned(), font.clone(), theme.secondary);
@@ -80,9 +80,17 @@ impl Legend<'_> {
             let tip = pos2(x, bar.top() - 1.0);
             p.add(Shape::convex_polygon(vec![tip, tip + vec2(-4.0, -6.0), tip + vec2(4.0, -6.0)], theme.text, Stroke::NONE));
         }
-        if self.has_nan {
-            response.on_hover_text("Grey hatched cells have no number");
+        let mut words = format!("{}, {scale}", self.map.name());
+        if self.scale.clips {
+            words.push_str("\nSome values lie beyond the end and share its colour");
         }
+        if self.has_nan {
+            words.push_str("\nGrey hatched cells have no number");
+        }
+        if !self.map.is_signed() {
+            words.push_str("\nClick for the other colour map (viridis, cividis)");
+        }
+        response.on_hover_text(words)
     }
 }
 

@@ -1,0 +1,365 @@
+//! The window driven by label, as a person or a screen reader meets it. Numbers come from `app::testing`; no engine runs.
+#![cfg(feature = "gui")]
+
+use brodmann::{
+    app::{App, Command, NoticeLevel, testing},
+    base::{Neuron, NeuronSet},
+    gui::{Link, Panel, PanelCx, Shell, Theme, dock::LayoutId, panels},
+};
+use eframe::egui::{self, Key, Modifiers, Pos2, Rect, pos2};
+use egui_kittest::{
+    Harness, SnapshotResults,
+    kittest::{NodeT, Queryable},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+type Window = Harness<'static, Shell>;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn window(app: App, layout: LayoutId, size: (f32, f32), theme: egui::Theme) -> Window {
+    let mut h = Harness::builder().with_size(size).with_theme(theme).wgpu().build_eframe(|cc| {
+        let mut shell = Shell::new(cc, app);
+        shell.dock.active = layout;
+        shell
+    });
+    // `run` fails when the window never comes to rest: an idle window asks for no frame.
+    h.run();
+    h
+}
+
+fn explore(dir: &Path) -> Window {
+    window(testing::sample_app(dir), LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark)
+}
+
+fn map_rect(h: &Window) -> Rect {
+    h.get_by_label_contains("Map of relevance").rect()
+}
+
+fn map_label(h: &Window) -> String {
+    h.get_by_label_contains("Map of relevance").accesskit_node().label().unwrap_or_default()
+}
+
+/// A point in the map by share of its width and height.
+fn at(h: &Window, x: f32, y: f32) -> Pos2 {
+    let r = map_rect(h);
+    pos2(r.left() + x * r.width(), r.top() + y * r.height())
+}
+
+fn key(h: &mut Window, modifiers: Modifiers, k: Key) {
+    h.key_press_modifiers(modifiers, k);
+    h.run();
+}
+
+#[test]
+fn pointing_at_a_neuron_reads_it_out_everywhere() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    // Layer 3 of 8 is at 3.5/8 of the height, neuron 100 of 512 at 100.5/512 of the width.
+    let p = at(&h, 100.5 / 512.0, 3.5 / 8.0);
+    h.hover_at(p);
+    h.run();
+    let want = h.state().app.library.scan().expect("run").domains[0].relevance.as_ref().expect("map").get(3, 100).expect("cell");
+    let label = map_label(&h);
+    assert!(label.contains("layer 3, neuron 100, "), "{label}");
+    let spoken: f64 = label.rsplit(", ").next().expect("value").parse().expect("number");
+    assert!((spoken / f64::from(want) - 1.0).abs() < 5e-3, "three digits of {want}: {spoken}");
+    let hover = h.state().hover().clone();
+    assert_eq!((hover.neuron, hover.layer), (Some(Neuron::new(3, 100)), Some(3)));
+    h.get_by_label_contains("L3 N100 · relevance");
+    h.get_by_label("L3N100");
+}
+
+#[test]
+fn space_switches_the_neuron_off_and_undo_brings_it_back() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    let p = at(&h, 100.5 / 512.0, 3.5 / 8.0);
+    h.hover_at(p);
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::Space);
+    assert!(h.state().app.project.is_off(Neuron::new(3, 100)));
+    assert!(map_label(&h).contains("ablated"), "{}", map_label(&h));
+    key(&mut h, Modifiers::COMMAND, Key::Z);
+    assert!(h.state().app.project.off().is_empty());
+    key(&mut h, Modifiers::COMMAND, Key::Y);
+    assert!(h.state().app.project.is_off(Neuron::new(3, 100)));
+}
+
+#[test]
+fn a_click_selects_and_a_shift_drag_brushes_a_rectangle() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    let p = at(&h, 7.5 / 512.0, 0.5 / 8.0);
+    h.hover_at(p);
+    h.run();
+    h.drag_at(p);
+    h.run();
+    h.drop_at(p);
+    h.run();
+    assert_eq!(h.state().app.project.view.selection, NeuronSet::parse("L0N7").expect("set"));
+
+    // From inside (1, 10) to inside (2, 19): 2 layers x 10 neurons.
+    let (from, to) = (at(&h, 10.5 / 512.0, 1.5 / 8.0), at(&h, 19.5 / 512.0, 2.5 / 8.0));
+    h.event_modifiers(egui::Event::PointerMoved(from), Modifiers::SHIFT);
+    h.run();
+    let press =
+        |pos, pressed| egui::Event::PointerButton { pos, button: egui::PointerButton::Primary, pressed, modifiers: Modifiers::SHIFT };
+    h.event_modifiers(press(from, true), Modifiers::SHIFT);
+    h.run();
+    for k in 1..=4 {
+        h.event_modifiers(egui::Event::PointerMoved(from + (to - from) * (k as f32 / 4.0)), Modifiers::SHIFT);
+        h.run();
+    }
+    h.event_modifiers(press(to, false), Modifiers::SHIFT);
+    h.run();
+    assert_eq!(h.state().app.project.view.selection, NeuronSet::parse("L1N10-19,L2N10-19").expect("set"));
+    h.get_by_label("Make set, off").click();
+    h.run();
+    assert_eq!(h.state().app.project.off().len(), 20);
+}
+
+#[test]
+fn the_wheel_zooms_about_the_pointer_and_home_shows_all_again() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    let p = at(&h, 300.5 / 512.0, 5.5 / 8.0);
+    h.hover_at(p);
+    h.run();
+    h.event(egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Point,
+        delta: egui::vec2(0.0, 300.0),
+        phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Wheel,
+        modifiers: Modifiers::NONE,
+    });
+    h.run();
+    assert!(map_label(&h).contains("layer 5, neuron 300, "), "still under the pointer: {}", map_label(&h));
+    let edge = at(&h, 0.001, 5.5 / 8.0);
+    h.hover_at(edge);
+    h.run();
+    assert!(!map_label(&h).contains("neuron 0, "), "zoomed in, the left edge is another neuron: {}", map_label(&h));
+    key(&mut h, Modifiers::NONE, Key::Home);
+    assert!(map_label(&h).contains("neuron 0, "), "{}", map_label(&h));
+}
+
+#[test]
+fn arrows_move_the_cell_cursor_and_pages_the_layer() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    let p = at(&h, 50.5 / 512.0, 4.5 / 8.0);
+    h.hover_at(p);
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::ArrowRight);
+    key(&mut h, Modifiers::NONE, Key::ArrowRight);
+    key(&mut h, Modifiers::NONE, Key::PageDown);
+    // The pointer leaves; the map keeps the keyboard.
+    h.hover_at(pos2(5.0, 5.0));
+    h.run();
+    assert!(map_label(&h).contains("layer 5, neuron 52, "), "{}", map_label(&h));
+    key(&mut h, Modifiers::NONE, Key::Space);
+    assert_eq!(h.state().app.project.off(), NeuronSet::parse("L5N52").expect("set"));
+}
+
+#[test]
+fn a_neuron_is_found_by_name() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    key(&mut h, Modifiers::COMMAND, Key::F);
+    h.get_by_label("Find a neuron").type_text("l6n499");
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::Enter);
+    assert_eq!(h.state().app.project.view.selection, NeuronSet::parse("L6N499").expect("set"));
+    assert!(h.query_by_label("Find a neuron").is_none(), "it closes");
+}
+
+#[test]
+fn the_palette_runs_actions_and_layouts_are_tabs() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    key(&mut h, Modifiers::COMMAND, Key::P);
+    h.get_by_label("Every action").type_text("compare");
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::Enter);
+    assert_eq!(h.state().dock.active, LayoutId::Compare);
+    h.get_by_label("Ablate").click();
+    h.run();
+    assert_eq!(h.state().dock.active, LayoutId::Ablate);
+    key(&mut h, Modifiers::COMMAND, Key::Num1);
+    assert_eq!(h.state().dock.active, LayoutId::Explore);
+}
+
+#[test]
+fn brackets_step_through_domains_and_the_menu_has_every_action() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    key(&mut h, Modifiers::NONE, Key::CloseBracket);
+    assert_eq!(h.state().app.project.view.domain.as_deref(), Some("logic"));
+    assert!(map_label(&h).contains("of logic"), "{}", map_label(&h));
+    h.get_by_label("Menu").click();
+    h.run();
+    h.get_by_label("File").click();
+    h.run();
+    h.get_by_label_contains("Save project as");
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|e| e.to_string())
+    }
+}
+
+#[test]
+fn a_dropped_dataset_becomes_a_domain_and_anything_else_is_explained() {
+    let dir = folder();
+    let file = dir.path().join("tides.jsonl");
+    std::fs::write(&file, "{\"text\": \"The sea rises.\"}\n").expect("write");
+    let mut h = explore(dir.path());
+    h.input_mut().dropped_files.push(Arc::new(Dropped(file)));
+    h.step();
+    assert!(h.state().app.project.domains.iter().any(|d| d.name == "tides"));
+    h.input_mut().dropped_files.push(Arc::new(Dropped(dir.path().join("weights.bin"))));
+    h.step();
+    h.step();
+    h.get_by_label("Nothing that can be opened");
+    h.get_by_label("Copy details");
+}
+
+#[test]
+fn an_error_of_the_log_is_shown_with_details_to_copy() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    h.state_mut().app.log.push(testing::notice(NoticeLevel::Error, "The model could not be opened", "config.json: no such file"));
+    h.step();
+    h.step();
+    h.get_by_label("The model could not be opened");
+    h.get_by_label("Copy details").click();
+    h.run_steps(6);
+    h.get_by_label("Copied");
+    h.get_all_by_label("Dismiss").last().expect("a toast").click();
+}
+
+#[test]
+fn the_library_shows_and_switches_domains_and_sets() {
+    let dir = folder();
+    let mut h = window(testing::sample_app_ablated(dir.path()), LayoutId::Explore, (1280.0, 800.0), egui::Theme::Light);
+    h.get_by_label("Scan facts").click();
+    h.run();
+    assert!(!h.state().app.project.domain("facts").expect("domain").enabled);
+    h.get_by_label("Scan 5 domains");
+    h.get_by_label("arithmetic top 10 % off").click();
+    h.run();
+    assert!(!h.state().app.project.sets[0].on);
+}
+
+#[test]
+fn overlap_lists_shared_neurons_and_selects_them() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    app.apply(Command::ShowPair { a: "arithmetic".into(), b: "logic".into() });
+    let mut h = window(app, LayoutId::Compare, (1400.0, 900.0), egui::Theme::Dark);
+    let run = h.state().app.library.run().expect("run").output.clone();
+    let top = |d: usize| NeuronSet::top_percent(run.domains[d].relevance.as_ref().expect("map"), 10.0);
+    let both = top(0).intersection(&top(1));
+    h.get_by_label_contains(&format!("{} shared neurons of 410 and 410", both.len()));
+    h.get_all_by_label("Select").last().expect("button").click();
+    h.run();
+    let chosen = h.state().app.project.view.selection.clone();
+    assert!(chosen == both || chosen == top(0), "one of the two Select buttons: {} neurons", chosen.len());
+}
+
+type Made = fn() -> Box<dyn Panel>;
+
+/// One panel alone, in both themes, compared with the committed pictures.
+fn picture(results: &mut SnapshotResults, name: &str, make: Made, size: (f32, f32), app: impl Fn() -> App, link: impl Fn(&mut Link)) {
+    for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
+        let state = (app(), make());
+        let mut h = Harness::builder().with_size(size).with_theme(theme).with_context_setup(Theme::install).wgpu().build_ui_state(
+            |ui, (app, panel): &mut (App, Box<dyn Panel>)| {
+                let theme = Theme::of(ui.ctx());
+                ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
+                let mut shared = Link::default();
+                link(&mut shared);
+                egui::Frame::NONE.inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
+                    ui.set_min_size(ui.available_size());
+                    let mut out = Vec::new();
+                    panel.ui(ui, &mut PanelCx { app, out: &mut out, theme, link: &mut shared, gpu: None });
+                });
+            },
+            state,
+        );
+        h.run();
+        h.snapshot(format!("panel_{name}_{suffix}"));
+        results.extend_harness(&mut h);
+    }
+}
+
+#[test]
+fn the_neuron_map_looks_right_in_every_state() {
+    let dir = folder();
+    let r = &mut SnapshotResults::new();
+    let make: Made = panels::neurons::make;
+    picture(r, "neurons", make, (640.0, 420.0), || testing::sample_app(dir.path()), |_| {});
+    // A difference on the diverging map, with neurons off (hatch) and a selection (strip).
+    let difference = || {
+        let mut app = testing::sample_app_ablated(dir.path());
+        app.apply(Command::ShowDomain { domain: Some("arithmetic".into()), minus: Some("logic".into()) });
+        app.apply(Command::SelectNeurons { neurons: NeuronSet::parse("L2N40-90,L5N300").expect("set") });
+        app
+    };
+    picture(r, "neurons_difference", make, (640.0, 420.0), difference, |_| {});
+    // Sixteen neurons fill the width: hatch and outline.
+    let close = || {
+        let mut app = testing::sample_app_of(dir.path(), 8, 16);
+        app.apply(Command::ToggleNeuron { neuron: Neuron::new(2, 3) });
+        app.apply(Command::SelectNeurons { neurons: NeuronSet::parse("L4N5-8,L2N4").expect("set") });
+        app
+    };
+    picture(r, "neurons_close", make, (640.0, 420.0), close, |_| {});
+    picture(r, "neurons_empty", make, (420.0, 260.0), || testing::for_tests(dir.path()), |_| {});
+}
+
+#[test]
+fn overlap_looks_right() {
+    let dir = folder();
+    let r = &mut SnapshotResults::new();
+    picture(r, "overlap", panels::overlap::make, (760.0, 420.0), || testing::sample_app(dir.path()), |_| {});
+    picture(r, "overlap_tall", panels::overlap::make, (380.0, 640.0), || testing::sample_app(dir.path()), |_| {});
+    picture(r, "overlap_empty", panels::overlap::make, (420.0, 260.0), || testing::for_tests(dir.path()), |_| {});
+}
+
+#[test]
+fn library_and_inspector_look_right() {
+    let dir = folder();
+    let r = &mut SnapshotResults::new();
+    let library: Made = || Box::new(panels::library::LibraryPanel);
+    let inspector: Made = || Box::new(panels::inspector::Inspector);
+    picture(r, "library", library, (240.0, 520.0), || testing::sample_app_ablated(dir.path()), |_| {});
+    picture(r, "library_empty", library, (240.0, 400.0), || testing::for_tests(dir.path()), |_| {});
+    let on_a_neuron = |link: &mut Link| link.focus_neuron = Some(Neuron::new(3, 100));
+    picture(r, "inspector_neuron", inspector, (280.0, 640.0), || testing::sample_app_ablated(dir.path()), on_a_neuron);
+    picture(r, "inspector_run", inspector, (280.0, 400.0), || testing::sample_app(dir.path()), |_| {});
+}
+
+#[test]
+fn a_fresh_window_says_what_to_do() {
+    let dir = folder();
+    let r = &mut SnapshotResults::new();
+    for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
+        let mut h = window(testing::for_tests(dir.path()), LayoutId::Explore, (1024.0, 640.0), theme);
+        h.get_by_label("Open a model to begin, or the demo from the menu");
+        h.snapshot(format!("window_empty_{suffix}"));
+        r.extend_harness(&mut h);
+    }
+}
