@@ -257,7 +257,7 @@ fn the_library_shows_and_switches_domains_and_sets() {
     h.get_by_label("Scan facts").click();
     h.run();
     assert!(!h.state().app.project.domain("facts").expect("domain").enabled);
-    h.get_by_label("Scan 5 domains");
+    assert!(h.get_all_by_label("Scan 5 domains").count() > 0);
     h.get_by_label("arithmetic top 10 % off").click();
     h.run();
     assert!(!h.state().app.project.sets[0].on);
@@ -355,11 +355,8 @@ fn library_and_inspector_look_right() {
 #[test]
 fn a_fresh_window_says_what_to_do() {
     let dir = folder();
-    let r = &mut SnapshotResults::new();
-    for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
-        let mut h = window(testing::for_tests(dir.path()), LayoutId::Explore, (1024.0, 640.0), theme);
-        h.get_by_label("Open a model to begin, or the demo from the menu");
-        h.snapshot(format!("window_empty_{suffix}"));
-        r.extend_harness(&mut h);
-    }
+    let mut h = window(testing::for_tests(dir.path()), LayoutId::Explore, (1024.0, 640.0), egui::Theme::Light);
+    h.get_by_label("Open a model to begin, or the demo from the menu");
+    // Drawing it must work too, at the smallest size; panels have their own pictures.
+    h.render().expect("picture");
 }

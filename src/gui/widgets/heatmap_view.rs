@@ -97,10 +97,16 @@ struct TextureKey {
 }
 
 impl HeatmapView {
+    /// Shows this part of the map.
+    pub fn show_window(&mut self, window: Window) {
+        self.window = Some(window);
+    }
+
     pub fn ui(&mut self, ui: &mut Ui, theme: &Theme, gpu: Option<&RenderState>, input: &HeatmapInput<'_>) -> HeatmapOutput {
         let shape = (input.map.grid.rows(), input.map.grid.cols());
         if self.shape != shape {
-            *self = Self { shape, gpu: self.gpu.take(), ..Self::default() };
+            let window = self.window.filter(|_| self.shape == (0, 0));
+            *self = Self { shape, window, gpu: self.gpu.take(), ..Self::default() };
         }
         let (outer, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
         let inner = Rect::from_min_max(outer.min + vec2(LEFT, 0.0), outer.max - vec2(0.0, BOTTOM));
@@ -244,7 +250,7 @@ impl HeatmapView {
             }
         };
         let rgb = |c: Color32| [c.r(), c.g(), c.b()];
-        let style = Style { gap: rgb(theme.panel), selected: rgb(if theme.dark { Color32::WHITE } else { theme.text }) };
+        let style = Style { gap: rgb(theme.panel), selected: if input.colours.is_signed() { [0x1b, 0x1f, 0x24] } else { [0xff; 3] } };
         if let Some(state) = gpu
             && let Some(values) = self.values_on_gpu(state, input.map)
         {
