@@ -198,8 +198,86 @@ fn finish(line: usize, draft: Draft, form: GoldForm, classes: &[String]) -> Resu
     if lettered {
         choices = ('A'..).take(choices.len()).map(String::from).collect();
     }
+    if let Some(blank) = choices.iter().position(|c| c.trim().is_empty()) {
+        return Err(format!("choice {} is empty", blank + 1));
+    }
     if let Some(own) = gold.and_then(|g| choice_contexts.get(g)) {
         context.clone_from(own);
     }
     Ok(Item { line, context, choices, gold, choice_contexts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{read::table::parse, recipes::RECIPES};
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![Just("A".to_owned()), Just("2".to_owned()), Just("yes".to_owned()), Just("a _ b".to_owned()), "\\PC{0,6}"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-1i64..6).prop_map(Value::from),
+            text.prop_map(Value::from)
+        ];
+        let list = proptest::collection::vec(leaf.clone(), 0..5);
+        let labelled = (list.clone(), list.clone()).prop_map(|(text, label)| serde_json::json!({"text": text, "label": label}));
+        prop_oneof![6 => leaf, 3 => list.prop_map(Value::from), 1 => labelled]
+    }
+
+    /// Column names that mean something to one recipe.
+    fn columns() -> impl Strategy<Value = (usize, Vec<String>)> {
+        (0..RECIPES.len()).prop_map(|i| {
+            let name = |alias: &&str| match alias.strip_suffix('*') {
+                Some(stem) => vec![format!("{stem}1"), format!("{stem}2"), format!("{stem}3")],
+                None => vec![(*alias).to_owned()],
+            };
+            (i, RECIPES[i].fields.iter().flat_map(|f| f.aliases.first().map(name).unwrap_or_default()).collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_values_every_row_is_an_item_or_a_problem(
+            (recipe, columns) in columns(),
+            values in proptest::collection::vec(proptest::collection::vec(value(), 12), 1..12),
+            forced in any::<bool>(),
+        ) {
+            let row = |values: &Vec<Value>| serde_json::to_string(&columns.iter().cloned().zip(values.iter().cloned()).collect::<serde_json::Map<_, _>>());
+            let text = values.iter().map(|v| row(v).expect("json")).collect::<Vec<_>>().join("\n");
+            let table = silently(|ctx| parse(Path::new("x.jsonl"), text.as_bytes(), true, ctx)).expect("table");
+            let mut mapping = Mapping::default();
+            if forced {
+                mapping.columns.insert("recipe".to_owned(), RECIPES[recipe].id.to_owned());
+            }
+            let Ok(reading) = mapping::read_columns(&table, &mapping) else { return Ok(()) };
+            let made = make_items(&table, &reading);
+            let mut lines: Vec<usize> = made.items.iter().map(|i| i.line).chain(made.skipped.iter().map(|p| p.line)).collect();
+            lines.sort_unstable();
+            prop_assert_eq!(lines, (1..=values.len()).collect::<Vec<_>>());
+            for item in &made.items {
+                prop_assert!(!item.gold_text().trim().is_empty());
+                prop_assert_eq!(item.gold.is_none(), made.kind == DomainKind::Text);
+                prop_assert!(item.gold.is_none_or(|g| g < item.choices.len()));
+                prop_assert!(made.kind != DomainKind::MultipleChoice || item.choices.len() > 1);
+                prop_assert!(item.choices.iter().all(|c| !c.trim().is_empty()), "{:?}", item);
+                prop_assert!(item.choice_contexts.is_empty() || item.choice_contexts.len() == item.choices.len());
+            }
+            // A mapping in so many words reads the same.
+            let spelt = mapping::read_columns(&table, &reading.as_mapping(&mapping)).expect("own mapping");
+            prop_assert_eq!(make_items(&table, &spelt).items, made.items);
+        }
+    }
+
+    #[test]
+    fn a_large_file_is_previewed_by_its_beginning() {
+        let file = tempfile::NamedTempFile::with_suffix(".jsonl").expect("file");
+        let rows: String = (0..1000).map(|i| format!("{{\"text\": \"row {i}\"}}\n")).collect();
+        std::fs::write(file.path(), rows).expect("write");
+        let p = silently(|ctx| preview_within(file.path(), &Mapping::default(), 1000, ctx)).expect("preview");
+        // 18 bytes a row up to row 9, 19 after: 180 + 43 * 19 = 997 of the 1000 bytes.
+        assert_eq!((p.complete, p.usable), (false, 53));
+        assert_eq!(p.reading.expect("reading").items[4].context, "row 4");
+    }
 }

@@ -197,7 +197,11 @@ pub static RECIPES: &[Recipe] = &[
         id: "arc",
         kind: DomainKind::MultipleChoice,
         template: "Question: {question}\\nAnswer: (ARC, lm-evaluation-harness)",
-        fields: &[need("question", &["question"]), need("choices", &["choices"]), need("answer", &["answerKey", "answer"])],
+        fields: &[
+            need("question", &["question", "question_stem"]),
+            need("choices", &["choices"]),
+            need("answer", &["answerKey", "answer"]),
+        ],
         fits: |rows| all(rows, |r| r.value("choices").is_some_and(Value::is_object)),
         draft: |r| {
             let context = format!("Question: {}\nAnswer:", r.text("question")?);

@@ -4,6 +4,14 @@
 
 use crate::{base::Result, model::TextTokenizer};
 
+/// Ids of a text with what the tokenizer puts before it. An EOS that a few put after it is left out: nothing follows the text yet, and what is
+/// scored must not include it.
+fn ids(tokenizer: &TextTokenizer, text: &str) -> Result<Vec<u32>> {
+    let mut ids = tokenizer.encode(text)?;
+    ids.truncate(ids.len().saturating_sub(tokenizer.suffix_len()));
+    Ok(ids)
+}
+
 /// Tokens of which those from index `from` on are scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
@@ -23,7 +31,7 @@ impl Encoded {
 /// # Errors
 /// When the tokenizer fails.
 pub fn encode_text(tokenizer: &TextTokenizer, text: &str, max_tokens: usize) -> Result<Encoded> {
-    let mut tokens = tokenizer.encode(text)?;
+    let mut tokens = ids(tokenizer, text)?;
     tokens.truncate(max_tokens);
     Ok(Encoded { tokens, from: 1 })
 }
@@ -33,7 +41,7 @@ pub fn encode_text(tokenizer: &TextTokenizer, text: &str, max_tokens: usize) -> 
 /// # Errors
 /// When the tokenizer fails.
 pub fn encode_prompt(tokenizer: &TextTokenizer, context: &str, max_tokens: usize) -> Result<Vec<u32>> {
-    Ok(keep_right(tokenizer.encode(context.trim_end())?, max_tokens).0)
+    Ok(keep_right(ids(tokenizer, context.trim_end())?, max_tokens).0)
 }
 
 /// Context and continuation (which brings its own delimiter), cut on the left to the last `max_tokens` tokens.
@@ -41,7 +49,7 @@ pub fn encode_prompt(tokenizer: &TextTokenizer, context: &str, max_tokens: usize
 /// # Errors
 /// When the tokenizer fails.
 pub fn encode_pair(tokenizer: &TextTokenizer, context: &str, continuation: &str, max_tokens: usize) -> Result<Encoded> {
-    pair(|text| tokenizer.encode(text), context, continuation, max_tokens)
+    pair(|text| ids(tokenizer, text), context, continuation, max_tokens)
 }
 
 fn pair(encode: impl Fn(&str) -> Result<Vec<u32>>, context: &str, continuation: &str, max_tokens: usize) -> Result<Encoded> {
