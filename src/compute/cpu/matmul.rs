@@ -13,9 +13,9 @@ const K_BLOCK: usize = 512;
 const TINY: usize = 16 * 16;
 /// Work (multiply-adds) below which a product stays on one thread.
 const SERIAL_BELOW: usize = 64 * 64 * 64;
-/// Pieces are multiples of this many columns, so that only the last one has a ragged edge.
-const COLUMN_STEP: usize = 96;
-const ROW_STEP: usize = 64;
+/// Pieces are multiples of what the crate's kernels take at once, so that only the last has a ragged edge.
+const COLUMN_STEP: usize = 16;
+const ROW_STEP: usize = 24;
 
 /// A matrix seen through a pointer: element `(r, c)` at `r * rs + c * cs`.
 #[derive(Clone, Copy)]
@@ -288,14 +288,15 @@ impl Address {
     }
 }
 
-/// Rows and columns of a task's rectangle. Columns are cut first: each task then packs its own columns of `b` and nobody else's.
+/// Rows and columns of a task's rectangle: about four a thread, nearly equal, so that no thread waits long for the last. Columns are cut first:
+/// each task then packs its own columns of `b` and nobody else's.
 fn pieces(threads: usize, m: usize, n: usize, k: usize) -> (usize, usize) {
     if threads == 1 || m * n * k < SERIAL_BELOW {
         return (m, n);
     }
-    let wanted = threads * 3;
-    let cols = n.div_ceil(wanted).next_multiple_of(COLUMN_STEP).min(n);
-    let across = n.div_ceil(cols);
-    let down = wanted.div_ceil(across).clamp(1, m.div_ceil(ROW_STEP));
-    (m.div_ceil(down).next_multiple_of(4).min(m), cols)
+    let wanted = threads * 4;
+    let even = |length: usize, parts: usize, step: usize| length.div_ceil(parts).next_multiple_of(step).min(length);
+    let cols = even(n, wanted.min(n.div_ceil(4 * COLUMN_STEP)), COLUMN_STEP);
+    let down = wanted.div_ceil(n.div_ceil(cols)).min(m.div_ceil(4 * ROW_STEP));
+    (even(m, down, ROW_STEP), cols)
 }

@@ -14,7 +14,12 @@ pub(super) struct Pool {
     pub threads: usize,
     pub isa: Isa,
     workers: Option<rayon::ThreadPool>,
+    /// Big buffers between two uses.
+    buffers: Mutex<Vec<Vec<f32>>>,
 }
+
+/// Floats of buffers kept between two uses (128 MiB).
+const KEPT_BUFFERS: usize = 32 << 20;
 
 impl Pool {
     /// `threads` is cut to what the process may use; `None` takes the physical cores, less one for the window where there are more than two.
@@ -31,7 +36,7 @@ impl Pool {
                 .inspect_err(|e| tracing::warn!("no compute threads could be started ({e}); computing on the calling thread"))
                 .ok()
         };
-        Self { threads: if workers.is_some() { threads } else { 1 }, isa, workers }
+        Self { threads: if workers.is_some() { threads } else { 1 }, isa, workers, buffers: Mutex::default() }
     }
     /// Runs `task` for `0..count` in any order. Tasks must not depend on each other.
     pub fn for_each(&self, count: usize, task: impl Fn(usize) + Send + Sync) {
@@ -69,6 +74,25 @@ impl Pool {
                 let mut s = scratch();
                 (0..count).map(|i| task(&mut s, i)).collect()
             }
+        }
+    }
+    /// A buffer of `len` floats that hold anything: clearing megabytes for every matrix would cost as much as filling them.
+    pub fn take_buffer(&self, len: usize) -> Vec<f32> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        // The smallest that is long enough, else the longest, which grows.
+        let best = (0..buffers.len()).min_by_key(|&i| {
+            let capacity = buffers[i].capacity();
+            if capacity >= len { (0, capacity) } else { (1, usize::MAX - capacity) }
+        });
+        let mut buffer = best.map(|i| buffers.swap_remove(i)).unwrap_or_default();
+        drop(buffers);
+        buffer.resize(len, 0.0);
+        buffer
+    }
+    pub fn return_buffer(&self, buffer: Vec<f32>) {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.iter().map(Vec::capacity).sum::<usize>() + buffer.capacity() <= KEPT_BUFFERS {
+            buffers.push(buffer);
         }
     }
     /// How many rows of `width` elements go to a task; all of them when there is too little work to share.

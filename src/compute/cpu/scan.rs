@@ -138,7 +138,9 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
     let (tile_rows, tile_cols) = plan.tile(g);
     let (super_rows, super_cols) = super_block(&plan, out, inp, tile_rows, tile_cols);
     let mut total = Total::new(job);
-    let (mut delta_panels, mut x_panels) = (Vec::new(), Vec::new());
+    let panels = |length: usize, width: usize| pool.take_buffer(plan.packed_tokens * length.div_ceil(width) * width);
+    let mut x_panels = panels(super_cols.min(inp), g.cols);
+    let mut delta_panels = panels(super_rows.min(out), g.rows);
     for c0 in (0..inp).step_by(super_cols) {
         let cols = super_cols.min(inp - c0);
         pack(pool, &plan, job.x.columns(c0, cols), g.cols, &mut x_panels);
@@ -174,6 +176,8 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
             }
         }
     }
+    pool.return_buffer(x_panels);
+    pool.return_buffer(delta_panels);
     total.finish(job, sums);
 }
 
@@ -187,10 +191,9 @@ fn super_block(plan: &Plan, out: usize, inp: usize, tile_rows: usize, tile_cols:
 
 /// Copies the active rows of `source` into panels of `width`: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
 /// up with zeros, so that edges need no code of their own.
-fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, width: usize, panels: &mut Vec<f32>) {
+fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, width: usize, panels: &mut [f32]) {
     let count = source.cols.div_ceil(width);
     let row = count * width;
-    panels.resize(plan.packed_tokens * row, 0.0);
     let panels = SharedMut::new(panels);
     pool.for_each(plan.order.len(), |i| {
         let s = plan.order[i];
