@@ -201,15 +201,33 @@ fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, width: usize, panels: &mut [f
         #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
         // SAFETY: samples have disjoint ranges of packed tokens.
         let out = unsafe { panels.slice(plan.packed_start[s] * row, tokens * row) };
-        for (t, &token) in plan.active[s].iter().enumerate() {
-            let x = source.row(token);
-            for (p, x) in x.chunks(width).enumerate() {
-                let o = &mut out[(p * tokens + t) * width..][..width];
-                o[..x.len()].copy_from_slice(x);
-                o[x.len()..].fill(0.0);
-            }
+        let rows = plan.active[s].iter().map(|&token| source.row(token));
+        // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.
+        match width {
+            6 => pack_rows::<6>(rows, tokens, out),
+            8 => pack_rows::<8>(rows, tokens, out),
+            12 => pack_rows::<12>(rows, tokens, out),
+            16 => pack_rows::<16>(rows, tokens, out),
+            32 => pack_rows::<32>(rows, tokens, out),
+            _ => unreachable!("no block is {width} wide"),
         }
     });
+}
+
+/// One sample's rows into panels `[tokens, W]`.
+fn pack_rows<'a, const W: usize>(rows: impl Iterator<Item = &'a [f32]>, tokens: usize, out: &mut [f32]) {
+    for (t, row) in rows.enumerate() {
+        let (whole, rest) = row.as_chunks::<W>();
+        let mut at = t * W;
+        for part in whole {
+            out[at..at + W].copy_from_slice(part);
+            at += tokens * W;
+        }
+        if !rest.is_empty() {
+            out[at..at + rest.len()].copy_from_slice(rest);
+            out[at + rest.len()..at + W].fill(0.0);
+        }
+    }
 }
 
 /// Sums over tiles, wide until the end.
