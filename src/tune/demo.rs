@@ -5,9 +5,9 @@ use crate::{
     base::{Ctx, Error, Result, atomic_file, hash},
     compute::{Activation, Backend},
     data::{Domain, demo},
-    eval,
+    eval::{self, EvalConfig},
     model::{
-        Batch, Decoder, DecoderSpec, Model, ModelInfo, NoHooks, SaveDtype, TextTokenizer, load_model, save_model,
+        Decoder, DecoderSpec, Model, ModelInfo, SaveDtype, TextTokenizer, load_model, save_model,
         spec::{AttentionSpec, MlpSpec, NormSpec, RopeScaling, RopeSpec},
     },
 };
@@ -59,7 +59,7 @@ pub fn spec() -> DecoderSpec {
     }
 }
 
-/// Mean of the steps since the line before.
+/// Mean of the steps since the line before (or since the run went on from a checkpoint).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     pub step: usize,
@@ -71,6 +71,8 @@ pub struct LogLine {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Log {
+    seed: u64,
+    options: DemoOptions,
     seconds: f64,
     tokens: u64,
     lines: Vec<LogLine>,
@@ -103,6 +105,39 @@ pub struct DemoRecord {
 /// # Errors
 /// [`Error::Cancelled`] (a checkpoint is kept); a folder that cannot be written to; a number that is not finite.
 pub fn train(folder: &Path, seed: u64, options: DemoOptions, backend: Arc<dyn Backend>, ctx: &Ctx<'_>) -> Result<DemoRecord> {
+    let (config, log) = fit(folder, seed, &options, &backend, ctx)?;
+    // What is reported is what was saved: the rounded weights, read back.
+    let decoder = Decoder::new(Arc::new(load_model(folder, ctx)?), backend);
+    let mut record = DemoRecord {
+        program: format!("brodmann {}", env!("CARGO_PKG_VERSION")),
+        seed,
+        options,
+        train: config,
+        outside_weight: OUTSIDE_WEIGHT,
+        embedding_std: EMBEDDING_STD,
+        n_params: decoder.model.info.n_params,
+        device: decoder.backend.device(),
+        tokens: log.tokens,
+        seconds: log.seconds,
+        validation_accuracy: BTreeMap::new(),
+        test_accuracy: BTreeMap::new(),
+        weights_sha256: hash::sha256_file(&folder.join("model.safetensors"), ctx)?,
+        log: log.lines,
+    };
+    for name in demo::NAMES {
+        record.validation_accuracy.insert(name.into(), accuracy(&decoder, &demo::domain(name, demo::Split::Validation)?, ctx)?);
+        record.test_accuracy.insert(name.into(), accuracy(&decoder, &demo::domain(name, demo::Split::Test)?, ctx)?);
+    }
+    write_json(&folder.join(RECORD), &record)?;
+    for done_with in [CHECKPOINT, LOG] {
+        let path = folder.join(done_with);
+        std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+    }
+    Ok(record)
+}
+
+/// Trains and saves the model folder; checkpoint and log stay.
+fn fit(folder: &Path, seed: u64, options: &DemoOptions, backend: &Arc<dyn Backend>, ctx: &Ctx<'_>) -> Result<(TrainConfig, Log)> {
     let tokenizer_json = demo::train_tokenizer(seed)?;
     let tokenizer = TextTokenizer::from_bytes(demo::tokenizer_path(), tokenizer_json.as_bytes())?;
     atomic_file::write(&folder.join("tokenizer.json"), tokenizer_json.as_bytes())?;
@@ -127,52 +162,29 @@ pub fn train(folder: &Path, seed: u64, options: DemoOptions, backend: Arc<dyn Ba
         micro_batch_tokens: 2048,
     };
     let mut trainer = Trainer::new(Model { info, spec, weights, tokenizer }, backend.clone(), config);
-    let log = run(&mut trainer, folder, seed, &options, ctx)?;
+    let log = run(&mut trainer, folder, seed, options, ctx)?;
 
     let model = trainer.into_model()?;
     let extra = serde_json::json!({ "bos_token_id": demo::BOS_ID, "eos_token_id": demo::EOS_ID });
     let extra = extra.as_object().cloned().unwrap_or_default();
     save_model(folder, "llama", &model.spec, &model.weights, SaveDtype::Bf16, &extra)?;
-    drop(model);
-
-    // What is reported is what was saved: the rounded weights, read back.
-    let decoder = Decoder::new(Arc::new(load_model(folder, ctx)?), backend);
-    let mut record = DemoRecord {
-        program: format!("brodmann {}", env!("CARGO_PKG_VERSION")),
-        seed,
-        options,
-        train: config,
-        outside_weight: OUTSIDE_WEIGHT,
-        embedding_std: EMBEDDING_STD,
-        n_params,
-        device: decoder.backend.device(),
-        tokens: log.tokens,
-        seconds: log.seconds,
-        validation_accuracy: BTreeMap::new(),
-        test_accuracy: BTreeMap::new(),
-        weights_sha256: hash::sha256_file(&folder.join("model.safetensors"), ctx)?,
-        log: log.lines,
-    };
-    for name in demo::NAMES {
-        record.validation_accuracy.insert(name.into(), accuracy(&decoder, &demo::domain(name, demo::Split::Validation)?, ctx)?);
-        record.test_accuracy.insert(name.into(), accuracy(&decoder, &demo::domain(name, demo::Split::Test)?, ctx)?);
-    }
-    write_json(&folder.join(RECORD), &record)?;
-    for done_with in [CHECKPOINT, LOG] {
-        let path = folder.join(done_with);
-        std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-    }
-    Ok(record)
+    Ok((config, log))
 }
 
 /// All steps that are left, with checkpoints.
 fn run(trainer: &mut Trainer, folder: &Path, seed: u64, options: &DemoOptions, ctx: &Ctx<'_>) -> Result<Log> {
     let (path, log_path) = (folder.join(CHECKPOINT), folder.join(LOG));
-    let mut log = Log::default();
+    let mut log = Log { seed, options: *options, ..Log::default() };
     if path.exists() {
         checkpoint::load(trainer, &path)?;
         let text = std::fs::read(&log_path).map_err(|e| Error::io(&log_path, e))?;
         log = serde_json::from_slice(&text).map_err(|e| Error::format(&log_path, format!("not the log of a training run: {e}")))?;
+        if (log.seed, &log.options) != (seed, options) {
+            return Err(Error::format(
+                &path,
+                "is of a run with another seed or other options; use the same ones, or remove it to start anew",
+            ));
+        }
         // Written after the checkpoint it belongs to: one line may be ahead.
         log.lines.retain(|l| l.step <= trainer.steps_done());
     }
@@ -238,23 +250,76 @@ fn sequences(tokenizer: &TextTokenizer, seed: u64, step: usize, count: usize) ->
 
 /// Share of items whose right choice is the likeliest.
 fn accuracy(decoder: &Decoder, domain: &Domain, ctx: &Ctx<'_>) -> Result<f64> {
-    let mut right = 0;
-    for item in &domain.items {
-        ctx.check()?;
-        let mut batch = Batch::default();
-        let mut scored = Vec::new();
-        for choice in &item.choices {
-            let pair = eval::encode_pair(&decoder.model.tokenizer, &item.context, &format!(" {choice}"), usize::MAX)?;
-            let start = batch.n_tokens();
-            batch.push(&pair.tokens);
-            scored.push(start + pair.from..start + pair.tokens.len());
-        }
-        let resid = decoder.forward(&batch, &mut NoHooks)?;
-        let log_probs = decoder.log_probs(&batch, &resid, &scored.iter().cloned().flatten().collect::<Vec<_>>())?;
-        let mut rest = log_probs.iter();
-        let sums = scored.iter().map(|s| rest.by_ref().take(s.len()).map(|(lp, _)| f64::from(*lp)).sum::<f64>());
-        let best = sums.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i);
-        right += usize::from(best == item.gold);
+    let score = eval::evaluate(decoder, domain, &EvalConfig::default(), None, ctx, &mut |_| {})?;
+    score.acc().ok_or_else(|| Error::invalid(format!("domain {} has no accuracy", domain.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{CancelToken, job::silently},
+        compute::cpu::CpuBackend,
+    };
+
+    const SHORT: DemoOptions = DemoOptions { steps: 6, texts: 4, learning_rate: 2e-3, checkpoint_every: 100 };
+
+    fn backend(threads: usize) -> Arc<dyn Backend> {
+        Arc::new(CpuBackend::new(Some(threads)))
     }
-    Ok(right as f64 / domain.items.len().max(1) as f64)
+
+    fn bytes(folder: &Path) -> Vec<u8> {
+        std::fs::read(folder.join("model.safetensors")).expect("saved")
+    }
+
+    #[test]
+    fn a_cancelled_run_goes_on_to_the_bytes_of_an_unbroken_one() {
+        let (whole, broken) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let (_, log) = silently(|ctx| fit(whole.path(), 7, &SHORT, &backend(2), ctx)).expect("trains");
+        assert!(log.tokens > 100 && log.seconds > 0.0);
+
+        let cancel = CancelToken::default();
+        let report = |p: crate::base::Progress| {
+            if p.done == 3 {
+                cancel.cancel();
+            }
+        };
+        let stopped = fit(broken.path(), 7, &SHORT, &backend(1), &Ctx::new(&cancel, &report));
+        assert!(stopped.is_err_and(|e| e.is_cancelled()));
+        assert!(!broken.path().join("model.safetensors").exists());
+        let other = silently(|ctx| fit(broken.path(), 8, &SHORT, &backend(1), ctx));
+        assert!(other.is_err_and(|e| e.to_string().contains("another seed")));
+        silently(|ctx| fit(broken.path(), 7, &SHORT, &backend(1), ctx)).expect("goes on");
+        assert!(bytes(whole.path()) == bytes(broken.path()));
+    }
+
+    #[test]
+    fn the_committed_model_has_this_shape_and_tokenizer() {
+        let model = silently(|ctx| {
+            crate::model::load_embedded("demo", demo::model_files::CONFIG, demo::model_files::TOKENIZER, demo::model_files::WEIGHTS, ctx)
+        })
+        .expect("the demo model");
+        assert_eq!(model.spec, spec());
+        let record: DemoRecord = serde_json::from_slice(demo::model_files::TRAINING_RECORD).expect("a record");
+        assert_eq!(record.options, DemoOptions::default());
+        assert_eq!((record.n_params, &record.weights_sha256), (model.info.n_params, &hash::sha256_bytes(demo::model_files::WEIGHTS)));
+        assert!(demo::train_tokenizer(record.seed).expect("trains").as_bytes() == demo::model_files::TOKENIZER);
+    }
+
+    #[test]
+    fn the_committed_model_answers_as_its_record_says() {
+        let (decoder, record) = silently(|ctx| {
+            let files = (demo::model_files::CONFIG, demo::model_files::TOKENIZER, demo::model_files::WEIGHTS);
+            let model = crate::model::load_embedded("demo", files.0, files.1, files.2, ctx).expect("the demo model");
+            let record: DemoRecord = serde_json::from_slice(demo::model_files::TRAINING_RECORD).expect("a record");
+            (Decoder::new(Arc::new(model), backend(2)), record)
+        });
+        for name in demo::NAMES {
+            let test = demo::domain(name, demo::Split::Test).expect("a demo domain");
+            let now = silently(|ctx| accuracy(&decoder, &test, ctx)).expect("scores");
+            // One item of 272 may tip on another processor.
+            assert!((now - record.test_accuracy[name]).abs() <= 1.01 / test.items.len() as f64, "{name}: {now}");
+            assert!(now >= 0.85, "{name}: {now}");
+        }
+    }
 }
