@@ -121,6 +121,9 @@ fn eval_gives_accuracies_for_questions_and_null_for_text() {
     assert!((0.0..=1.0).contains(&questions["acc"].as_f64().expect("acc")));
     assert!(texts["acc"].is_null() && texts["acc_norm"].is_null() && texts["stderr"].is_null());
 
+    let command = doc["provenance"]["command"].as_str().expect("command");
+    assert!(command.starts_with("brodmann eval --model ") && command.contains("--data questions="), "{command}");
+
     let few = json(&place.tiny("eval", &["--format", "json", "--samples", "7"]).output().expect("start"));
     assert_eq!(few["domains"]["questions"]["n"], 7);
 }

@@ -1,6 +1,6 @@
 //! Keeps [`AblationLive`] true to the project: what is off, how, in which domains. Every change starts over with what is not known yet.
 
-use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, library::Loading, run};
+use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, library::Loading, score};
 use crate::{
     ablate::random_heads_like,
     base::{Head, NeuronSet, hash::sha256_bytes, rng::Rng},
@@ -55,7 +55,7 @@ pub(super) struct Evaluation {
     units: Vec<Unit>,
     /// Scores by [`Unit::key`], complete or as far as they came.
     cache: HashMap<String, Vec<ItemScore>>,
-    shared: Arc<run::Shared>,
+    shared: Arc<score::Shared>,
 }
 
 /// Units kept; one holds some hundred items of about a hundred bytes.
@@ -67,7 +67,7 @@ pub(super) struct Task {
     pub source: ItemSource,
     /// Items whose scores are known.
     pub known: usize,
-    pub change: run::Change,
+    pub change: score::Change,
 }
 
 /// The items of one domain that are scored.
@@ -121,14 +121,14 @@ impl App {
         self.ablation = AblationLive::default();
 
         let ablates = !wish.off.is_empty() || !wish.heads.is_empty();
-        let mut changes = vec![(Part::Before, run::Change::default())];
+        let mut changes = vec![(Part::Before, score::Change::default())];
         if ablates {
-            changes.push((Part::After, run::Change { neurons: wish.off.clone(), heads: wish.heads.clone(), mode: wish.mode }));
+            changes.push((Part::After, score::Change { neurons: wish.off.clone(), heads: wish.heads.clone(), mode: wish.mode }));
             changes.extend((0..wish.controls as u64).map(|seed| {
                 let spec = &decoder.model.spec;
                 let neurons = wish.off.random_like(spec.d_mlp, seed);
                 let heads = random_heads_like(&wish.heads, spec.attention.n_heads, seed);
-                (Part::Control(seed), run::Change { neurons, heads, mode: wish.mode })
+                (Part::Control(seed), score::Change { neurons, heads, mode: wish.mode })
             }));
         }
         let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&wish.model, d, &wish.eval)).collect();
@@ -166,7 +166,7 @@ impl App {
     }
 
     /// What scores items, with everything it may need from the library.
-    pub(super) fn scorer(&self, decoder: Decoder, eval: &EvalConfig) -> run::Scorer {
+    pub(super) fn scorer(&self, decoder: Decoder, eval: &EvalConfig) -> score::Scorer {
         let means_from = self.project.enabled().filter_map(|d| self.library.domain(&d.name)).filter_map(|entry| {
             let scanned = entry.state.ready()?;
             Some(match &entry.test {
@@ -178,7 +178,7 @@ impl App {
                 }
             })
         });
-        run::Scorer { decoder, shared: self.evaluation.shared.clone(), means_from: means_from.collect(), max_tokens: eval.max_tokens }
+        score::Scorer { decoder, shared: self.evaluation.shared.clone(), means_from: means_from.collect(), max_tokens: eval.max_tokens }
     }
 
     /// The next items of a unit have been scored.
@@ -252,7 +252,7 @@ pub(super) fn item_source(model_sha256: &str, domain: &Arc<Domain>, eval: &EvalC
     ItemSource { key, domain: domain.clone(), items: Arc::new(items) }
 }
 
-fn unit_key(source: &ItemSource, change: &run::Change) -> String {
+fn unit_key(source: &ItemSource, change: &score::Change) -> String {
     let heads = change.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mode = (!change.is_none()).then_some(change.mode);
     sha256_bytes(format!("{}\n{}\n{heads}\n{mode:?}", source.key, change.neurons).as_bytes())

@@ -15,6 +15,7 @@ mod opening;
 pub mod project;
 pub mod project_file;
 mod run;
+mod score;
 pub mod settings;
 pub mod state;
 pub mod testing;

@@ -174,8 +174,9 @@ impl App {
             enabled: true,
             colour,
         };
-        self.project =
-            Project { model: Some("demo".into()), domains: demo::NAMES.iter().enumerate().map(domain).collect(), ..Project::default() };
+        let domains = demo::NAMES.iter().enumerate().map(domain).collect();
+        self.project = Project { model: Some("demo".into()), domains, ..Project::default() };
+        self.project.scan.gamma = demo::GAMMA;
         self.mark_saved(None);
         self.reconcile();
         if let Some(at) = self.library.runs.iter().position(|r| r.path.as_deref().is_some_and(is_demo)) {

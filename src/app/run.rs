@@ -9,140 +9,22 @@ use super::{
     matrix::AblationMatrix,
     opening::backend,
     project_file::is_demo,
+    score::Change,
 };
 use crate::{
-    ablate::{AblationReport, DomainAblation, EvalSession, SessionLimits},
-    base::{Ctx, Error, Head, NeuronSet, Result, atomic_file, hash::sha256_bytes, number, provenance, provenance::Provenance},
+    ablate::{AblationReport, DomainAblation},
+    base::{Error, NeuronSet, Result, atomic_file, number, provenance, provenance::Provenance},
     data::Domain,
-    eval::{self, AblationMode, DomainScore, Intervention, ItemScore, Means},
+    eval::{AblationMode, DomainScore},
     model::{self, Decoder},
     report::{self, Report},
     scan::{self, MetricKind, ObjectiveKind, Order, ScanConfig},
     tune,
 };
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
-
-/// What is switched off.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Change {
-    pub neurons: NeuronSet,
-    pub heads: BTreeSet<Head>,
-    pub mode: AblationMode,
-}
-
-impl Default for Change {
-    fn default() -> Self {
-        Self { neurons: NeuronSet::new(), heads: BTreeSet::new(), mode: AblationMode::Zero }
-    }
-}
-
-impl Change {
-    pub fn is_none(&self) -> bool {
-        self.neurons.is_empty() && self.heads.is_empty()
-    }
-}
-
-/// What evaluations of one program share, so that a toggle pays only for what it changes: tokens and residuals by domain, means.
-#[derive(Default)]
-pub(super) struct Shared {
-    /// By [`ItemSource::key`], oldest use first.
-    sessions: Mutex<Vec<(String, Arc<EvalSession>)>>,
-    means: Mutex<Option<(String, Means)>>,
-}
-
-/// Domains whose tokens and residuals are kept, and the memory of the residuals of all of them.
-const SESSIONS: usize = 12;
-const RESIDUAL_BYTES: usize = 768 << 20;
-
-impl Shared {
-    fn session(&self, decoder: &Decoder, source: &ItemSource, max_tokens: usize, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
-        let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = held.iter().position(|s| s.0 == source.key) {
-            let found = held.remove(at);
-            let session = found.1.clone();
-            held.push(found);
-            return Ok(session);
-        }
-        drop(held);
-        let eval = eval::Limits { max_tokens, ..eval::Limits::default() };
-        let limits = SessionLimits { eval, cache_bytes: RESIDUAL_BYTES / SESSIONS };
-        let domain = &source.domain;
-        let session = Arc::new(EvalSession::new(decoder.clone(), &domain.name, domain.kind, &source.items, limits, ctx)?);
-        let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        held.push((source.key.clone(), session.clone()));
-        if held.len() > SESSIONS {
-            held.remove(0);
-        }
-        Ok(session)
-    }
-}
-
-/// Scores items under changes of the model.
-pub(super) struct Scorer {
-    pub decoder: Decoder,
-    pub shared: Arc<Shared>,
-    /// Domains and which of their items may give the means of a mean ablation: never items that are scored.
-    pub means_from: Vec<(Arc<Domain>, Vec<usize>)>,
-    pub max_tokens: usize,
-}
-
-impl Scorer {
-    /// Works off the tasks in order; `scored` gets the next items of a unit as soon as they are there.
-    pub fn score_all(&self, tasks: &[Task], ctx: &Ctx<'_>, scored: &mut dyn FnMut(&Unit, &[ItemScore])) -> Result<()> {
-        let total: usize = tasks.iter().map(|t| t.source.items.len() - t.known).sum();
-        let mut done = 0;
-        for task in tasks {
-            let phase = match task.unit.part {
-                Part::Before => format!("scoring {}", task.unit.domain),
-                Part::After => format!("scoring {}, ablated", task.unit.domain),
-                Part::Control(seed) => format!("scoring {}, random control {}", task.unit.domain, seed + 1),
-            };
-            ctx.progress(phase.as_str(), done, total, "items");
-            let session = self.shared.session(&self.decoder, &task.source, self.max_tokens, ctx)?;
-            let change = if task.change.is_none() { None } else { Some(self.intervention(&task.change, ctx)?) };
-            session.evaluate_from(task.known, change.as_ref(), ctx, &mut |items| {
-                done += items.len();
-                scored(&task.unit, items);
-                ctx.progress(phase.as_str(), done, total, "items");
-            })?;
-        }
-        Ok(())
-    }
-
-    fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
-        let means = if change.mode == AblationMode::Mean { Some(self.means(ctx)?) } else { None };
-        Ok(Intervention { neurons: change.neurons.clone(), heads: change.heads.clone(), mode: change.mode, means })
-    }
-
-    fn means(&self, ctx: &Ctx<'_>) -> Result<Means> {
-        let words = |(d, items): &(Arc<Domain>, Vec<usize>)| {
-            let what = if items.len() == d.items.len() { format!("the {} split", d.split) } else { "items that are not scored".to_owned() };
-            format!("{} ({what}, {} items)", d.name, items.len())
-        };
-        let from: Vec<_> = self.means_from.iter().filter(|f| !f.1.is_empty()).collect();
-        if from.is_empty() {
-            return Err(Error::invalid(
-                "mean ablation needs items that are not scored, and every item is: score fewer (--samples, or Accuracy settings), or use zero",
-            ));
-        }
-        let source = format!("mean over {}", from.iter().map(|f| words(f)).collect::<Vec<_>>().join(", "));
-        let hashes: Vec<&str> = from.iter().map(|f| f.0.sha256.as_str()).collect();
-        let indices: Vec<_> = from.iter().map(|f| &f.1).collect();
-        let key = sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.model.info.sha256, self.max_tokens).as_bytes());
-        let mut held = self.shared.means.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, means)) = held.as_ref().filter(|h| h.0 == key) {
-            return Ok(means.clone());
-        }
-        let items = from.iter().flat_map(|(d, indices)| indices.iter().map(|&i| &d.items[i]));
-        let means = eval::means(&self.decoder, items, self.max_tokens, source, ctx)?;
-        *held = Some((key, means.clone()));
-        Ok(means)
-    }
-}
 
 /// A run goes into a new folder, an empty one, or over an older run; never among other files.
 fn verify_run_folder(folder: &Path) -> Result<()> {
@@ -253,29 +135,35 @@ impl App {
         folder
     }
 
-    /// The command line that makes the same numbers again.
-    fn scan_command(&self, domains: &[Arc<Domain>], config: &ScanConfig) -> String {
-        let mut words = vec!["brodmann".to_owned(), "scan".into()];
+    /// `brodmann VERB` with the model and the domains, as a shell reads it.
+    fn words_of<'a>(&self, verb: &str, domains: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut words = vec!["brodmann".to_owned(), verb.to_owned()];
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
         let full = |p: &Path| if is_demo(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
         if let Some(model) = &self.library.model {
             add("--model", full(&model.path).display().to_string());
         }
-        let all_demo = domains.len() == demo::NAMES.len()
-            && domains
-                .iter()
-                .zip(demo::NAMES)
-                .all(|(d, name)| d.name == name && self.project.domain(name).is_some_and(|p| is_demo(&p.path)));
-        if all_demo {
+        let domains: Vec<_> = domains.filter_map(|name| self.project.domain(name)).collect();
+        if domains.iter().map(|d| d.name.as_str()).eq(demo::NAMES) && domains.iter().all(|d| is_demo(&d.path)) {
             add("--data", "demo".into());
         } else {
-            for d in domains.iter().filter_map(|d| self.project.domain(&d.name)) {
+            for d in &domains {
                 add("--data", format!("{}={}", d.name, full(&d.path).display()));
                 for (field, column) in &d.mapping.columns {
                     add("--map", format!("{}.{field}={column}", d.name));
                 }
             }
         }
+        if domains.iter().any(|d| d.mapping.strict) {
+            words.push("--strict".into());
+        }
+        words
+    }
+
+    /// The command line that makes the same scan again.
+    fn scan_command(&self, domains: &[Arc<Domain>], config: &ScanConfig) -> String {
+        let mut words = self.words_of("scan", domains.iter().map(|d| d.name.as_str()));
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
         add("--samples", config.samples.to_string());
         add("--seed", config.seed.to_string());
         add("--order", if config.order == Order::File { "file" } else { "shuffle" }.into());
@@ -286,9 +174,35 @@ impl App {
             let ids: Vec<String> = config.metrics.iter().map(|m| m.info().id.replace('_', "-")).collect();
             add("--metrics", ids.join(","));
         }
-        if domains.iter().filter_map(|d| self.project.domain(&d.name)).any(|d| d.mapping.strict) {
-            words.push("--strict".into());
+        words.join(" ")
+    }
+
+    /// The command line that makes the same accuracies again.
+    fn score_command(&self) -> String {
+        let p = &self.project;
+        let off = p.off();
+        let ablates = !off.is_empty() || !p.heads.is_empty();
+        let mut words = self.words_of(if ablates { "ablate" } else { "eval" }, p.enabled().map(|d| d.name.as_str()));
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
+        if ablates {
+            let names = (!off.is_empty()).then(|| off.to_string()).into_iter().chain(p.heads.iter().map(ToString::to_string));
+            add("--neurons", names.collect::<Vec<_>>().join(","));
+            add(
+                "--mode",
+                match p.mode {
+                    AblationMode::Zero => "zero".into(),
+                    AblationMode::Mean => "mean".into(),
+                    AblationMode::Scale(k) => format!("scale={k}"),
+                },
+            );
+            add("--controls", p.controls.to_string());
         }
+        if let Some(n) = p.eval.samples {
+            add("--samples", n.to_string());
+        }
+        add("--seed", p.eval.seed.to_string());
+        add("--order", if p.eval.order == Order::File { "file" } else { "shuffle" }.into());
+        add("--max-tokens", p.eval.max_tokens.to_string());
         words.join(" ")
     }
 
@@ -302,6 +216,15 @@ impl App {
         };
         let mut provenance = self.provenance();
         provenance.formula = "one forward pass".into();
+        provenance.objective.clear();
+        provenance.command = {
+            let mut words = self.words_of("trace", std::iter::empty());
+            words.extend(match &input {
+                TraceInput::Text(text) => ["--text".to_owned(), shell_word(text)],
+                TraceInput::Tokens(t) => ["--tokens".to_owned(), t.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")],
+            });
+            words.join(" ")
+        };
         provenance.data_sha256.clear();
         self.runner.spawn(&mut self.jobs, format!("Trace into {}", path.display()), Target::Other, move |ctx, _| {
             let model = &decoder.model;
@@ -355,7 +278,11 @@ impl App {
                 change: change.clone(),
             })
             .collect();
-        let (scorer, provenance, controls) = (self.scorer(decoder, &self.project.eval), self.provenance(), seeds as usize);
+        let (scorer, mut provenance, controls) = (self.scorer(decoder, &self.project.eval), self.provenance(), seeds as usize);
+        provenance.command = format!("brodmann demo ablation-matrix --percent {percent} --controls {controls}");
+        if let Some(n) = self.project.eval.samples {
+            provenance.command.push_str(&format!(" --samples {n}"));
+        }
         let title = format!("Ablation matrix of {}", number::counted(sets.len() as u64, "domain"));
         self.runner.spawn(&mut self.jobs, title, Target::Other, move |ctx, out| {
             let empty = |s: &ItemSource| DomainScore { domain: s.domain.name.clone(), kind: s.domain.kind, items: Vec::new() };
@@ -463,11 +390,11 @@ impl App {
             model_sha256: info.map_or_else(String::new, |m| m.sha256.clone()),
             data_sha256: data.collect(),
             formula: "multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token".into(),
-            objective: String::new(),
+            objective: "log-likelihood of the right answer".into(),
             seed: self.project.eval.seed,
             dtype: "f32".into(),
             device: self.decoder.as_ref().map_or_else(String::new, |d| d.backend.device()),
-            command: String::new(),
+            command: self.score_command(),
             created: provenance::now_utc(),
         }
     }

@@ -102,12 +102,25 @@ fn domain(d: &DomainAblation) -> Value {
         "controls": d.controls.iter().map(|c| c.acc()).collect::<Vec<_>>(),
         "before_loss": d.before.loss(),
         "after_loss": d.after.loss(),
+        "control_loss_mean": d.control_loss().0,
+        "control_loss_std": d.control_loss().1,
+        "p_value": d.p_value(),
     })
 }
 
 fn text(report: &AblationReport) -> String {
-    let mut t =
-        Table::new(["domain", "n", "before", "after", "change", "95 % interval after", "random control", "loss before", "loss after"]);
+    let mut t = Table::new([
+        "domain",
+        "n",
+        "before",
+        "after",
+        "change",
+        "95 % interval after",
+        "random control",
+        "loss before",
+        "loss after",
+        "loss, control",
+    ]);
     let dash = || "–".to_owned();
     for d in &report.domains {
         t.row([
@@ -120,6 +133,7 @@ fn text(report: &AblationReport) -> String {
             d.control_mean().map_or_else(dash, |m| number::plus_minus(m, d.control_std())),
             d.before.loss().map_or_else(dash, number::sig3),
             d.after.loss().map_or_else(dash, number::sig3),
+            d.control_loss().0.map_or_else(dash, number::sig3),
         ]);
     }
     let mut what = Vec::new();
@@ -131,7 +145,7 @@ fn text(report: &AblationReport) -> String {
     }
     let seeds = report.domains.iter().map(|d| d.controls.len()).max().unwrap_or(0);
     format!(
-        "{} changed ({}) in {}\n\n{}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss in nat/token; {}\n",
+        "{} changed ({}) in {}\n\n{}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss: mean, nat/token; {}\n",
         what.join(" and "),
         mode_words(report),
         report.provenance.model,

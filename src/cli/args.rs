@@ -93,7 +93,7 @@ pub struct ScanArgs {
     #[arg(long, value_enum, default_value_t = ObjectiveArg::MaxLogit)]
     pub objective: ObjectiveArg,
     /// A weight counts as activated in a domain above this mean |w dD/dw|.
-    #[arg(long, default_value_t = 2e-6, value_parser = parse_gamma)]
+    #[arg(long, default_value = "2e-6", value_parser = parse_gamma)]
     pub gamma: f32,
     /// What to measure. Default: all.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "METRIC,...")]
