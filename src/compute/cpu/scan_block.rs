@@ -133,18 +133,9 @@ unsafe fn blocks<V: Vector, const ROWS: usize, const MEAN: bool, const KEEP: boo
                     delta = delta.add(ROWS);
                     x = x.add(cols);
                 }
-                for row in acc {
-                    for (half, g) in row.into_iter().enumerate() {
-                        let i = at + half * V::WIDTH;
-                        let a = g.abs_product(V::load(o.weights.as_ptr().add(i)));
-                        squares[half] = a.fma(a, squares[half]);
-                        if MEAN {
-                            a.add(V::load(mean.add(i))).store(mean.add(i));
-                        }
-                        if KEEP {
-                            a.store(kept.add(i));
-                        }
-                    }
+                for [g0, g1] in &acc {
+                    squares[0] = finish::<V, MEAN, KEEP>(*g0, squares[0], o.weights.as_ptr(), mean, kept, at);
+                    squares[1] = finish::<V, MEAN, KEEP>(*g1, squares[1], o.weights.as_ptr(), mean, kept, at + V::WIDTH);
                     at += cols;
                 }
             }
@@ -152,5 +143,32 @@ unsafe fn blocks<V: Vector, const ROWS: usize, const MEAN: bool, const KEEP: boo
         let mut lanes = [0.0f32; 16];
         squares[0].add(squares[1]).store(lanes.as_mut_ptr());
         lanes.iter().map(|v| f64::from(*v)).sum()
+    }
+}
+
+/// One register of gradients to activations at element `i`; returns the squares so far.
+///
+/// # Safety
+/// As [`blocks`]; element `i` and the next `V::WIDTH` inside the tile.
+#[inline(always)]
+#[expect(unsafe_code, reason = "see `blocks`")]
+unsafe fn finish<V: Vector, const MEAN: bool, const KEEP: bool>(
+    g: V,
+    squares: V,
+    weights: *const f32,
+    mean: *mut f32,
+    kept: *mut f32,
+    i: usize,
+) -> V {
+    // SAFETY: the caller's promise; a pointer that is not wanted is never followed.
+    unsafe {
+        let a = g.abs_product(V::load(weights.add(i)));
+        if MEAN {
+            a.add(V::load(mean.add(i))).store(mean.add(i));
+        }
+        if KEEP {
+            a.store(kept.add(i));
+        }
+        a.fma(a, squares)
     }
 }
