@@ -62,6 +62,14 @@ fn pictures(results: &mut SnapshotResults, name: &str, panel: &str, size: (f32, 
     let dir = folder();
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
         let mut harness = bench(panel, size, theme, app(dir.path()));
+        // A file is looked at on a thread of its own.
+        for _ in 0..400 {
+            if harness.query_by_label("Looking at the file.").is_none() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            harness.run();
+        }
         harness.snapshot(format!("panel_{name}_{suffix}"));
         results.extend_harness(&mut harness);
     }

@@ -30,7 +30,7 @@ impl TextTokenizer {
     /// # Errors
     /// When the bytes are no tokenizer.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut inner = Tokenizer::from_bytes(bytes).map_err(|e| Error::format(path, format!("not a tokenizer: {e}")))?;
+        let mut inner = parse(bytes).map_err(|e| Error::format(path, format!("not a tokenizer: {e}")))?;
         // Cutting and padding are the program's business: a file that asks for them would change prompts unseen.
         inner.with_truncation(None).map_err(|e| Error::format(path, e.to_string()))?;
         inner.with_padding(None);
@@ -122,6 +122,15 @@ fn show_bytes(bytes: &[u8]) -> String {
         }
     }
     shown
+}
+
+/// The library's own reader panics on some damaged files (a decoder whose JSON is broken inside): here that is an error like any other.
+fn parse(bytes: &[u8]) -> std::result::Result<Tokenizer, String> {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| e.to_string())?;
+    match std::panic::catch_unwind(|| Tokenizer::from_bytes(bytes)) {
+        Ok(read) => read.map_err(|e| e.to_string()),
+        Err(_) => Err("its parts do not fit together; save it again with transformers".into()),
+    }
 }
 
 #[cfg(test)]

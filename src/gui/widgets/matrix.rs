@@ -110,6 +110,9 @@ impl Matrix<'_> {
             Some((a, b)) => r == a || c == b,
             None => true,
         };
+        // Three significant digits where every cell has room for its own, else two decimals in all.
+        let wide = |v: f64| painter.layout_no_wrap(sig3(v), font.clone(), theme.text).size().x;
+        let precise = self.values.iter().flatten().all(|&v| wide(v) <= side - 6.0);
         for r in 0..self.labels.len() {
             for c in 0..self.labels.len() {
                 let rect = cell_rect(r, c);
@@ -118,7 +121,7 @@ impl Matrix<'_> {
                         let fill = (self.map)(unit(v, self.range));
                         painter.rect_filled(rect, 2.0, fill);
                         if side >= 30.0 {
-                            let text = if side >= 36.0 { sig3(v) } else { format!("{v:.2}") };
+                            let text = if precise { sig3(v) } else { format!("{v:.2}") };
                             painter.text(rect.center(), Align2::CENTER_CENTER, text, font.clone(), readable_on(fill));
                         }
                     }

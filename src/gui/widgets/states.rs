@@ -49,16 +49,27 @@ pub fn failed_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, what: &str, details: &str, r
         ui.label(cx.theme.strong(what));
         ui.add(egui::Label::new(RichText::new(details).color(cx.theme.secondary)).wrap().selectable(true));
         ui.add_space(2.0 * theme::GRID);
+        const COPY: &str = "Copy details";
         ui.horizontal(|ui| {
+            let words: &[&str] = if retry.is_empty() { &[COPY] } else { &[retry, COPY] };
+            ui.add_space(((ui.available_width() - buttons_width(ui, words)) / 2.0).max(0.0));
             if !retry.is_empty() {
                 pressed = ui.button(retry).clicked();
             }
-            if ui.button("Copy details").clicked() {
+            if ui.button(COPY).clicked() {
                 cx.link.ask(Ask::Copy(format!("{what}\n{details}")));
             }
         });
     });
     pressed
+}
+
+/// Width of a row of buttons with these words.
+fn buttons_width(ui: &Ui, words: &[&str]) -> f32 {
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    let (padding, gap) = (2.0 * ui.spacing().button_padding.x, ui.spacing().item_spacing.x);
+    let text = |w: &&str| ui.painter().layout_no_wrap((*w).to_owned(), font.clone(), egui::Color32::PLACEHOLDER).size().x;
+    words.iter().map(|w| text(w) + padding).sum::<f32>() + gap * words.len().saturating_sub(1) as f32
 }
 
 /// The same beside other content of a panel: what happened, details, retry and copy, left-aligned. True when `retry` was pressed.
@@ -118,7 +129,6 @@ fn centred(ui: &mut Ui, height: f32, add: impl FnOnce(&mut Ui)) {
         vec2(width, (space.height() - top).max(height)),
     );
     ui.scope_builder(egui::UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Center)), |ui| {
-        // A row of buttons is centred by being no wider than its content.
         add(ui);
     });
 }
