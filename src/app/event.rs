@@ -26,7 +26,7 @@ pub(super) enum Event {
         scanned: Arc<Domain>,
         test: Option<Arc<Domain>>,
     },
-    Matrix(AblationMatrix),
+    Matrix(Arc<AblationMatrix>),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

@@ -299,7 +299,8 @@ impl App {
             let controls = sets.iter().map(|_| rows.by_ref().take(controls).collect()).collect();
             let domains = sources.iter().map(|s| s.domain.name.clone()).collect();
             let neurons = sets.iter().map(NeuronSet::len).collect();
-            out.send(Event::Matrix(AblationMatrix { domains, metric, percent, neurons, before, after, controls, provenance }));
+            let matrix = AblationMatrix { domains, metric, percent, neurons, before, after, controls, provenance };
+            out.send(Event::Matrix(Arc::new(matrix)));
             Ok(())
         });
     }

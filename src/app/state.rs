@@ -147,7 +147,7 @@ impl App {
         match event {
             Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
-            Event::Matrix(matrix) => self.matrix = Some(Arc::new(matrix)),
+            Event::Matrix(matrix) => self.matrix = Some(matrix),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }
