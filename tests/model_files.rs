@@ -19,6 +19,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// Name -> type, shape, bytes.
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
 const WEIGHTS: &str = "model.safetensors";
 
 fn fixture() -> PathBuf {
@@ -43,7 +46,7 @@ fn copy() -> TempDir {
 }
 
 /// Name, dtype, shape and bytes of every tensor of the fixture.
-fn tensors() -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
+fn tensors() -> Tensors {
     let bytes = fs::read(fixture().join(WEIGHTS)).expect("weights");
     let file = SafeTensors::deserialize(&bytes).expect("safetensors");
     file.tensors().into_iter().map(|(n, t)| (n, (t.dtype(), t.shape().to_vec(), t.data().to_vec()))).collect()
@@ -201,7 +204,7 @@ fn a_tied_head_is_the_embedding() {
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let refused = |change: &dyn Fn(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>), want: &str| {
+    let refused = |change: &dyn Fn(&mut Tensors), want: &str| {
         let folder = copy();
         let mut all = tensors();
         change(&mut all);

@@ -53,7 +53,7 @@ impl EvalSession {
         let steps = prepare(name, kind, items, &decoder.model.tokenizer, spec.max_positions, limits.eval, ctx)?;
         let tokens: usize = steps.iter().map(|s| s.batch.n_tokens()).sum();
         let stride = stride(spec.n_layers, tokens * spec.d_model * size_of::<f32>(), limits.cache_bytes);
-        let slots = if stride == 0 { 0 } else { (spec.n_layers - 1) / stride };
+        let slots = (spec.n_layers - 1).checked_div(stride).unwrap_or(0);
         let cached = |step| CachedStep { step, resid: (0..slots).map(|_| OnceLock::new()).collect(), baseline: OnceLock::new() };
         let steps = steps.into_iter().map(cached).collect();
         Ok(Self { name: name.to_owned(), kind, n_items: items.len(), steps, stride, decoder })
@@ -136,7 +136,7 @@ impl CachedStep {
             None => (0, decoder.embed(batch, &mut NoHooks)?),
         };
         while at < layer {
-            let next = if stride == 0 { layer } else { (at / stride + 1) * stride }.min(layer);
+            let next = at.checked_div(stride).map_or(layer, |slot| ((slot + 1) * stride).min(layer));
             run_blocks(decoder, batch, &mut resid, at..next, None, ctx)?;
             at = next;
             if stride > 0

@@ -56,7 +56,7 @@ impl EvalConfig {
 pub fn run_blocks(
     decoder: &Decoder,
     batch: &Batch,
-    resid: &mut Vec<f32>,
+    resid: &mut [f32],
     layers: std::ops::Range<usize>,
     switch: Option<&Switch>,
     ctx: &Ctx<'_>,

@@ -77,7 +77,7 @@ impl Decoder {
         &self,
         layer: usize,
         batch: &Batch,
-        resid: &mut Vec<f32>,
+        resid: &mut [f32],
         tape: Option<&mut BlockTape>,
         hooks: &mut dyn Hooks,
     ) -> Result<()> {
@@ -151,7 +151,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Those of the taps, and a gradient that is not finite, naming where it first appears.
-    pub fn block_backward(&self, layer: usize, batch: &Batch, tape: &BlockTape, d_resid: &mut Vec<f32>, taps: &mut dyn Taps) -> Result<()> {
+    pub fn block_backward(&self, layer: usize, batch: &Batch, tape: &BlockTape, d_resid: &mut [f32], taps: &mut dyn Taps) -> Result<()> {
         let mut scratch = self.take_scratch();
         let done = self.backward_with(layer, batch, tape, d_resid, taps, &mut scratch);
         self.return_scratch(scratch);

@@ -220,6 +220,9 @@ enum Slot {
     Stored(BlockSource),
 }
 
+/// A layer and its values.
+type Widened = (usize, Arc<Block>);
+
 /// All weights of a decoder.
 #[derive(Clone)]
 pub struct Weights {
@@ -230,7 +233,7 @@ pub struct Weights {
     /// `[vocab, d_model]`; `None` where the head is the embedding.
     untied_head: Option<Tensor>,
     /// The stored block that was widened last: forward, backward and statistics of a layer follow one another.
-    last: Arc<Mutex<Option<(usize, Arc<Block>)>>>,
+    last: Arc<Mutex<Option<Widened>>>,
 }
 
 impl Weights {

@@ -210,7 +210,7 @@ fn run(trainer: &mut Trainer, folder: &Path, seed: u64, options: &DemoOptions, c
             ctx.progress(phase, report.step, options.steps, "steps");
         }
         let done = trainer.steps_done();
-        if stop || done % options.checkpoint_every.max(1) == 0 || done == options.steps {
+        if stop || done.is_multiple_of(options.checkpoint_every.max(1)) || done == options.steps {
             checkpoint::save(trainer, &path)?;
             write_json(&log_path, &log)?;
         }

@@ -105,9 +105,9 @@ fn text_of(name: &str, split: Split) -> Result<std::borrow::Cow<'static, str>> {
     }
 }
 
-fn lines<T: for<'de> Deserialize<'de>>(source: &PathBuf, text: &str) -> Result<Vec<T>> {
+fn lines<T: for<'de> Deserialize<'de>>(source: &std::path::Path, text: &str) -> Result<Vec<T>> {
     let parse = |(i, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|e| Error::Row { path: source.clone(), line: i + 1, message: e.to_string() })
+        serde_json::from_str(line).map_err(|e| Error::Row { path: source.to_owned(), line: i + 1, message: e.to_string() })
     };
     text.lines().enumerate().map(parse).collect()
 }
