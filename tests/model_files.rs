@@ -254,8 +254,6 @@ fn a_folder_without_weights_says_what_is_there_instead() {
     let folder = copy();
     fs::remove_file(folder.path().join(WEIGHTS)).expect("remove");
     assert!(message(folder.path()).contains("expected model.safetensors or model.safetensors.index.json"));
-    fs::write(folder.path().join("model.gguf"), b"GGUF").expect("write");
-    assert!(message(folder.path()).contains("model.gguf"));
     fs::write(folder.path().join("pytorch_model.bin"), b"\x80\x02").expect("write");
     let e = message(folder.path());
     assert!(e.contains("pytorch_model.bin") && e.contains("runs code") && e.contains("safe_serialization=True"), "{e}");

@@ -37,16 +37,17 @@ pub struct Model {
 /// What a user reads about a model.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ModelInfo {
-    /// Folder name, or `demo`.
+    /// Folder name, name of a GGUF file without its ending, or `demo`.
     pub name: String,
+    /// The model's folder, or its GGUF file.
     pub folder: PathBuf,
     pub model_type: String,
     /// Number of scalars, tied ones counted once.
     pub n_params: u64,
-    /// As stored: `bf16`, `f32`, `f16`, or `mixed`.
+    /// As stored: `bf16`, `f32`, `f16`, or `mixed`; of a GGUF file `gguf q8_0` or, with the most used first, `gguf q4_k/q6_k mixed`.
     pub dtype: String,
     pub size_bytes: u64,
     /// SHA-256 over the digests of config.json, tokenizer.json and every weight file, in name order: what
-    /// `sha256sum config.json model.safetensors tokenizer.json | sha256sum` prints.
+    /// `sha256sum config.json model.safetensors tokenizer.json | sha256sum` prints. Of a GGUF file its own digest.
     pub sha256: String,
 }

@@ -1,4 +1,4 @@
-//! Text to token ids, by the model's own tokenizer.json.
+//! Text to token ids, by the model's own tokenizer.
 
 use crate::base::{Error, Result};
 use std::path::Path;
@@ -12,6 +12,17 @@ pub struct TextTokenizer {
     suffix: Vec<u32>,
     /// Tokens spell bytes by the letters of GPT-2's table.
     byte_level: bool,
+    /// How a conversation becomes a text, where the model says so.
+    pub chat: Option<ChatTemplate>,
+}
+
+/// A model's chat template (Jinja) and the tokens it may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatTemplate {
+    pub source: String,
+    /// Empty where the model has none.
+    pub bos_token: String,
+    pub eos_token: String,
 }
 
 impl TextTokenizer {
@@ -30,7 +41,12 @@ impl TextTokenizer {
     /// # Errors
     /// When the bytes are no tokenizer.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut inner = parse(bytes).map_err(|e| Error::format(path, format!("not a tokenizer: {e}")))?;
+        let inner = parse(bytes).map_err(|e| Error::format(path, format!("not a tokenizer: {e}")))?;
+        Self::from_tokenizer(path, inner)
+    }
+    /// # Errors
+    /// When the tokenizer cannot encode even one letter; `path` is for that message.
+    pub(super) fn from_tokenizer(path: &Path, mut inner: Tokenizer) -> Result<Self> {
         // Cutting and padding are the program's business: a file that asks for them would change prompts unseen.
         inner.with_truncation(None).map_err(|e| Error::format(path, e.to_string()))?;
         inner.with_padding(None);
@@ -40,7 +56,7 @@ impl TextTokenizer {
         let after = if before == ids.len() { 0 } else { special.iter().rev().take_while(|&&s| s == 1).count() };
         let (prefix, suffix) = (ids[..before].to_vec(), ids[ids.len() - after..].to_vec());
         let byte_level = inner.get_decoder().is_some_and(is_byte_level);
-        Ok(Self { inner, prefix, suffix, byte_level })
+        Ok(Self { inner, prefix, suffix, byte_level, chat: None })
     }
     /// Ids with the special tokens the tokenizer itself adds (BOS where its post-processor says so).
     ///

@@ -24,6 +24,10 @@ impl ConfigFile {
             Err(e) => Err(Error::format(path, format!("not valid JSON: {e}"))),
         }
     }
+    /// A config that was put together from another kind of file; `path` is for error messages.
+    pub fn from_object(path: &Path, object: Map<String, Value>) -> Self {
+        Self { path: path.to_owned(), object }
+    }
     /// An error that names this file.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::format(&self.path, message)

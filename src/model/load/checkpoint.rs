@@ -1,6 +1,6 @@
 //! Named tensors of one or several safetensors files, checked but not yet read.
 
-use super::FileBytes;
+use super::{FileBytes, Stored};
 use crate::{
     base::{Error, Result},
     model::weights::Tensor,
@@ -30,12 +30,16 @@ pub struct StoredTensor {
     end: usize,
 }
 
-impl StoredTensor {
+impl Stored for StoredTensor {
+    fn resident_bytes(&self) -> u64 {
+        if self.dtype == Dtype::F32 { 0 } else { 4 * self.shape.iter().product::<usize>() as u64 }
+    }
+
     /// f32 values: borrowed from the map where they are f32 and aligned there, else converted into memory of their own, on all cores.
     ///
     /// # Panics
     /// For a dtype that [`float_name`] does not name: checked when a model is opened.
-    pub fn to_tensor(&self) -> Tensor {
+    fn to_tensor(&self) -> Tensor {
         if self.dtype == Dtype::F32
             && let Some(mapped) = Tensor::mapped(self.shape.clone(), &self.bytes, self.start, self.end)
         {
@@ -50,7 +54,11 @@ impl StoredTensor {
     }
 }
 
-fn widen(dtype: Dtype, raw: &[u8], out: &mut [f32]) {
+/// Little-endian floats as f32.
+///
+/// # Panics
+/// For a dtype that [`float_name`] does not name.
+pub(super) fn widen(dtype: Dtype, raw: &[u8], out: &mut [f32]) {
     match dtype {
         Dtype::F32 => {
             for (v, b) in out.iter_mut().zip(raw.as_chunks::<4>().0) {
@@ -97,6 +105,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Whether the folder holds weights in our way of naming them.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(SINGLE).is_file() || folder.join(INDEX).is_file()
+    }
+
     /// The weights of a Hugging Face folder.
     ///
     /// # Errors
@@ -198,8 +211,6 @@ fn no_weights(folder: &Path) -> String {
             "{expected}, found {pickle}. Pickle files are not opened because reading one runs code from it; convert it where you trust it: \
              `AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder, safe_serialization=True)` in Python with transformers"
         )
-    } else if let Some(gguf) = ends(".gguf") {
-        format!("{expected}, found {gguf}. GGUF files are not read yet; use the model's safetensors version")
     } else if let Some(other) = ends(".safetensors") {
         format!("{expected}, found {other}. Rename it to {SINGLE} if it holds the whole model")
     } else {

@@ -1,7 +1,10 @@
-//! A model folder as Hugging Face lays it out: config.json, tokenizer.json, model.safetensors (single or sharded), memory-mapped.
+//! A model on the disk, memory-mapped: a folder as Hugging Face lays it out (config.json, tokenizer.json, model.safetensors, single or
+//! sharded), or one GGUF file.
 
+mod chat;
 mod checkpoint;
 mod file_bytes;
+mod gguf;
 
 pub(super) use file_bytes::FileBytes;
 
@@ -21,7 +24,7 @@ use std::{
 /// How a model is held in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Half-precision blocks are widened once if all of them fit into this many bytes as f32, else at each use. `None`: half of the
+    /// Half-precision and quantised blocks are widened once if all of them fit into this many bytes as f32, else at each use. `None`: half of the
     /// machine's memory. f32 files are mapped in any case.
     pub resident_bytes: Option<u64>,
 }
@@ -34,8 +37,11 @@ pub fn load_model(folder: &Path, ctx: &Ctx<'_>) -> Result<Model> {
 
 /// # Errors
 /// As [`load_model`].
-pub fn load_model_with(folder: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Model> {
-    let folder = model_folder(folder)?;
+pub fn load_model_with(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Model> {
+    let folder = match Place::of(path)? {
+        Place::Gguf(file) => return gguf::load(&file, options, ctx),
+        Place::Folder(folder) => folder,
+    };
     let config_path = folder.join("config.json");
     let config_bytes = std::fs::read(&config_path).map_err(|e| Error::io(&config_path, e))?;
     let config = ConfigFile::parse(&config_path, &config_bytes)?;
@@ -43,7 +49,8 @@ pub fn load_model_with(folder: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> R
     let spec = (family.spec)(&config)?;
     let checkpoint = Checkpoint::open(&folder)?;
     let tokenizer_path = folder.join("tokenizer.json");
-    let tokenizer = TextTokenizer::from_file(&tokenizer_path)?;
+    let mut tokenizer = TextTokenizer::from_file(&tokenizer_path)?;
+    tokenizer.chat = chat::of_folder(&folder)?;
     let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
 
     let mut hashed: Vec<PathBuf> = checkpoint.files.clone();
@@ -83,17 +90,61 @@ fn digest_line(digest: &str, file: &str) -> String {
     format!("{digest}  {file}\n")
 }
 
-/// A folder, or a file inside one that a user picked instead.
-fn model_folder(path: &Path) -> Result<PathBuf> {
-    let folder = if path.is_file() { path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned) } else { path.to_owned() };
-    if !folder.is_dir() {
-        return Err(Error::format(path, "no such folder; expected a model folder with config.json, tokenizer.json and model.safetensors"));
+/// What a user's path means.
+enum Place {
+    Folder(PathBuf),
+    Gguf(PathBuf),
+}
+
+impl Place {
+    /// A model folder, a GGUF file, a folder that holds one, or a file inside a model folder that a user picked instead.
+    fn of(path: &Path) -> Result<Self> {
+        if path.is_file() && is_gguf(path) {
+            return Ok(Self::Gguf(path.to_owned()));
+        }
+        let folder = if path.is_file() { path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned) } else { path.to_owned() };
+        if !folder.is_dir() {
+            let expected = "expected a model folder with config.json, tokenizer.json and model.safetensors, or a .gguf file";
+            return Err(Error::format(path, format!("no such folder or file; {expected}")));
+        }
+        // Many folders of GGUF files come with the config.json of the model they were made from.
+        if !Checkpoint::is_in(&folder) {
+            match &gguf_files(&folder)[..] {
+                [] => {}
+                [only] => return Ok(Self::Gguf(only.clone())),
+                several => {
+                    let names: Vec<String> =
+                        several.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
+                    return Err(Error::format(&folder, format!("holds {} GGUF files; open one of them: {}", names.len(), some_of(&names))));
+                }
+            }
+        }
+        if !folder.join("config.json").is_file() {
+            return Err(Error::format(&folder, "there is no config.json in it; expected a model folder as Hugging Face lays it out"));
+        }
+        // Gives `.` and the like the name a user knows it by.
+        Ok(Self::Folder(folder.canonicalize().unwrap_or(folder)))
     }
-    if !folder.join("config.json").is_file() {
-        return Err(Error::format(&folder, "there is no config.json in it; expected a model folder as Hugging Face lays it out"));
-    }
-    // Gives `.` and the like the name a user knows it by.
-    Ok(folder.canonicalize().unwrap_or(folder))
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+}
+
+/// GGUF files of a folder that are models by their names, in name order.
+fn gguf_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let model = |p: &PathBuf| is_gguf(p) && !p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("mmproj"));
+    let mut files: Vec<PathBuf> = entries.filter(model).collect();
+    files.sort();
+    files
+}
+
+/// A tensor of a file, as the family expects it.
+trait Stored: Clone + Send + Sync + 'static {
+    /// Bytes of memory that its values take: 0 where they are borrowed from the file.
+    fn resident_bytes(&self) -> u64;
+    fn to_tensor(&self) -> Tensor;
 }
 
 fn family_of(config: &ConfigFile) -> Result<&'static Family> {
@@ -185,13 +236,9 @@ fn layer_of(family: &Family, name: &str) -> Option<usize> {
     name.strip_prefix(prefix)?.split('.').next()?.parse().ok()
 }
 
-fn read(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, StoredTensor>, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Weights> {
+fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, T>, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Weights> {
     let in_block = |role: &Role| !matches!(role, Role::Embedding | Role::NormFinal | Role::Head);
-    let widened_bytes: u64 = stored
-        .iter()
-        .filter(|(role, t)| in_block(role) && t.dtype != safetensors::Dtype::F32)
-        .map(|(_, t)| 4 * t.shape.iter().product::<usize>() as u64)
-        .sum();
+    let widened_bytes: u64 = stored.iter().filter(|(role, _)| in_block(role)).map(|(_, t)| t.resident_bytes()).sum();
     let budget = options.resident_bytes.unwrap_or_else(|| memory_bytes() / 2);
     let get = |role: Role| -> Result<Tensor> {
         ctx.check()?;
@@ -207,11 +254,11 @@ fn read(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, StoredTensor>, op
     }
     let blocks = (0..spec.n_layers)
         .map(|layer| -> BlockSource {
-            let block: HashMap<Role, StoredTensor> =
+            let block: HashMap<Role, T> =
                 spec.roles_of_block(layer).into_iter().filter_map(|role| stored.get(&role).map(|t| (role, t.clone()))).collect();
             let spec = spec.clone();
             Arc::new(move || {
-                let tensor = |role: Role, _| block.get(&role).map(StoredTensor::to_tensor).ok_or_else(|| Error::invalid(role.to_string()));
+                let tensor = |role: Role, _| block.get(&role).map(T::to_tensor).ok_or_else(|| Error::invalid(role.to_string()));
                 Block::build(&spec, layer, tensor).expect("every tensor of the block was found when the model was opened")
             })
         })
