@@ -27,6 +27,9 @@ pub enum Error {
     /// A number that must not leave an engine (not finite, or a tap that never fired).
     #[error("{tensor}: {message}")]
     Numeric { tensor: String, message: String },
+    /// A graphics card that is not there, gave up, or has too little memory.
+    #[error("{device}: {message}")]
+    Device { device: String, message: String },
 }
 
 impl Error {
@@ -41,6 +44,9 @@ impl Error {
     }
     pub fn numeric(tensor: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Numeric { tensor: tensor.into(), message: message.into() }
+    }
+    pub fn device(device: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Device { device: device.into(), message: message.into() }
     }
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled)

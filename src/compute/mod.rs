@@ -3,8 +3,11 @@
 pub mod backend;
 pub mod cpu;
 pub mod mat;
+pub mod scan_device;
 pub mod scan_job;
+pub mod wgpu;
 
 pub use backend::{Activation, AttentionShape, Backend, RopeTable};
 pub use mat::{Mat, MatMut};
+pub use scan_device::ScanDevice;
 pub use scan_job::{HISTOGRAM_BINS, SampleSpan, ScanJob, ScanSums};
