@@ -273,3 +273,23 @@ fn interleave(values: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     }
     out
 }
+
+/// SmolLM2-135M-Instruct.Q4_1.gguf: where `BRODMANN_SMOLLM2_GGUF` says, else in the Hugging Face cache; without it a line that says so.
+pub fn smollm2() -> Option<std::path::PathBuf> {
+    const NAME: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+    if let Some(path) = std::env::var_os("BRODMANN_SMOLLM2_GGUF") {
+        return Some(path.into());
+    }
+    let home = || std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache/huggingface"));
+    let hub = std::env::var_os("HF_HUB_CACHE").map(Into::into);
+    let hub = hub.or_else(|| std::env::var_os("HF_HOME").map(std::path::PathBuf::from).or_else(home).map(|h| h.join("hub")))?;
+    let snapshots = std::fs::read_dir(hub).into_iter().flatten().flatten().map(|repo| repo.path().join("snapshots"));
+    let found = snapshots
+        .flat_map(|s| std::fs::read_dir(s).into_iter().flatten().flatten())
+        .map(|snapshot| snapshot.path().join(NAME))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        println!("skipped: {NAME} is not in the Hugging Face cache, and BRODMANN_SMOLLM2_GGUF does not name it");
+    }
+    found
+}
