@@ -6,7 +6,7 @@
 use brodmann::{
     base::rng::Rng,
     compute::{
-        Activation, AttentionShape, Backend, Mat, MatMut, RopeTable,
+        Activation, AttentionShape, Backend, Mat, MatMut, Norm, NormKind, RopeTable,
         cpu::{CpuBackend, Isa},
     },
 };
@@ -150,7 +150,7 @@ fn zero_rows_of_a_gradient_leave_the_others_bits_alone() {
 #[test]
 fn attention_backward_of_one_query_equals_the_dense_one() {
     let mut rng = Rng::new(21);
-    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35 };
+    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35, window: None, soft_cap: None };
     let (starts, wq, wk, n) = ([0, 90, 93, 223], 32, 16, 223);
     let (q, k, v) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk));
     for backend in backends() {
@@ -173,15 +173,18 @@ fn attention_backward_of_one_query_equals_the_dense_one() {
     }
 }
 
-fn rms_norm(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
+fn norm(norm: &Norm, x: &[f64], gain: &[f64], bias: &[f64]) -> Vec<f64> {
     let d = gain.len();
-    x.chunks(d)
-        .flat_map(|row| {
-            let r = 1.0 / (row.iter().map(|v| v * v).sum::<f64>() / d as f64 + eps).sqrt();
-            row.iter().zip(gain).map(move |(v, g)| v * r * g).collect::<Vec<_>>()
-        })
-        .collect()
+    let mut y = Vec::new();
+    for row in x.chunks(d) {
+        let mean = if norm.kind == NormKind::Layer { row.iter().sum::<f64>() / d as f64 } else { 0.0 };
+        let r = 1.0 / (row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / d as f64 + f64::from(norm.eps)).sqrt();
+        y.extend(row.iter().zip(gain).zip(bias).map(|((v, g), b)| (v - mean) * r * (f64::from(norm.gain_offset) + g) + b));
+    }
+    y
 }
+
+const RMS: Norm = Norm { kind: NormKind::Rms, eps: 1e-5, gain_offset: 0.0 };
 
 /// d/dx_i of `sum_j weight_j f(x)_j` by central differences in f64 (error about h^2 = 1e-10 relative).
 fn numeric_gradient(x: &[f64], weight: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
@@ -200,20 +203,26 @@ fn numeric_gradient(x: &[f64], weight: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -
 #[test]
 fn norm_forward_and_backward() {
     let mut rng = Rng::new(3);
+    let kinds = [RMS, Norm { gain_offset: 1.0, ..RMS }, Norm { kind: NormKind::Layer, eps: 1e-3, gain_offset: 0.0 }];
     for (n, d) in [(1, 1), (3, 17), (5, 65), (2, 3)] {
-        let (x, gain, dy) = (random(&mut rng, n * d), random(&mut rng, d), random(&mut rng, n * d));
-        let want = rms_norm(&wide(&x), &wide(&gain), 1e-5);
-        let want_dx = numeric_gradient(&wide(&x), &wide(&dy), |x| rms_norm(x, &wide(&gain), 1e-5));
-        let want_gain = numeric_gradient(&wide(&gain), &wide(&dy), |g| rms_norm(&wide(&x), g, 1e-5));
-        for b in backends() {
-            let mut y = vec![0.0; n * d];
-            b.rms_norm(&x, &gain, 1e-5, &mut y);
-            close("norm", &y, &want, 1e-5);
-            // Both gradients are added to what is there.
-            let (mut dx, mut d_gain) = (vec![1.0; n * d], vec![2.0; d]);
-            b.rms_norm_backward(&x, &gain, 1e-5, &dy, &mut dx, Some(&mut d_gain));
-            close("norm's input", &dx, &want_dx.iter().map(|v| v + 1.0).collect::<Vec<_>>(), 1e-5);
-            close("norm's gain", &d_gain, &want_gain.iter().map(|v| v + 2.0).collect::<Vec<_>>(), 1e-5);
+        for of in &kinds {
+            let (x, gain, dy) = (random(&mut rng, n * d), random(&mut rng, d), random(&mut rng, n * d));
+            let bias = random(&mut rng, d);
+            let want = norm(of, &wide(&x), &wide(&gain), &wide(&bias));
+            let want_dx = numeric_gradient(&wide(&x), &wide(&dy), |x| norm(of, x, &wide(&gain), &wide(&bias)));
+            let want_gain = numeric_gradient(&wide(&gain), &wide(&dy), |g| norm(of, &wide(&x), g, &wide(&bias)));
+            for b in backends() {
+                let mut y = vec![0.0; n * d];
+                b.norm(of, &x, &gain, Some(&bias), &mut y);
+                close("norm", &y, &want, 1e-5);
+                b.norm(of, &x, &gain, None, &mut y);
+                close("norm without bias", &y, &norm(of, &wide(&x), &wide(&gain), &vec![0.0; d]), 1e-5);
+                // Both gradients are added to what is there.
+                let (mut dx, mut d_gain) = (vec![1.0; n * d], vec![2.0; d]);
+                b.norm_backward(of, &x, &gain, &dy, &mut dx, Some(&mut d_gain));
+                close("norm's input", &dx, &want_dx.iter().map(|v| v + 1.0).collect::<Vec<_>>(), 1e-5);
+                close("norm's gain", &d_gain, &want_gain.iter().map(|v| v + 2.0).collect::<Vec<_>>(), 1e-5);
+            }
         }
     }
 }
@@ -261,11 +270,16 @@ fn attention(q: &[f64], k: &[f64], v: &[f64], t: usize, s: &AttentionShape) -> (
     for h in 0..s.n_heads {
         for i in 0..t {
             let at = |j: usize| j * wk + h / group * d;
-            let scores: Vec<f64> =
-                (0..=i).map(|j| (0..d).map(|c| q[i * wq + h * d + c] * k[at(j) + c]).sum::<f64>() * f64::from(s.scale)).collect();
+            let first = s.window.map_or(0, |w| (i + 1).saturating_sub(w));
+            let scores: Vec<f64> = (first..=i)
+                .map(|j| {
+                    let score = (0..d).map(|c| q[i * wq + h * d + c] * k[at(j) + c]).sum::<f64>() * f64::from(s.scale);
+                    s.soft_cap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
+                })
+                .collect();
             let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let total: f64 = scores.iter().map(|x| (x - top).exp()).sum();
-            for (j, x) in scores.iter().enumerate() {
+            for (j, x) in (first..).zip(&scores) {
                 let prob = (x - top).exp() / total;
                 p[(h * t + i) * t + j] = prob;
                 for c in 0..d {
@@ -280,8 +294,14 @@ fn attention(q: &[f64], k: &[f64], v: &[f64], t: usize, s: &AttentionShape) -> (
 #[test]
 fn attention_forward_over_packed_ragged_sequences() {
     let mut rng = Rng::new(5);
-    for (n_heads, n_kv_heads, head_dim) in [(1, 1, 1), (4, 2, 8), (6, 1, 5), (3, 3, 16)] {
-        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
+    for (n_heads, n_kv_heads, head_dim, window, soft_cap) in [
+        (1, 1, 1, None, None),
+        (4, 2, 8, None, None),
+        (6, 1, 5, Some(1), None),
+        (3, 3, 16, Some(7), Some(0.5)),
+        (2, 1, 4, Some(70), Some(2.0)),
+    ] {
+        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt(), window, soft_cap };
         let starts = [0, 1, 1, 4, 21, 86, 216];
         let (wq, wk) = (n_heads * head_dim, n_kv_heads * head_dim);
         let n = starts[starts.len() - 1];
@@ -308,8 +328,10 @@ fn attention_forward_over_packed_ragged_sequences() {
 #[test]
 fn attention_backward_against_central_differences() {
     let mut rng = Rng::new(6);
-    for (n_heads, n_kv_heads, head_dim) in [(1, 1, 3), (4, 2, 4)] {
-        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 0.6 };
+    for (n_heads, n_kv_heads, head_dim, window, soft_cap) in
+        [(1, 1, 3, None, None), (4, 2, 4, None, None), (4, 2, 4, Some(3), None), (2, 2, 3, None, Some(0.7)), (2, 1, 3, Some(5), Some(1.5))]
+    {
+        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 0.6, window, soft_cap };
         let starts = [0, 1, 4, 4, 21];
         let (wq, wk, n) = (n_heads * head_dim, n_kv_heads * head_dim, 21);
         let (q, k, v, dz) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk), random(&mut rng, n * wq));
@@ -340,7 +362,7 @@ fn attention_backward_against_central_differences() {
 #[test]
 fn attention_backward_over_several_blocks_of_queries() {
     let mut rng = Rng::new(7);
-    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35 };
+    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35, window: None, soft_cap: None };
     let (t, wq, wk, d) = (150, 32, 16, 8);
     let (q, k, v, dz) = (random(&mut rng, t * wq), random(&mut rng, t * wk), random(&mut rng, t * wk), random(&mut rng, t * wq));
     let (qd, kd, vd, zd) = (wide(&q), wide(&k), wide(&v), wide(&dz));
@@ -408,6 +430,63 @@ fn gated_activation_forward_and_backward() {
     }
 }
 
+/// erf in f64: by its series near 0, by the continued fraction of erfc beyond.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 2.0 {
+        let fraction = (1..100).rev().fold(x.abs(), |below, k| x.abs() + f64::from(k) / 2.0 / below);
+        return x.signum() * (1.0 - (-x * x).exp() / (fraction * std::f64::consts::PI.sqrt()));
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..150 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+#[test]
+fn every_activation_plain_and_gated_with_its_slope() {
+    let formulas: [(Activation, fn(f64) -> f64); 5] = [
+        (Activation::Silu, |x| x / (1.0 + (-x).exp())),
+        (Activation::Gelu, |x| 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))),
+        (Activation::GeluTanh, |x| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())),
+        (Activation::QuickGelu, |x| x / (1.0 + (-1.702 * x).exp())),
+        (Activation::Relu, |x| x.max(0.0)),
+    ];
+    let mut rng = Rng::new(18);
+    let n = 9_000;
+    // Away from ReLU's corner, over which a difference would reach.
+    let x: Vec<f32> = random(&mut rng, n).iter().map(|v| v * 5.0 + v.signum() * 1e-3).collect();
+    let (up, d) = (random(&mut rng, n), random(&mut rng, n));
+    for (act, f) in formulas {
+        let value: Vec<f64> = x.iter().map(|&x| f(f64::from(x))).collect();
+        let slope: Vec<f64> = x.iter().map(|&x| (f(f64::from(x) + 1e-4) - f(f64::from(x) - 1e-4)) / 2e-4).collect();
+        let times = |a: &[f64], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * f64::from(*b)).collect::<Vec<_>>();
+        for b in backends() {
+            let (mut out, mut d_pre, mut d_up) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+            b.activate(act, &x, &mut out);
+            close(&format!("{act:?}"), &out, &value, 1e-6);
+            b.activate_backward(act, &x, &d, &mut d_pre);
+            close(&format!("slope of {act:?}"), &d_pre, &times(&slope, &d), 1e-6);
+            b.gated(act, &x, &up, &mut out);
+            close("gated", &out, &times(&value, &up), 1e-6);
+            b.gated_backward(act, &x, &up, &d, &mut d_pre, &mut d_up);
+            close("d gate", &d_pre, &times(&times(&slope, &d), &up), 1e-6);
+            close("d up", &d_up, &times(&value, &d), 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_soft_cap_bends_towards_its_cap() {
+    for b in backends() {
+        let mut x = [-1e9f32, -60.0, -1.0, 0.0, 0.01, 30.0, 1e9];
+        let want: Vec<f64> = x.iter().map(|&v| 30.0 * (f64::from(v) / 30.0).tanh()).collect();
+        b.soft_cap(&mut x, 30.0);
+        close("soft cap", &x, &want, 1e-6);
+    }
+}
+
 #[test]
 fn far_out_gates_stay_finite() {
     for b in backends() {
@@ -468,14 +547,14 @@ fn a_broken_number_shows_in_every_result() {
     for b in backends() {
         let bad = [1.0, f32::NAN, 2.0];
         let mut y = [0.0; 3];
-        b.rms_norm(&bad, &[1.0; 3], 1e-5, &mut y);
+        b.norm(&RMS, &bad, &[1.0; 3], None, &mut y);
         assert!(y.iter().all(|v| v.is_nan()));
         b.gated(Activation::Silu, &bad, &[1.0; 3], &mut y);
         assert!(y[1].is_nan());
         let mut loss = [0.0];
         b.cross_entropy(&mut bad.to_vec(), &[0], None, &mut loss);
         assert!(loss[0].is_nan());
-        let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, head_dim: 1, scale: 1.0 };
+        let shape = AttentionShape { n_heads: 1, n_kv_heads: 1, head_dim: 1, scale: 1.0, window: None, soft_cap: None };
         b.attention(&bad, &[1.0; 3], &[1.0; 3], &[0, 3], &shape, &mut y);
         assert!(y[1].is_nan());
     }
@@ -491,8 +570,8 @@ fn one_and_two_threads_give_the_same_bits() {
         let b = CpuBackend::new(Some(threads));
         assert_eq!(b.threads(), threads.min(std::thread::available_parallelism().expect("count").get()));
         let (mut y, mut dx, mut d_gain) = (vec![0.0; n * d], vec![0.0; n * d], vec![0.0; d]);
-        b.rms_norm(&x, &gain, 1e-5, &mut y);
-        b.rms_norm_backward(&x, &gain, 1e-5, &dy, &mut dx, Some(&mut d_gain));
+        b.norm(&RMS, &x, &gain, None, &mut y);
+        b.norm_backward(&RMS, &x, &gain, &dy, &mut dx, Some(&mut d_gain));
         let mut losses = vec![0.0; n];
         let mut logits = x.clone();
         b.cross_entropy(&mut logits, &vec![3; n], Some(&vec![0.1; n]), &mut losses);

@@ -1,7 +1,7 @@
 //! The scan against an independent PyTorch autograd reference, and the identities that its formulas promise.
 //!
 //! The values under tests/fixtures/scan were made by scripts/reference/scan_fixtures.py (versions in each file's metadata): transformers'
-//! LlamaForCausalLM with eager attention, one sequence at a time, torch.autograd.grad. They are float64 results; the same in float32 gives the
+//! own classes with eager attention, one sequence at a time, torch.autograd.grad. They are float64 results; the same in float32 gives the
 //! same counts, and other values within 1.7e-6 of a tensor's largest.
 
 use brodmann::{
@@ -201,11 +201,14 @@ fn values_agree(run: &ScanOutput, reference: &Reference, domains: &[Arc<Domain>]
 }
 
 #[test]
-fn a_scan_of_the_tiny_llama_agrees_with_pytorch_for_both_objectives() {
-    let decoder = tiny(None);
+fn a_scan_of_a_model_of_every_family_agrees_with_pytorch_for_both_objectives() {
     let domains = [domain("text", &fixture("text.jsonl")), domain("choice", &fixture("choice.jsonl"))];
-    for objective in [ObjectiveKind::MaxLogit, ObjectiveKind::Loss] {
-        agrees_with_pytorch(&decoder, &domains, "tiny_llama", objective);
+    for family in brodmann::model::family::FAMILIES {
+        let name = family.model_type.trim_end_matches("_text");
+        let decoder = decoder(&root().join(format!("tests/fixtures/tiny-{name}")), None);
+        for objective in [ObjectiveKind::MaxLogit, ObjectiveKind::Loss] {
+            agrees_with_pytorch(&decoder, &domains, &format!("tiny_{name}"), objective);
+        }
     }
 }
 

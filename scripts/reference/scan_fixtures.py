@@ -4,7 +4,7 @@ tests/golden_methods.rs by scan_reference.py.
 
     python scripts/reference/scan_fixtures.py --shared ../shared
 
-Without --shared only the values of the committed tiny model are made. The files named there are read, never copied: the values made from
+Without --shared only the values of the committed tiny models are made. The files named there are read, never copied: the values made from
 them are numbers only.
 """
 
@@ -48,7 +48,9 @@ def main():
     parser.add_argument("--shared", type=Path)
     shared = parser.parse_args().shared
     write_data()
-    cases = [("tiny_llama", ROOT / "tests/fixtures/tiny-llama", [("text", OUT / "text.jsonl"), ("choice", OUT / "choice.jsonl")], 8, 48)]
+    own = [("text", OUT / "text.jsonl"), ("choice", OUT / "choice.jsonl")]
+    folders = sorted((ROOT / "tests/fixtures").glob("tiny-*"))
+    cases = [(folder.name.replace("-", "_"), folder, own, 8, 48) for folder in folders]
     if shared:
         data = [("stories", "tinystories"), ("boolq", "boolq_validation"), ("arc", "arc_easy")]
         paths = [(name, shared / "data" / f"{file}.jsonl") for name, file in data]

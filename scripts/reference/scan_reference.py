@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Reference values for `brodmann scan`, by PyTorch autograd: nothing of the engine is used.
 
-Model: transformers' LlamaForCausalLM, eager attention, one sequence a forward pass (so no padding and no batching), gradients by
-torch.autograd.grad with respect to the weights and to the inputs of down_proj (`mlp.hook_post`) and o_proj (`attn.hook_z`).
+Model: transformers' own class for the folder, eager attention, one sequence a forward pass (so no padding and no batching), gradients by
+torch.autograd.grad with respect to the weights and to the inputs of the MLP's and of attention's output matrix (`mlp.hook_post`, `attn.hook_z`).
 Formulas: METHODS sections 1 and 2, i.e. A = |w * dD/dw| per scalar and sample, domain mean over samples, count of means above gamma,
 cosine of the layer vectors, R = |sum_t a * dLoss/da| mean over samples.
 
@@ -25,9 +25,18 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
-MATRICES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
+GATED = ("model.layers", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"])
+# Where the blocks are, and the linear weights of one; attention's output matrix is the last before the MLP's, the MLP's is the last.
+FAMILIES = {
+    **dict.fromkeys(["llama", "mistral", "qwen2", "qwen3", "gemma3_text"], GATED),
+    "phi3": ("model.layers", ["self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"]),
+    "gpt2": ("transformer.h", ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]),
+    "gpt_neox": ("gpt_neox.layers", ["attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"]),
+    "opt": ("model.decoder.layers", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "fc1", "fc2"]),
+}
+ATTENTION_OUT = {"self_attn.o_proj", "attn.c_proj", "attention.dense", "self_attn.out_proj"}
 # Powers of two are edges between histogram bins, where a recount is exact.
 EDGES = [2.0**e for e in range(-36, 0, 4)]
 
@@ -63,21 +72,45 @@ def encode(tok, context, continuation, max_tokens):
 
 class Model:
     def __init__(self, path, dtype):
-        self.net = LlamaForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager").eval()
-        self.layers = self.net.model.layers
+        self.net = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager").eval()
+        blocks, self.matrices = FAMILIES[self.net.config.model_type]
+        self.layers = self.net.get_submodule(blocks)
+        self.into_mlp = [m for m in self.matrices[:-1] if m not in ATTENTION_OUT and not m.startswith(("self_attn", "attn", "attention"))]
+        self.conv = self.net.config.model_type == "gpt2"
         self.taken = {}
+        attention_out = next(m for m in self.matrices if m in ATTENTION_OUT)
         for i, layer in enumerate(self.layers):
-            layer.mlp.down_proj.register_forward_pre_hook(lambda _, x, i=i: self.taken.__setitem__(("post", i), x[0]))
-            layer.self_attn.o_proj.register_forward_pre_hook(lambda _, x, i=i: self.taken.__setitem__(("z", i), x[0]))
+            for what, name in [("post", self.matrices[-1]), ("z", attention_out)]:
+                layer.get_submodule(name).register_forward_pre_hook(lambda _, x, i=i, what=what: self.taken.__setitem__((what, i), x[0]))
 
     def weights(self, i):
-        return [self.layers[i].get_submodule(m).weight for m in MATRICES]
+        return [self.layers[i].get_submodule(m).weight for m in self.matrices]
+
+    def roll_up(self, i, mean):
+        """Of a layer's mean activations, all matrices one after another: for each hidden unit its row of each matrix into the MLP (two rows
+        of a fused one) and its column of the one out of it."""
+        units, at = 0.0, 0
+        for name, w in zip(self.matrices, self.weights(i)):
+            part = mean[at : at + w.numel()].reshape(w.shape)
+            at += w.numel()
+            part = part.T if self.conv else part
+            if name == self.matrices[-1]:
+                units = units + part.sum(0)
+            elif name in self.into_mlp:
+                f = self.weights(i)[-1].shape[0 if self.conv else 1]
+                units = units + part.sum(1).reshape(-1, f).sum(0)
+        return units
 
     def value(self, ids, objective, start):
         logits = self.net(torch.tensor([ids]), use_cache=False).logits[0]
         if objective == "max-logit":
             return logits[-1].max()
         return torch.nn.functional.cross_entropy(logits[start - 1 : -1], torch.tensor(ids[start:]))
+
+
+def rows(x):
+    """[tokens, width]; OPT flattens the batch before its MLP."""
+    return x.reshape(-1, x.shape[-1])
 
 
 def measure(path, domains, objective, gammas, dtype):
@@ -93,31 +126,29 @@ def measure(path, domains, objective, gammas, dtype):
             value = model.value(ids, objective, start)
             values.append(value.item())
             post = [model.taken[("post", i)] for i in range(n_layers)]
-            total = total + np.stack([p.detach()[0].double().sum(0).numpy() for p in post])
-            total_abs = total_abs + np.stack([p.detach()[0].double().abs().sum(0).numpy() for p in post])
+            total = total + np.stack([rows(p).detach().double().sum(0).numpy() for p in post])
+            total_abs = total_abs + np.stack([rows(p).detach().double().abs().sum(0).numpy() for p in post])
             n_tokens += len(ids)
             weights = [w for i in range(n_layers) for w in model.weights(i)]
             for k, g in enumerate(torch.autograd.grad(value, weights)):
-                activations[k // len(MATRICES)].append((weights[k].detach() * g).abs().flatten().double().numpy())
+                activations[k // len(model.matrices)].append((weights[k].detach() * g).abs().flatten().double().numpy())
             loss = model.value(whole, "loss", start)
             taken = [model.taken[(what, i)] for what in ("post", "z") for i in range(n_layers)]
-            products = [(a.detach() * g)[0].double().sum(0) for a, g in zip(taken, torch.autograd.grad(loss, taken))]
+            products = [rows(a.detach() * g).double().sum(0) for a, g in zip(taken, torch.autograd.grad(loss, taken))]
             relevance.append(np.stack([p.abs().numpy() for p in products[:n_layers]]))
             head_relevance.append(np.stack([p.reshape(heads, -1).sum(1).abs().numpy() for p in products[n_layers:]]))
         # One vector a sample and layer: all matrices flattened, one after another.
-        per = len(MATRICES)
+        per = len(model.matrices)
         vectors[name] = [
             np.stack([np.concatenate(activations[i][m * per : (m + 1) * per]) for m in range(len(samples))]) for i in range(n_layers)
         ]
-        f, d_in = model.layers[0].mlp.gate_proj.weight.shape
         counts, band, at_edges, roll_up = [], [], [], []
         for i in range(n_layers):
             mean = vectors[name][i].mean(0)
             counts.append([int((mean > g).sum()) for g in gammas])
             band.append([int((np.abs(mean - g) <= 1e-6 * g).sum()) for g in gammas])
             at_edges.append([int((mean >= e).sum()) for e in EDGES])
-            tail = mean[-3 * f * d_in :].reshape(3, -1)
-            roll_up.append(tail[0].reshape(f, d_in).sum(1) + tail[1].reshape(f, d_in).sum(1) + tail[2].reshape(d_in, f).sum(0))
+            roll_up.append(model.roll_up(i, mean))
         unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors[name]]
         out[f"count/{name}"] = np.array(counts, dtype=np.int64)
         out[f"band/{name}"] = np.array(band, dtype=np.int64)

@@ -228,7 +228,7 @@ impl App {
         provenance.data_sha256.clear();
         self.runner.spawn(&mut self.jobs, format!("Trace into {}", path.display()), Target::Other, move |ctx, _| {
             let model = &decoder.model;
-            let points = model::trace::hook_points(&hooks, model.spec.n_layers)?;
+            let points = model::trace::hook_points(&hooks, &model.spec)?;
             let tokens = match input {
                 TraceInput::Text(text) => model.tokenizer.encode(&text)?,
                 TraceInput::Tokens(tokens) => tokens,

@@ -8,14 +8,14 @@ use super::{
 use crate::{
     base::{Grid, NeuronSet, provenance::Provenance, rng::Rng},
     compute::{
-        Activation, HISTOGRAM_BINS,
+        HISTOGRAM_BINS,
         scan_job::{histogram_bin, histogram_edge},
     },
     data::{Domain, DomainKind, Item, Mapping},
     eval::{DomainScore, ItemScore},
     model::{
         DecoderSpec, ModelInfo,
-        spec::{AttentionSpec, MlpSpec, NormSpec, RopeScaling, RopeSpec},
+        spec::Sizes,
     },
     scan::{DomainScan, MetricKind, PairSeries, ScanConfig, ScanOutput, Timing},
 };
@@ -102,18 +102,17 @@ pub fn notice(level: NoticeLevel, title: &str, details: &str) -> Notice {
 }
 
 pub fn sample_model(n_layers: usize, d_mlp: usize) -> (ModelInfo, DecoderSpec) {
-    let spec = DecoderSpec {
+    let sizes = Sizes {
         n_layers,
         d_model: d_mlp / 4,
         d_mlp,
         vocab: 2_048,
         max_positions: 256,
-        attention: AttentionSpec { n_heads: 8, n_kv_heads: 4, head_dim: (d_mlp / 32).max(2), qkv_bias: false, out_bias: false },
-        norm: NormSpec::Rms { eps: 1e-5 },
-        mlp: MlpSpec::Gated { act: Activation::Silu, bias: false },
-        rope: RopeSpec { theta: 10_000.0, scaling: RopeScaling::None },
-        tied_head: true,
+        n_heads: 8,
+        n_kv_heads: 4,
+        head_dim: (d_mlp / 32).max(2),
     };
+    let spec = DecoderSpec { tied_head: true, ..DecoderSpec::llama(sizes) };
     let n_params = (n_layers * params_per_layer(d_mlp) + spec.vocab * spec.d_model) as u64;
     let info = ModelInfo {
         name: "demo".into(),

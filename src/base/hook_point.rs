@@ -7,6 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HookPoint {
     Embed,
+    /// Learned positions.
+    PosEmbed,
     ResidPre(usize),
     Q(usize),
     K(usize),
@@ -30,6 +32,7 @@ impl fmt::Display for HookPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embed => write!(f, "hook_embed"),
+            Self::PosEmbed => write!(f, "hook_pos_embed"),
             Self::ResidPre(l) => write!(f, "blocks.{l}.hook_resid_pre"),
             Self::Q(l) => write!(f, "blocks.{l}.attn.hook_q"),
             Self::K(l) => write!(f, "blocks.{l}.attn.hook_k"),
@@ -49,9 +52,9 @@ impl fmt::Display for HookPoint {
 }
 
 impl HookPoint {
-    /// Every point of a model of `layers` blocks, in the order of the forward pass.
+    /// Every point that a model of `layers` blocks may have, in the order of the forward pass.
     pub fn all(layers: usize) -> Vec<Self> {
-        let mut points = vec![Self::Embed];
+        let mut points = vec![Self::Embed, Self::PosEmbed];
         for l in 0..layers {
             points.extend([
                 Self::ResidPre(l),

@@ -9,6 +9,33 @@ use super::{Mat, MatMut, ScanJob, ScanSums};
 pub enum Activation {
     /// `x * sigmoid(x)`
     Silu,
+    /// `x * Phi(x)`, with the error function.
+    Gelu,
+    /// The same by `tanh`: `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)`
+    QuickGelu,
+    /// `max(x, 0)`; its slope at 0 is 0, as in PyTorch.
+    Relu,
+}
+
+/// What a norm does to each row before its gain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// Divides by the root of the mean square.
+    Rms,
+    /// Takes off the mean, then divides by the standard deviation.
+    Layer,
+}
+
+/// A norm of rows: `y = (x - mean) / sqrt(variance + eps) * (gain_offset + gain) + bias`, without the mean for [`NormKind::Rms`].
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Norm {
+    pub kind: NormKind,
+    pub eps: f32,
+    /// Added to the stored gain: 1 where a family stores it less 1.
+    pub gain_offset: f32,
 }
 
 /// Heads of one attention layer.
@@ -20,10 +47,15 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Multiplies `q . k`; usually `1 / sqrt(head_dim)`.
     pub scale: f32,
+    /// A query sees this many positions, its own included; `None`: all before it.
+    pub window: Option<usize>,
+    /// Scores `s` become `cap * tanh(s / cap)` before the softmax.
+    pub soft_cap: Option<f32>,
 }
 
 /// cos and sin of every position and rotated pair: `[max_positions, pairs]` each. Pair `i` of a head is coordinates `i` and `i + pairs`
-/// (the half-split layout of Hugging Face).
+/// (the half-split layout of Hugging Face); coordinates from `2 * pairs` on stay as they are. Long-context scalings multiply cos and sin by a
+/// factor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RopeTable {
     pub cos: Vec<f32>,
@@ -43,12 +75,13 @@ pub trait Backend: Send + Sync {
     /// `out[m,n] = alpha * a[k,m]^T . b[k,n] + beta * out`: gradient of a weight (the trainer's; a scan never forms it).
     fn gemm_tn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32);
 
-    /// `y = x / sqrt(mean(x^2) + eps) * gain`, row by row. `x`, `y` `[n, d]`, `gain` `[d]`.
-    fn rms_norm(&self, x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]);
-    /// Adds the input gradient of [`Backend::rms_norm`] to `dx` and, when wanted, the gain's gradient to `d_gain`.
-    fn rms_norm_backward(&self, x: &[f32], gain: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], d_gain: Option<&mut [f32]>);
+    /// [`Norm`] of each row. `x`, `y` `[n, d]`, `gain`, `bias` `[d]`.
+    fn norm(&self, norm: &Norm, x: &[f32], gain: &[f32], bias: Option<&[f32]>, y: &mut [f32]);
+    /// Adds the input gradient of [`Backend::norm`] to `dx` and, when wanted, the gain's gradient to `d_gain`. (The bias' is the sum of `dy`.)
+    fn norm_backward(&self, norm: &Norm, x: &[f32], gain: &[f32], dy: &[f32], dx: &mut [f32], d_gain: Option<&mut [f32]>);
 
-    /// Rotates every head of `x` `[n, heads * head_dim]` in place by its row's position. `inverse` undoes it, which is also its backward.
+    /// Rotates every head of `x` `[n, heads * head_dim]` in place by its row's position. `inverse` is its backward, and undoes it where the
+    /// table is not scaled.
     fn rope(&self, x: &mut [f32], positions: &[u32], table: &RopeTable, heads: usize, head_dim: usize, inverse: bool);
 
     /// Causal softmax attention inside each sequence. `q` `[n, n_heads * head_dim]`, `k`, `v` `[n, n_kv_heads * head_dim]`, `z` as `q`.
@@ -74,6 +107,14 @@ pub trait Backend: Send + Sync {
     fn gated(&self, act: Activation, gate: &[f32], up: &[f32], out: &mut [f32]);
     /// Overwrites `d_gate`, `d_up`.
     fn gated_backward(&self, act: Activation, gate: &[f32], up: &[f32], d_out: &[f32], d_gate: &mut [f32], d_up: &mut [f32]);
+
+    /// `out = act(pre)`
+    fn activate(&self, act: Activation, pre: &[f32], out: &mut [f32]);
+    /// Overwrites `d_pre`.
+    fn activate_backward(&self, act: Activation, pre: &[f32], d_out: &[f32], d_pre: &mut [f32]);
+
+    /// `x = cap * tanh(x / cap)`
+    fn soft_cap(&self, x: &mut [f32], cap: f32);
 
     /// `x[r, ..] += bias` for every row.
     fn add_bias(&self, x: &mut [f32], bias: &[f32]);

@@ -2,9 +2,9 @@
 
 use super::{
     Batch, Decoder, Hooks, Matrix, Taps,
-    decoder::{call, sized},
-    spec::MlpSpec,
-    weights::Tensor,
+    decoder::{add, add_rows, call, sized},
+    spec::{MlpSpec, Residual},
+    weights::{Block, BlockNorm, Role, Tensor},
 };
 use crate::{
     base::{Error, HookPoint, Result},
@@ -16,20 +16,28 @@ use crate::{
 pub struct BlockTape {
     /// `[n, d_model]`
     resid_pre: Vec<f32>,
-    /// Normed input of q, k and v, `[n, d_model]`.
+    /// Input of q, k and v, `[n, d_model]`.
     x_attn: Vec<f32>,
-    /// Rotated.
+    /// Before their norm, where there is one.
+    q_raw: Vec<f32>,
+    k_raw: Vec<f32>,
+    /// Normed and rotated.
     q: Vec<f32>,
-    /// Rotated.
+    /// Normed and rotated.
     k: Vec<f32>,
     v: Vec<f32>,
     z: Vec<f32>,
+    /// What goes into the norm after attention, where there is one, `[n, d_model]`.
+    before_post_attn: Vec<f32>,
     resid_mid: Vec<f32>,
-    /// Normed input of gate and up, `[n, d_model]`.
+    /// Input of gate and up, `[n, d_model]`.
     x_mlp: Vec<f32>,
+    /// Stays empty without a gate.
     gate: Vec<f32>,
     up: Vec<f32>,
     post: Vec<f32>,
+    /// What goes into the norm after the MLP, where there is one.
+    before_post_mlp: Vec<f32>,
 }
 
 impl BlockTape {
@@ -58,13 +66,25 @@ pub(super) struct Scratch {
     tape: BlockTape,
     /// Output of attention or MLP in a forward pass; gradient of a normed input in a backward pass.
     wide: Vec<f32>,
+    /// Gradient of what attention or MLP writes, where that is not the residual's.
+    d_branch: Vec<f32>,
     d_z: Vec<f32>,
     d_q: Vec<f32>,
     d_k: Vec<f32>,
     d_v: Vec<f32>,
+    d_raw: Vec<f32>,
     d_post: Vec<f32>,
     d_gate: Vec<f32>,
     d_up: Vec<f32>,
+    live: Live,
+}
+
+/// Rows of a gradient that are not all 0, put together.
+#[derive(Default)]
+struct Live {
+    rows: Vec<usize>,
+    delta: Vec<f32>,
+    d_x: Vec<f32>,
 }
 
 impl Decoder {
@@ -99,23 +119,32 @@ impl Decoder {
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
         assert_eq!(resid.len(), n * spec.d_model, "residual of {n} tokens");
-        let (a, shape, eps) = (&spec.attention, spec.attention_shape(), self.norm_eps());
-        let MlpSpec::Gated { act, .. } = spec.mlp;
-        let block = self.model.weights.block(l);
+        let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        let block = &*self.model.weights.block(l);
         let w = |m: Matrix| (block.matrix(m), block.bias(m));
 
         call(hooks, HookPoint::ResidPre(l), batch, resid)?;
         keep(&mut t.resid_pre, resid);
-        b.rms_norm(resid, &block.norm_attn, eps, sized(&mut t.x_attn, resid.len()));
+        match spec.residual {
+            Residual::PostNorm => keep(&mut t.x_attn, resid),
+            _ => self.norm(block, BlockNorm::Attn, resid, &mut t.x_attn),
+        }
         self.linear(&t.x_attn, w(Matrix::Q), n, &mut t.q);
         self.linear(&t.x_attn, w(Matrix::K), n, &mut t.k);
         self.linear(&t.x_attn, w(Matrix::V), n, &mut t.v);
         call(hooks, HookPoint::Q(l), batch, &mut t.q)?;
         call(hooks, HookPoint::K(l), batch, &mut t.k)?;
         call(hooks, HookPoint::V(l), batch, &mut t.v)?;
-        let rope = self.rope_for(batch);
-        b.rope(&mut t.q, &batch.positions, &rope, a.n_heads, a.head_dim, false);
-        b.rope(&mut t.k, &batch.positions, &rope, a.n_kv_heads, a.head_dim, false);
+        if a.qk_norm {
+            std::mem::swap(&mut t.q_raw, &mut t.q);
+            std::mem::swap(&mut t.k_raw, &mut t.k);
+            self.norm(block, BlockNorm::Q, &t.q_raw, &mut t.q);
+            self.norm(block, BlockNorm::K, &t.k_raw, &mut t.k);
+        }
+        if let Some((table, rows)) = self.rope_for(l, batch) {
+            b.rope(&mut t.q, &rows, &table, a.n_heads, a.head_dim, false);
+            b.rope(&mut t.k, &rows, &table, a.n_kv_heads, a.head_dim, false);
+        }
         if hooks.wants(HookPoint::Pattern(l)) {
             for i in 0..batch.n_sequences() {
                 let rows = |width: usize| batch.span(i).start * width..batch.span(i).end * width;
@@ -127,22 +156,51 @@ impl Decoder {
         b.attention(&t.q, &t.k, &t.v, &batch.starts, &shape, sized(&mut t.z, n * spec.q_width()));
         call(hooks, HookPoint::Z(l), batch, &mut t.z)?;
         self.linear(&t.z, w(Matrix::O), n, out);
+        if spec.residual == Residual::Sandwich {
+            std::mem::swap(&mut t.before_post_attn, out);
+            self.norm(block, BlockNorm::PostAttn, &t.before_post_attn, out);
+        }
         call(hooks, HookPoint::AttnOut(l), batch, out)?;
         // Not by a GEMM that accumulates into the residual: with and without a hook the sums must round alike.
         add(resid, out);
-        call(hooks, HookPoint::ResidMid(l), batch, resid)?;
-
-        keep(&mut t.resid_mid, resid);
-        b.rms_norm(resid, &block.norm_mlp, eps, sized(&mut t.x_mlp, resid.len()));
-        self.linear(&t.x_mlp, w(Matrix::Gate), n, &mut t.gate);
+        if spec.residual == Residual::PostNorm {
+            keep(&mut t.before_post_attn, resid);
+            self.norm_into(block, BlockNorm::Attn, &t.before_post_attn, resid);
+        }
+        if spec.residual != Residual::Parallel {
+            call(hooks, HookPoint::ResidMid(l), batch, resid)?;
+            keep(&mut t.resid_mid, resid);
+        }
+        match spec.residual {
+            Residual::PostNorm => keep(&mut t.x_mlp, resid),
+            Residual::Parallel => self.norm(block, BlockNorm::Mlp, &t.resid_pre, &mut t.x_mlp),
+            Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, resid, &mut t.x_mlp),
+        }
         self.linear(&t.x_mlp, w(Matrix::Up), n, &mut t.up);
-        call(hooks, HookPoint::MlpPre(l), batch, &mut t.gate)?;
-        call(hooks, HookPoint::MlpPreLinear(l), batch, &mut t.up)?;
-        b.gated(act, &t.gate, &t.up, sized(&mut t.post, n * spec.d_mlp));
+        match spec.mlp {
+            MlpSpec::Gated { act, .. } => {
+                self.linear(&t.x_mlp, w(Matrix::Gate), n, &mut t.gate);
+                call(hooks, HookPoint::MlpPre(l), batch, &mut t.gate)?;
+                call(hooks, HookPoint::MlpPreLinear(l), batch, &mut t.up)?;
+                b.gated(act, &t.gate, &t.up, sized(&mut t.post, n * spec.d_mlp));
+            }
+            MlpSpec::Plain { act, .. } => {
+                call(hooks, HookPoint::MlpPre(l), batch, &mut t.up)?;
+                b.activate(act, &t.up, sized(&mut t.post, n * spec.d_mlp));
+            }
+        }
         call(hooks, HookPoint::MlpPost(l), batch, &mut t.post)?;
         self.linear(&t.post, w(Matrix::Down), n, out);
+        if spec.residual == Residual::Sandwich {
+            std::mem::swap(&mut t.before_post_mlp, out);
+            self.norm(block, BlockNorm::PostMlp, &t.before_post_mlp, out);
+        }
         call(hooks, HookPoint::MlpOut(l), batch, out)?;
         add(resid, out);
+        if spec.residual == Residual::PostNorm {
+            keep(&mut t.before_post_mlp, resid);
+            self.norm_into(block, BlockNorm::Mlp, &t.before_post_mlp, resid);
+        }
         call(hooks, HookPoint::ResidPost(l), batch, resid)
     }
 
@@ -167,62 +225,165 @@ impl Decoder {
         taps: &mut dyn Taps,
         s: &mut Scratch,
     ) -> Result<()> {
-        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let (spec, n) = (&self.model.spec, batch.n_tokens());
         assert_eq!(d_resid.len(), n * spec.d_model, "residual gradient of {n} tokens");
         assert_eq!(t.resid_pre.len(), n * spec.d_model, "a tape of this batch");
-        let (a, shape, eps) = (&spec.attention, spec.attention_shape(), self.norm_eps());
-        let MlpSpec::Gated { act, .. } = spec.mlp;
-        let block = self.model.weights.block(l);
+        let block = &*self.model.weights.block(l);
+        let mut d_branch = std::mem::take(&mut s.d_branch);
+        let done = match spec.residual {
+            Residual::Sequential => {
+                self.mlp_backward(l, block, t, n, d_resid, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
+                self.attention_backward(l, block, t, batch, d_resid, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                Ok(())
+            }
+            Residual::Parallel => {
+                // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
+                keep(&mut d_branch, d_resid);
+                self.mlp_backward(l, block, t, n, &d_branch, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_pre, &s.wide, d_resid, taps);
+                self.attention_backward(l, block, t, batch, &d_branch, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                Ok(())
+            }
+            Residual::Sandwich => {
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(l, block, BlockNorm::PostMlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
+                self.mlp_backward(l, block, t, n, &d_branch, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(l, block, BlockNorm::PostAttn, &t.before_post_attn, d_resid, &mut d_branch, taps);
+                self.attention_backward(l, block, t, batch, &d_branch, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                Ok(())
+            }
+            Residual::PostNorm => {
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
+                self.mlp_backward(l, block, t, n, &d_branch, taps, s)?;
+                add(&mut d_branch, &s.wide);
+                d_resid.fill(0.0);
+                self.norm_gradient(l, block, BlockNorm::Attn, &t.before_post_attn, &d_branch, d_resid, taps);
+                self.attention_backward(l, block, t, batch, d_resid, taps, s)?;
+                add(d_resid, &s.wide);
+                Ok(())
+            }
+        };
+        s.d_branch = d_branch;
+        done.and_then(|()| self.verify_gradients(l, n, d_resid, s))
+    }
 
-        tap(taps, l, Matrix::Down, t, d_resid, spec.has_bias(Matrix::Down))?;
-        self.input_gradient(d_resid, &block.down, n, sized(&mut s.d_post, n * spec.d_mlp), 0.0);
+    /// From the gradient of what the MLP writes to that of its input, left in `s.wide`.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
+    fn mlp_backward(&self, l: usize, block: &Block, t: &BlockTape, n: usize, delta: &[f32], taps: &mut dyn Taps, s: &mut Scratch) -> Result<()> {
+        let (spec, b) = (&self.model.spec, &*self.backend);
+        tap(taps, l, Matrix::Down, t, delta, block)?;
+        self.input_gradient(delta, block.matrix(Matrix::Down), n, sized(&mut s.d_post, n * spec.d_mlp), false, &mut s.live);
         taps.activation(HookPoint::MlpPost(l), &t.post, &s.d_post)?;
-        let (d_gate, d_up) = (sized(&mut s.d_gate, n * spec.d_mlp), sized(&mut s.d_up, n * spec.d_mlp));
-        b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
-        tap(taps, l, Matrix::Gate, t, d_gate, spec.has_bias(Matrix::Gate))?;
-        tap(taps, l, Matrix::Up, t, d_up, spec.has_bias(Matrix::Up))?;
+        let d_up = sized(&mut s.d_up, n * spec.d_mlp);
         let d_x = sized(&mut s.wide, n * spec.d_model);
-        self.input_gradient(d_gate, &block.gate, n, d_x, 0.0);
-        self.input_gradient(d_up, &block.up, n, d_x, 1.0);
-        b.rms_norm_backward(&t.resid_mid, &block.norm_mlp, eps, d_x, d_resid, taps.norm_gain(l, false));
+        match spec.mlp {
+            MlpSpec::Gated { act, .. } => {
+                let d_gate = sized(&mut s.d_gate, n * spec.d_mlp);
+                b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
+                tap(taps, l, Matrix::Gate, t, d_gate, block)?;
+                tap(taps, l, Matrix::Up, t, d_up, block)?;
+                self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
+                self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
+            }
+            MlpSpec::Plain { act, .. } => {
+                b.activate_backward(act, &t.up, &s.d_post, d_up);
+                tap(taps, l, Matrix::Up, t, d_up, block)?;
+                self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
+            }
+        }
+        Ok(())
+    }
 
-        tap(taps, l, Matrix::O, t, d_resid, spec.has_bias(Matrix::O))?;
-        self.input_gradient(d_resid, &block.o, n, sized(&mut s.d_z, n * spec.q_width()), 0.0);
+    /// From the gradient of what attention writes to that of its input, left in `s.wide`.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
+    fn attention_backward(
+        &self,
+        l: usize,
+        block: &Block,
+        t: &BlockTape,
+        batch: &Batch,
+        delta: &[f32],
+        taps: &mut dyn Taps,
+        s: &mut Scratch,
+    ) -> Result<()> {
+        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        tap(taps, l, Matrix::O, t, delta, block)?;
+        self.input_gradient(delta, block.matrix(Matrix::O), n, sized(&mut s.d_z, n * spec.q_width()), false, &mut s.live);
         taps.activation(HookPoint::Z(l), &t.z, &s.d_z)?;
-        let d_q = sized(&mut s.d_q, n * spec.q_width());
-        let (d_k, d_v) = (sized(&mut s.d_k, n * spec.kv_width()), sized(&mut s.d_v, n * spec.kv_width()));
-        b.attention_backward(&t.q, &t.k, &t.v, &s.d_z, &batch.starts, &shape, d_q, d_k, d_v);
-        let rope = self.rope_for(batch);
-        b.rope(d_q, &batch.positions, &rope, a.n_heads, a.head_dim, true);
-        b.rope(d_k, &batch.positions, &rope, a.n_kv_heads, a.head_dim, true);
-        tap(taps, l, Matrix::Q, t, d_q, spec.has_bias(Matrix::Q))?;
-        tap(taps, l, Matrix::K, t, d_k, spec.has_bias(Matrix::K))?;
-        tap(taps, l, Matrix::V, t, d_v, spec.has_bias(Matrix::V))?;
+        sized(&mut s.d_q, n * spec.q_width());
+        sized(&mut s.d_k, n * spec.kv_width());
+        sized(&mut s.d_v, n * spec.kv_width());
+        b.attention_backward(&t.q, &t.k, &t.v, &s.d_z, &batch.starts, &shape, &mut s.d_q, &mut s.d_k, &mut s.d_v);
+        if let Some((table, rows)) = self.rope_for(l, batch) {
+            b.rope(&mut s.d_q, &rows, &table, a.n_heads, a.head_dim, true);
+            b.rope(&mut s.d_k, &rows, &table, a.n_kv_heads, a.head_dim, true);
+        }
+        if a.qk_norm {
+            for (norm, raw, d) in [(BlockNorm::Q, &t.q_raw, &mut s.d_q), (BlockNorm::K, &t.k_raw, &mut s.d_k)] {
+                zeroed(&mut s.d_raw, d.len());
+                self.norm_gradient(l, block, norm, raw, d, &mut s.d_raw, taps);
+                std::mem::swap(d, &mut s.d_raw);
+            }
+        }
         let d_x = sized(&mut s.wide, n * spec.d_model);
-        self.input_gradient(d_q, &block.q, n, d_x, 0.0);
-        self.input_gradient(d_k, &block.k, n, d_x, 1.0);
-        self.input_gradient(d_v, &block.v, n, d_x, 1.0);
-        b.rms_norm_backward(&t.resid_pre, &block.norm_attn, eps, d_x, d_resid, taps.norm_gain(l, true));
+        for (i, (m, d)) in [(Matrix::Q, &s.d_q), (Matrix::K, &s.d_k), (Matrix::V, &s.d_v)].into_iter().enumerate() {
+            tap(taps, l, m, t, d, block)?;
+            self.input_gradient(d, block.matrix(m), n, d_x, i > 0, &mut s.live);
+        }
+        Ok(())
+    }
 
-        // Whatever goes wrong above ends up here, since a value that is not finite stays so through every product and sum.
+    /// Whatever goes wrong in a backward pass ends up in `d_resid`, since a value that is not finite stays so through every product and sum.
+    fn verify_gradients(&self, l: usize, n: usize, d_resid: &[f32], s: &Scratch) -> Result<()> {
         if all_finite(d_resid) {
             return Ok(());
         }
-        let point = HookPoint::MlpPost(l);
-        let steps: [(String, &[f32]); 8] = [
-            (format!("gradient at {point}"), &s.d_post),
-            (format!("gradient at {}", HookPoint::MlpPre(l)), &s.d_gate),
-            (format!("gradient at {}", HookPoint::MlpPreLinear(l)), &s.d_up),
-            (format!("gradient at {}", HookPoint::Z(l)), &s.d_z),
-            (format!("gradient at {}", HookPoint::Q(l)), &s.d_q),
-            (format!("gradient at {}", HookPoint::K(l)), &s.d_k),
-            (format!("gradient at {}", HookPoint::V(l)), &s.d_v),
-            (format!("gradient at {}", HookPoint::ResidPre(l)), d_resid),
+        let gated = self.model.spec.mlp.is_gated();
+        let steps: [(HookPoint, &[f32]); 8] = [
+            (HookPoint::MlpPost(l), &s.d_post),
+            (HookPoint::MlpPre(l), if gated { &s.d_gate } else { &s.d_up }),
+            (HookPoint::MlpPreLinear(l), if gated { &s.d_up } else { &[] }),
+            (HookPoint::Z(l), &s.d_z),
+            (HookPoint::Q(l), &s.d_q),
+            (HookPoint::K(l), &s.d_k),
+            (HookPoint::V(l), &s.d_v),
+            (HookPoint::ResidPre(l), d_resid),
         ];
-        let (name, values) = steps.iter().find(|(_, v)| !all_finite(v)).unwrap_or(&steps[7]);
+        let (point, values) = steps.iter().find(|(_, v)| !all_finite(v)).unwrap_or(&steps[7]);
         let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-        let width = values.len() / n.max(1);
-        Err(Error::numeric(name, format!("{} at token {}, column {}, expected a finite number", values[at], at / width, at % width)))
+        let width = (values.len() / n.max(1)).max(1);
+        let message = format!("{} at token {}, column {}, expected a finite number", values[at], at / width, at % width);
+        Err(Error::numeric(format!("gradient at {point}"), message))
+    }
+
+    /// A norm of the block over rows of its own width.
+    fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut Vec<f32>) {
+        self.norm_into(block, norm, x, sized(y, x.len()));
+    }
+
+    fn norm_into(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut [f32]) {
+        let bias = block.norm_bias(norm).map(Tensor::values);
+        self.backend.norm(&self.model.spec.norm.norm(), x, block.norm(norm), bias, y);
+    }
+
+    /// Adds the input gradient of a norm to `d_x`.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one norm's backward")]
+    fn norm_gradient(&self, l: usize, block: &Block, norm: BlockNorm, x: &[f32], d_y: &[f32], d_x: &mut [f32], taps: &mut dyn Taps) {
+        if block.norm_bias(norm).is_some()
+            && let Some(sum) = taps.parameter(Role::NormBias(norm, l))
+        {
+            add_rows(sum, d_y);
+        }
+        let gain = taps.parameter(Role::Norm(norm, l));
+        self.backend.norm_backward(&self.model.spec.norm.norm(), x, block.norm(norm), d_y, d_x, gain);
     }
 
     /// `out = x W^T + bias`
@@ -235,20 +396,44 @@ impl Decoder {
         }
     }
 
-    /// `d_x = delta W + beta d_x`
-    fn input_gradient(&self, delta: &[f32], w: &Tensor, n: usize, d_x: &mut [f32], beta: f32) {
+    /// `d_x = delta W`, or `d_x += delta W`. Rows of `delta` that are 0 cost nothing: with an objective at one position that is nearly all of
+    /// them in the last block.
+    fn input_gradient(&self, delta: &[f32], w: &Tensor, n: usize, d_x: &mut [f32], add_to: bool, live: &mut Live) {
         let (rows, cols) = (w.shape[0], w.shape[1]);
-        self.backend.gemm_nn(MatMut::new(d_x, n, cols), Mat::new(delta, n, rows), Mat::new(w, rows, cols), 1.0, beta);
+        live.rows.clear();
+        live.rows.extend(delta.chunks_exact(rows).enumerate().filter(|(_, row)| row.iter().any(|v| *v != 0.0)).map(|(i, _)| i));
+        let k = live.rows.len();
+        let w = Mat::new(w, rows, cols);
+        if 2 * k > n {
+            let beta = if add_to { 1.0 } else { 0.0 };
+            self.backend.gemm_nn(MatMut::new(d_x, n, cols), Mat::new(delta, n, rows), w, 1.0, beta);
+            return;
+        }
+        live.delta.clear();
+        for &i in &live.rows {
+            live.delta.extend_from_slice(&delta[i * rows..(i + 1) * rows]);
+        }
+        if !add_to {
+            d_x.fill(0.0);
+        }
+        if k == 0 {
+            return;
+        }
+        let out = sized(&mut live.d_x, k * cols);
+        self.backend.gemm_nn(MatMut::new(out, k, cols), Mat::new(&live.delta, k, rows), w, 1.0, 0.0);
+        for (&i, row) in live.rows.iter().zip(out.chunks_exact(cols)) {
+            add(&mut d_x[i * cols..(i + 1) * cols], row);
+        }
     }
 }
 
 /// Shows a linear layer to the taps, and sums its bias gradient where one is wanted.
-fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, t: &BlockTape, delta: &[f32], has_bias: bool) -> Result<()> {
+fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, t: &BlockTape, delta: &[f32], block: &Block) -> Result<()> {
     taps.linear(l, m, t.input(m), delta)?;
-    if has_bias && let Some(sum) = taps.bias(l, m) {
-        for row in delta.chunks_exact(sum.len()) {
-            add(sum, row);
-        }
+    if block.bias(m).is_some()
+        && let Some(sum) = taps.parameter(Role::Bias(l, m))
+    {
+        add_rows(sum, delta);
     }
     Ok(())
 }
@@ -258,10 +443,9 @@ fn keep(to: &mut Vec<f32>, from: &[f32]) {
     to.extend_from_slice(from);
 }
 
-fn add(sum: &mut [f32], values: &[f32]) {
-    for (s, v) in sum.iter_mut().zip(values) {
-        *s += v;
-    }
+fn zeroed(buffer: &mut Vec<f32>, len: usize) {
+    buffer.clear();
+    buffer.resize(len, 0.0);
 }
 
 /// One pass without branches: a value is finite exactly where its exponent is not all ones.

@@ -1,15 +1,18 @@
 //! The instrumented decoder: embed, block forward, block VJP (block.rs), and from the last residual to numbers (head.rs).
 
-use super::{Batch, Hooks, Model, block::Scratch, rope, spec::NormSpec};
+use super::{Batch, Hooks, Model, Taps, block::Scratch, rope, spec::{PositionSpec, RopeSpec}, weights::Role};
 use crate::{
     base::{Error, HookPoint, Result},
-    compute::{Backend, RopeTable},
+    compute::{Backend, Mat, MatMut, RopeTable},
 };
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 pub use super::{
     block::BlockTape,
-    head::{HeadGradients, Objective, ObjectiveValues},
+    head::{Objective, ObjectiveValues},
 };
 
 /// A model on a device. Cheap to clone.
@@ -23,7 +26,8 @@ pub struct Decoder {
 /// What clones of a decoder have in common: memory that is used again instead of being asked for anew.
 #[derive(Default)]
 struct Shared {
-    rope: RwLock<Option<Arc<RopeTable>>>,
+    /// One a kind of rotation that the model's layers use.
+    rope: RwLock<Vec<(RopeSpec, Arc<RopeTable>)>>,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -53,8 +57,9 @@ impl Decoder {
                 _ => {}
             }
         }
-        let (d, vocab) = (spec.d_model, spec.vocab);
-        let mut resid = Vec::with_capacity(batch.n_tokens() * d);
+        let (d, width, vocab) = (spec.d_model, spec.embedding.width, spec.vocab);
+        let weights = &self.model.weights;
+        let mut resid = Vec::with_capacity(batch.n_tokens() * width);
         for &token in &batch.tokens {
             let token = token as usize;
             if token >= vocab {
@@ -62,19 +67,60 @@ impl Decoder {
                     "token {token} is outside the model's vocabulary of {vocab}; is the tokenizer another model's?"
                 )));
             }
-            resid.extend_from_slice(&self.model.weights.embedding[token * d..(token + 1) * d]);
+            resid.extend_from_slice(&weights.embedding[token * width..(token + 1) * width]);
+        }
+        if spec.embedding.scale != 1.0 {
+            resid.iter_mut().for_each(|v| *v *= spec.embedding.scale);
+        }
+        if let Some(project) = weights.outer(Role::ProjectIn) {
+            let n = batch.n_tokens();
+            let mut wide = vec![0.0; n * d];
+            self.backend.gemm_nt(MatMut::new(&mut wide, n, d), Mat::new(&resid, n, width), Mat::new(project, d, width), 1.0, 0.0);
+            resid = wide;
         }
         call(hooks, HookPoint::Embed, batch, &mut resid)?;
+        if let (Some(table), PositionSpec::Learned { offset }) = (weights.outer(Role::Positions), &spec.positions) {
+            let mut rows = Vec::with_capacity(resid.len());
+            for &p in &batch.positions {
+                let row = p as usize + offset;
+                rows.extend_from_slice(&table[row * d..(row + 1) * d]);
+            }
+            call(hooks, HookPoint::PosEmbed, batch, &mut rows)?;
+            resid.iter_mut().zip(&rows).for_each(|(v, p)| *v += p);
+        }
         Ok(resid)
     }
 
-    /// Adds the gradient of [`Decoder::embed`] to `d_embedding` `[vocab, d_model]`: row `t` gets the rows of `d_resid` where token `t` stood.
-    pub fn embed_backward(&self, batch: &Batch, d_resid: &[f32], d_embedding: &mut [f32]) {
-        let d = self.model.spec.d_model;
-        for (&token, row) in batch.tokens.iter().zip(d_resid.chunks_exact(d)) {
-            let token = token as usize;
-            for (sum, g) in d_embedding[token * d..(token + 1) * d].iter_mut().zip(row) {
-                *sum += g;
+    /// Backward of [`Decoder::embed`]: what stands at `d_resid` `[n, d_model]` is added to the parameters that `taps` wants.
+    pub fn embed_backward(&self, batch: &Batch, d_resid: &[f32], taps: &mut dyn Taps) {
+        let (spec, weights) = (&self.model.spec, &self.model.weights);
+        let (n, d, width) = (batch.n_tokens(), spec.d_model, spec.embedding.width);
+        if let PositionSpec::Learned { offset } = spec.positions
+            && let Some(sum) = taps.parameter(Role::Positions)
+        {
+            for (&p, row) in batch.positions.iter().zip(d_resid.chunks_exact(d)) {
+                add(&mut sum[(p as usize + offset) * d..][..d], row);
+            }
+        }
+        let mut d_embedded = Cow::Borrowed(d_resid);
+        if let Some(project) = weights.outer(Role::ProjectIn) {
+            if let Some(sum) = taps.parameter(Role::ProjectIn) {
+                let mut embedded: Vec<f32> = Vec::with_capacity(n * width);
+                for &token in &batch.tokens {
+                    embedded.extend(weights.embedding[token as usize * width..][..width].iter().map(|v| v * spec.embedding.scale));
+                }
+                self.backend.gemm_tn(MatMut::new(sum, d, width), Mat::new(d_resid, n, d), Mat::new(&embedded, n, width), 1.0, 1.0);
+            }
+            let mut narrow = vec![0.0; n * width];
+            self.backend.gemm_nn(MatMut::new(&mut narrow, n, width), Mat::new(d_resid, n, d), Mat::new(project, d, width), 1.0, 0.0);
+            d_embedded = Cow::Owned(narrow);
+        }
+        if let Some(sum) = taps.parameter(Role::Embedding) {
+            let scale = spec.embedding.scale;
+            for (&token, row) in batch.tokens.iter().zip(d_embedded.chunks_exact(width)) {
+                for (sum, g) in sum[token as usize * width..][..width].iter_mut().zip(row) {
+                    *sum += scale * g;
+                }
             }
         }
     }
@@ -91,21 +137,34 @@ impl Decoder {
         Ok(resid)
     }
 
-    /// Rotary table that covers every position of the batch.
-    pub(super) fn rope_for(&self, batch: &Batch) -> Arc<RopeTable> {
-        let needed = batch.positions.iter().max().map_or(1, |&p| p as usize + 1);
-        let covers = |t: &Arc<RopeTable>| t.cos.len() >= needed * t.pairs;
-        if let Some(table) = self.shared.rope.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(|t| covers(t)) {
+    /// Rotary table that covers every position of the batch, and each token's row in it; `None` where positions are learned.
+    pub(super) fn rope_for<'b>(&self, layer: usize, batch: &'b Batch) -> Option<(Arc<RopeTable>, Cow<'b, [u32]>)> {
+        let spec = self.model.spec.rope(layer)?;
+        let table = self.rope_table(spec, batch.positions.iter().max().map_or(1, |&p| p as usize + 1));
+        let Some(original) = rope::long_from(spec) else { return Some((table, Cow::Borrowed(&batch.positions))) };
+        // A sequence is long or short by itself, whatever it is batched with.
+        let half = (table.cos.len() / table.pairs.max(1) / 2) as u32;
+        let mut rows = batch.positions.clone();
+        for i in 0..batch.n_sequences() {
+            let span = batch.span(i);
+            if span.len() > original {
+                rows[span].iter_mut().for_each(|p| *p += half);
+            }
+        }
+        Some((table, Cow::Owned(rows)))
+    }
+
+    fn rope_table(&self, spec: &RopeSpec, needed: usize) -> Arc<RopeTable> {
+        let kinds = if rope::long_from(spec).is_some() { 2 } else { 1 };
+        let covers = |(of, t): &&(RopeSpec, Arc<RopeTable>)| of == spec && t.cos.len() >= kinds * needed * t.pairs;
+        if let Some((_, table)) = self.shared.rope.read().unwrap_or_else(PoisonError::into_inner).iter().find(covers) {
             return table.clone();
         }
-        let spec = &self.model.spec;
         // Grown by doubling, so that ever longer batches do not make it anew each time.
-        let positions = needed.next_power_of_two();
-        let table = Arc::new(rope::table(&spec.rope, spec.attention.head_dim, positions));
+        let table = Arc::new(rope::table(spec, needed.next_power_of_two()));
         let mut kept = self.shared.rope.write().unwrap_or_else(PoisonError::into_inner);
-        if !kept.as_ref().is_some_and(covers) {
-            *kept = Some(table.clone());
-        }
+        kept.retain(|(of, t)| of != spec || t.cos.len() > table.cos.len());
+        kept.push((spec.clone(), table.clone()));
         table
     }
 
@@ -115,11 +174,6 @@ impl Decoder {
 
     pub(super) fn return_scratch(&self, scratch: Scratch) {
         self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-    }
-
-    pub(super) fn norm_eps(&self) -> f32 {
-        let NormSpec::Rms { eps } = self.model.spec.norm;
-        eps
     }
 }
 
@@ -132,4 +186,17 @@ pub(super) fn call(hooks: &mut dyn Hooks, point: HookPoint, batch: &Batch, value
 pub(super) fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.resize(len, 0.0);
     buffer
+}
+
+pub(super) fn add(sum: &mut [f32], values: &[f32]) {
+    for (s, v) in sum.iter_mut().zip(values) {
+        *s += v;
+    }
+}
+
+/// Adds every row of `values` `[n, sum.len()]`.
+pub(super) fn add_rows(sum: &mut [f32], values: &[f32]) {
+    for row in values.chunks_exact(sum.len().max(1)) {
+        add(sum, row);
+    }
 }

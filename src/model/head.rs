@@ -1,13 +1,13 @@
 //! From the last residual to numbers: logits, log-probabilities, objectives and their gradients. Never all logits of a long batch at once.
 
 use super::{
-    Batch, Decoder, Hooks, NoHooks,
+    Batch, Decoder, Hooks, NoHooks, NoTaps, Role, Taps, Tensor,
     block::all_finite,
-    decoder::{call, sized},
+    decoder::{add, add_rows, call, sized},
 };
 use crate::{
     base::{Error, HookPoint, Result},
-    compute::{Mat, MatMut},
+    compute::{Mat, MatMut, Norm},
 };
 
 /// Rows whose logits are held at once.
@@ -29,12 +29,20 @@ pub struct ObjectiveValues {
     pub d_resid: Vec<f32>,
 }
 
-/// Sums into which a trainer wants the gradients of head and final norm added.
-pub struct HeadGradients<'a> {
-    /// `[vocab, d_model]`: the head's, or the embedding's where it is tied.
-    pub head: &'a mut [f32],
-    /// `[d_model]`
-    pub norm_final: &'a mut [f32],
+/// Chosen rows on their way to the head.
+struct HeadRows {
+    /// Of the last residual, `[rows, d_model]`.
+    x: Vec<f32>,
+    /// After the final norm.
+    normed: Vec<f32>,
+    /// What meets the output matrix, `[rows, width]`, where that is not `normed`.
+    projected: Option<Vec<f32>>,
+}
+
+impl HeadRows {
+    fn hidden(&self) -> &[f32] {
+        self.projected.as_deref().unwrap_or(&self.normed)
+    }
 }
 
 /// One row of the last residual, and what is asked of its logits.
@@ -46,24 +54,45 @@ struct LossRow {
 }
 
 impl Decoder {
-    /// Final norm of chosen rows of the last `hook_resid_post`: `[rows, d_model]`.
-    fn normed(&self, resid: &[f32], rows: &[usize]) -> (Vec<f32>, Vec<f32>) {
+    /// Chosen rows of the last `hook_resid_post` through final norm and projection.
+    fn head_rows(&self, resid: &[f32], rows: &[usize]) -> HeadRows {
         let d = self.model.spec.d_model;
         let mut x = Vec::with_capacity(rows.len() * d);
         for &r in rows {
             x.extend_from_slice(&resid[r * d..(r + 1) * d]);
         }
-        let mut y = vec![0.0; x.len()];
-        self.backend.rms_norm(&x, &self.model.weights.norm_final, self.norm_eps(), &mut y);
-        (x, y)
+        let weights = &self.model.weights;
+        let normed = match weights.outer(Role::NormFinal) {
+            Some(gain) => {
+                let mut y = vec![0.0; x.len()];
+                let bias = weights.outer(Role::NormFinalBias).map(Tensor::values);
+                self.backend.norm(&self.model.spec.norm.norm(), &x, gain, bias, &mut y);
+                y
+            }
+            None => x.clone(),
+        };
+        let projected = self.projected(&normed);
+        HeadRows { x, normed, projected }
     }
 
-    /// `[n, vocab]` from normed rows `[n, d_model]`.
-    fn head(&self, normed: &[f32], logits: &mut Vec<f32>) -> Result<()> {
-        let (d, vocab) = (self.model.spec.d_model, self.model.spec.vocab);
+    fn projected(&self, normed: &[f32]) -> Option<Vec<f32>> {
+        let (d, width) = (self.model.spec.d_model, self.model.spec.embedding.width);
+        let project = self.model.weights.outer(Role::ProjectOut)?;
         let n = normed.len() / d;
+        let mut out = vec![0.0; n * width];
+        self.backend.gemm_nt(MatMut::new(&mut out, n, width), Mat::new(normed, n, d), Mat::new(project, width, d), 1.0, 0.0);
+        Some(out)
+    }
+
+    /// `[n, vocab]` from rows `[n, width]`.
+    fn head(&self, hidden: &[f32], logits: &mut Vec<f32>) -> Result<()> {
+        let (width, vocab) = (self.model.spec.embedding.width, self.model.spec.vocab);
+        let n = hidden.len() / width;
         let out = MatMut::new(sized(logits, n * vocab), n, vocab);
-        self.backend.gemm_nt(out, Mat::new(normed, n, d), Mat::new(self.model.weights.head(), vocab, d), 1.0, 0.0);
+        self.backend.gemm_nt(out, Mat::new(hidden, n, width), Mat::new(self.model.weights.head(), vocab, width), 1.0, 0.0);
+        if let Some(cap) = self.model.spec.logit_soft_cap {
+            self.backend.soft_cap(logits, cap);
+        }
         if all_finite(logits) {
             return Ok(());
         }
@@ -77,30 +106,36 @@ impl Decoder {
     /// When one is not finite.
     pub fn logits(&self, resid: &[f32], rows: &[usize]) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
-        self.head(&self.normed(resid, rows).1, &mut logits)?;
+        self.head(self.head_rows(resid, rows).hidden(), &mut logits)?;
         Ok(logits)
     }
 
     /// Logits `[n, vocab]` of a whole batch, with `ln_final.hook_normalized` shown to the hooks. As in TransformerLens that point is the
-    /// residual divided by its root mean square, before the norm's gain.
+    /// residual normed without the norm's gain and bias. A model without a final norm has no such point.
     ///
     /// # Errors
     /// Those of the hook, and a logit that is not finite.
     pub fn logits_hooked(&self, batch: &Batch, resid: &[f32], hooks: &mut dyn Hooks) -> Result<Vec<f32>> {
-        if !hooks.wants(HookPoint::FinalNorm) {
+        let weights = &self.model.weights;
+        let Some(gain) = weights.outer(Role::NormFinal).filter(|_| hooks.wants(HookPoint::FinalNorm)) else {
             return self.logits(resid, &(0..batch.n_tokens()).collect::<Vec<_>>());
-        }
+        };
         let d = self.model.spec.d_model;
+        let norm = self.model.spec.norm.norm();
         let mut normed = vec![0.0; resid.len()];
-        self.backend.rms_norm(resid, &vec![1.0; d], self.norm_eps(), &mut normed);
+        self.backend.norm(&Norm { gain_offset: 0.0, ..norm }, resid, &vec![1.0; d], None, &mut normed);
         call(hooks, HookPoint::FinalNorm, batch, &mut normed)?;
         for row in normed.chunks_exact_mut(d) {
-            for (v, gain) in row.iter_mut().zip(self.model.weights.norm_final.iter()) {
-                *v *= gain;
+            for (v, gain) in row.iter_mut().zip(gain.iter()) {
+                *v *= norm.gain_offset + gain;
+            }
+            if let Some(bias) = weights.outer(Role::NormFinalBias) {
+                add(row, bias);
             }
         }
+        let projected = self.projected(&normed);
         let mut logits = Vec::new();
-        self.head(&normed, &mut logits)?;
+        self.head(projected.as_deref().unwrap_or(&normed), &mut logits)?;
         Ok(logits)
     }
 
@@ -121,7 +156,7 @@ impl Decoder {
         for slice in scored.chunks(SLICE) {
             let rows: Vec<usize> = slice.iter().map(|i| i - 1).collect();
             let targets: Vec<u32> = slice.iter().map(|&i| batch.tokens[i]).collect();
-            self.head(&self.normed(resid, &rows).1, &mut logits)?;
+            self.head(self.head_rows(resid, &rows).hidden(), &mut logits)?;
             let greedy: Vec<bool> = logits.chunks_exact(vocab).zip(&targets).map(|(row, &t)| arg_max(row) == t as usize).collect();
             self.backend.cross_entropy(&mut logits, &targets, None, sized(&mut losses, slice.len()));
             scores.extend(losses.iter().zip(greedy).map(|(&loss, greedy)| (-loss, greedy)));
@@ -134,10 +169,10 @@ impl Decoder {
     /// # Errors
     /// When a sequence is too short for its objective, or a number is not finite.
     pub fn objective(&self, batch: &Batch, resid: &[f32], objectives: &[Objective]) -> Result<ObjectiveValues> {
-        self.objective_with(batch, resid, objectives, None)
+        self.objective_with(batch, resid, objectives, &mut NoTaps)
     }
 
-    /// [`Decoder::objective`] that also adds up the gradients of head and final norm, for a trainer.
+    /// [`Decoder::objective`] that also adds the gradients of head and final norm to the parameters that `taps` wants.
     ///
     /// # Errors
     /// As [`Decoder::objective`].
@@ -146,7 +181,7 @@ impl Decoder {
         batch: &Batch,
         resid: &[f32],
         objectives: &[Objective],
-        gradients: Option<HeadGradients<'_>>,
+        taps: &mut dyn Taps,
     ) -> Result<ObjectiveValues> {
         if objectives.len() != batch.n_sequences() {
             return Err(Error::invalid(format!("{} objectives for {} sequences", objectives.len(), batch.n_sequences())));
@@ -172,7 +207,7 @@ impl Decoder {
                 }
             }
         }
-        let (values, d_resid) = self.rows_backward(batch, resid, objectives.len(), &last_rows, &loss_rows, gradients)?;
+        let (values, d_resid) = self.rows_backward(batch, resid, objectives.len(), &last_rows, &loss_rows, taps)?;
         Ok(ObjectiveValues { values: values.into_iter().map(|v| v as f32).collect(), d_resid })
     }
 
@@ -186,7 +221,7 @@ impl Decoder {
         batch: &Batch,
         resid: &[f32],
         weights: &[f32],
-        gradients: Option<HeadGradients<'_>>,
+        taps: &mut dyn Taps,
     ) -> Result<(f64, Vec<f32>)> {
         if weights.len() != batch.n_tokens() {
             return Err(Error::invalid(format!("{} loss weights for {} tokens", weights.len(), batch.n_tokens())));
@@ -198,7 +233,7 @@ impl Decoder {
             }
             rows.push(LossRow { row: i - 1, target: batch.tokens[i], weight, sequence: 0 });
         }
-        let (values, d_resid) = self.rows_backward(batch, resid, 1, &[], &rows, gradients)?;
+        let (values, d_resid) = self.rows_backward(batch, resid, 1, &[], &rows, taps)?;
         Ok((values[0], d_resid))
     }
 
@@ -210,58 +245,57 @@ impl Decoder {
         n_values: usize,
         last_rows: &[(usize, usize)],
         loss_rows: &[LossRow],
-        mut gradients: Option<HeadGradients<'_>>,
+        taps: &mut dyn Taps,
     ) -> Result<(Vec<f64>, Vec<f32>)> {
-        let (d, vocab, eps) = (self.model.spec.d_model, self.model.spec.vocab, self.norm_eps());
-        let weights = &self.model.weights;
+        let spec = &self.model.spec;
+        let (d, width, vocab) = (spec.d_model, spec.embedding.width, spec.vocab);
+        let head = self.model.weights.head();
+        let head_role = if spec.tied_head { Role::Embedding } else { Role::Head };
         let mut values = vec![0f64; n_values];
         let mut d_resid = vec![0.0; batch.n_tokens() * d];
         let (mut logits, mut losses) = (Vec::new(), Vec::new());
-        let mut back = |x: &[f32], d_normed: &[f32], rows: &mut dyn Iterator<Item = usize>, gain: Option<&mut [f32]>| {
-            let mut d_x = vec![0.0; x.len()];
-            self.backend.rms_norm_backward(x, &weights.norm_final, eps, d_normed, &mut d_x, gain);
-            for (r, row) in rows.zip(d_x.chunks_exact(d)) {
-                d_resid[r * d..(r + 1) * d].copy_from_slice(row);
-            }
-        };
 
         for slice in last_rows.chunks(SLICE) {
             let rows: Vec<usize> = slice.iter().map(|&(row, _)| row).collect();
-            let (x, normed) = self.normed(resid, &rows);
-            self.head(&normed, &mut logits)?;
+            let r = self.head_rows(resid, &rows);
+            self.head(r.hidden(), &mut logits)?;
             // The derivative of a maximum is that of the entry which attains it (the first, of equals): a row of the head.
-            let mut d_normed = Vec::with_capacity(x.len());
-            for ((row, &(_, sequence)), hidden) in logits.chunks_exact(vocab).zip(slice).zip(normed.chunks_exact(d)) {
+            let mut d_hidden = Vec::with_capacity(rows.len() * width);
+            for ((row, &(_, sequence)), hidden) in logits.chunks_exact(vocab).zip(slice).zip(r.hidden().chunks_exact(width)) {
                 let best = arg_max(row);
                 values[sequence] = f64::from(row[best]);
-                d_normed.extend_from_slice(&weights.head()[best * d..(best + 1) * d]);
-                if let Some(g) = &mut gradients {
-                    for (sum, h) in g.head[best * d..(best + 1) * d].iter_mut().zip(hidden) {
-                        *sum += h;
+                let slope = spec.logit_soft_cap.map_or(1.0, |cap| 1.0 - (row[best] / cap) * (row[best] / cap));
+                d_hidden.extend(head[best * width..(best + 1) * width].iter().map(|w| slope * w));
+                if let Some(sum) = taps.parameter(head_role) {
+                    for (sum, h) in sum[best * width..(best + 1) * width].iter_mut().zip(hidden) {
+                        *sum += slope * h;
                     }
                 }
             }
-            back(&x, &d_normed, &mut rows.iter().copied(), gradients.as_mut().map(|g| &mut *g.norm_final));
+            self.head_backward(&r, &rows, d_hidden, &mut d_resid, taps);
         }
         for slice in loss_rows.chunks(SLICE) {
             let n = slice.len();
             let rows: Vec<usize> = slice.iter().map(|r| r.row).collect();
             let targets: Vec<u32> = slice.iter().map(|r| r.target).collect();
             let row_weights: Vec<f32> = slice.iter().map(|r| r.weight).collect();
-            let (x, normed) = self.normed(resid, &rows);
-            self.head(&normed, &mut logits)?;
+            let r = self.head_rows(resid, &rows);
+            self.head(r.hidden(), &mut logits)?;
+            let capped = spec.logit_soft_cap.map(|cap| (cap, logits.clone()));
             self.backend.cross_entropy(&mut logits, &targets, Some(&row_weights), sized(&mut losses, n));
-            for (r, &loss) in slice.iter().zip(&losses) {
-                values[r.sequence] += f64::from(loss) * f64::from(r.weight);
+            if let Some((cap, capped)) = capped {
+                logits.iter_mut().zip(capped).for_each(|(g, v)| *g *= 1.0 - (v / cap) * (v / cap));
             }
-            if let Some(g) = &mut gradients {
-                let sum = MatMut::new(&mut *g.head, vocab, d);
-                self.backend.gemm_tn(sum, Mat::new(&logits, n, vocab), Mat::new(&normed, n, d), 1.0, 1.0);
+            for (row, &loss) in slice.iter().zip(&losses) {
+                values[row.sequence] += f64::from(loss) * f64::from(row.weight);
             }
-            let mut d_normed = vec![0.0; n * d];
-            let head = Mat::new(weights.head(), vocab, d);
-            self.backend.gemm_nn(MatMut::new(&mut d_normed, n, d), Mat::new(&logits, n, vocab), head, 1.0, 0.0);
-            back(&x, &d_normed, &mut rows.iter().copied(), gradients.as_mut().map(|g| &mut *g.norm_final));
+            let d_logits = Mat::new(&logits, n, vocab);
+            if let Some(sum) = taps.parameter(head_role) {
+                self.backend.gemm_tn(MatMut::new(sum, vocab, width), d_logits, Mat::new(r.hidden(), n, width), 1.0, 1.0);
+            }
+            let mut d_hidden = vec![0.0; n * width];
+            self.backend.gemm_nn(MatMut::new(&mut d_hidden, n, width), d_logits, Mat::new(head, vocab, width), 1.0, 0.0);
+            self.head_backward(&r, &rows, d_hidden, &mut d_resid, taps);
         }
         if let Some(sequence) = values.iter().position(|v| !v.is_finite()) {
             return Err(Error::numeric("objective", format!("{} for sequence {sequence}, expected a finite number", values[sequence])));
@@ -271,6 +305,40 @@ impl Decoder {
             return Err(Error::numeric(format!("gradient at {point}"), "a value is not finite"));
         }
         Ok((values, d_resid))
+    }
+
+    /// From the gradient of what meets the output matrix, `[rows, width]`, to that of the residual's rows.
+    fn head_backward(&self, r: &HeadRows, rows: &[usize], d_hidden: Vec<f32>, d_resid: &mut [f32], taps: &mut dyn Taps) {
+        let (spec, weights) = (&self.model.spec, &self.model.weights);
+        let (d, width, n) = (spec.d_model, spec.embedding.width, rows.len());
+        let d_normed = match weights.outer(Role::ProjectOut) {
+            None => d_hidden,
+            Some(project) => {
+                let d_hidden = Mat::new(&d_hidden, n, width);
+                if let Some(sum) = taps.parameter(Role::ProjectOut) {
+                    self.backend.gemm_tn(MatMut::new(sum, width, d), d_hidden, Mat::new(&r.normed, n, d), 1.0, 1.0);
+                }
+                let mut d_normed = vec![0.0; n * d];
+                self.backend.gemm_nn(MatMut::new(&mut d_normed, n, d), d_hidden, Mat::new(project, width, d), 1.0, 0.0);
+                d_normed
+            }
+        };
+        let d_x = match weights.outer(Role::NormFinal) {
+            None => d_normed,
+            Some(gain) => {
+                if spec.norm.bias
+                    && let Some(sum) = taps.parameter(Role::NormFinalBias)
+                {
+                    add_rows(sum, &d_normed);
+                }
+                let mut d_x = vec![0.0; n * d];
+                self.backend.norm_backward(&spec.norm.norm(), &r.x, gain, &d_normed, &mut d_x, taps.parameter(Role::NormFinal));
+                d_x
+            }
+        };
+        for (&row, g) in rows.iter().zip(d_x.chunks_exact(d)) {
+            d_resid[row * d..(row + 1) * d].copy_from_slice(g);
+        }
     }
 
     /// Embed, all blocks and head of one batch: logits `[n, vocab]`.

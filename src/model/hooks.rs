@@ -1,6 +1,6 @@
 //! Windows into the forward pass ([`Hooks`]) and into the backward pass ([`Taps`]).
 
-use super::Batch;
+use super::{Batch, weights::Role};
 use crate::base::{HookPoint, Result};
 use std::fmt;
 
@@ -41,6 +41,8 @@ pub enum Matrix {
 
 impl Matrix {
     pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+    /// Those of a block whose MLP has no gate.
+    pub const PLAIN: [Self; 6] = [Self::Q, Self::K, Self::V, Self::O, Self::Up, Self::Down];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -73,12 +75,9 @@ pub trait Taps {
     /// # Errors
     /// Ends the backward pass.
     fn activation(&mut self, point: HookPoint, values: &[f32], gradient: &[f32]) -> Result<()>;
-    /// Wanted by a trainer: gradients of the norm gains are summed into the returned slice (`first` = the norm before attention).
-    fn norm_gain(&mut self, _layer: usize, _first: bool) -> Option<&mut [f32]> {
-        None
-    }
-    /// Wanted by a trainer: the gradient of a bias is summed into the returned slice. Asked only for biases the model has.
-    fn bias(&mut self, _layer: usize, _matrix: Matrix) -> Option<&mut [f32]> {
+    /// Wanted by a trainer: the gradient of any other parameter (norm gains and biases, embedding, positions, head) is added to the returned
+    /// slice, which has its shape. Asked only for what the model has; a tied head asks for [`Role::Embedding`].
+    fn parameter(&mut self, _role: Role) -> Option<&mut [f32]> {
         None
     }
 }

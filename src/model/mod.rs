@@ -15,14 +15,14 @@ pub mod trace;
 pub mod weights;
 
 pub use batch::Batch;
-pub use decoder::{BlockTape, Decoder, HeadGradients, Objective, ObjectiveValues};
+pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
 pub use load::{LoadOptions, load_embedded, load_model, load_model_with};
 pub use save::{SaveDtype, save_model};
 pub use spec::DecoderSpec;
 pub use tokenizer::TextTokenizer;
 pub use trace::{Trace, hook_points, trace};
-pub use weights::{Block, Role, Tensor, Weights};
+pub use weights::{Block, BlockNorm, Role, Tensor, Weights};
 
 use std::path::PathBuf;
 

@@ -3,18 +3,21 @@
 use super::spec::{RopeScaling, RopeSpec};
 use crate::compute::RopeTable;
 
-/// Angle a position turns pair `i` by, for `head_dim / 2` pairs.
-/// Source: `modeling_rope_utils.py` of transformers; llama3 scaling: `_compute_llama3_parameters` there.
-pub fn inverse_frequencies(rope: &RopeSpec, head_dim: usize) -> Vec<f32> {
-    let plain = (0..head_dim / 2).map(|i| 1.0 / (rope.theta as f32).powf((2 * i) as f32 / head_dim as f32));
-    match rope.scaling {
-        RopeScaling::None => plain.collect(),
-        RopeScaling::Linear { factor } => plain.map(|f| f / factor as f32).collect(),
+/// Angle a position turns pair `i` by, for `dims / 2` pairs. `long`: for sequences beyond the original length, which matters to
+/// [`RopeScaling::LongRope`] only.
+/// Source: `modeling_rope_utils.py` of transformers (`_compute_*_parameters`).
+pub fn inverse_frequencies(rope: &RopeSpec, long: bool) -> Vec<f32> {
+    let dims = rope.dims;
+    let powers = (0..dims / 2).map(|i| (rope.theta as f32).powf((2 * i) as f32 / dims as f32));
+    match &rope.scaling {
+        RopeScaling::None => powers.map(|p| 1.0 / p).collect(),
+        RopeScaling::Linear { factor } => powers.map(|p| 1.0 / p / *factor as f32).collect(),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_positions } => {
-            let (factor, low, high) = (factor as f32, low_freq_factor as f32, high_freq_factor as f32);
-            let original = original_max_positions as f32;
-            plain
-                .map(|f| {
+            let (factor, low, high) = (*factor as f32, *low_freq_factor as f32, *high_freq_factor as f32);
+            let original = *original_max_positions as f32;
+            powers
+                .map(|p| {
+                    let f = 1.0 / p;
                     let wavelength = 2.0 * std::f32::consts::PI / f;
                     if wavelength > original / low {
                         f / factor
@@ -27,20 +30,66 @@ pub fn inverse_frequencies(rope: &RopeSpec, head_dim: usize) -> Vec<f32> {
                 })
                 .collect()
         }
+        RopeScaling::Yarn { factor, beta_fast, beta_slow, original_max_positions, truncate, .. } => {
+            // The pair that turns `rotations` times over the original length.
+            let pair = |rotations: f64| {
+                let turns = *original_max_positions as f64 / (rotations * 2.0 * std::f64::consts::PI);
+                dims as f64 * turns.ln() / (2.0 * rope.theta.ln())
+            };
+            let (low, high) = (pair(*beta_fast), pair(*beta_slow));
+            let (low, high) = if *truncate { (low.floor(), high.ceil()) } else { (low, high) };
+            let (low, high) = (low.max(0.0), high.min(dims as f64 - 1.0));
+            let span = if low == high { 0.001 } else { high - low };
+            powers
+                .enumerate()
+                .map(|(i, p)| {
+                    let ramp = ((i as f32 - low as f32) / span as f32).clamp(0.0, 1.0);
+                    let kept = 1.0 - ramp;
+                    (1.0 / (*factor as f32 * p)) * (1.0 - kept) + (1.0 / p) * kept
+                })
+                .collect()
+        }
+        RopeScaling::LongRope { short, long: far, .. } => {
+            powers.zip(if long { far } else { short }).map(|(p, factor)| 1.0 / (*factor as f32 * p)).collect()
+        }
     }
 }
 
-/// cos and sin for positions `0..positions`.
-pub fn table(rope: &RopeSpec, head_dim: usize, positions: usize) -> RopeTable {
-    let frequencies = inverse_frequencies(rope, head_dim);
-    let angles = (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f));
-    let (mut cos, mut sin) = (Vec::with_capacity(positions * frequencies.len()), Vec::with_capacity(positions * frequencies.len()));
-    for angle in angles {
-        let (s, c) = f64::from(angle).sin_cos();
-        cos.push(c as f32);
-        sin.push(s as f32);
+/// What cos and sin are multiplied by.
+pub fn attention_factor(rope: &RopeSpec) -> f64 {
+    match rope.scaling {
+        RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => attention_factor,
+        _ => 1.0,
     }
-    RopeTable { cos, sin, pairs: frequencies.len() }
+}
+
+/// The length from which a sequence is a long one, where that matters.
+pub fn long_from(rope: &RopeSpec) -> Option<usize> {
+    match rope.scaling {
+        RopeScaling::LongRope { original_max_positions, .. } => Some(original_max_positions),
+        _ => None,
+    }
+}
+
+/// cos and sin for positions `0..positions`; where long sequences turn otherwise, `2 * positions` rows: those of short sequences, then those
+/// of long ones.
+pub fn table(rope: &RopeSpec, positions: usize) -> RopeTable {
+    let pairs = rope.dims / 2;
+    let scale = attention_factor(rope);
+    let kinds: &[bool] = if long_from(rope).is_some() { &[false, true] } else { &[false] };
+    let mut table =
+        RopeTable { cos: Vec::with_capacity(kinds.len() * positions * pairs), sin: Vec::with_capacity(kinds.len() * positions * pairs), pairs };
+    for &long in kinds {
+        let frequencies = inverse_frequencies(rope, long);
+        for p in 0..positions {
+            for f in &frequencies {
+                let (s, c) = f64::from(p as f32 * f).sin_cos();
+                table.cos.push((c * scale) as f32);
+                table.sin.push((s * scale) as f32);
+            }
+        }
+    }
+    table
 }
 
 #[cfg(test)]
@@ -51,7 +100,7 @@ mod tests {
     /// original_max_position_embeddings 64 (short, so that all three branches are taken).
     #[test]
     fn frequencies_match_transformers() {
-        let of = |scaling| inverse_frequencies(&RopeSpec { theta: 500_000.0, scaling }, 16);
+        let of = |scaling| inverse_frequencies(&RopeSpec { theta: 500_000.0, dims: 16, scaling }, false);
         let llama3 = of(RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_positions: 64 });
         let close = |got: &[f32], want: &[f32]| {
             assert_eq!(got.len(), want.len());

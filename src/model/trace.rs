@@ -1,6 +1,6 @@
 //! One run of a model, with the tensors of chosen hook points kept under their TransformerLens names.
 
-use super::{Batch, Decoder, Hooks};
+use super::{Batch, Decoder, DecoderSpec, Hooks};
 use crate::base::{Ctx, Error, HookPoint, Result, atomic_file, provenance::Provenance};
 use safetensors::Dtype;
 use std::{borrow::Cow, collections::HashMap, path::Path};
@@ -62,12 +62,12 @@ impl Hooks for Keeper<'_> {
     }
 }
 
-/// Hook points by name. `*` for a layer means every layer; no names at all mean every point.
+/// Hook points of a model by name. `*` for a layer means every layer; no names at all mean every point.
 ///
 /// # Errors
 /// For a name that is none; the message lists the nearest ones.
-pub fn hook_points(names: &[impl AsRef<str>], n_layers: usize) -> Result<Vec<HookPoint>> {
-    let all = HookPoint::all(n_layers);
+pub fn hook_points(names: &[impl AsRef<str>], spec: &DecoderSpec) -> Result<Vec<HookPoint>> {
+    let (all, n_layers) = (spec.hook_points(), spec.n_layers);
     if names.is_empty() {
         return Ok(all);
     }
@@ -138,8 +138,8 @@ impl Trace {
 }
 
 const LAYOUT: &str = "TransformerLens names and shapes without the batch dimension. hook_q, hook_z [pos, n_heads, d_head]; hook_k, hook_v \
-    [pos, n_key_value_heads, d_head]; hook_q and hook_k before rotation; hook_pattern [n_heads, query, key]; mlp.* [pos, d_mlp]; \
-    ln_final.hook_normalized before the gain; everything else [pos, d_model]; logits [pos, vocab]; tokens [pos]";
+    [pos, n_key_value_heads, d_head]; hook_q and hook_k before rotation (and before their norm, where a family has one); hook_pattern [n_heads, query, key]; mlp.* [pos, d_mlp]; \
+    ln_final.hook_normalized before gain and bias; everything else [pos, d_model]; logits [pos, vocab]; tokens [pos]";
 
 struct Stored {
     dtype: Dtype,
@@ -165,21 +165,27 @@ impl safetensors::View for Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::spec::Sizes;
+
+    fn spec(n_layers: usize) -> DecoderSpec {
+        let sizes = Sizes { n_layers, d_model: 8, d_mlp: 16, vocab: 10, max_positions: 16, n_heads: 2, n_kv_heads: 2, head_dim: 4 };
+        DecoderSpec::llama(sizes)
+    }
 
     #[test]
     fn a_star_means_every_layer_and_no_names_mean_every_point() {
-        assert_eq!(hook_points(&["blocks.*.mlp.hook_post"], 3).expect("star"), (0..3).map(HookPoint::MlpPost).collect::<Vec<_>>());
-        assert_eq!(hook_points(&[] as &[&str], 2).expect("all"), HookPoint::all(2));
+        assert_eq!(hook_points(&["blocks.*.mlp.hook_post"], &spec(3)).expect("star"), (0..3).map(HookPoint::MlpPost).collect::<Vec<_>>());
+        assert_eq!(hook_points(&[] as &[&str], &spec(2)).expect("all"), spec(2).hook_points());
         // In the order of the forward pass, each once.
-        let mixed = hook_points(&["ln_final.hook_normalized", "hook_embed", "blocks.1.attn.hook_z", "hook_embed"], 2).expect("mixed");
+        let mixed = hook_points(&["ln_final.hook_normalized", "hook_embed", "blocks.1.attn.hook_z", "hook_embed"], &spec(2)).expect("mixed");
         assert_eq!(mixed, [HookPoint::Embed, HookPoint::Z(1), HookPoint::FinalNorm]);
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_near_ones() {
-        let e = hook_points(&["blocks.1.mlp.hook_pots"], 2).expect_err("typo").to_string();
+        let e = hook_points(&["blocks.1.mlp.hook_pots"], &spec(2)).expect_err("typo").to_string();
         assert!(e.contains("`blocks.1.mlp.hook_pots`") && e.contains("blocks.1.mlp.hook_post"), "{e}");
-        let e = hook_points(&["blocks.7.attn.hook_z"], 2).expect_err("layer").to_string();
+        let e = hook_points(&["blocks.7.attn.hook_z"], &spec(2)).expect_err("layer").to_string();
         assert!(e.contains("2 layers") && e.contains("blocks.0.attn.hook_z"), "{e}");
     }
 

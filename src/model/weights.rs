@@ -3,6 +3,7 @@
 use super::{DecoderSpec, Matrix, load::FileBytes};
 use crate::base::{Error, Result};
 use std::{
+    collections::BTreeMap,
     fmt,
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
@@ -72,23 +73,73 @@ impl Deref for Tensor {
     }
 }
 
+/// The norms of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockNorm {
+    /// Before attention; after it where norms follow their part.
+    Attn,
+    /// Before the MLP; after it where norms follow their part.
+    Mlp,
+    /// Of what attention writes.
+    PostAttn,
+    /// Of what the MLP writes.
+    PostMlp,
+    /// Of each head's queries.
+    Q,
+    /// Of each head's keys.
+    K,
+}
+
+impl BlockNorm {
+    pub const ALL: [Self; 6] = [Self::Attn, Self::Mlp, Self::PostAttn, Self::PostMlp, Self::Q, Self::K];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attn => "norm_attn",
+            Self::Mlp => "norm_mlp",
+            Self::PostAttn => "norm_post_attn",
+            Self::PostMlp => "norm_post_mlp",
+            Self::Q => "norm_q",
+            Self::K => "norm_k",
+        }
+    }
+}
+
 /// What a tensor is in a decoder, whatever its name in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// `[vocab, d_model]`
+    /// `[vocab, width]`
     Embedding,
-    /// Gain of the norm before attention of a layer, `[d_model]`.
-    NormAttn(usize),
-    /// Gain of the norm before the MLP of a layer, `[d_model]`.
-    NormMlp(usize),
+    /// Gain, `[d_model]` (`[head_dim]` for queries and keys).
+    Norm(BlockNorm, usize),
     /// `[out, in]`
     Weight(usize, Matrix),
     /// `[out]`
     Bias(usize, Matrix),
     /// `[d_model]`
     NormFinal,
-    /// `[vocab, d_model]`; absent where the head is tied.
+    /// `[vocab, width]`; absent where the head is tied.
     Head,
+    /// As the gain.
+    NormBias(BlockNorm, usize),
+    /// `[d_model]`
+    NormFinalBias,
+    /// Learned positions, `[max_positions + offset, d_model]`.
+    Positions,
+    /// From the embedding's width to the model's, `[d_model, width]`.
+    ProjectIn,
+    /// Back, before the head: `[width, d_model]`.
+    ProjectOut,
+}
+
+impl Role {
+    /// The block it belongs to.
+    pub fn layer(self) -> Option<usize> {
+        match self {
+            Self::Norm(_, l) | Self::NormBias(_, l) | Self::Weight(l, _) | Self::Bias(l, _) => Some(l),
+            _ => None,
+        }
+    }
 }
 
 /// Our own word for it, for error messages: `blocks.3.gate.weight`.
@@ -96,35 +147,27 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedding => write!(f, "embedding"),
-            Self::NormAttn(l) => write!(f, "blocks.{l}.norm_attn"),
-            Self::NormMlp(l) => write!(f, "blocks.{l}.norm_mlp"),
+            Self::Norm(n, l) => write!(f, "blocks.{l}.{}", n.name()),
+            Self::NormBias(n, l) => write!(f, "blocks.{l}.{}.bias", n.name()),
             Self::Weight(l, m) => write!(f, "blocks.{l}.{m}.weight"),
             Self::Bias(l, m) => write!(f, "blocks.{l}.{m}.bias"),
             Self::NormFinal => write!(f, "norm_final"),
+            Self::NormFinalBias => write!(f, "norm_final.bias"),
             Self::Head => write!(f, "head"),
+            Self::Positions => write!(f, "positions"),
+            Self::ProjectIn => write!(f, "project_in"),
+            Self::ProjectOut => write!(f, "project_out"),
         }
     }
 }
 
 /// Weights of one block. Linear weights are `[out, in]`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Block {
-    pub norm_attn: Tensor,
-    pub norm_mlp: Tensor,
-    pub q: Tensor,
-    pub k: Tensor,
-    pub v: Tensor,
-    pub o: Tensor,
-    pub gate: Tensor,
-    pub up: Tensor,
-    pub down: Tensor,
-    pub q_bias: Option<Tensor>,
-    pub k_bias: Option<Tensor>,
-    pub v_bias: Option<Tensor>,
-    pub o_bias: Option<Tensor>,
-    pub gate_bias: Option<Tensor>,
-    pub up_bias: Option<Tensor>,
-    pub down_bias: Option<Tensor>,
+    matrices: [Option<Tensor>; Matrix::ALL.len()],
+    biases: [Option<Tensor>; Matrix::ALL.len()],
+    norms: [Option<Tensor>; BlockNorm::ALL.len()],
+    norm_biases: [Option<Tensor>; BlockNorm::ALL.len()],
 }
 
 impl Block {
@@ -133,78 +176,50 @@ impl Block {
     /// # Errors
     /// The first error of `make`.
     pub fn build(spec: &DecoderSpec, layer: usize, mut make: impl FnMut(Role, Vec<usize>) -> Result<Tensor>) -> Result<Self> {
-        let mut need = |role: Role| {
+        let mut block = Self::default();
+        for role in spec.roles_of_block(layer) {
             let shape = spec.shape(role).ok_or_else(|| Error::invalid(format!("{role} is no tensor of this model")))?;
-            make(role, shape)
-        };
-        let mut block = Self {
-            norm_attn: need(Role::NormAttn(layer))?,
-            norm_mlp: need(Role::NormMlp(layer))?,
-            q: need(Role::Weight(layer, Matrix::Q))?,
-            k: need(Role::Weight(layer, Matrix::K))?,
-            v: need(Role::Weight(layer, Matrix::V))?,
-            o: need(Role::Weight(layer, Matrix::O))?,
-            gate: need(Role::Weight(layer, Matrix::Gate))?,
-            up: need(Role::Weight(layer, Matrix::Up))?,
-            down: need(Role::Weight(layer, Matrix::Down))?,
-            q_bias: None,
-            k_bias: None,
-            v_bias: None,
-            o_bias: None,
-            gate_bias: None,
-            up_bias: None,
-            down_bias: None,
-        };
-        for m in Matrix::ALL {
-            let role = Role::Bias(layer, m);
-            if let Some(shape) = spec.shape(role) {
-                *block.bias_slot(m) = Some(make(role, shape)?);
+            let tensor = make(role, shape)?;
+            if let Some(slot) = block.slot(role) {
+                *slot = Some(tensor);
             }
         }
         Ok(block)
     }
+    /// # Panics
+    /// For a matrix that the model's blocks do not have: [`DecoderSpec::matrices`] says which they have.
     pub fn matrix(&self, m: Matrix) -> &Tensor {
-        match m {
-            Matrix::Q => &self.q,
-            Matrix::K => &self.k,
-            Matrix::V => &self.v,
-            Matrix::O => &self.o,
-            Matrix::Gate => &self.gate,
-            Matrix::Up => &self.up,
-            Matrix::Down => &self.down,
-        }
+        self.matrices[m as usize].as_ref().expect("a matrix of this model's blocks")
     }
     pub fn bias(&self, m: Matrix) -> Option<&Tensor> {
-        match m {
-            Matrix::Q => self.q_bias.as_ref(),
-            Matrix::K => self.k_bias.as_ref(),
-            Matrix::V => self.v_bias.as_ref(),
-            Matrix::O => self.o_bias.as_ref(),
-            Matrix::Gate => self.gate_bias.as_ref(),
-            Matrix::Up => self.up_bias.as_ref(),
-            Matrix::Down => self.down_bias.as_ref(),
+        self.biases[m as usize].as_ref()
+    }
+    /// Gain of a norm.
+    ///
+    /// # Panics
+    /// For a norm that the model's blocks do not have: [`DecoderSpec::has_norm`] says which they have.
+    pub fn norm(&self, n: BlockNorm) -> &Tensor {
+        self.norms[n as usize].as_ref().expect("a norm of this model's blocks")
+    }
+    pub fn norm_bias(&self, n: BlockNorm) -> Option<&Tensor> {
+        self.norm_biases[n as usize].as_ref()
+    }
+    pub fn get(&self, role: Role) -> Option<&Tensor> {
+        match role {
+            Role::Norm(n, _) => self.norms[n as usize].as_ref(),
+            Role::NormBias(n, _) => self.norm_biases[n as usize].as_ref(),
+            Role::Weight(_, m) => self.matrices[m as usize].as_ref(),
+            Role::Bias(_, m) => self.biases[m as usize].as_ref(),
+            _ => None,
         }
     }
-    fn bias_slot(&mut self, m: Matrix) -> &mut Option<Tensor> {
-        match m {
-            Matrix::Q => &mut self.q_bias,
-            Matrix::K => &mut self.k_bias,
-            Matrix::V => &mut self.v_bias,
-            Matrix::O => &mut self.o_bias,
-            Matrix::Gate => &mut self.gate_bias,
-            Matrix::Up => &mut self.up_bias,
-            Matrix::Down => &mut self.down_bias,
-        }
-    }
-    fn matrix_mut(&mut self, m: Matrix) -> &mut Tensor {
-        match m {
-            Matrix::Q => &mut self.q,
-            Matrix::K => &mut self.k,
-            Matrix::V => &mut self.v,
-            Matrix::O => &mut self.o,
-            Matrix::Gate => &mut self.gate,
-            Matrix::Up => &mut self.up,
-            Matrix::Down => &mut self.down,
+    fn slot(&mut self, role: Role) -> Option<&mut Option<Tensor>> {
+        match role {
+            Role::Norm(n, _) => Some(&mut self.norms[n as usize]),
+            Role::NormBias(n, _) => Some(&mut self.norm_biases[n as usize]),
+            Role::Weight(_, m) => Some(&mut self.matrices[m as usize]),
+            Role::Bias(_, m) => Some(&mut self.biases[m as usize]),
+            _ => None,
         }
     }
 }
@@ -226,12 +241,11 @@ type Widened = (usize, Arc<Block>);
 /// All weights of a decoder.
 #[derive(Clone)]
 pub struct Weights {
-    /// `[vocab, d_model]`
+    /// `[vocab, width]`
     pub embedding: Tensor,
     blocks: Vec<Slot>,
-    pub norm_final: Tensor,
-    /// `[vocab, d_model]`; `None` where the head is the embedding.
-    untied_head: Option<Tensor>,
+    /// What is neither embedding nor in a block, by role.
+    others: BTreeMap<Role, Tensor>,
     /// The stored block that was widened last: forward, backward and statistics of a layer follow one another.
     last: Arc<Mutex<Option<Widened>>>,
 }
@@ -242,23 +256,32 @@ impl Weights {
     /// # Errors
     /// The first error of `make`.
     pub fn build(spec: &DecoderSpec, mut make: impl FnMut(Role, Vec<usize>) -> Result<Tensor>) -> Result<Self> {
-        let outside = |role, make: &mut dyn FnMut(Role, Vec<usize>) -> Result<Tensor>| match spec.shape(role) {
-            Some(shape) => make(role, shape).map(Some),
-            None => Ok(None),
+        let outside = |role: Role, make: &mut dyn FnMut(Role, Vec<usize>) -> Result<Tensor>| {
+            make(role, spec.shape(role).ok_or_else(|| Error::invalid(format!("{role} is no tensor of this model")))?)
         };
-        let missing = || Error::invalid("a decoder needs an embedding and a final norm");
-        let embedding = outside(Role::Embedding, &mut make)?.ok_or_else(missing)?;
+        let mut others = BTreeMap::new();
+        for role in spec.roles_before_blocks() {
+            others.insert(role, outside(role, &mut make)?);
+        }
         let mut blocks = Vec::new();
         for layer in 0..spec.n_layers {
             blocks.push(Slot::Resident(Arc::new(Block::build(spec, layer, &mut make)?)));
         }
-        let norm_final = outside(Role::NormFinal, &mut make)?.ok_or_else(missing)?;
-        let untied_head = outside(Role::Head, &mut make)?;
-        Ok(Self { embedding, blocks, norm_final, untied_head, last: Arc::default() })
+        for role in spec.roles_after_blocks() {
+            others.insert(role, outside(role, &mut make)?);
+        }
+        Self::put_together(blocks, others)
     }
-    pub(super) fn stored(embedding: Tensor, blocks: Vec<BlockSource>, norm_final: Tensor, untied_head: Option<Tensor>) -> Self {
-        let blocks = blocks.into_iter().map(Slot::Stored).collect();
-        Self { embedding, blocks, norm_final, untied_head, last: Arc::default() }
+    /// Blocks that are made anew at each use; `others` holds every tensor outside of them.
+    ///
+    /// # Errors
+    /// When there is no embedding.
+    pub(super) fn stored(blocks: Vec<BlockSource>, others: BTreeMap<Role, Tensor>) -> Result<Self> {
+        Self::put_together(blocks.into_iter().map(Slot::Stored).collect(), others)
+    }
+    fn put_together(blocks: Vec<Slot>, mut others: BTreeMap<Role, Tensor>) -> Result<Self> {
+        let embedding = others.remove(&Role::Embedding).ok_or_else(|| Error::invalid("a decoder needs an embedding"))?;
+        Ok(Self { embedding, blocks, others, last: Arc::default() })
     }
     pub fn n_layers(&self) -> usize {
         self.blocks.len()
@@ -287,48 +310,30 @@ impl Weights {
     }
     /// The output matrix: the embedding itself where the head is tied.
     pub fn head(&self) -> &Tensor {
-        self.untied_head.as_ref().unwrap_or(&self.embedding)
+        self.outer(Role::Head).unwrap_or(&self.embedding)
     }
-    /// One tensor by role; `None` for one this model does not have ([`Role::Head`] of a tied head).
+    /// A tensor outside of the blocks; `None` for one this model does not have ([`Role::Head`] of a tied head).
+    pub fn outer(&self, role: Role) -> Option<&Tensor> {
+        if role == Role::Embedding { Some(&self.embedding) } else { self.others.get(&role) }
+    }
+    /// One tensor by role; `None` for one this model does not have.
     pub fn get(&self, role: Role) -> Option<Tensor> {
-        match role {
-            Role::Embedding => Some(self.embedding.clone()),
-            Role::NormFinal => Some(self.norm_final.clone()),
-            Role::Head => self.untied_head.clone(),
-            Role::NormAttn(l) | Role::NormMlp(l) | Role::Weight(l, _) | Role::Bias(l, _) => {
-                let block = (l < self.blocks.len()).then(|| self.block(l))?;
-                match role {
-                    Role::NormAttn(_) => Some(block.norm_attn.clone()),
-                    Role::NormMlp(_) => Some(block.norm_mlp.clone()),
-                    Role::Weight(_, m) => Some(block.matrix(m).clone()),
-                    Role::Bias(_, m) => block.bias(m).cloned(),
-                    _ => None,
-                }
-            }
+        match role.layer() {
+            Some(l) => (l < self.blocks.len()).then(|| self.block(l))?.get(role).cloned(),
+            None => self.outer(role).cloned(),
         }
     }
     /// One tensor for writing. Makes its block resident, and copies what is mapped or shared.
     pub fn get_mut(&mut self, role: Role) -> Option<&mut Tensor> {
-        match role {
-            Role::Embedding => Some(&mut self.embedding),
-            Role::NormFinal => Some(&mut self.norm_final),
-            Role::Head => self.untied_head.as_mut(),
-            Role::NormAttn(l) | Role::NormMlp(l) | Role::Weight(l, _) | Role::Bias(l, _) => {
-                let slot = self.blocks.get_mut(l)?;
-                if let Slot::Stored(source) = slot {
-                    let block = source();
-                    *slot = Slot::Resident(Arc::new(block));
-                }
-                let Slot::Resident(block) = slot else { return None };
-                let block = Arc::make_mut(block);
-                match role {
-                    Role::NormAttn(_) => Some(&mut block.norm_attn),
-                    Role::NormMlp(_) => Some(&mut block.norm_mlp),
-                    Role::Weight(_, m) => Some(block.matrix_mut(m)),
-                    Role::Bias(_, m) => block.bias_slot(m).as_mut(),
-                    _ => None,
-                }
-            }
+        let Some(layer) = role.layer() else {
+            return if role == Role::Embedding { Some(&mut self.embedding) } else { self.others.get_mut(&role) };
+        };
+        let slot = self.blocks.get_mut(layer)?;
+        if let Slot::Stored(source) = slot {
+            let block = source();
+            *slot = Slot::Resident(Arc::new(block));
         }
+        let Slot::Resident(block) = slot else { return None };
+        Arc::make_mut(block).slot(role)?.as_mut()
     }
 }

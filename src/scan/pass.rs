@@ -6,7 +6,7 @@
 
 use super::{
     metrics::{mean_abs_activation::add_abs_activation, mean_activation::add_activation},
-    plan::{Limits, MemoryPlan, Sizes, matrices, micro_batches},
+    plan::{Limits, MemoryPlan, Sizes, micro_batches},
     scanner::{CallSize, LayerSums, Scanner},
     taps::{Gathered, ScanTaps, Seen, Sink},
 };
@@ -107,7 +107,7 @@ enum Kept {
 pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOutput> {
     let model = &input.decoder.model;
     let spec = &model.spec;
-    let (sizes, expected, ctx) = (Sizes::new(spec), matrices(spec), meter.ctx);
+    let (sizes, expected, ctx) = (Sizes::new(spec), spec.matrices(), meter.ctx);
     let lengths: Vec<usize> = input.sequences.iter().map(|s| s.tokens.len()).collect();
     let tokens: usize = lengths.iter().sum();
     let mut at = 0;

@@ -3,7 +3,7 @@
 use super::{MetricKind, ObjectiveKind, ScanConfig};
 use crate::{
     base::{Error, Result},
-    model::{DecoderSpec, Matrix, spec::MlpSpec},
+    model::{DecoderSpec, Matrix, spec::Residual},
 };
 
 /// How much a scan may hold and how much it does at once. Neither changes a result beyond rounding.
@@ -46,8 +46,8 @@ impl Limits {
 pub fn estimate(spec: &DecoderSpec, tokens: usize, sequences: usize, config: &ScanConfig) -> Estimate {
     let sizes = Sizes::new(spec);
     let need = Need::new(spec, tokens, DEFAULT_BATCH_TOKENS);
-    let widest = matrices(spec).iter().map(|m| sizes.gathered(&[*m])).max().unwrap_or(0);
-    let fast_bytes = need.held + need.tapes + bytes(tokens * sizes.gathered(matrices(spec)));
+    let widest = spec.matrices().iter().map(|m| sizes.gathered(&[*m])).max().unwrap_or(0);
+    let fast_bytes = need.held + need.tapes + bytes(tokens * sizes.gathered(spec.matrices()));
     let least_bytes = (need.held + need.residuals + bytes(tokens * widest)).min(fast_bytes);
 
     let wants = |m| config.metrics.contains(&m);
@@ -113,7 +113,7 @@ impl MemoryPlan {
     /// # Errors
     /// When even one matrix at a time needs more than the limit.
     pub fn new(spec: &DecoderSpec, tokens: usize, gathers: bool, limits: Limits) -> Result<Self> {
-        let (sizes, all) = (Sizes::new(spec), matrices(spec));
+        let (sizes, all) = (Sizes::new(spec), spec.matrices());
         let need = Need::new(spec, tokens, limits.batch_tokens);
         let gathered = |of: &[Matrix]| if gathers { bytes(tokens * sizes.gathered(of)) } else { 0 };
         if need.held + need.tapes + gathered(all) <= limits.memory_bytes {
@@ -144,13 +144,6 @@ impl MemoryPlan {
     }
 }
 
-/// The linear weights of a block of this shape, in the order in which they are flattened.
-pub fn matrices(spec: &DecoderSpec) -> &'static [Matrix] {
-    match spec.mlp {
-        MlpSpec::Gated { .. } => &Matrix::ALL,
-    }
-}
-
 /// Widths of what a block passes around.
 pub(super) struct Sizes {
     pub d: usize,
@@ -167,7 +160,15 @@ impl Sizes {
     pub fn new(spec: &DecoderSpec) -> Self {
         let (d, f) = (spec.d_model, spec.d_mlp);
         let (qw, kvw) = (spec.attention.n_heads * spec.attention.head_dim, spec.attention.n_kv_heads * spec.attention.head_dim);
-        Self { d, f, qw, kvw, tape: 4 * d + 2 * qw + 2 * kvw + 3 * f, params: 2 * d * qw + 2 * d * kvw + 3 * d * f }
+        let gates = if spec.mlp.is_gated() { 2 } else { 1 };
+        let mut tape = 4 * d + 2 * qw + 2 * kvw + (1 + gates) * f;
+        if matches!(spec.residual, Residual::Sandwich | Residual::PostNorm) {
+            tape += 2 * d;
+        }
+        if spec.attention.qk_norm {
+            tape += qw + kvw;
+        }
+        Self { d, f, qw, kvw, tape, params: spec.linear_params_per_layer() as usize }
     }
     /// Width of a matrix's input.
     pub fn input(&self, m: Matrix) -> usize {
@@ -244,22 +245,10 @@ mod tests {
     use super::*;
 
     fn spec() -> DecoderSpec {
-        use crate::{
-            compute::Activation,
-            model::spec::{AttentionSpec, NormSpec, RopeScaling, RopeSpec},
-        };
-        DecoderSpec {
-            n_layers: 4,
-            d_model: 64,
-            d_mlp: 160,
-            vocab: 100,
-            max_positions: 512,
-            attention: AttentionSpec { n_heads: 4, n_kv_heads: 2, head_dim: 16, qkv_bias: false, out_bias: false },
-            norm: NormSpec::Rms { eps: 1e-5 },
-            mlp: MlpSpec::Gated { act: Activation::Silu, bias: false },
-            rope: RopeSpec { theta: 1e4, scaling: RopeScaling::None },
-            tied_head: true,
-        }
+        use crate::model::spec::Sizes;
+        let sizes =
+            Sizes { n_layers: 4, d_model: 64, d_mlp: 160, vocab: 100, max_positions: 512, n_heads: 4, n_kv_heads: 2, head_dim: 16 };
+        DecoderSpec { tied_head: true, ..DecoderSpec::llama(sizes) }
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::{
     metrics::llmdcos::{PairPlan, cosine, plan_pairs},
     pass::{self, Meter, PassInput, PassOutput, Wants},
     peak_memory::peak_rss_bytes,
-    plan::matrices,
     prepare,
 };
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
         provenance::{Provenance, now_utc, program},
     },
     data::Domain,
-    model::{Decoder, Matrix},
+    model::Decoder,
 };
 use std::{sync::Arc, time::Instant};
 
@@ -108,11 +107,7 @@ fn scan_since(
 
     let seconds = begun.elapsed().as_secs_f64();
     let spec = &decoder.model.spec;
-    let params = |&m: &Matrix| {
-        let (rows, cols) = spec.matrix_shape(m);
-        rows as u64 * cols as u64
-    };
-    let params_per_layer = vec![matrices(spec).iter().map(params).sum(); spec.n_layers];
+    let params_per_layer = vec![spec.linear_params_per_layer(); spec.n_layers];
     let relevance_pass = if objective_wants.relevance { Some(&main) } else { loss.as_ref() };
     let scans = (0..domains.len())
         .map(|d| domain_scan(d, &domains[d], &counts, &main, relevance_pass, objective_wants, &params_per_layer))

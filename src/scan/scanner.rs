@@ -4,7 +4,7 @@ use super::metrics::param_activation::LayerActivation;
 use crate::{
     base::{Ctx, Error, Result},
     compute::{Backend, Mat, SampleSpan, ScanJob, ScanSums},
-    model::{Matrix, Weights},
+    model::{Matrix, Role, Weights},
 };
 
 /// What one layer gives, summed over its matrices and over all micro-batches.
@@ -125,18 +125,9 @@ impl LayerSums {
     }
 }
 
-/// The checkpoint's own name, as a user knows it.
+/// A weight's name in messages.
 pub(super) fn weight_name(layer: usize, matrix: Matrix) -> String {
-    let part = match matrix {
-        Matrix::Q => "self_attn.q_proj",
-        Matrix::K => "self_attn.k_proj",
-        Matrix::V => "self_attn.v_proj",
-        Matrix::O => "self_attn.o_proj",
-        Matrix::Gate => "mlp.gate_proj",
-        Matrix::Up => "mlp.up_proj",
-        Matrix::Down => "mlp.down_proj",
-    };
-    format!("model.layers.{layer}.{part}.weight")
+    Role::Weight(layer, matrix).to_string()
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use super::{AdamWConfig, Schedule, TrainConfig, TrainSequence, Trainer, checkpoint, init};
 use crate::{
     base::{Ctx, Error, Result, atomic_file, hash},
-    compute::{Activation, Backend},
+    compute::Backend,
     data::{Domain, demo},
     eval::{self, EvalConfig},
     model::{
         Decoder, DecoderSpec, Model, ModelInfo, SaveDtype, TextTokenizer, load_model, save_model,
-        spec::{AttentionSpec, MlpSpec, NormSpec, RopeScaling, RopeSpec},
+        spec::Sizes,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -45,18 +45,9 @@ impl Default for DemoOptions {
 
 /// Shape of the demo model: 1.26 million parameters in eight layers of 384 neurons.
 pub fn spec() -> DecoderSpec {
-    DecoderSpec {
-        n_layers: 8,
-        d_model: 96,
-        d_mlp: 384,
-        vocab: demo::VOCAB,
-        max_positions: 256,
-        attention: AttentionSpec { n_heads: 4, n_kv_heads: 2, head_dim: 24, qkv_bias: false, out_bias: false },
-        norm: NormSpec::Rms { eps: 1e-5 },
-        mlp: MlpSpec::Gated { act: Activation::Silu, bias: false },
-        rope: RopeSpec { theta: 10_000.0, scaling: RopeScaling::None },
-        tied_head: true,
-    }
+    let sizes =
+        Sizes { n_layers: 8, d_model: 96, d_mlp: 384, vocab: demo::VOCAB, max_positions: 256, n_heads: 4, n_kv_heads: 2, head_dim: 24 };
+    DecoderSpec { tied_head: true, ..DecoderSpec::llama(sizes) }
 }
 
 /// Mean of the steps since the line before (or since the run went on from a checkpoint).

@@ -3,7 +3,7 @@
 use crate::{
     base::{Error, HookPoint, Result},
     compute::{Backend, Mat, MatMut},
-    model::{DecoderSpec, HeadGradients, Matrix, Taps, weights::Role},
+    model::{DecoderSpec, Matrix, Taps, weights::Role},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ pub struct Gradients {
     backend: Arc<dyn Backend>,
     tensors: BTreeMap<Role, Vec<f32>>,
     shapes: BTreeMap<Role, (usize, usize)>,
-    head: Role,
+    matrices: &'static [Matrix],
     fired: BTreeMap<(usize, Matrix), usize>,
 }
 
@@ -28,8 +28,7 @@ impl Gradients {
                 _ => None,
             })
             .collect();
-        let head = if spec.tied_head { Role::Embedding } else { Role::Head };
-        Self { backend, tensors, shapes, head, fired: BTreeMap::new() }
+        Self { backend, tensors, shapes, matrices: spec.matrices(), fired: BTreeMap::new() }
     }
 
     pub fn clear(&mut self) {
@@ -43,27 +42,6 @@ impl Gradients {
         self.tensors.get(&role).map(Vec::as_slice)
     }
 
-    /// Where a tied head adds to the embedding's gradient, an untied one to its own.
-    pub fn head(&mut self) -> Result<HeadGradients<'_>> {
-        let head = self.head;
-        let mut found = (None, None);
-        for (role, tensor) in &mut self.tensors {
-            if *role == head {
-                found.0 = Some(tensor.as_mut_slice());
-            } else if *role == Role::NormFinal {
-                found.1 = Some(tensor.as_mut_slice());
-            }
-        }
-        match found {
-            (Some(head), Some(norm_final)) => Ok(HeadGradients { head, norm_final }),
-            _ => Err(Error::invalid("a decoder needs a head and a final norm")),
-        }
-    }
-
-    pub fn embedding(&mut self) -> &mut [f32] {
-        self.tensors.get_mut(&Role::Embedding).map_or(&mut [], Vec::as_mut_slice)
-    }
-
     /// Euclidean norm over every gradient, accumulated in f64 in a fixed order.
     pub fn norm(&self) -> f64 {
         let square = |t: &Vec<f32>| t.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>();
@@ -74,7 +52,7 @@ impl Gradients {
     /// When a matrix did not get exactly one gradient a micro-batch: a missing gradient is never taken for a zero.
     pub fn check_fired(&self, n_layers: usize, micro_batches: usize) -> Result<()> {
         for layer in 0..n_layers {
-            for m in Matrix::ALL {
+            for &m in self.matrices {
                 let n = self.fired.get(&(layer, m)).copied().unwrap_or(0);
                 if n != micro_batches {
                     return Err(Error::numeric(
@@ -102,11 +80,7 @@ impl Taps for Gradients {
     fn activation(&mut self, _: HookPoint, _: &[f32], _: &[f32]) -> Result<()> {
         Ok(())
     }
-    fn norm_gain(&mut self, layer: usize, first: bool) -> Option<&mut [f32]> {
-        let role = if first { Role::NormAttn(layer) } else { Role::NormMlp(layer) };
+    fn parameter(&mut self, role: Role) -> Option<&mut [f32]> {
         self.tensors.get_mut(&role).map(Vec::as_mut_slice)
-    }
-    fn bias(&mut self, layer: usize, matrix: Matrix) -> Option<&mut [f32]> {
-        self.tensors.get_mut(&Role::Bias(layer, matrix)).map(Vec::as_mut_slice)
     }
 }

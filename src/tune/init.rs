@@ -17,9 +17,10 @@ pub fn random_weights(spec: &DecoderSpec, embedding_std: f64, seed: u64) -> Resu
     Weights::build(spec, |role, shape| {
         let n: usize = shape.iter().product();
         let std = match role {
-            Role::NormAttn(_) | Role::NormMlp(_) | Role::NormFinal => return Ok(Tensor::new(shape, vec![1.0; n])),
-            Role::Bias(..) => return Ok(Tensor::zeros(shape)),
-            Role::Embedding | Role::Head => embedding_std,
+            Role::Norm(..) | Role::NormFinal => return Ok(Tensor::new(shape, vec![1.0 - spec.norm.gain_offset; n])),
+            Role::Bias(..) | Role::NormBias(..) | Role::NormFinalBias => return Ok(Tensor::zeros(shape)),
+            Role::Embedding | Role::Head | Role::Positions => embedding_std,
+            Role::ProjectIn | Role::ProjectOut => (shape[1] as f64).powf(-0.5),
             Role::Weight(_, m) => {
                 let fan_in = spec.matrix_shape(m).1 as f64;
                 let into_stream = matches!(m, Matrix::O | Matrix::Down);

@@ -129,11 +129,11 @@ impl Trainer {
         for (layer, tape) in self.tapes.iter_mut().enumerate() {
             decoder.block_forward(layer, &batch, &mut resid, Some(tape), &mut NoHooks)?;
         }
-        let (loss, mut d_resid) = decoder.weighted_loss(&batch, &resid, &weights, Some(self.gradients.head()?))?;
+        let (loss, mut d_resid) = decoder.weighted_loss(&batch, &resid, &weights, &mut self.gradients)?;
         for (layer, tape) in self.tapes.iter().enumerate().rev() {
             decoder.block_backward(layer, &batch, tape, &mut d_resid, &mut self.gradients)?;
         }
-        decoder.embed_backward(&batch, &d_resid, self.gradients.embedding());
+        decoder.embed_backward(&batch, &d_resid, &mut self.gradients);
         Ok(loss)
     }
 

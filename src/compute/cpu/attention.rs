@@ -7,7 +7,7 @@
 use super::{
     isa::per_isa,
     matmul::{View, product},
-    numeric::{LANES, dot, exp, fold, max},
+    numeric::{LANES, dot, exp, fold, max, tanh},
     pool::{Pool, SharedMut},
 };
 use crate::compute::AttentionShape;
@@ -56,19 +56,25 @@ pub(super) fn attention(pool: &Pool, q: &[f32], k: &[f32], v: &[f32], starts: &[
         }
         scores.resize(QUERIES.min(t) * t, 0.0);
         for first in (0..t).step_by(QUERIES) {
-            let (m, seen) = (QUERIES.min(t - first), (first + QUERIES).min(t));
-            let here = at_q + first * w.q;
+            let m = QUERIES.min(t - first);
+            let keys = keys_of(first, m, shape);
+            let (here, width, from) = (at_q + first * w.q, keys.len(), at_kv + keys.start * w.kv);
             #[expect(unsafe_code, reason = "strided views of one head")]
             // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of `z`.
             unsafe {
-                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&k[at_kv..], w.kv).transposed());
-                product(m, seen, shape.head_dim, scores.as_mut_ptr(), seen, qv, kt, 1.0, 0.0);
-                softmax_rows(pool.isa, &mut scores[..m * seen], seen, first, shape.scale);
-                let (p, vv) = (View::new(scores, seen), View::new(&v[at_kv..], w.kv));
-                product(m, shape.head_dim, seen, z.ptr(here), w.q, p, vv, 1.0, 0.0);
+                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&k[from..], w.kv).transposed());
+                product(m, width, shape.head_dim, scores.as_mut_ptr(), width, qv, kt, 1.0, 0.0);
+                softmax_rows(pool.isa, &mut scores[..m * width], width, first - keys.start, shape);
+                let (p, vv) = (View::new(scores, width), View::new(&v[from..], w.kv));
+                product(m, shape.head_dim, width, z.ptr(here), w.q, p, vv, 1.0, 0.0);
             }
         }
     });
+}
+
+/// Keys that `m` queries from `first` on see between them.
+fn keys_of(first: usize, m: usize, shape: &AttentionShape) -> std::ops::Range<usize> {
+    shape.window.map_or(0, |window| (first + 1).saturating_sub(window))..first + m
 }
 
 /// See [`crate::compute::Backend::attention_pattern`].
@@ -91,7 +97,7 @@ pub(super) fn attention_pattern(pool: &Pool, q: &[f32], k: &[f32], shape: &Atten
             product(t, t, shape.head_dim, rows.as_mut_ptr(), t, qv, kt, 1.0, 0.0);
             rows
         };
-        softmax_rows(pool.isa, rows, t, 0, shape.scale);
+        softmax_rows(pool.isa, rows, t, 0, shape);
     });
     pattern
 }
@@ -121,8 +127,8 @@ pub(super) fn attention_backward(
     let (heads, d) = (shape.n_kv_heads, shape.head_dim);
     pool.map_with(
         sequences * heads,
-        || (Vec::new(), Vec::new()),
-        |(p, dp): &mut (Vec<f32>, Vec<f32>), task| {
+        || (Vec::new(), Vec::new(), Vec::new()),
+        |(p, dp, slopes): &mut (Vec<f32>, Vec<f32>, Vec<f32>), task| {
             let (s, kv_head) = (task / heads, task % heads);
             let (start, t) = (starts[s], starts[s + 1] - starts[s]);
             if t == 0 {
@@ -131,6 +137,9 @@ pub(super) fn attention_backward(
             let at_kv = start * w.kv + kv_head * d;
             p.resize(QUERIES.min(t) * t, 0.0);
             dp.resize(QUERIES.min(t) * t, 0.0);
+            if shape.soft_cap.is_some() {
+                slopes.resize(QUERIES.min(t) * t, 0.0);
+            }
             // Keys that an earlier product of this task has already written; later ones add to them.
             let mut written = 0;
             for h in kv_head * w.group..(kv_head + 1) * w.group {
@@ -150,23 +159,42 @@ pub(super) fn attention_backward(
                     if m == 0 {
                         continue;
                     }
-                    let here = at_q + first * w.q;
+                    let keys = keys_of(first, m, shape);
+                    let (here, width, from) = (at_q + first * w.q, keys.len(), at_kv + keys.start * w.kv);
+                    // Keys that fell between the windows of live queries.
+                    for i in written..keys.start {
+                        #[expect(unsafe_code, reason = "strided views of one head")]
+                        // SAFETY: as below.
+                        unsafe {
+                            dk.slice(at_kv + i * w.kv, d).fill(0.0);
+                            dv.slice(at_kv + i * w.kv, d).fill(0.0);
+                        }
+                    }
+                    let old = written.saturating_sub(keys.start);
                     #[expect(unsafe_code, reason = "strided views of one head")]
                     // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
                     // `dq`, `dk`, `dv`.
                     unsafe {
                         let (qv, dzv) = (View::new(&q[here..], w.q), View::new(&dz[here..], w.q));
-                        let (kv, vv) = (View::new(&k[at_kv..], w.kv), View::new(&v[at_kv..], w.kv));
-                        product(m, seen, d, p.as_mut_ptr(), seen, qv, kv.transposed(), 1.0, 0.0);
-                        softmax_rows(pool.isa, &mut p[..m * seen], seen, first, shape.scale);
-                        product(m, seen, d, dp.as_mut_ptr(), seen, dzv, vv.transposed(), 1.0, 0.0);
-                        let (pv, dpv) = (View::new(p, seen), View::new(dp, seen));
-                        add_to_keys(m, seen, d, written, dv.ptr(at_kv), w.kv, pv, dzv);
-                        softmax_backward(pool.isa, &p[..m * seen], &mut dp[..m * seen], seen, shape.scale);
-                        product(m, d, seen, dq.ptr(here), w.q, dpv, kv, 1.0, 0.0);
-                        add_to_keys(m, seen, d, written, dk.ptr(at_kv), w.kv, dpv, qv);
+                        let (kv, vv) = (View::new(&k[from..], w.kv), View::new(&v[from..], w.kv));
+                        product(m, width, d, p.as_mut_ptr(), width, qv, kv.transposed(), 1.0, 0.0);
+                        if let Some(cap) = shape.soft_cap {
+                            cap_slopes(pool.isa, &p[..m * width], shape.scale / cap, slopes);
+                        }
+                        softmax_rows(pool.isa, &mut p[..m * width], width, first - keys.start, shape);
+                        product(m, width, d, dp.as_mut_ptr(), width, dzv, vv.transposed(), 1.0, 0.0);
+                        let (pv, dpv) = (View::new(p, width), View::new(dp, width));
+                        add_to_keys(m, width, d, old, dv.ptr(from), w.kv, pv, dzv);
+                        softmax_backward(pool.isa, &p[..m * width], &mut dp[..m * width], width, shape.scale);
+                        if shape.soft_cap.is_some() {
+                            for (g, slope) in dp[..m * width].iter_mut().zip(slopes.iter()) {
+                                *g *= slope;
+                            }
+                        }
+                        product(m, d, width, dq.ptr(here), w.q, dpv, kv, 1.0, 0.0);
+                        add_to_keys(m, width, d, old, dk.ptr(from), w.kv, dpv, qv);
                     }
-                    written = written.max(seen);
+                    written = written.max(keys.end);
                 }
             }
             for i in written..t {
@@ -197,14 +225,26 @@ unsafe fn add_to_keys(m: usize, seen: usize, d: usize, written: usize, out: *mut
     }
 }
 
-/// Softmax of `scale * score` over the keys a query sees: row `i` sees `first + i + 1` of `width`. The others become 0.
+/// Softmax of `scale * score`, soft-capped where the shape says so, over the keys a query sees: row `i` sees those before `first + i + 1` of
+/// `width`, as far back as its window goes. The others become 0.
 #[inline(always)]
-fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, scale: f32) {
+fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, shape: &AttentionShape) {
     for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-        let (row, hidden) = row.split_at_mut(first + i + 1);
-        hidden.fill(0.0);
-        for x in row.iter_mut() {
-            *x *= scale;
+        let (row, ahead) = row.split_at_mut(first + i + 1);
+        ahead.fill(0.0);
+        let (behind, row) = row.split_at_mut(shape.window.map_or(0, |window| row.len().saturating_sub(window)));
+        behind.fill(0.0);
+        match shape.soft_cap {
+            None => {
+                for x in row.iter_mut() {
+                    *x *= shape.scale;
+                }
+            }
+            Some(cap) => {
+                for x in row.iter_mut() {
+                    *x = cap * tanh::<FMA>(*x * (shape.scale / cap));
+                }
+            }
         }
         let highest = max(row);
         let mut acc = [0.0f32; LANES];
@@ -226,7 +266,17 @@ fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: u
         }
     }
 }
-per_isa! { fn softmax_rows(scores: &mut [f32], width: usize, first: usize, scale: f32) { softmax_rows_body } }
+per_isa! { fn softmax_rows(scores: &mut [f32], width: usize, first: usize, shape: &AttentionShape) { softmax_rows_body } }
+
+/// Slope of `cap * tanh(s / cap)` at raw scores, `s = score * scale`; `by` is `scale / cap`.
+#[inline(always)]
+fn cap_slopes_body<const FMA: bool>(scores: &[f32], by: f32, out: &mut [f32]) {
+    for (o, x) in out.iter_mut().zip(scores) {
+        let t = tanh::<FMA>(x * by);
+        *o = 1.0 - t * t;
+    }
+}
+per_isa! { fn cap_slopes(scores: &[f32], by: f32, out: &mut [f32]) { cap_slopes_body } }
 
 /// `dp = p * (dp - sum(p * dp)) * scale` for each row.
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! [`CpuBackend`]: the kernel list, each line leading to its own file.
 
-use super::{Isa, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, pool::Pool, rope, scan};
-use crate::compute::{Activation, AttentionShape, Backend, Mat, MatMut, RopeTable, ScanJob, ScanSums};
+use super::{Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, pool::Pool, rope, scan};
+use crate::compute::{Activation, AttentionShape, Backend, Mat, MatMut, Norm, RopeTable, ScanJob, ScanSums};
 
 /// Computes on the processor, with its own bounded threads.
 pub struct CpuBackend {
@@ -37,11 +37,11 @@ impl Backend for CpuBackend {
     fn gemm_tn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
         matmul::multiply(&self.pool, Form::Tn, out, a, b, alpha, beta);
     }
-    fn rms_norm(&self, x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) {
-        norm::rms_norm(&self.pool, x, gain, eps, y);
+    fn norm(&self, norm: &Norm, x: &[f32], gain: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        norm::norm(&self.pool, norm, x, gain, bias, y);
     }
-    fn rms_norm_backward(&self, x: &[f32], gain: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], d_gain: Option<&mut [f32]>) {
-        norm::rms_norm_backward(&self.pool, x, gain, eps, dy, dx, d_gain);
+    fn norm_backward(&self, norm: &Norm, x: &[f32], gain: &[f32], dy: &[f32], dx: &mut [f32], d_gain: Option<&mut [f32]>) {
+        norm::norm_backward(&self.pool, norm, x, gain, dy, dx, d_gain);
     }
     fn rope(&self, x: &mut [f32], positions: &[u32], table: &RopeTable, heads: usize, head_dim: usize, inverse: bool) {
         rope::rope(&self.pool, x, positions, table, heads, head_dim, inverse);
@@ -67,10 +67,19 @@ impl Backend for CpuBackend {
         attention::attention_backward(&self.pool, &attention::Saved { q, k, v, dz }, starts, shape, dq, dk, dv);
     }
     fn gated(&self, act: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
-        elementwise::gated(&self.pool, act, gate, up, out);
+        activation::gated(&self.pool, act, gate, up, out);
     }
     fn gated_backward(&self, act: Activation, gate: &[f32], up: &[f32], d_out: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
-        elementwise::gated_backward(&self.pool, act, gate, up, d_out, d_gate, d_up);
+        activation::gated_backward(&self.pool, act, gate, up, d_out, d_gate, d_up);
+    }
+    fn activate(&self, act: Activation, pre: &[f32], out: &mut [f32]) {
+        activation::activate(&self.pool, act, pre, out);
+    }
+    fn activate_backward(&self, act: Activation, pre: &[f32], d_out: &[f32], d_pre: &mut [f32]) {
+        activation::activate_backward(&self.pool, act, pre, d_out, d_pre);
+    }
+    fn soft_cap(&self, x: &mut [f32], cap: f32) {
+        elementwise::soft_cap(&self.pool, x, cap);
     }
     fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
         elementwise::add_bias(&self.pool, x, bias);

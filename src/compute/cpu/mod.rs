@@ -3,6 +3,7 @@
 //! Every kernel gives the same bytes for any number of threads and for any number of rows handed over at once: work is cut at places that
 //! depend on the shapes alone, and sums run in a fixed order.
 
+mod activation;
 mod attention;
 mod cpu_backend;
 mod cross_entropy;

@@ -38,6 +38,32 @@ pub(super) fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 
+/// To about 1e-7 absolute.
+#[inline(always)]
+pub(super) fn tanh<const FMA: bool>(x: f32) -> f32 {
+    1.0 - 2.0 / (1.0 + exp::<FMA>(2.0 * x))
+}
+
+/// To about 2e-7 absolute: the rational approximation of single-precision `erf` that Eigen and XLA use, `x P(x^2) / Q(x^2)` on [-4, 4].
+#[inline(always)]
+pub(super) fn erf<const FMA: bool>(x: f32) -> f32 {
+    // Comparisons that are false for NaN let it through.
+    let x = if x < -4.0 { -4.0 } else { x };
+    let x = if x > 4.0 { 4.0 } else { x };
+    let s = x * x;
+    let p = fma::<FMA>(-2.726_142_3e-10, s, 2.770_681_4e-8);
+    let p = fma::<FMA>(p, s, -2.101_024e-6);
+    let p = fma::<FMA>(p, s, -5.692_506_3e-5);
+    let p = fma::<FMA>(p, s, -7.349_906_4e-4);
+    let p = fma::<FMA>(p, s, -2.954_599_9e-3);
+    let p = fma::<FMA>(p, s, -1.609_603_3e-2);
+    let q = fma::<FMA>(-1.456_607_2e-5, s, -2.133_740_6e-4);
+    let q = fma::<FMA>(q, s, -1.682_827e-3);
+    let q = fma::<FMA>(q, s, -7.373_329e-3);
+    let q = fma::<FMA>(q, s, -1.426_473_9e-2);
+    x * p / q
+}
+
 /// Sum of `f(i, x[i])`-like terms in [`LANES`] partial sums: `dot(a, b)`.
 #[inline(always)]
 pub(super) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
@@ -115,6 +141,31 @@ mod tests {
         assert_eq!(exp::<false>(0.0), 1.0);
         assert!(exp::<false>(f32::NAN).is_nan());
         assert!(exp::<false>(-1e30) < 2e-38);
+    }
+
+    #[test]
+    fn tanh_and_erf_agree_with_f64() {
+        // erf by its alternating series in f64, which is exact enough up to 4.
+        let series = |x: f64| {
+            let (mut term, mut sum) = (x, x);
+            for n in 1..200 {
+                term *= -x * x / f64::from(n);
+                sum += term / f64::from(2 * n + 1);
+            }
+            sum * 2.0 / std::f64::consts::PI.sqrt()
+        };
+        for i in -4000..=4000 {
+            let x = i as f32 * 1e-3;
+            let wide = f64::from(x);
+            for got in [erf::<true>(x), erf::<false>(x)] {
+                assert!((f64::from(got) - series(wide)).abs() < 4e-7, "erf {x}: {got}");
+            }
+            for got in [tanh::<true>(x), tanh::<false>(x)] {
+                assert!((f64::from(got) - wide.tanh()).abs() < 2e-7, "tanh {x}: {got}");
+            }
+        }
+        assert_eq!((erf::<false>(30.0), tanh::<false>(90.0), tanh::<false>(-90.0)), (1.0, 1.0, -1.0));
+        assert!(erf::<false>(f32::NAN).is_nan() && tanh::<false>(f32::NAN).is_nan());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
             table::{Fact, facts},
         },
     },
-    model::{DecoderSpec, ModelInfo, spec::MlpSpec},
+    model::{DecoderSpec, ModelInfo},
 };
 use eframe::egui::{self, Key, ScrollArea, TextEdit, Ui};
 use egui_material_icons::icons;
@@ -95,7 +95,6 @@ fn ready_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, info: &ModelInfo, spec: &DecoderS
     } else {
         format!("{} of width {}, {} for keys and values", a.n_heads, a.head_dim, a.n_kv_heads)
     };
-    let MlpSpec::Gated { act, .. } = &spec.mlp;
     let folder = info.folder.display().to_string();
     facts(
         ui,
@@ -110,7 +109,7 @@ fn ready_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, info: &ModelInfo, spec: &DecoderS
                 .hover("Coordinates of mlp.hook_post"),
             Fact::new("heads", heads),
             Fact::new("width", format!("{} (vocabulary {})", count(spec.d_model as u64), count(spec.vocab as u64))),
-            Fact::new("MLP", format!("gated, {act:?}").to_lowercase()),
+            Fact::new("MLP", format!("{}, {:?}", if spec.mlp.is_gated() { "gated" } else { "plain" }, spec.mlp.act()).to_lowercase()),
             Fact::new("context", format!("{} tokens", count(spec.max_positions as u64))),
             Fact::hash("SHA-256", &info.sha256),
         ],

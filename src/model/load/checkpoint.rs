@@ -3,7 +3,7 @@
 use super::{FileBytes, Stored};
 use crate::{
     base::{Error, Result},
-    model::weights::Tensor,
+    model::{family::Layout, weights::Tensor},
 };
 use half::slice::HalfFloatSliceExt as _;
 use rayon::prelude::*;
@@ -28,6 +28,33 @@ pub struct StoredTensor {
     pub shape: Vec<usize>,
     start: usize,
     end: usize,
+}
+
+impl StoredTensor {
+    /// Our part of this tensor as f32 of the given shape; as [`Self::to_tensor`] where that is all of it.
+    pub fn part(&self, layout: &Layout, shape: &[usize]) -> Tensor {
+        if layout.is_whole() {
+            return self.to_tensor();
+        }
+        let width = shape.get(1).copied().unwrap_or(1);
+        let mut values = vec![0f32; shape.iter().product()];
+        if layout.transposed {
+            let all = self.to_tensor();
+            values.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
+                let (start, step) = layout.source(row);
+                out.iter_mut().zip(all[start..].iter().step_by(step)).for_each(|(v, s)| *v = *s);
+            });
+        } else {
+            // Only what is ours is converted: a fused matrix is read in parts.
+            let bytes = &self.bytes[self.start..self.end];
+            let size = self.dtype.bitsize() / 8;
+            values.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
+                let (start, _) = layout.source(row);
+                widen(self.dtype, &bytes[start * size..(start + width) * size], out);
+            });
+        }
+        Tensor::new(shape.to_vec(), values)
+    }
 }
 
 impl Stored for StoredTensor {

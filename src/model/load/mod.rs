@@ -10,8 +10,8 @@ pub(super) use file_bytes::FileBytes;
 
 use super::{
     DecoderSpec, Model, ModelInfo, TextTokenizer, Weights,
-    family::{self, ConfigFile, Family},
-    weights::{Block, BlockSource, Role, Tensor},
+    family::{self, ConfigFile, Family, Layout},
+    weights::{Block, BlockNorm, BlockSource, Role, Tensor},
 };
 use crate::base::{Ctx, Error, Result, hash};
 use checkpoint::{Checkpoint, StoredTensor, float_name};
@@ -164,12 +164,12 @@ fn assemble(
     ctx: &Ctx<'_>,
 ) -> Result<Model> {
     let stored = checked(family, &spec, &checkpoint)?;
-    let dtypes: BTreeSet<&str> = stored.values().filter_map(|t| float_name(t.dtype)).collect();
+    let dtypes: BTreeSet<&str> = stored.values().filter_map(|t| float_name(t.tensor.dtype)).collect();
     let dtype = match dtypes.first() {
         Some(only) if dtypes.len() == 1 => (*only).to_owned(),
         _ => "mixed".to_owned(),
     };
-    let weights = read(&name, &spec, &stored, options, ctx)?;
+    let weights = read(&name, &spec, stored, options, ctx)?;
     let info = ModelInfo {
         name,
         folder,
@@ -182,22 +182,44 @@ fn assemble(
     Ok(Model { info, spec, weights, tokenizer })
 }
 
+/// A stored tensor, and how ours lies in it.
+#[derive(Clone)]
+struct Found {
+    tensor: StoredTensor,
+    layout: Layout,
+    /// Of ours.
+    shape: Vec<usize>,
+}
+
+impl Stored for Found {
+    fn resident_bytes(&self) -> u64 {
+        if self.layout.is_whole() { self.tensor.resident_bytes() } else { 4 * self.shape.iter().product::<usize>() as u64 }
+    }
+    fn to_tensor(&self) -> Tensor {
+        self.tensor.part(&self.layout, &self.shape)
+    }
+}
+
 /// Every tensor of the spec, found with the right shape and dtype; nothing is read or allocated before that is known.
-fn checked(family: &Family, spec: &DecoderSpec, checkpoint: &Checkpoint) -> Result<HashMap<Role, StoredTensor>> {
+fn checked(family: &Family, spec: &DecoderSpec, checkpoint: &Checkpoint) -> Result<HashMap<Role, Found>> {
     let mut stored = HashMap::new();
     let mut missing = Vec::new();
     let mut used = BTreeSet::new();
     for role in spec.roles() {
-        let name = (family.tensor_name)(role);
-        let shape = spec.shape(role).unwrap_or_default();
-        match checkpoint.find(&name, &shape)? {
-            Some(tensor) => {
-                stored.insert(role, tensor.clone());
-                used.insert(name);
+        let layout = (family.layout)(spec, role);
+        let names = family.names(role);
+        match names.iter().find(|name| checkpoint.tensors.contains_key(*name)) {
+            Some(name) => {
+                if let Some(tensor) = checkpoint.find(name, &layout.shape)? {
+                    let shape = spec.shape(role).unwrap_or_default();
+                    stored.insert(role, Found { tensor: tensor.clone(), layout, shape });
+                    used.insert(name.clone());
+                }
             }
-            None => missing.push(name),
+            None => missing.extend(names.into_iter().next()),
         }
     }
+    missing.dedup();
     let unused: Vec<&str> = checkpoint.tensors.keys().map(String::as_str).filter(|name| !used.contains(*name)).collect();
     let first = &checkpoint.files[0];
     let place = if checkpoint.files.len() == 1 { first.as_path() } else { first.parent().unwrap_or(first) };
@@ -209,7 +231,7 @@ fn checked(family: &Family, spec: &DecoderSpec, checkpoint: &Checkpoint) -> Resu
         return Err(Error::format(place, message));
     }
     // A tensor inside a block that the config does not speak of (a bias, an adapter, another norm) would silently give wrong numbers.
-    let inside = |name: &str| !name.ends_with("rotary_emb.inv_freq") && layer_of(family, name).is_some_and(|l| l < spec.n_layers);
+    let inside = |name: &str| !family.ignored.iter().any(|end| name.ends_with(end)) && layer_of(family, name).is_some_and(|l| l < spec.n_layers);
     let strange: Vec<&str> = unused.iter().copied().filter(|name| inside(name)).collect();
     if !strange.is_empty() {
         return Err(Error::format(
@@ -217,8 +239,9 @@ fn checked(family: &Family, spec: &DecoderSpec, checkpoint: &Checkpoint) -> Resu
             format!("config.json describes no such tensors: {}; without them the model would compute something else", some_of(&strange)),
         ));
     }
-    if !unused.is_empty() {
-        tracing::warn!("{}: {} tensors are not used: {}", place.display(), unused.len(), some_of(&unused));
+    let worth_saying: Vec<&str> = unused.into_iter().filter(|name| !family.ignored.iter().any(|end| name.ends_with(end))).collect();
+    if !worth_saying.is_empty() {
+        tracing::warn!("{}: {} tensors are not used: {}", place.display(), worth_saying.len(), some_of(&worth_saying));
     }
     Ok(stored)
 }
@@ -229,16 +252,16 @@ fn some_of(names: &[impl AsRef<str>]) -> String {
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
-/// The layer in a tensor's name, in this family's way of writing it.
+/// The layer in a tensor's name, in this family's ways of writing it.
 fn layer_of(family: &Family, name: &str) -> Option<usize> {
-    let pattern = (family.tensor_name)(Role::NormAttn(0));
-    let (prefix, _) = pattern.split_once("0.")?;
-    name.strip_prefix(prefix)?.split('.').next()?.parse().ok()
+    family.names(Role::Norm(BlockNorm::Attn, 0)).iter().find_map(|pattern| {
+        let (prefix, _) = pattern.split_once("0.")?;
+        name.strip_prefix(prefix)?.split('.').next()?.parse().ok()
+    })
 }
 
-fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, T>, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Weights> {
-    let in_block = |role: &Role| !matches!(role, Role::Embedding | Role::NormFinal | Role::Head);
-    let widened_bytes: u64 = stored.iter().filter(|(role, _)| in_block(role)).map(|(_, t)| t.resident_bytes()).sum();
+fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: HashMap<Role, T>, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Weights> {
+    let widened_bytes: u64 = stored.iter().filter(|(role, _)| role.layer().is_some()).map(|(_, t)| t.resident_bytes()).sum();
     let budget = options.resident_bytes.unwrap_or_else(|| memory_bytes() / 2);
     let get = |role: Role| -> Result<Tensor> {
         ctx.check()?;
@@ -246,16 +269,23 @@ fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, T>, op
     };
     if widened_bytes <= budget {
         return Weights::build(spec, |role, _| {
-            if let Role::NormAttn(layer) = role {
+            if let Role::Norm(BlockNorm::Attn, layer) = role {
                 ctx.progress(format!("reading {name}"), layer, spec.n_layers, "layers");
             }
             get(role)
         });
     }
-    let blocks = (0..spec.n_layers)
-        .map(|layer| -> BlockSource {
-            let block: HashMap<Role, T> =
-                spec.roles_of_block(layer).into_iter().filter_map(|role| stored.get(&role).map(|t| (role, t.clone()))).collect();
+    let others = spec.roles().into_iter().filter(|r| r.layer().is_none()).map(|r| Ok((r, get(r)?))).collect::<Result<_>>()?;
+    let mut layers: Vec<HashMap<Role, T>> = (0..spec.n_layers).map(|_| HashMap::new()).collect();
+    for (role, found) in stored {
+        if let Some(block) = role.layer().and_then(|l| layers.get_mut(l)) {
+            block.insert(role, found);
+        }
+    }
+    let blocks = layers
+        .into_iter()
+        .enumerate()
+        .map(|(layer, block)| -> BlockSource {
             let spec = spec.clone();
             Arc::new(move || {
                 let tensor = |role: Role, _| block.get(&role).map(T::to_tensor).ok_or_else(|| Error::invalid(role.to_string()));
@@ -263,8 +293,7 @@ fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: &HashMap<Role, T>, op
             })
         })
         .collect();
-    let head = if spec.tied_head { None } else { Some(get(Role::Head)?) };
-    Ok(Weights::stored(get(Role::Embedding)?, blocks, get(Role::NormFinal)?, head))
+    Weights::stored(blocks, others)
 }
 
 /// Physical memory; 16 GiB where the system does not say.

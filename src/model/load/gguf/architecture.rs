@@ -3,7 +3,7 @@
 use super::{GgmlType, metadata::Metadata, tensor::Change};
 use crate::{
     base::Result,
-    model::{DecoderSpec, Matrix, load::FileBytes, weights::Role},
+    model::{DecoderSpec, Matrix, load::FileBytes, weights::{BlockNorm, Role}},
 };
 use serde_json::{Map, Value, json};
 
@@ -88,14 +88,26 @@ impl Architecture {
             Matrix::Up => "ffn_up",
             Matrix::Down => "ffn_down",
         };
+        let norm = |n: BlockNorm| match n {
+            BlockNorm::Attn => "attn_norm",
+            BlockNorm::Mlp => "ffn_norm",
+            BlockNorm::PostAttn => "post_attention_norm",
+            BlockNorm::PostMlp => "post_ffw_norm",
+            BlockNorm::Q => "attn_q_norm",
+            BlockNorm::K => "attn_k_norm",
+        };
         match role {
             Role::Embedding => "token_embd.weight".into(),
-            Role::NormAttn(l) => format!("blk.{l}.attn_norm.weight"),
-            Role::NormMlp(l) => format!("blk.{l}.ffn_norm.weight"),
+            Role::Norm(n, l) => format!("blk.{l}.{}.weight", norm(n)),
+            Role::NormBias(n, l) => format!("blk.{l}.{}.bias", norm(n)),
             Role::Weight(l, m) => format!("blk.{l}.{}.weight", linear(m)),
             Role::Bias(l, m) => format!("blk.{l}.{}.bias", linear(m)),
             Role::NormFinal => "output_norm.weight".into(),
             Role::Head => "output.weight".into(),
+            Role::NormFinalBias => "output_norm.bias".into(),
+            Role::Positions => "position_embd.weight".into(),
+            Role::ProjectIn => "project_in.weight".into(),
+            Role::ProjectOut => "project_out.weight".into(),
         }
     }
 }
