@@ -469,9 +469,9 @@ fn every_activation_plain_and_gated_with_its_slope() {
             b.activate_backward(act, &x, &d, &mut d_pre);
             close(&format!("slope of {act:?}"), &d_pre, &times(&slope, &d), 1e-6);
             b.gated(act, &x, &up, &mut out);
-            close("gated", &out, &times(&value, &up), 1e-6);
+            close(&format!("gated {act:?}"), &out, &times(&value, &up), 1e-6);
             b.gated_backward(act, &x, &up, &d, &mut d_pre, &mut d_up);
-            close("d gate", &d_pre, &times(&times(&slope, &d), &up), 1e-6);
+            close(&format!("d gate of {act:?}"), &d_pre, &times(&times(&slope, &d), &up), 1e-6);
             close("d up", &d_up, &times(&value, &d), 1e-6);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     isa::per_isa,
-    numeric::{erf, exp, fma, sigmoid, tanh},
+    numeric::{erf, exp, fma, sigmoid},
     pool::{Pool, SharedMut},
 };
 use crate::compute::Activation;
@@ -154,10 +154,13 @@ fn of_gelu_tanh<const FMA: bool>(x: f32) -> (f32, f32) {
     const ROOT: f32 = 0.797_884_6;
     const CUBIC: f32 = 0.044_715;
     let square = x * x;
-    let t = tanh::<FMA>(ROOT * x * fma::<FMA>(CUBIC, square, 1.0));
-    let half = 0.5 * (1.0 + t);
+    let u = ROOT * x * fma::<FMA>(CUBIC, square, 1.0);
+    // (1 + tanh u) / 2 = 1 / (1 + e^-2u) =: h, and (1 - tanh^2 u) / 4 = h (1 - h): no difference of nearly equal numbers on either side.
+    let e = exp::<FMA>(2.0 * u);
+    let rest = 1.0 / (1.0 + e);
+    let h = if u > 0.0 { 1.0 - rest } else { e * rest };
     let inner = ROOT * fma::<FMA>(3.0 * CUBIC, square, 1.0);
-    (x * half, fma::<FMA>(0.5 * x * (1.0 - t * t), inner, half))
+    (x * h, fma::<FMA>(2.0 * x * h * rest, inner, h))
 }
 
 #[inline(always)]
