@@ -70,8 +70,8 @@ fn a_converted_model_gives_the_same_bits_as_its_folder() {
             assert_eq!(file.tokenizer.encode(text).expect("file"), folder.tokenizer.encode(text).expect("folder"));
             assert_eq!(file.tokenizer.bos_policy(), "adds <s>");
             // Only what had to be put in another order is not borrowed from the file.
-            assert!(file.weights.block(1).gate.is_mapped() && file.weights.embedding.is_mapped());
-            assert_eq!(file.weights.block(1).q.is_mapped(), name != "tiny-llama");
+            assert!(file.weights.block(1).matrix(Matrix::Gate).is_mapped() && file.weights.embedding.is_mapped());
+            assert_eq!(file.weights.block(1).matrix(Matrix::Q).is_mapped(), name != "tiny-llama");
             assert!(logits(file, TOKENS) == logits(load(&fixture(name)), TOKENS), "{name}, version {version}");
         }
     }
@@ -243,9 +243,9 @@ fn llama_3_scaling_is_read_from_its_divisors() {
         let divisors: Vec<f32> = (0..pairs).map(|i| divisor(i, factor) as f32).collect();
         let spec = opened(&with(&divisors)).1.expect("model").spec;
         let want = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_positions: 8192 };
-        assert_eq!(spec.rope.scaling, want);
+        assert_eq!(spec.rope(0).expect("rope").scaling, want);
     }
-    assert_eq!(opened(&with(&[1.0; 32])).1.expect("none").spec.rope.scaling, RopeScaling::None);
+    assert_eq!(opened(&with(&[1.0; 32])).1.expect("none").spec.rope(0).expect("rope").scaling, RopeScaling::None);
     let e = refused(&with(&[2.0; 32]));
     assert!(e.contains("rope_freqs.weight") && e.contains("Llama 3"), "{e}");
 }

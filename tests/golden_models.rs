@@ -78,7 +78,11 @@ fn compare(folder: &Path) {
     let mut seen = Recorder::default();
     let resid = decoder.forward(&batch, &mut seen).expect("forward");
     let logits = decoder.logits_hooked(&batch, &resid, &mut seen).expect("logits");
-    assert_eq!(seen.0.keys().copied().collect::<BTreeSet<_>>(), decoder.model.spec.hook_points().into_iter().collect(), "every hook point is called");
+    assert_eq!(
+        seen.0.keys().copied().collect::<BTreeSet<_>>(),
+        decoder.model.spec.hook_points().into_iter().collect(),
+        "every hook point is called"
+    );
 
     let mut worst = (0.0, String::new());
     let mut compared = 0;
@@ -254,8 +258,11 @@ fn a_zeroed_neuron_acts_as_a_zeroed_column_of_down() {
 fn a_trace_holds_the_golden_tensors_in_transformer_lens_shapes() {
     let decoder = decoder(&fixture("tiny-llama"));
     let golden = golden(&fixture("tiny-llama"));
-    let points = hook_points(&["blocks.*.mlp.hook_post", "blocks.1.attn.hook_q", "blocks.1.attn.hook_k", "blocks.1.attn.hook_pattern"], &decoder.model.spec)
-        .expect("points");
+    let points = hook_points(
+        &["blocks.*.mlp.hook_post", "blocks.1.attn.hook_q", "blocks.1.attn.hook_k", "blocks.1.attn.hook_pattern"],
+        &decoder.model.spec,
+    )
+    .expect("points");
     let trace = silently(|ctx| trace(&decoder, &golden.tokens, &points, ctx)).expect("trace");
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("trace.safetensors");

@@ -83,7 +83,15 @@ fn variants() -> Vec<(&'static str, DecoderSpec)> {
     opt.residual = Residual::PostNorm;
     opt.embedding.width = 10;
     opt.final_norm = false;
-    vec![("plain llama", spec(false)), ("rich llama", spec(true)), ("gemma", gemma), ("gpt2", gpt2), ("neox", neox), ("phi", phi), ("opt", opt)]
+    vec![
+        ("plain llama", spec(false)),
+        ("rich llama", spec(true)),
+        ("gemma", gemma),
+        ("gpt2", gpt2),
+        ("neox", neox),
+        ("phi", phi),
+        ("opt", opt),
+    ]
 }
 
 /// Weights large enough that every part of the model matters to the result.

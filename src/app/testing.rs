@@ -13,10 +13,7 @@ use crate::{
     },
     data::{Domain, DomainKind, Item, Mapping},
     eval::{DomainScore, ItemScore},
-    model::{
-        DecoderSpec, ModelInfo,
-        spec::Sizes,
-    },
+    model::{DecoderSpec, ModelInfo, spec::Sizes},
     scan::{DomainScan, MetricKind, PairSeries, ScanConfig, ScanOutput, Timing},
 };
 use std::{path::Path, sync::Arc};

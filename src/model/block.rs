@@ -276,7 +276,16 @@ impl Decoder {
 
     /// From the gradient of what the MLP writes to that of its input, left in `s.wide`.
     #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
-    fn mlp_backward(&self, l: usize, block: &Block, t: &BlockTape, n: usize, delta: &[f32], taps: &mut dyn Taps, s: &mut Scratch) -> Result<()> {
+    fn mlp_backward(
+        &self,
+        l: usize,
+        block: &Block,
+        t: &BlockTape,
+        n: usize,
+        delta: &[f32],
+        taps: &mut dyn Taps,
+        s: &mut Scratch,
+    ) -> Result<()> {
         let (spec, b) = (&self.model.spec, &*self.backend);
         tap(taps, l, Matrix::Down, t, delta, block)?;
         self.input_gradient(delta, block.matrix(Matrix::Down), n, sized(&mut s.d_post, n * spec.d_mlp), false, &mut s.live);

@@ -1,6 +1,12 @@
 //! The instrumented decoder: embed, block forward, block VJP (block.rs), and from the last residual to numbers (head.rs).
 
-use super::{Batch, Hooks, Model, Taps, block::Scratch, rope, spec::{PositionSpec, RopeSpec}, weights::Role};
+use super::{
+    Batch, Hooks, Model, Taps,
+    block::Scratch,
+    rope,
+    spec::{PositionSpec, RopeSpec},
+    weights::Role,
+};
 use crate::{
     base::{Error, HookPoint, Result},
     compute::{Backend, Mat, MatMut, RopeTable},

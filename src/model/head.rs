@@ -176,13 +176,7 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::objective`].
-    pub fn objective_with(
-        &self,
-        batch: &Batch,
-        resid: &[f32],
-        objectives: &[Objective],
-        taps: &mut dyn Taps,
-    ) -> Result<ObjectiveValues> {
+    pub fn objective_with(&self, batch: &Batch, resid: &[f32], objectives: &[Objective], taps: &mut dyn Taps) -> Result<ObjectiveValues> {
         if objectives.len() != batch.n_sequences() {
             return Err(Error::invalid(format!("{} objectives for {} sequences", objectives.len(), batch.n_sequences())));
         }
@@ -216,13 +210,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When a first token has a weight, or a number is not finite.
-    pub fn weighted_loss(
-        &self,
-        batch: &Batch,
-        resid: &[f32],
-        weights: &[f32],
-        taps: &mut dyn Taps,
-    ) -> Result<(f64, Vec<f32>)> {
+    pub fn weighted_loss(&self, batch: &Batch, resid: &[f32], weights: &[f32], taps: &mut dyn Taps) -> Result<(f64, Vec<f32>)> {
         if weights.len() != batch.n_tokens() {
             return Err(Error::invalid(format!("{} loss weights for {} tokens", weights.len(), batch.n_tokens())));
         }

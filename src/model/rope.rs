@@ -77,8 +77,11 @@ pub fn table(rope: &RopeSpec, positions: usize) -> RopeTable {
     let pairs = rope.dims / 2;
     let scale = attention_factor(rope);
     let kinds: &[bool] = if long_from(rope).is_some() { &[false, true] } else { &[false] };
-    let mut table =
-        RopeTable { cos: Vec::with_capacity(kinds.len() * positions * pairs), sin: Vec::with_capacity(kinds.len() * positions * pairs), pairs };
+    let mut table = RopeTable {
+        cos: Vec::with_capacity(kinds.len() * positions * pairs),
+        sin: Vec::with_capacity(kinds.len() * positions * pairs),
+        pairs,
+    };
     for &long in kinds {
         let frequencies = inverse_frequencies(rope, long);
         for p in 0..positions {

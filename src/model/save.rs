@@ -125,19 +125,17 @@ mod tests {
                 let norms = BlockNorm::ALL.into_iter().flat_map(move |n| [Role::Norm(n, l), Role::NormBias(n, l)]);
                 linear.chain(norms)
             });
-            let outer = [
-                Role::Embedding,
-                Role::Positions,
-                Role::ProjectIn,
-                Role::ProjectOut,
-                Role::NormFinal,
-                Role::NormFinalBias,
-                Role::Head,
-            ];
+            let outer =
+                [Role::Embedding, Role::Positions, Role::ProjectIn, Role::ProjectOut, Role::NormFinal, Role::NormFinalBias, Role::Head];
             let names: BTreeSet<String> = roles.clone().chain(outer).map(family.tensor_name).collect();
             // Families that keep matrices together name them alike: three in one, two in one.
             let fused: usize = roles.clone().filter(|r| matches!(r, Role::Weight(..) | Role::Bias(..))).count()
-                - roles.clone().filter(|r| matches!(r, Role::Weight(..) | Role::Bias(..))).map(family.tensor_name).collect::<BTreeSet<_>>().len();
+                - roles
+                    .clone()
+                    .filter(|r| matches!(r, Role::Weight(..) | Role::Bias(..)))
+                    .map(family.tensor_name)
+                    .collect::<BTreeSet<_>>()
+                    .len();
             assert_eq!(names.len() + fused, roles.count() + outer.len(), "{}", family.model_type);
         }
     }

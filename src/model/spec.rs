@@ -210,10 +210,7 @@ impl DecoderSpec {
             },
             norm: NormSpec::rms(1e-5),
             mlp: MlpSpec::Gated { act: Activation::Silu, bias: false },
-            positions: PositionSpec::Rope {
-                rope: RopeSpec::plain(10_000.0, s.head_dim),
-                local: None,
-            },
+            positions: PositionSpec::Rope { rope: RopeSpec::plain(10_000.0, s.head_dim), local: None },
             residual: Residual::Sequential,
             embedding: EmbeddingSpec { width: s.d_model, scale: 1.0 },
             final_norm: true,

@@ -177,7 +177,8 @@ mod tests {
         assert_eq!(hook_points(&["blocks.*.mlp.hook_post"], &spec(3)).expect("star"), (0..3).map(HookPoint::MlpPost).collect::<Vec<_>>());
         assert_eq!(hook_points(&[] as &[&str], &spec(2)).expect("all"), spec(2).hook_points());
         // In the order of the forward pass, each once.
-        let mixed = hook_points(&["ln_final.hook_normalized", "hook_embed", "blocks.1.attn.hook_z", "hook_embed"], &spec(2)).expect("mixed");
+        let mixed =
+            hook_points(&["ln_final.hook_normalized", "hook_embed", "blocks.1.attn.hook_z", "hook_embed"], &spec(2)).expect("mixed");
         assert_eq!(mixed, [HookPoint::Embed, HookPoint::Z(1), HookPoint::FinalNorm]);
     }
 

@@ -246,8 +246,7 @@ mod tests {
 
     fn spec() -> DecoderSpec {
         use crate::model::spec::Sizes;
-        let sizes =
-            Sizes { n_layers: 4, d_model: 64, d_mlp: 160, vocab: 100, max_positions: 512, n_heads: 4, n_kv_heads: 2, head_dim: 16 };
+        let sizes = Sizes { n_layers: 4, d_model: 64, d_mlp: 160, vocab: 100, max_positions: 512, n_heads: 4, n_kv_heads: 2, head_dim: 16 };
         DecoderSpec { tied_head: true, ..DecoderSpec::llama(sizes) }
     }
 

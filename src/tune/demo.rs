@@ -6,10 +6,7 @@ use crate::{
     compute::Backend,
     data::{Domain, demo},
     eval::{self, EvalConfig},
-    model::{
-        Decoder, DecoderSpec, Model, ModelInfo, SaveDtype, TextTokenizer, load_model, save_model,
-        spec::Sizes,
-    },
+    model::{Decoder, DecoderSpec, Model, ModelInfo, SaveDtype, TextTokenizer, load_model, save_model, spec::Sizes},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};

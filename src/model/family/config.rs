@@ -209,7 +209,9 @@ impl ConfigFile {
         let dims = (g.defaults.head_dim as f64 * partial) as usize;
         if partial > 1.0 || dims == 0 || dims % 2 != 0 {
             let head = g.defaults.head_dim;
-            return Err(self.error(format!("`partial_rotary_factor` {partial} of heads {head} wide rotates {dims}; expected an even number, at most {head}")));
+            return Err(self.error(format!(
+                "`partial_rotary_factor` {partial} of heads {head} wide rotates {dims}; expected an even number, at most {head}"
+            )));
         }
         let kind = match g.value("rope_type").or_else(|| g.value("type")) {
             None => "default",
@@ -256,7 +258,7 @@ impl ConfigFile {
                     beta_fast: number_or("beta_fast", 32.0)?,
                     beta_slow: number_or("beta_slow", 1.0)?,
                     original_max_positions,
-                    attention_factor: number_or("attention_factor", inferred)?,
+                    attention_factor: to_15_digits(number_or("attention_factor", inferred)?),
                     truncate: g.value("truncate").is_none_or(|v| v != &Value::Bool(false)),
                 }
             }
@@ -273,7 +275,7 @@ impl ConfigFile {
                     short: list("short_factor")?,
                     long: list("long_factor")?,
                     original_max_positions,
-                    attention_factor: number_or("attention_factor", inferred)?,
+                    attention_factor: to_15_digits(number_or("attention_factor", inferred)?),
                 }
             }
             other => {
@@ -303,6 +305,11 @@ impl RopeDefaults {
         let (theta_key, partial_key) = ("rope_theta", "partial_rotary_factor");
         Self { theta, theta_key, partial: 1.0, partial_key, head_dim, max_positions, aliases: &[] }
     }
+}
+
+/// What a JSON reader gives back bit for bit.
+fn to_15_digits(value: f64) -> f64 {
+    format!("{value:.14e}").parse().unwrap_or(value)
 }
 
 struct Group<'a> {

@@ -32,7 +32,10 @@ pub(super) const IGNORED: &[&str] = &["rotary_emb.inv_freq"];
 /// Defaults are those of `LlamaConfig`.
 fn spec(c: &ConfigFile) -> Result<DecoderSpec> {
     let attention = c.flag("attention_bias", false)?;
-    let spec = gated_spec(c, &GatedParts { qkv_bias: attention, out_bias: attention, mlp_bias: c.flag("mlp_bias", false)?, head_dim: None, positions: 2048 })?;
+    let spec = gated_spec(
+        c,
+        &GatedParts { qkv_bias: attention, out_bias: attention, mlp_bias: c.flag("mlp_bias", false)?, head_dim: None, positions: 2048 },
+    )?;
     with_rope(spec, c, 10_000.0)
 }
 

@@ -231,7 +231,8 @@ fn checked(family: &Family, spec: &DecoderSpec, checkpoint: &Checkpoint) -> Resu
         return Err(Error::format(place, message));
     }
     // A tensor inside a block that the config does not speak of (a bias, an adapter, another norm) would silently give wrong numbers.
-    let inside = |name: &str| !family.ignored.iter().any(|end| name.ends_with(end)) && layer_of(family, name).is_some_and(|l| l < spec.n_layers);
+    let inside =
+        |name: &str| !family.ignored.iter().any(|end| name.ends_with(end)) && layer_of(family, name).is_some_and(|l| l < spec.n_layers);
     let strange: Vec<&str> = unused.iter().copied().filter(|name| inside(name)).collect();
     if !strange.is_empty() {
         return Err(Error::format(

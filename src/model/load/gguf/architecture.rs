@@ -3,7 +3,11 @@
 use super::{GgmlType, metadata::Metadata, tensor::Change};
 use crate::{
     base::Result,
-    model::{DecoderSpec, Matrix, load::FileBytes, weights::{BlockNorm, Role}},
+    model::{
+        DecoderSpec, Matrix,
+        load::FileBytes,
+        weights::{BlockNorm, Role},
+    },
 };
 use serde_json::{Map, Value, json};
 

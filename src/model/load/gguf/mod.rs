@@ -37,13 +37,14 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
     let name = path.file_stem().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     ctx.progress(format!("hashing {name}"), 0, 1, "files");
     let sha256 = hash::sha256_file(&path, ctx)?;
-    let weights = read(&name, &found.spec, &found.tensors, options, ctx)?;
+    let dtype = found.dtype();
+    let weights = read(&name, &found.spec, found.tensors, options, ctx)?;
     let info = ModelInfo {
         name,
         folder: path,
         model_type: found.architecture.model_type.to_owned(),
         n_params: found.spec.n_params(),
-        dtype: found.dtype(),
+        dtype,
         size_bytes: file.len() as u64,
         sha256,
     };
