@@ -79,6 +79,12 @@ pub(super) struct ItemSource {
     pub items: Arc<Vec<Item>>,
 }
 
+impl Evaluation {
+    pub fn forget_scores(&mut self) {
+        self.cache.clear();
+    }
+}
+
 impl App {
     /// Accuracy of the enabled domains with nothing off; starts as soon as model and domains are read.
     pub(super) fn evaluate(&mut self) {
@@ -178,7 +184,13 @@ impl App {
                 }
             })
         });
-        score::Scorer { decoder, shared: self.evaluation.shared.clone(), means_from: means_from.collect(), max_tokens: eval.max_tokens }
+        score::Scorer {
+            decoder,
+            shared: self.evaluation.shared.clone(),
+            means_from: means_from.collect(),
+            max_tokens: eval.max_tokens,
+            memory_bytes: self.settings.preferences.memory_bytes,
+        }
     }
 
     /// The next items of a unit have been scored.

@@ -1,6 +1,6 @@
 //! Requests: what each [`Command`] does to the state.
 
-use super::{App, Command, NamedSet, NoticeLevel, Project, project_file, project_file::is_demo};
+use super::{App, Command, NamedSet, NoticeLevel, Preferences, Project, project_file, project_file::is_demo};
 use crate::{ablate::selection, base::NeuronSet, scan::MetricKind};
 use std::{path::Path, time::Instant};
 
@@ -133,6 +133,7 @@ impl App {
             Command::ShowPair { a, b } => p.view.pair = Some((a, b)),
             Command::SelectNeurons { neurons } => p.view.selection = neurons,
 
+            Command::SetPreferences { preferences } => self.set_preferences(preferences),
             Command::SetNotes { notes } => p.notes = notes,
             Command::NewProject => {
                 self.project = Project::default();
@@ -141,6 +142,26 @@ impl App {
             Command::SaveProject { path } => self.save_project(path),
             Command::OpenProject { path } => self.open_project(&path),
             Command::Undo | Command::Redo => {}
+        }
+    }
+
+    fn set_preferences(&mut self, preferences: Preferences) {
+        let new = preferences.bounded();
+        let old = std::mem::replace(&mut self.settings.preferences, new.clone());
+        if new == old {
+            return;
+        }
+        self.settings.device = new.device;
+        if (new.device, new.threads) != (old.device, old.threads) {
+            self.change_backend(new.device != old.device);
+        }
+        if let Some(path) = self.settings.preferences_file.clone() {
+            // Off the interface thread: a sync of the disk can take longer than a frame.
+            std::thread::spawn(move || {
+                if let Err(e) = new.save(&path) {
+                    tracing::warn!("the settings could not be kept: {e}");
+                }
+            });
         }
     }
 
@@ -189,7 +210,7 @@ impl App {
             model_sha256: self.library.model_info().map_or_else(String::new, |m| m.sha256.clone()),
         };
         match selection::write_file(path, &file) {
-            Ok(()) => self.notice(NoticeLevel::Info, "Set saved", path.display().to_string()),
+            Ok(()) => self.notice(NoticeLevel::Done, "Set saved", path.display().to_string()),
             Err(e) => self.notice(NoticeLevel::Error, "The set could not be saved", e.to_string()),
         }
     }

@@ -169,6 +169,11 @@ pub enum Command {
         objective: ObjectiveKind,
     },
 
+    /// What the user sets once for this machine: theme, scale, threads, memory, device, colours.
+    SetPreferences {
+        preferences: super::Preferences,
+    },
+
     // Project
     /// Words of the user's, kept in the project file.
     SetNotes {
@@ -242,6 +247,7 @@ impl Command {
             | Self::WriteReport { .. }
             | Self::CancelJob { .. }
             | Self::CancelNewest
+            | Self::SetPreferences { .. }
             | Self::Undo
             | Self::Redo
             | Self::SaveProject { .. } => return None,

@@ -10,6 +10,9 @@ pub struct AblationMatrix {
     pub percent: f64,
     /// Neurons of each set.
     pub neurons: Vec<usize>,
+    /// The run whose maps gave the sets, and how many samples of each domain it had scanned.
+    pub run: String,
+    pub run_samples: Vec<usize>,
     /// With nothing off, by column.
     pub before: Vec<DomainScore>,
     /// `[set][domain]`

@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 impl App {
@@ -30,8 +30,9 @@ impl App {
             self.library.model = self.project.model.clone().map(|path| ModelEntry { path, state: Loading::Working });
             if let Some(path) = self.project.model.clone() {
                 let (generation, title) = (self.model_generation, format!("Opening {}", path.display()));
+                let threads = self.settings.preferences.threads;
                 self.runner.spawn(&mut self.jobs, title, Target::Model(generation), move |ctx, out| {
-                    out.send(Event::Model { generation, decoder: open_decoder(&path, ctx)? });
+                    out.send(Event::Model { generation, decoder: open_decoder(&path, threads, ctx)? });
                     Ok(())
                 });
             }
@@ -65,6 +66,21 @@ impl App {
             Ok(())
         });
         DomainEntry { name: d.name.clone(), path: d.path.clone(), mapping: d.mapping.clone(), state: Loading::Working, test: None }
+    }
+
+    /// The open model goes on with the threads and on the device that the settings name now. `other_device`: what was measured on the old one is
+    /// not mixed with what comes.
+    pub(super) fn change_backend(&mut self, other_device: bool) {
+        if other_device {
+            self.forget_evaluation();
+            self.evaluation.forget_scores();
+        }
+        let Some(model) = self.decoder.as_ref().map(|d| d.model.clone()) else { return };
+        let (generation, threads) = (self.model_generation, self.settings.preferences.threads);
+        self.runner.spawn(&mut self.jobs, "Changing how the model computes", Target::Other, move |_, out| {
+            out.send(Event::Model { generation, decoder: Decoder::new(model, backend(threads)) });
+            Ok(())
+        });
     }
 
     pub(super) fn model_loaded(&mut self, generation: u64, decoder: Decoder) {
@@ -189,15 +205,20 @@ impl App {
     }
 }
 
-/// One backend for the whole program: its threads are shared by all jobs.
-pub(super) fn backend() -> Arc<dyn Backend> {
-    static BACKEND: OnceLock<Arc<dyn Backend>> = OnceLock::new();
-    BACKEND.get_or_init(|| Arc::new(CpuBackend::new(None))).clone()
+/// One backend for the whole program, made anew when `threads` changes: its threads are shared by all jobs.
+pub(super) fn backend(threads: Option<usize>) -> Arc<dyn Backend> {
+    type Made = (Option<usize>, Arc<dyn Backend>);
+    static BACKEND: Mutex<Option<Made>> = Mutex::new(None);
+    let mut made = BACKEND.lock().unwrap_or_else(PoisonError::into_inner);
+    match made.as_ref().filter(|m| m.0 == threads) {
+        Some(m) => m.1.clone(),
+        None => made.insert((threads, Arc::new(CpuBackend::new(threads)))).1.clone(),
+    }
 }
 
-fn open_decoder(path: &Path, ctx: &Ctx<'_>) -> Result<Decoder> {
+fn open_decoder(path: &Path, threads: Option<usize>, ctx: &Ctx<'_>) -> Result<Decoder> {
     let model = if is_demo(path) { demo::model(ctx)? } else { load_model(path, ctx)? };
-    Ok(Decoder::new(Arc::new(model), backend()))
+    Ok(Decoder::new(Arc::new(model), backend(threads)))
 }
 
 /// What a scan reads, and what accuracy is measured on where that is another split.

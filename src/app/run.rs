@@ -90,6 +90,10 @@ impl App {
         let config = self.project.scan.clone();
         let folder = if self.settings.keep_runs { Some(out.unwrap_or_else(|| self.new_run_folder())) } else { out };
         let command = self.scan_command(&domains, &config);
+        let mut limits = scan::Limits::default();
+        if let Some(bytes) = self.settings.preferences.memory_bytes {
+            limits.memory_bytes = bytes;
+        }
         let model = decoder.model.info.clone();
         let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let title = format!("Scan of {}", number::counted(domains.len() as u64, "domain"));
@@ -97,7 +101,7 @@ impl App {
             if let Some(folder) = &folder {
                 verify_run_folder(folder)?;
             }
-            let mut output = scan::run_scan(&decoder, &domains, &config, ctx)?;
+            let mut output = scan::run_scan_within(&decoder, &domains, &config, limits, ctx)?;
             output.provenance.command = command;
             ctx.check()?;
             if let Some(folder) = &folder {
@@ -284,6 +288,10 @@ impl App {
             provenance.command.push_str(&format!(" --samples {n}"));
         }
         let title = format!("Ablation matrix of {}", number::counted(sets.len() as u64, "domain"));
+        let (run, run_samples) = self.library.run().map_or_else(Default::default, |r| {
+            let samples = |s: &ItemSource| r.output.domain(&s.domain.name).map_or(0, |d| d.samples);
+            (r.name.clone(), sources.iter().map(samples).collect::<Vec<_>>())
+        });
         self.runner.spawn(&mut self.jobs, title, Target::Other, move |ctx, out| {
             let empty = |s: &ItemSource| DomainScore { domain: s.domain.name.clone(), kind: s.domain.kind, items: Vec::new() };
             let mut rows: Vec<Vec<DomainScore>> = vec![sources.iter().map(empty).collect(); changes.len()];
@@ -299,7 +307,7 @@ impl App {
             let controls = sets.iter().map(|_| rows.by_ref().take(controls).collect()).collect();
             let domains = sources.iter().map(|s| s.domain.name.clone()).collect();
             let neurons = sets.iter().map(NeuronSet::len).collect();
-            let matrix = AblationMatrix { domains, metric, percent, neurons, before, after, controls, provenance };
+            let matrix = AblationMatrix { domains, metric, percent, neurons, run, run_samples, before, after, controls, provenance };
             out.send(Event::Matrix(Arc::new(matrix)));
             Ok(())
         });
@@ -319,8 +327,9 @@ impl App {
         Ok((decoder, sets, sources))
     }
     pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64) {
+        let threads = self.settings.preferences.threads;
         self.runner.spawn(&mut self.jobs, "Training the demo model", Target::Other, move |ctx, _| {
-            tune::demo::train(&folder, seed, tune::demo::DemoOptions::default(), backend(), ctx).map(|_| ())
+            tune::demo::train(&folder, seed, tune::demo::DemoOptions::default(), backend(threads), ctx).map(|_| ())
         });
     }
     pub(super) fn write_report(&mut self, path: PathBuf) {
@@ -394,7 +403,7 @@ impl App {
             objective: "log-likelihood of the right answer".into(),
             seed: self.project.eval.seed,
             dtype: "f32".into(),
-            device: self.decoder.as_ref().map_or_else(String::new, |d| d.backend.device()),
+            device: self.device().unwrap_or_default(),
             command: self.score_command(),
             created: provenance::now_utc(),
         }

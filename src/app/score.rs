@@ -46,7 +46,7 @@ const SESSIONS: usize = 12;
 const RESIDUAL_BYTES: usize = 768 << 20;
 
 impl Shared {
-    fn session(&self, decoder: &Decoder, source: &ItemSource, max_tokens: usize, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
+    fn session(&self, decoder: &Decoder, source: &ItemSource, limits: SessionLimits, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
         let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = held.iter().position(|s| s.0 == source.key) {
             let found = held.remove(at);
@@ -55,8 +55,6 @@ impl Shared {
             return Ok(session);
         }
         drop(held);
-        let eval = eval::Limits { max_tokens, ..eval::Limits::default() };
-        let limits = SessionLimits { eval, cache_bytes: RESIDUAL_BYTES / SESSIONS };
         let domain = &source.domain;
         let session = Arc::new(EvalSession::new(decoder.clone(), &domain.name, domain.kind, &source.items, limits, ctx)?);
         let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,9 +73,16 @@ pub(super) struct Scorer {
     /// Domains and which of their items may give the means of a mean ablation: never items that are scored.
     pub means_from: Vec<(Arc<Domain>, Vec<usize>)>,
     pub max_tokens: usize,
+    /// What a user allows; `None`: no word about it.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Scorer {
+    fn limits(&self) -> SessionLimits {
+        let allowed = self.memory_bytes.map_or(usize::MAX, |b| usize::try_from(b / 2).unwrap_or(usize::MAX));
+        let eval = eval::Limits { max_tokens: self.max_tokens, ..eval::Limits::default() };
+        SessionLimits { eval, cache_bytes: RESIDUAL_BYTES.min(allowed) / SESSIONS }
+    }
     /// Works off the tasks in order; `scored` gets the next items of a unit as soon as they are there.
     pub fn score_all(&self, tasks: &[Task], ctx: &Ctx<'_>, scored: &mut dyn FnMut(&Unit, &[ItemScore])) -> Result<()> {
         let total: usize = tasks.iter().map(|t| t.source.items.len() - t.known).sum();
@@ -89,7 +94,7 @@ impl Scorer {
                 Part::Control(seed) => format!("scoring {}, random control {}", task.unit.domain, seed + 1),
             };
             ctx.progress(phase.as_str(), done, total, "items");
-            let session = self.shared.session(&self.decoder, &task.source, self.max_tokens, ctx)?;
+            let session = self.shared.session(&self.decoder, &task.source, self.limits(), ctx)?;
             let change = if task.change.is_none() { None } else { Some(self.intervention(&task.change, ctx)?) };
             session.evaluate_from(task.known, change.as_ref(), ctx, &mut |items| {
                 done += items.len();

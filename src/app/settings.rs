@@ -1,5 +1,6 @@
 //! Where the program keeps its own files.
 
+use super::Preferences;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
@@ -11,6 +12,10 @@ pub struct Settings {
     /// Every scan becomes a run folder, below the data folder where none was named.
     pub keep_runs: bool,
     pub device: DeviceChoice,
+    /// What the window's user set; `threads`, `memory_bytes` and, in the window, `device` come from here.
+    pub preferences: Preferences,
+    /// Where they are kept; `None`: nowhere.
+    pub preferences_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,7 +39,21 @@ impl Settings {
             })
         });
         let data_dir = data.map_or_else(|| std::env::temp_dir().join("brodmann"), |d| d.join("brodmann"));
-        Self { data_dir, autosave: false, keep_runs: true, device: DeviceChoice::Auto }
+        Self {
+            data_dir,
+            autosave: false,
+            keep_runs: true,
+            device: DeviceChoice::Auto,
+            preferences: Preferences::default(),
+            preferences_file: None,
+        }
+    }
+    /// `$XDG_CONFIG_HOME/brodmann/settings.json`, else in `~/.config`; on Windows and macOS beside the data.
+    pub fn preferences_path(&self) -> PathBuf {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let home = || if cfg!(any(windows, target_os = "macos")) { None } else { set("HOME").map(|h| h.join(".config")) };
+        let folder = set("XDG_CONFIG_HOME").filter(|p| p.is_absolute()).or_else(home).map(|c| c.join("brodmann"));
+        folder.unwrap_or_else(|| self.data_dir.clone()).join("settings.json")
     }
     pub fn runs_dir(&self) -> PathBuf {
         self.data_dir.join("runs")

@@ -21,11 +21,13 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoticeLevel {
     Info,
+    /// Something that was asked for is done.
+    Done,
     Warn,
     Error,
 }
 
-/// A line of the log; `Error` and `Warn` are also shown as toasts.
+/// A line of the log; all but `Info` are also shown as toasts.
 #[derive(Clone, Debug)]
 pub struct Notice {
     pub level: NoticeLevel,
@@ -210,6 +212,10 @@ impl App {
     pub fn running(&self) -> Option<&JobView> {
         self.jobs.iter().rev().find(|j| j.state == JobState::Running)
     }
+    /// What the open model computes on: `cpu (AVX-512, 2 threads)`.
+    pub fn device(&self) -> Option<String> {
+        self.decoder.as_ref().map(|d| d.backend.device())
+    }
     /// No worker is busy, not even one that was asked to stop.
     pub fn is_idle(&self) -> bool {
         self.runner.is_idle()
@@ -227,7 +233,7 @@ impl App {
     pub(super) fn notice(&mut self, level: NoticeLevel, title: impl Into<String>, details: impl Into<String>) {
         let (title, details) = (title.into(), details.into());
         match level {
-            NoticeLevel::Info => tracing::info!("{title} {details}"),
+            NoticeLevel::Info | NoticeLevel::Done => tracing::info!("{title} {details}"),
             NoticeLevel::Warn | NoticeLevel::Error => tracing::warn!("{title}: {details}"),
         }
         self.log.push(Notice { level, title, details, time: provenance::now_utc() });
@@ -236,12 +242,17 @@ impl App {
         }
     }
 
+    /// A front has something to say that no command led to.
+    pub fn warn(&mut self, title: impl Into<String>, details: impl Into<String>) {
+        self.notice(NoticeLevel::Warn, title, details);
+    }
+
     pub(super) fn save_project(&mut self, path: Option<PathBuf>) {
         let path = path.or_else(|| self.project_path.clone()).unwrap_or_else(|| self.settings.last_project());
         match project_file::save(&self.project, &path) {
             Ok(()) => {
                 self.saved = self.project.clone();
-                self.notice(NoticeLevel::Info, "Project saved", path.display().to_string());
+                self.notice(NoticeLevel::Done, "Project saved", path.display().to_string());
                 self.project_path = Some(path);
             }
             Err(e) => self.notice(NoticeLevel::Error, "The project could not be saved", e.to_string()),

@@ -77,7 +77,7 @@ pub struct Common {
 pub struct Output {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// No progress, no remarks: results and errors only.
+    /// No progress, no remarks: results, warnings and errors only.
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -195,14 +195,15 @@ pub enum DemoVerb {
         #[command(flatten)]
         output: Output,
     },
-    /// Accuracy of every domain with the top neurons of each domain switched off in turn.
+    /// Accuracy of every domain with the top neurons of each domain switched off in turn; the sets come from the stored run.
     AblationMatrix {
         /// Share of all neurons that is switched off.
         #[arg(long, default_value_t = 10.0, value_parser = parse_percent)]
         percent: f64,
         #[arg(long, value_name = "N", default_value_t = 5)]
         controls: usize,
-        /// Items of each domain. Default: all of them.
+        /// Questions of each domain that are scored. Default: all of the test split. The sets do not depend on it: they are the top neurons by the
+        /// relevance of the stored run (64 validation items a domain).
         #[arg(long, value_name = "N", value_parser = parse_count)]
         samples: Option<usize>,
         #[command(flatten)]

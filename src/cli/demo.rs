@@ -103,7 +103,23 @@ fn document(m: &AblationMatrix) -> Value {
         .enumerate()
         .map(|(i, d)| (d.clone(), json!({ "neurons": m.neurons[i], "after": by_domain(&m.after[i]), "control": controls(i) })))
         .collect();
-    json!({ "metric": m.metric, "percent": m.percent, "before": by_domain(&m.before), "off": rows, "provenance": m.provenance })
+    let samples: Map<String, Value> = m.domains.iter().zip(&m.run_samples).map(|(d, n)| (d.clone(), json!(n))).collect();
+    json!({
+        "metric": m.metric,
+        "percent": m.percent,
+        "chosen_on": { "run": m.run, "samples": samples },
+        "before": by_domain(&m.before),
+        "off": rows,
+        "provenance": m.provenance,
+    })
+}
+
+/// `64`, or `64, 12` where they differ.
+fn join(counts: &[usize]) -> String {
+    match counts.first() {
+        Some(first) if counts.iter().all(|n| n == first) => first.to_string(),
+        _ => counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn text(m: &AblationMatrix) -> String {
@@ -124,11 +140,13 @@ fn text(m: &AblationMatrix) -> String {
         }
     }
     format!(
-        "Test accuracy in %, with the top {} % of all neurons by {} of one domain off (rows)\n\n{}\nn = {}; random: mean ± standard deviation over {} with as many neurons in each layer; {}\n",
+        "Test accuracy in %, with the top {} % of all neurons by {} of one domain off (rows)\n\n{}\nsets: from the {}, over {} scanned items; scored: n = {}; random: mean ± standard deviation over {} with as many neurons in each layer; {}\n",
         m.percent,
         m.metric.label(),
         t.render(),
-        m.before.iter().map(|s| s.n().to_string()).collect::<Vec<_>>().join(", "),
+        m.run,
+        join(&m.run_samples),
+        join(&m.before.iter().map(DomainScore::n).collect::<Vec<_>>()),
         number::counted(seeds as u64, "random set"),
         m.provenance.device
     )

@@ -108,8 +108,8 @@ impl Session {
             let text = if notice.details.is_empty() { notice.title } else { format!("{}: {}", notice.title, notice.details) };
             match notice.level {
                 NoticeLevel::Error => failures.push(text),
-                NoticeLevel::Warn => self.remark(&format!("warning: {text}")),
-                NoticeLevel::Info => {}
+                NoticeLevel::Warn => self.line(&format!("warning: {text}")),
+                NoticeLevel::Info | NoticeLevel::Done => {}
             }
         }
         if failures.is_empty() { Ok(()) } else { Err(Stop::Failed(failures)) }
@@ -133,10 +133,15 @@ impl Session {
     /// A line on stderr, unless quiet.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
-            match &self.bar {
-                Some(bar) => bar.suspend(|| super::output::error_line(text)),
-                None => super::output::error_line(text),
-            }
+            self.line(text);
+        }
+    }
+
+    /// A line on stderr in any case: a warning says that a result is not what was asked for.
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| super::output::error_line(text)),
+            None => super::output::error_line(text),
         }
     }
 

@@ -13,12 +13,14 @@ pub enum Act {
     ResetLayout,
     ToggleTheme,
     FollowSystemTheme,
+    Settings,
     ToggleLibrary,
     ToggleInspector,
     Palette,
     FindNeuron,
     FullScreen,
-    Zoom(f32),
+    /// Larger or smaller.
+    Zoom(bool),
     ResetZoom,
     NextDomain(isize),
     Quit,
@@ -75,6 +77,7 @@ pub fn all(app: &App) -> Vec<Action> {
     let redo = add("Edit", redo, key(CTRL_SHIFT, Key::Z), app.redo_label().is_some(), Act::Send(Command::Redo));
     let find = add("Edit", "Find a neuron…".into(), key(CTRL, Key::F), have_model, Act::FindNeuron);
     add("Edit", "Every action…".into(), key(CTRL, Key::P), true, Act::Palette);
+    let settings = add("Edit", "Settings…".into(), key(CTRL, Key::Comma), true, Act::Settings);
     let clear = add("Edit", "Switch all neurons back on".into(), None, off, Act::Send(Command::ClearAblation));
 
     let scan = if domains == 1 { "Scan 1 domain".to_owned() } else { format!("Scan {domains} domains") };
@@ -90,9 +93,9 @@ pub fn all(app: &App) -> Vec<Action> {
     add("View", "Inspector".into(), key(CTRL, Key::I), true, Act::ToggleInspector);
     let theme = add("View", "Switch between light and dark".into(), None, true, Act::ToggleTheme);
     add("View", "Follow the system's theme".into(), None, true, Act::FollowSystemTheme);
-    let zoom = add("View", "Larger".into(), key(CTRL, Key::Plus), true, Act::Zoom(1.1));
+    let zoom = add("View", "Larger".into(), key(CTRL, Key::Plus), true, Act::Zoom(true));
     let larger = zoom;
-    add("View", "Smaller".into(), key(CTRL, Key::Minus), true, Act::Zoom(1.0 / 1.1));
+    add("View", "Smaller".into(), key(CTRL, Key::Minus), true, Act::Zoom(false));
     add("View", "Actual size".into(), key(CTRL, Key::Num0), true, Act::ResetZoom);
     add("View", "Full screen".into(), key(NONE, Key::F11), true, Act::FullScreen);
     let many = app.library.scan().is_some_and(|r| r.domains.len() > 1);
@@ -102,7 +105,7 @@ pub fn all(app: &App) -> Vec<Action> {
     for p in panels::PANELS {
         add("Panels", p.title.into(), None, true, Act::Ask(Ask::ShowPanel(p.id)));
     }
-    for i in [group, quit, find, clear, cancel, library, theme, zoom, domain] {
+    for i in [group, quit, find, settings, clear, cancel, library, theme, zoom, domain] {
         list[i].starts_group = true;
     }
     list[redo].second = key(CTRL, Key::Y);

@@ -8,6 +8,7 @@ mod palette;
 pub mod panel;
 pub mod panels;
 mod run;
+pub mod settings;
 pub mod shell;
 mod status;
 pub mod theme;

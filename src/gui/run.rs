@@ -1,8 +1,8 @@
 //! Opens the window.
 
-use super::Shell;
+use super::{Shell, settings};
 use crate::{
-    app::{App, Command, Settings},
+    app::{App, Command, Preferences, Settings},
     base::heatmap::ColourMap,
 };
 use anyhow::{Result, anyhow};
@@ -23,8 +23,17 @@ pub fn run(initial: Vec<Command>) -> Result<()> {
         options(),
         Box::new(|cc| {
             let ctx = cc.egui_ctx.clone();
-            let settings = Settings { autosave: true, ..Settings::from_env() };
+            let mut settings = Settings { autosave: true, ..Settings::from_env() };
+            let file = settings.preferences_path();
+            let preferences = Preferences::load(&file);
+            settings.preferences = preferences.as_ref().cloned().unwrap_or_default();
+            settings.device = settings.preferences.device;
+            settings.preferences_file = Some(file);
+            settings::apply(&cc.egui_ctx, &settings.preferences);
             let mut app = App::with_settings(Arc::new(move || ctx.request_repaint()), settings);
+            if let Err(e) = preferences {
+                app.warn("The settings could not be read, so these are the defaults", e.to_string());
+            }
             if initial.is_empty() {
                 app.open_last_or_demo();
             }

@@ -7,13 +7,14 @@ use super::{
     dock::{Dock, SavedDock},
     palette::{Choice, Palette},
     panels::{inspector::Inspector, library::LibraryPanel},
+    settings::{self, SettingsWindow, next_scale},
     status::status_ui,
     theme,
     toasts::Toasts,
     top_bar::top_bar_ui,
 };
 use crate::{
-    app::{App, Command, NoticeLevel},
+    app::{App, Command, NoticeLevel, Preferences, ThemeChoice},
     base::{NeuronSet, atomic_file},
 };
 use eframe::{
@@ -42,6 +43,9 @@ pub struct Shell {
     dialogs: Dialogs,
     toasts: Toasts,
     palette: Palette,
+    settings: SettingsWindow,
+    /// The preferences that the window shows.
+    preferred: Preferences,
     library: LibraryPanel,
     inspector: Inspector,
     library_open: bool,
@@ -52,9 +56,14 @@ pub struct Shell {
 impl Shell {
     pub fn new(cc: &CreationContext<'_>, app: App) -> Self {
         Theme::install(&cc.egui_ctx);
+        // The scale is ours: egui's own keys for it know neither our bounds nor our settings file.
+        cc.egui_ctx.options_mut(|o| o.zoom_with_keyboard = false);
         let saved: Saved = cc.storage.and_then(|s| eframe::get_value(s, STORAGE_KEY)).unwrap_or_default();
+        let preferred = app.settings.preferences.clone();
         Self {
             app,
+            preferred,
+            settings: SettingsWindow::default(),
             link: Link::default(),
             dock: Dock::new(saved.dock),
             dialogs: Dialogs::default(),
@@ -74,8 +83,12 @@ impl Shell {
             Act::Ask(a) => self.answer(ctx, a),
             Act::Layout(l) => self.dock.active = l,
             Act::ResetLayout => self.dock.reset(),
-            Act::ToggleTheme => ctx.set_theme(if ctx.theme() == egui::Theme::Dark { egui::Theme::Light } else { egui::Theme::Dark }),
-            Act::FollowSystemTheme => ctx.set_theme(egui::ThemePreference::System),
+            Act::ToggleTheme => {
+                let theme = if ctx.theme() == egui::Theme::Dark { ThemeChoice::Light } else { ThemeChoice::Dark };
+                self.prefer(|p| p.theme = theme);
+            }
+            Act::FollowSystemTheme => self.prefer(|p| p.theme = ThemeChoice::System),
+            Act::Settings => self.settings.open = !self.settings.open,
             Act::ToggleLibrary => self.library_open = !self.library_open,
             Act::ToggleInspector => self.inspector_open = !self.inspector_open,
             Act::Palette => self.palette.open(false),
@@ -84,11 +97,17 @@ impl Shell {
                 let on = ctx.input(|i| i.viewport().fullscreen.unwrap_or(false));
                 ctx.send_viewport_cmd(ViewportCommand::Fullscreen(!on));
             }
-            Act::Zoom(by) => ctx.set_zoom_factor((ctx.zoom_factor() * by).clamp(0.75, 2.0)),
-            Act::ResetZoom => ctx.set_zoom_factor(1.0),
+            Act::Zoom(up) => self.prefer(|p| p.scale = next_scale(p.scale, up)),
+            Act::ResetZoom => self.prefer(|p| p.scale = 1.0),
             Act::NextDomain(step) => self.next_domain(step),
             Act::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
         }
+    }
+
+    fn prefer(&mut self, change: impl FnOnce(&mut Preferences)) {
+        let mut preferences = self.app.settings.preferences.clone();
+        change(&mut preferences);
+        self.app.apply(Command::SetPreferences { preferences });
     }
 
     fn next_domain(&mut self, step: isize) {
@@ -194,7 +213,11 @@ impl eframe::App for Shell {
         self.files(&ctx);
         let mut out = Vec::new();
 
-        let Self { app, link, dock, library, inspector, gpu, .. } = self;
+        if self.preferred != self.app.settings.preferences {
+            self.preferred = self.app.settings.preferences.clone();
+            settings::apply(&ctx, &self.preferred);
+        }
+        let Self { app, link, dock, library, inspector, gpu, settings, .. } = self;
         let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
         let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
         SidePanel::top("top bar").exact_size(40.0).frame(bar(0)).show(ui, |ui| top_bar_ui(ui, &mut cx, &actions, &mut acts));
@@ -227,6 +250,7 @@ impl eframe::App for Shell {
             });
             ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| dock.ui(ui, &mut cx));
         });
+        settings.ui(&ctx, &mut cx);
 
         let shape =
             self.app.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.app.library.scan().map(|r| (r.n_layers, r.d_mlp)));

@@ -1,4 +1,4 @@
-//! Warnings and errors of the log, shown for a while in the corner with their details to copy.
+//! Warnings, errors and what was finished, of the log, shown for a while in the corner with their details to copy.
 
 use super::{Ask, Link, Theme, theme};
 use crate::app::{Notice, NoticeLevel};
@@ -28,7 +28,7 @@ impl Toasts {
         // The log forgets its oldest lines.
         self.seen = self.seen.min(log.len());
         for notice in &log[self.seen..] {
-            if notice.level >= NoticeLevel::Warn {
+            if notice.level >= NoticeLevel::Done {
                 self.add(notice.clone());
             }
         }
@@ -40,6 +40,7 @@ impl Toasts {
             NoticeLevel::Error => 14.0,
             NoticeLevel::Warn => 8.0,
             NoticeLevel::Info => 3.0,
+            NoticeLevel::Done => 5.0,
         };
         self.shown.push(Toast { notice, left, key: self.next_key });
         if self.shown.len() > AT_ONCE {
@@ -66,6 +67,7 @@ impl Toasts {
                     let (icon, colour) = match toast.notice.level {
                         NoticeLevel::Error => (icons::ICON_ERROR, theme.bad),
                         NoticeLevel::Warn => (icons::ICON_WARNING, theme.warn),
+                        NoticeLevel::Done => (icons::ICON_CHECK_CIRCLE, theme.good),
                         NoticeLevel::Info => (icons::ICON_INFO, theme.secondary),
                     };
                     ui.horizontal_top(|ui| {

@@ -79,11 +79,17 @@ fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         Some((Loading::Working, path)) => (format!("Opening {}…", path.display()), path.display().to_string(), cx.theme.secondary),
         Some((Loading::Failed(e), path)) => (format!("{} could not be opened", path.display()), e.clone(), cx.theme.bad),
         Some((Loading::Ready((info, spec)), _)) => {
-            let text = format!("{} · {} · {} · CPU", info.name, number::short_count(info.n_params), info.dtype);
+            let device = app.device();
+            let mut text = format!("{} · {} · {}", info.name, number::short_count(info.n_params), info.dtype);
+            if let Some(device) = &device {
+                text.push_str(" · ");
+                text.push_str(&short_device(device));
+            }
             let hover = format!(
-                "{}\n{}\n{} layers · d_model {} · d_mlp {} · {} heads\n{}\nClick to open another model",
+                "{}\n{}\ncomputes on {}\n{} layers · d_model {} · d_mlp {} · {} heads\n{}\nClick to open another model",
                 info.folder.display(),
                 info.model_type,
+                device.as_deref().unwrap_or("nothing yet"),
                 spec.n_layers,
                 spec.d_model,
                 spec.d_mlp,
@@ -99,6 +105,12 @@ fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     if ui.add(button).on_hover_text(hover).clicked() {
         cx.link.ask(Ask::OpenModel);
     }
+}
+
+/// `CPU` of `cpu (AVX-512, 2 threads)`.
+fn short_device(device: &str) -> String {
+    let word = device.split(" (").next().unwrap_or(device);
+    if word.len() <= 4 { word.to_uppercase() } else { word.to_owned() }
 }
 
 /// One chip a domain; the shown one is outlined. Chips that do not fit are reached by scrolling.

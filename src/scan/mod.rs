@@ -20,5 +20,5 @@ pub use pass::Sequence;
 pub use peak_memory::peak_rss_bytes;
 pub use plan::{Estimate, Limits, estimate};
 pub use prepare::{PreparedDomain, prepare};
-pub use run::{run_scan, scan_prepared};
+pub use run::{run_scan, run_scan_within, scan_prepared};
 pub use store::{read_run, write_run};

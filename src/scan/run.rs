@@ -22,11 +22,25 @@ use std::{sync::Arc, time::Instant};
 /// # Errors
 /// When a domain gives no sample, the memory does not suffice, a tap stays silent, a number is not finite, or the user cancels.
 pub fn run_scan(decoder: &Decoder, domains: &[Arc<Domain>], config: &ScanConfig, ctx: &Ctx<'_>) -> Result<ScanOutput> {
+    run_scan_within(decoder, domains, config, Limits::default(), ctx)
+}
+
+/// As [`run_scan`], with a say in how much memory it takes.
+///
+/// # Errors
+/// As [`run_scan`].
+pub fn run_scan_within(
+    decoder: &Decoder,
+    domains: &[Arc<Domain>],
+    config: &ScanConfig,
+    limits: Limits,
+    ctx: &Ctx<'_>,
+) -> Result<ScanOutput> {
     let begun = Instant::now();
     let model = &decoder.model;
     let prepared: Vec<PreparedDomain> =
         domains.iter().map(|d| prepare(d, &model.tokenizer, model.spec.max_positions, config, ctx)).collect::<Result<_>>()?;
-    scan_since(begun, decoder, &prepared, config, Limits::default(), ctx)
+    scan_since(begun, decoder, &prepared, config, limits, ctx)
 }
 
 /// Scans ready token sequences. `config.samples`, `order` and `max_tokens` are only recorded.

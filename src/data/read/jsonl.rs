@@ -35,7 +35,7 @@ fn collect<'a>(pieces: impl Iterator<Item = (usize, &'a [u8])>, ctx: &Ctx<'_>) -
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match table::utf8(bytes).and_then(object) {
+        match table::utf8(bytes).and_then(|text| object(text, line)) {
             Ok(fields) => rows.push(Row { line, fields }),
             Err(message) => problems.push(RowProblem { line, message }),
         }
@@ -43,11 +43,22 @@ fn collect<'a>(pieces: impl Iterator<Item = (usize, &'a [u8])>, ctx: &Ctx<'_>) -
     Ok((rows, problems))
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(text).map_err(|e| format!("not valid JSON: {e}"))? {
+/// `line`: where `text` begins in the file.
+fn object(text: &str, line: usize) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(text).map_err(|e| not_json(&e, line))? {
         Value::Object(fields) => Ok(fields),
         text @ Value::String(_) => Ok(Map::from_iter([("text".to_owned(), text)])),
         other => Err(format!("a row must be a JSON object such as {{\"text\": \"...\"}}, found {}", kind(&other))),
+    }
+}
+
+/// The parser counts lines from the row's beginning; a user counts them in the file.
+fn not_json(error: &serde_json::Error, line: usize) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    match error.line().saturating_sub(1) {
+        0 => format!("not valid JSON: {what} at column {}", error.column()),
+        further => format!("not valid JSON: {what} at line {}, column {}", line + further, error.column()),
     }
 }
 
@@ -121,6 +132,8 @@ mod tests {
         assert_eq!(rows[1].fields["text"], "c");
         assert_eq!(problems.iter().map(|p| p.line).collect::<Vec<_>>(), [3, 4, 5]);
         assert!(problems[1].message.contains("a list") && problems[2].message.contains("UTF-8"), "{problems:?}");
+        // The third line of the file is the first that the parser sees.
+        assert!(problems[0].message.contains("at column 12") && !problems[0].message.contains("line"), "{problems:?}");
     }
 
     #[test]
@@ -140,6 +153,9 @@ mod tests {
         let (rows, problems) = silently(|ctx| read_array(body, ctx)).expect("rows");
         assert_eq!(rows.iter().map(|r| r.line).collect::<Vec<_>>(), [2, 4]);
         assert_eq!(problems.iter().map(|p| p.line).collect::<Vec<_>>(), [3]);
+        let spread = b"[\n{\"text\":\n 1 2}]";
+        let (_, problems) = silently(|ctx| read_array(spread, ctx)).expect("rows");
+        assert!(problems[0].line == 2 && problems[0].message.contains("at line 3, column 4"), "{problems:?}");
         let (rows, problems) = silently(|ctx| read_array(&body[..40], ctx)).expect("rows");
         assert_eq!((rows.len(), problems.len()), (1, 1));
     }

@@ -16,8 +16,6 @@ use crate::{
 };
 
 pub const COLUMNS: [(&str, f32); 5] = [("before", 84.0), ("after", 84.0), ("change", 56.0), ("control", 84.0), ("n", 68.0)];
-/// Which of them stay where there is little room.
-pub const SHORT: [usize; 2] = [1, 2];
 
 #[derive(Default)]
 pub struct Rows {
@@ -78,6 +76,7 @@ impl Row<'_> {
         let (before, after) = (self.before.and_then(mark), self.after.and_then(mark));
         let delta = before.zip(after).map(|(b, a)| change(a.value - b.value)).unwrap_or_default();
         let (n, done) = self.n();
+        let cells = [text(self.before), text(self.after), delta, control_text.clone(), n.clone()];
         let summary = summary(self.name, &text(self.before), &text(self.after), &control_text, accs.len(), &n, "accuracy");
         DumbbellRow {
             name: self.name.to_owned(),
@@ -86,7 +85,8 @@ impl Row<'_> {
             after,
             control,
             chance: self.before.or(self.after).and_then(chance),
-            cells: vec![text(self.before), text(self.after), delta, control_text, n],
+            folded: folded(&cells),
+            cells: cells.to_vec(),
             summary,
             scored: done,
         }
@@ -104,6 +104,7 @@ impl Row<'_> {
         let (before, after) = (self.before.and_then(mark), self.after.and_then(mark));
         let delta = before.zip(after).map(|(b, a)| format!("× {}", sig3(a.value / b.value))).unwrap_or_default();
         let (n, done) = self.n();
+        let cells = [text(self.before), text(self.after), delta, control_text.clone(), n.clone()];
         let summary = summary(self.name, &text(self.before), &text(self.after), &control_text, values.len(), &n, "perplexity");
         DumbbellRow {
             name: self.name.to_owned(),
@@ -112,11 +113,29 @@ impl Row<'_> {
             after,
             control: spread_of(&values),
             chance: None,
-            cells: vec![text(self.before), text(self.after), delta, control_text, n],
+            folded: folded(&cells),
+            cells: cells.to_vec(),
             summary,
             scored: done,
         }
     }
+}
+
+/// `0.92 ± 0.02 → 0.55 ± 0.03 (-0.38) · random 0.77 ± 0.03 · n 300`
+fn folded(cells: &[String; 5]) -> String {
+    let [before, after, change, control, n] = cells;
+    let mut text = if before.is_empty() { "not measured".to_owned() } else { before.clone() };
+    if !after.is_empty() {
+        text.push_str(&format!(" → {after}"));
+    }
+    if !change.is_empty() {
+        text.push_str(&format!(" ({change})"));
+    }
+    if !control.is_empty() {
+        text.push_str(&format!(" · random {control}"));
+    }
+    text.push_str(&format!(" · n {n}"));
+    text
 }
 
 fn spread_of(values: &[f64]) -> Option<Mark> {

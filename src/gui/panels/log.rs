@@ -38,6 +38,7 @@ impl LogPanel {
 fn line(n: &Notice) -> String {
     let level = match n.level {
         NoticeLevel::Info => "info",
+        NoticeLevel::Done => "done",
         NoticeLevel::Warn => "warning",
         NoticeLevel::Error => "error",
     };
@@ -96,6 +97,7 @@ impl Panel for LogPanel {
                     let n = shown[row.index()];
                     let (icon, ink) = match n.level {
                         NoticeLevel::Info => (icons::ICON_INFO, theme.secondary),
+                        NoticeLevel::Done => (icons::ICON_CHECK, theme.good),
                         NoticeLevel::Warn => (icons::ICON_WARNING, theme.warn),
                         NoticeLevel::Error => (icons::ICON_ERROR, theme.bad),
                     };

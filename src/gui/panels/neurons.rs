@@ -33,8 +33,6 @@ pub struct Neurons {
     maps: Maps,
     marks: MarksCache,
     top: TopCache,
-    /// For maps of magnitudes.
-    colours: ColourMap,
 }
 
 /// The domain shown and the one taken off it, where the run has them.
@@ -75,7 +73,7 @@ impl Panel for Neurons {
             MapScale::Clipped => ScaleKind::Clipped,
         };
         let scale = Scale::fit(&map.summary, kind, signed);
-        let colours = if signed { ColourMap::BlueRed } else { self.colours };
+        let colours = if signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
         let label = metric.info().label;
         let what = match shown.minus {
             None => format!("{} of {}", label.to_lowercase(), shown.domain),
@@ -129,15 +127,19 @@ impl Panel for Neurons {
             None => label.to_owned(),
             Some(minus) => format!("{label}: {} − {minus}", shown.domain),
         };
-        Legend {
+        let legend = Legend {
             name: &name,
             unit: metric.info().unit,
             scale: &scale,
             map: colours,
             has_nan: map.summary.non_finite > 0,
             hovered: hovered_value,
+        };
+        if legend.show(ui, cx.theme).clicked() && !signed {
+            let mut preferences = cx.app.settings.preferences.clone();
+            preferences.colours = if colours == ColourMap::Viridis { ColourMap::Cividis } else { ColourMap::Viridis };
+            cx.send(Command::SetPreferences { preferences });
         }
-        .show(ui, cx.theme);
     }
 }
 
@@ -175,10 +177,6 @@ impl Neurons {
                 (MapScale::Log, "log", "Each step of the colour is a factor"),
                 (MapScale::Clipped, "clipped", "Linear up to the 99.9th percentile; larger values share the last colour"),
             ];
-            // The three stay together.
-            if ui.available_size_before_wrap().x < 168.0 {
-                ui.end_row();
-            }
             if choice(ui, cx.theme, &mut scale, &scales) {
                 cx.send(Command::SetMapScale { scale });
             }

@@ -6,16 +6,17 @@ use super::{
 };
 use crate::{
     app::{Command, RunEntry},
-    base::{Grid, Neuron, NeuronSet, heatmap::ColourMap},
+    base::{Grid, Neuron, NeuronSet},
     gui::{
         Panel, PanelCx,
         widgets::{
+            arrange::Arrange,
             axis::Axis,
-            control::{bar, caption, choice, log_slider, remark},
+            control::{bar, caption, colour_span, keep_together, log_slider, remark},
             line_chart::{LineChart, Series},
-            matrix::Matrix,
+            matrix::{Matrix, names_width, sequential},
             number::{count, counted, sig3},
-            table::{Table, twin_switch},
+            table::{Table, icon_button, twin_switch},
         },
     },
     scan::{MetricKind, ScanOutput},
@@ -33,6 +34,8 @@ pub struct Overlap {
     table: bool,
     /// Colours span 0 to 1 instead of the values off the diagonal.
     whole: bool,
+    /// Where there is room for one thing only: the pair instead of the matrix.
+    pair_alone: bool,
     tops: Tops,
     shared: Option<Shared>,
 }
@@ -71,20 +74,30 @@ impl Panel for Overlap {
             return;
         }
         let room = ui.available_size();
-        if room.x > 1.2 * room.y {
-            let side = (room.y * 1.1).min(room.x * 0.48);
-            ui.horizontal_top(|ui| {
-                ui.spacing_mut().item_spacing.x = 16.0;
-                ui.vertical(|ui| {
-                    ui.set_width(side);
-                    self.matrix_ui(ui, cx, &top, pair, vec2(side, room.y));
+        let labels: Vec<(String, Color32)> = top.names.iter().map(|name| (name.clone(), cx.domain_colour(name))).collect();
+        match Arrange::of(room, names_width(ui, &labels), labels.len(), vec2(220.0, 230.0)) {
+            Arrange::Beside(side) => {
+                ui.horizontal_top(|ui| {
+                    ui.spacing_mut().item_spacing.x = 16.0;
+                    ui.vertical(|ui| {
+                        ui.set_width(side);
+                        self.matrix_ui(ui, cx, &top, &labels, pair, vec2(side, room.y));
+                    });
+                    ui.vertical(|ui| self.pair_ui(ui, cx, run, metric, &top, pair));
                 });
-                ui.vertical(|ui| self.pair_ui(ui, cx, run, metric, &top, pair));
-            });
-        } else {
-            self.matrix_ui(ui, cx, &top, pair, vec2(room.x, (room.y * 0.5).min(room.x)));
-            ui.add_space(4.0);
-            self.pair_ui(ui, cx, run, metric, &top, pair);
+            }
+            Arrange::Stacked(height) => {
+                self.matrix_ui(ui, cx, &top, &labels, pair, vec2(room.x, height));
+                ui.add_space(4.0);
+                self.pair_ui(ui, cx, run, metric, &top, pair);
+            }
+            Arrange::One if self.pair_alone => {
+                if icon_button(ui, icons::ICON_ARROW_BACK, "Back to the matrix", "").clicked() {
+                    self.pair_alone = false;
+                }
+                self.pair_ui(ui, cx, run, metric, &top, pair);
+            }
+            Arrange::One => self.pair_alone = self.matrix_ui(ui, cx, &top, &labels, pair, room),
         }
     }
 }
@@ -121,11 +134,6 @@ fn pair_table(top: &TopSets) -> Table {
     table
 }
 
-fn viridis(t: f32) -> Color32 {
-    let [r, g, b] = ColourMap::Viridis.at(f64::from(t));
-    Color32::from_rgb(r, g, b)
-}
-
 impl Overlap {
     fn controls_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, metric: MetricKind, top: Option<&Arc<TopSets>>) {
         let (whole, table) = (&mut self.whole, &mut self.table);
@@ -141,12 +149,9 @@ impl Overlap {
                     cx.send(Command::SetTopPercent { percent });
                 }
                 caption(ui, cx.theme, &format!("% by {}", metric.info().label.to_lowercase()));
-                choice(
-                    ui,
-                    cx.theme,
-                    whole,
-                    &[(false, "fit", "Colours span the pairs shown"), (true, "0 to 1", "Colours span the whole range")],
-                );
+                let mut fitted = !*whole;
+                colour_span(ui, cx.theme, &mut fitted);
+                *whole = !fitted;
             },
             |ui, _| {
                 if let Some(top) = top {
@@ -156,9 +161,17 @@ impl Overlap {
         );
     }
 
-    fn matrix_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, top: &TopSets, pair: (usize, usize), size: Vec2) {
+    /// True when a cell was clicked.
+    fn matrix_ui(
+        &self,
+        ui: &mut Ui,
+        cx: &mut PanelCx<'_>,
+        top: &TopSets,
+        labels: &[(String, Color32)],
+        pair: (usize, usize),
+        size: Vec2,
+    ) -> bool {
         let n = top.names.len();
-        let labels: Vec<(String, Color32)> = top.names.iter().map(|name| (name.clone(), cx.domain_colour(name))).collect();
         let off_diagonal = (0..n * n).filter(|i| i / n != i % n).filter_map(|i| top.jaccard[i]).fold(0.0, f64::max);
         let hi = if self.whole || off_diagonal <= 0.0 { 1.0 } else { off_diagonal };
         let hover = cx.link.hover();
@@ -169,13 +182,13 @@ impl Overlap {
         let values: Vec<Option<f64>> = (0..n * n).map(|i| top.jaccard[i].filter(|_| i / n != i % n || self.whole)).collect();
         let matrix = Matrix {
             name: "Overlap of domains",
-            labels: &labels,
+            labels,
             values: &values,
             selected: Some(pair),
             marked,
             range: (0.0, hi),
             unit: "Jaccard",
-            map: viridis,
+            map: sequential(cx.app.settings.preferences.colours),
             size,
         };
         let out = matrix.show(ui, cx.theme);
@@ -194,6 +207,7 @@ impl Overlap {
         if let Some((a, b)) = out.clicked {
             cx.send(Command::ShowPair { a: top.names[a].clone(), b: top.names[b].clone() });
         }
+        out.clicked.is_some()
     }
 
     fn pair_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind, top: &TopSets, (a, b): (usize, usize)) {
@@ -255,6 +269,7 @@ impl Overlap {
                 return;
             }
             let set = || -> NeuronSet { shared.neurons.iter().map(|(n, _, _)| *n).collect() };
+            keep_together(ui, ["Select", "Switch off"].into_iter());
             if ui.small_button("Select").on_hover_text("Selects them in every view").clicked() {
                 cx.send(Command::SelectNeurons { neurons: set() });
             }

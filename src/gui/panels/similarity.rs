@@ -3,15 +3,15 @@
 use super::shown_run::shown_run;
 use crate::{
     app::{Command, RunEntry},
-    base::heatmap::ColourMap,
     gui::{
         Panel, PanelCx,
         widgets::{
             axis::Axis,
             box_plot::BoxPlot,
-            control::{SLIDER_HEIGHT, bar, caption, choice, remark},
+            arrange::Arrange,
+            control::{SLIDER_HEIGHT, bar, caption, colour_span, remark},
             five_numbers::BoxStats,
-            matrix::Matrix,
+            matrix::{Matrix, names_width, sequential},
             number::{counted, sig3},
             table::{Table, icon_button, twin_switch},
         },
@@ -27,6 +27,8 @@ pub struct SimilarityPanel {
     table: bool,
     /// Colours span what is there instead of 0 to 1.
     fitted: bool,
+    /// Where there is room for one thing only: the pair instead of the matrix.
+    pair_alone: bool,
     matrix: Option<Cached>,
     boxes: Option<CachedBoxes>,
 }
@@ -62,32 +64,36 @@ impl Panel for SimilarityPanel {
         }
         let range = self.range_ui(ui, cx, run);
         let names = self.means(&run.output, range);
-        let pair = shown_pair(cx, &names);
+        let shown = Shown { run, range, pair: shown_pair(cx, &names) };
         if self.table {
-            self.table_ui(ui, cx, run, &pair);
+            self.table_ui(ui, cx, run, &shown.pair);
             return;
         }
         let room = ui.available_size();
-        let wide = room.x > 1.5 * room.y;
-        if wide {
-            let side = (room.y * 1.2).min(room.x * 0.5).floor();
-            ui.horizontal_top(|ui| {
-                ui.vertical(|ui| {
-                    ui.set_width(side);
-                    self.matrix_ui(ui, cx, run, range, &pair, vec2(side, room.y));
+        let labels: Vec<(String, Color32)> = names.iter().map(|n| (n.clone(), cx.domain_colour(n))).collect();
+        match Arrange::of(room, names_width(ui, &labels), names.len(), vec2(220.0, 150.0)) {
+            Arrange::Beside(side) => {
+                ui.horizontal_top(|ui| {
+                    ui.spacing_mut().item_spacing.x = 16.0;
+                    ui.vertical(|ui| {
+                        ui.set_width(side);
+                        self.matrix_ui(ui, cx, &shown, vec2(side, room.y));
+                    });
+                    let rest = (room.x - side - 16.0).max(120.0);
+                    ui.vertical(|ui| {
+                        ui.set_max_width(rest);
+                        self.pair_ui(ui, cx, &shown, vec2(rest, room.y), false);
+                    });
                 });
-                let rest = (room.x - side - ui.spacing().item_spacing.x).max(120.0);
-                ui.vertical(|ui| {
-                    ui.set_max_width(rest);
-                    self.pair_ui(ui, cx, run, range, &pair, vec2(rest, room.y));
-                });
-            });
-        } else {
-            let top = (room.y * 0.58).min(room.x * 1.05).min((room.y - 150.0).max(90.0));
-            self.matrix_ui(ui, cx, run, range, &pair, vec2(room.x, top));
-            ui.add_space(8.0);
-            let rest = vec2(room.x, ui.available_height());
-            self.pair_ui(ui, cx, run, range, &pair, rest);
+            }
+            Arrange::Stacked(top) => {
+                self.matrix_ui(ui, cx, &shown, vec2(room.x, top));
+                ui.add_space(8.0);
+                let rest = vec2(room.x, ui.available_height());
+                self.pair_ui(ui, cx, &shown, rest, false);
+            }
+            Arrange::One if self.pair_alone => self.pair_ui(ui, cx, &shown, room, true),
+            Arrange::One => self.pair_alone = self.matrix_ui(ui, cx, &shown, room),
         }
     }
 }
@@ -110,6 +116,13 @@ fn shown_pair(cx: &PanelCx<'_>, names: &[String]) -> (String, String) {
         let first = names.first().cloned().unwrap_or_default();
         (first.clone(), names.get(1).cloned().unwrap_or(first))
     })
+}
+
+/// What is drawn of a run.
+struct Shown<'a> {
+    run: &'a RunEntry,
+    range: (usize, usize),
+    pair: (String, String),
 }
 
 impl SimilarityPanel {
@@ -142,9 +155,7 @@ impl SimilarityPanel {
                         cx.send(Command::SetLayerRange { range: None });
                     }
                 });
-                let options =
-                    [(false, "0 to 1", "Colours span the whole range of a cosine"), (true, "fit", "Colours span the values shown")];
-                choice(ui, cx.theme, fitted, &options);
+                colour_span(ui, cx.theme, fitted);
             },
             |ui, cx| {
                 let pair = shown_pair(cx, &names_of(out));
@@ -175,16 +186,10 @@ impl SimilarityPanel {
         names
     }
 
-    fn matrix_ui(
-        &mut self,
-        ui: &mut Ui,
-        cx: &mut PanelCx<'_>,
-        run: &RunEntry,
-        range: (usize, usize),
-        pair: &(String, String),
-        size: egui::Vec2,
-    ) {
-        let Some(cached) = &self.matrix else { return };
+    /// True when a cell was clicked.
+    fn matrix_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, shown: &Shown<'_>, size: egui::Vec2) -> bool {
+        let Shown { run, range, pair } = shown;
+        let Some(cached) = &self.matrix else { return false };
         let labels: Vec<(String, Color32)> = cached.names.iter().map(|n| (n.clone(), cx.domain_colour(n))).collect();
         let place = |name: &str| cached.names.iter().position(|n| n == name);
         let cell = |(a, b): &(String, String)| Some((place(a)?, place(b)?));
@@ -192,8 +197,8 @@ impl SimilarityPanel {
             let i = place(cx.link.hover().domain.as_deref()?)?;
             Some((i, i))
         });
-        let shown = || cached.values.iter().flatten().copied();
-        let fit = (shown().fold(f64::INFINITY, f64::min), shown().fold(f64::NEG_INFINITY, f64::max));
+        let values = || cached.values.iter().flatten().copied();
+        let fit = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
         let range_shown = if self.fitted && fit.0 < fit.1 { fit } else { (0.0, 1.0) };
         let matrix = Matrix {
             name: "LLMDcos of domains",
@@ -203,7 +208,7 @@ impl SimilarityPanel {
             marked,
             range: range_shown,
             unit: "mean LLMDcos",
-            map: viridis,
+            map: sequential(cx.app.settings.preferences.colours),
             size,
         };
         let output = matrix.show(ui, cx.theme);
@@ -224,17 +229,13 @@ impl SimilarityPanel {
         if let Some((r, c)) = output.clicked {
             cx.send(Command::ShowPair { a: cached.names[r].clone(), b: cached.names[c].clone() });
         }
+        output.clicked.is_some()
     }
 
-    fn pair_ui(
-        &mut self,
-        ui: &mut Ui,
-        cx: &mut PanelCx<'_>,
-        run: &RunEntry,
-        range: (usize, usize),
-        pair: &(String, String),
-        size: egui::Vec2,
-    ) {
+    /// `back`: it stands in the matrix's place.
+    fn pair_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, shown: &Shown<'_>, size: egui::Vec2, back: bool) {
+        let Shown { run, range, pair } = shown;
+        let range = *range;
         let Some(series) = run.output.pair(&pair.0, &pair.1) else { return };
         let fresh = |c: &&CachedBoxes| Arc::ptr_eq(&c.run, &run.output) && c.pair == *pair;
         if self.boxes.as_ref().filter(fresh).is_none() {
@@ -252,6 +253,9 @@ impl SimilarityPanel {
         // Where there is little height the note goes to the hover text of the head.
         let roomy = size.y > 220.0;
         ui.horizontal(|ui| {
+            if back && icon_button(ui, icons::ICON_ARROW_BACK, "Back to the matrix", "").clicked() {
+                self.pair_alone = false;
+            }
             for (i, name) in [&pair.0, &pair.1].into_iter().enumerate() {
                 if i == 0 || pair.0 != pair.1 {
                     let (rect, _) = ui.allocate_exact_size(vec2(8.0, 20.0), egui::Sense::hover());
@@ -326,11 +330,6 @@ impl SimilarityPanel {
         ui.label(cx.theme.group(format!("{} and {}, by layer", pair.0, pair.1)));
         pair_table(&run.output, pair).ui(ui, cx.theme, "pair");
     }
-}
-
-fn viridis(share: f32) -> Color32 {
-    let [r, g, b] = ColourMap::Viridis.at(f64::from(share));
-    Color32::from_rgb(r, g, b)
 }
 
 /// One domain with itself keeps its colour; two domains share the neutral one.

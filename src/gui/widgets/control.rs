@@ -84,9 +84,10 @@ pub fn parse_number(text: &str) -> Option<f64> {
     text.trim().trim_end_matches('%').trim().replace(',', "").parse().ok()
 }
 
-/// A segmented choice of a few words.
+/// A segmented choice of a few words. In a row that wraps the words stay together.
 pub fn choice<T: PartialEq + Copy>(ui: &mut Ui, theme: &Theme, value: &mut T, options: &[(T, &str, &str)]) -> bool {
     let mut changed = false;
+    keep_together(ui, options.iter().map(|o| o.1));
     let apart = std::mem::replace(&mut ui.spacing_mut().item_spacing.x, 2.0);
     for (option, label, hover) in options {
         let chosen = *value == *option;
@@ -105,6 +106,35 @@ pub fn choice<T: PartialEq + Copy>(ui: &mut Ui, theme: &Theme, value: &mut T, op
     ui.spacing_mut().item_spacing.x = apart;
     ui.add_space(apart - 2.0);
     changed
+}
+
+/// Begins a new line where buttons with these words would be broken over two.
+pub fn keep_together<'a>(ui: &mut Ui, words: impl Iterator<Item = &'a str>) {
+    if ui.layout().main_wrap() && !fits(ui, words) {
+        ui.end_row();
+    }
+}
+
+/// Whether buttons with these words fit what is left of the line.
+fn fits<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> bool {
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    let padding = 2.0 * ui.spacing().button_padding.x + 2.0;
+    let width = |w: &str| ui.painter().layout_no_wrap(w.to_owned(), font.clone(), Color32::PLACEHOLDER).size().x + padding;
+    words.map(width).sum::<f32>() <= ui.available_size_before_wrap().x
+}
+
+/// Which span the colours of a matrix cover: 0 to 1, or the values shown. In words where they fit the line, else as one icon.
+pub fn colour_span(ui: &mut Ui, theme: &Theme, fitted: &mut bool) {
+    use egui_material_icons::icons::{ICON_COMPRESS, ICON_EXPAND};
+    let options = [(false, "0 to 1", "Colours span the whole range"), (true, "fit", "Colours span the values shown")];
+    if fits(ui, options.iter().map(|o| o.1)) {
+        choice(ui, theme, fitted, &options);
+        return;
+    }
+    let (icon, name) = if *fitted { (ICON_EXPAND, "Colours from 0 to 1") } else { (ICON_COMPRESS, "Fit the colours to the values") };
+    if super::table::icon_button(ui, icon, name, "").clicked() {
+        *fitted = !*fitted;
+    }
 }
 
 /// The name of the control after it; never broken over two lines.

@@ -23,6 +23,8 @@ pub struct DumbbellRow {
     pub chance: Option<f64>,
     /// One text for each title of the table at the right.
     pub cells: Vec<String>,
+    /// The same numbers as one line, for a panel with no room beside the marks.
+    pub folded: String,
     /// Spoken and shown on hover.
     pub summary: String,
     /// Scored so far, 0 to 1; below 1 the solid mark is not final and is drawn lighter.
@@ -33,10 +35,8 @@ pub struct Dumbbell<'a> {
     pub name: &'a str,
     pub axis: Axis,
     pub rows: &'a [DumbbellRow],
-    /// Titles and widths of the columns at the right.
+    /// Titles and widths of the columns at the right. Where there is no room for all of them the numbers stand under the marks.
     pub columns: &'a [(&'a str, f32)],
-    /// Indices of the columns that stay where there is no room for all.
-    pub short: &'a [usize],
     pub width: f32,
     /// A domain to mark.
     pub marked: Option<&'a str>,
@@ -47,21 +47,25 @@ pub struct Dumbbell<'a> {
 impl Dumbbell<'_> {
     /// The hovered row.
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> Option<usize> {
-        let row_height = 30.0;
         let names = self
             .rows
             .iter()
             .map(|r| ui.painter().layout_no_wrap(r.name.clone(), egui::FontId::proportional(theme::BODY), theme.text).size().x)
             .fold(0.0f32, f32::max);
         let left = (names + 24.0).clamp(60.0, 160.0);
-        // Columns go when the marks would have less than 130 points.
-        let all: Vec<usize> = (0..self.columns.len()).collect();
-        let wide = |shown: &[usize]| shown.iter().map(|&c| self.columns[c].1).sum::<f32>() + 16.0;
-        let shown = [all.as_slice(), self.short].into_iter().find(|s| self.width - left - wide(s) >= 130.0).unwrap_or(&[]);
-        let table = if shown.is_empty() { 0.0 } else { wide(shown) };
+        // The table stands at the right while the marks keep 130 points.
+        let wide = self.columns.iter().map(|c| c.1).sum::<f32>() + 16.0;
+        let table = if self.width - left - wide >= 130.0 { wide } else { 0.0 };
+        let under: Vec<_> = if table > 0.0 {
+            Vec::new()
+        } else {
+            let lay_out = |r: &DumbbellRow| ui.painter().layout(r.folded.clone(), small_font(), theme.text, self.width - 18.0);
+            self.rows.iter().map(lay_out).collect()
+        };
+        let row_height = 30.0 + under.iter().map(|g| g.size().y + 2.0).fold(0.0f32, f32::max);
         let (head, foot) = (22.0, 32.0);
         let size = vec2(self.width, head + row_height * self.rows.len() as f32 + foot);
-        let (outer, _) = ui.allocate_exact_size(size, Sense::hover());
+        let (outer, chart) = ui.allocate_exact_size(size, Sense::hover());
         let painter = ui.painter_at(outer);
         let font = small_font();
         let plot = Rect::from_min_max(
@@ -81,8 +85,7 @@ impl Dumbbell<'_> {
         legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0), self.chance);
         if table > 0.0 {
             let mut right = outer.right();
-            for &c in shown.iter().rev() {
-                let (title, width) = self.columns[c];
+            for (title, width) in self.columns.iter().rev() {
                 painter.text(pos2(right, outer.top() + 9.0), Align2::RIGHT_CENTER, title, font.clone(), theme.secondary);
                 right -= width;
             }
@@ -99,7 +102,7 @@ impl Dumbbell<'_> {
             if response.hovered() {
                 hovered = Some(i);
             }
-            let y = painter.round_to_pixel_center(band.center().y);
+            let y = painter.round_to_pixel_center(band.top() + 15.0);
             painter.circle_filled(pos2(outer.left() + 5.0, y), 4.0, row.colour);
             let mut job = egui::text::LayoutJob::simple_singleline(row.name.clone(), egui::FontId::proportional(theme::BODY), theme.text);
             job.wrap = egui::text::TextWrapping::truncate_at_width(left - 22.0);
@@ -108,13 +111,18 @@ impl Dumbbell<'_> {
             marks(&painter, theme, row, y, x_of, plot);
             if table > 0.0 {
                 let mut right = outer.right();
-                for &c in shown.iter().rev() {
-                    let (at, width) = (pos2(right, y), self.columns[c].1);
-                    painter.text(at, Align2::RIGHT_CENTER, &row.cells[c], egui::FontId::proportional(theme::BODY), theme.text);
+                for (cell, (_, width)) in row.cells.iter().zip(self.columns).rev() {
+                    painter.text(pos2(right, y), Align2::RIGHT_CENTER, cell, egui::FontId::proportional(theme::BODY), theme.text);
                     right -= width;
                 }
             }
-            response.on_hover_text_at_pointer(&row.summary);
+            if let Some(galley) = under.get(i) {
+                painter.galley(pos2(outer.left() + 14.0, band.top() + 29.0), galley.clone(), theme.text);
+            }
+        }
+        if let Some(i) = hovered {
+            // One tooltip for the chart: one a row would keep the last row's words until the pointer rests.
+            chart.on_hover_text_at_pointer(&self.rows[i].summary);
         }
         hovered
     }

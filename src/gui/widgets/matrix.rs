@@ -1,7 +1,7 @@
 //! A labelled matrix of values: coloured cells with their number in them, names at the top and the left, a colour bar.
 
 use super::{chart::small_font, number::sig3};
-use crate::gui::Theme;
+use crate::{base::heatmap::ColourMap, gui::Theme};
 use eframe::egui::{
     self, Align2, Color32, Key, Mesh, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
@@ -26,6 +26,36 @@ pub struct Matrix<'a> {
 /// Room for the colour bar and its labels.
 const BAR_UNDER: f32 = 34.0;
 const BAR_BESIDE: f32 = 44.0;
+/// Smallest cells that can be told apart, and clicked.
+const LEAST_CELL: f32 = 14.0;
+
+/// Colour of a share of the range, for magnitudes.
+pub fn sequential(map: ColourMap) -> fn(f32) -> Color32 {
+    fn of(map: ColourMap, share: f32) -> Color32 {
+        let [r, g, b] = map.at(f64::from(share));
+        Color32::from_rgb(r, g, b)
+    }
+    match map {
+        ColourMap::Cividis => |share| of(ColourMap::Cividis, share),
+        ColourMap::Viridis | ColourMap::BlueRed => |share| of(ColourMap::Viridis, share),
+    }
+}
+
+/// Width of the names before the rows, with their spots.
+pub fn names_width(ui: &Ui, labels: &[(String, Color32)]) -> f32 {
+    let wide = |name: &str| ui.painter().layout_no_wrap(name.to_owned(), small_font(), Color32::PLACEHOLDER).size().x;
+    labels.iter().map(|(name, _)| wide(name)).fold(0.0f32, f32::max) + 18.0
+}
+
+/// Width of a matrix with cells of this size and its colour bar beside it.
+pub fn width_of(names: f32, n: usize, cell: f32) -> f32 {
+    names + n as f32 * cell + BAR_BESIDE
+}
+
+/// Height of a matrix with cells of this size, dots over its columns and its colour bar under it.
+pub fn height_of(n: usize, cell: f32) -> f32 {
+    16.0 + n as f32 * cell + BAR_UNDER
+}
 
 /// How the columns are named.
 #[derive(Clone, Copy, PartialEq)]
@@ -49,8 +79,9 @@ impl Matrix<'_> {
             .iter()
             .map(|(name, _)| ui.painter().layout_no_wrap(name.clone(), font.clone(), theme.text).size().x)
             .fold(0.0f32, f32::max);
-        let left = (widest + 18.0).min(self.size.x * 0.4);
         let n_f = n as f32;
+        // Names give way only where the cells would become too small; what is cut off is shown on hover.
+        let left = (widest + 18.0).min((self.size.x - n_f * LEAST_CELL).max(48.0));
         // The colour bar stands under the cells where there is height to spare, else at their right.
         let beside = self.size.x - left - BAR_BESIDE > self.size.y - 22.0 - BAR_UNDER;
         let bar = if beside { vec2(BAR_BESIDE, 0.0) } else { vec2(0.0, BAR_UNDER) };
@@ -110,9 +141,7 @@ impl Matrix<'_> {
             Some((a, b)) => r == a || c == b,
             None => true,
         };
-        // Three significant digits where every cell has room for its own, else two decimals in all.
-        let wide = |v: f64| painter.layout_no_wrap(sig3(v), font.clone(), theme.text).size().x;
-        let precise = self.values.iter().flatten().all(|&v| wide(v) <= side - 6.0);
+        let digits = digits(self.values, |text| painter.layout_no_wrap(text, font.clone(), theme.text).size().x <= side - 4.0);
         for r in 0..self.labels.len() {
             for c in 0..self.labels.len() {
                 let rect = cell_rect(r, c);
@@ -120,8 +149,7 @@ impl Matrix<'_> {
                     Some(v) => {
                         let fill = (self.map)(unit(v, self.range));
                         painter.rect_filled(rect, 2.0, fill);
-                        if side >= 30.0 {
-                            let text = if precise { sig3(v) } else { format!("{v:.2}") };
+                        if let Some(text) = digits.map(|d| d(v)) {
                             painter.text(rect.center(), Align2::CENTER_CENTER, text, font.clone(), readable_on(fill));
                         }
                     }
@@ -151,8 +179,16 @@ impl Matrix<'_> {
             let mut job = egui::text::LayoutJob::simple_singleline(name.clone(), font.clone(), ink);
             job.wrap = egui::text::TextWrapping::truncate_at_width(left - 18.0);
             let galley = painter.layout_job(job);
+            let cut = galley.elided;
             painter.galley(pos2(outer.left() + 13.0, y - galley.size().y / 2.0), galley, ink);
             let x = cells.left() + (i as f32 + 0.5) * side;
+            let heading = Rect::from_center_size(pos2(x, cells.top() - 8.0), vec2(side, 16.0));
+            let before = Rect::from_min_max(pos2(outer.left(), y - side / 2.0), pos2(cells.left(), y + side / 2.0));
+            for (rect, end, short) in [(before, "row", cut), (heading, "column", heads == Heads::Dots)] {
+                if short {
+                    ui.interact(rect, response.id.with((end, i)), Sense::hover()).on_hover_text(name);
+                }
+            }
             if heads == Heads::Level {
                 let galley = painter.layout_no_wrap(name.clone(), font.clone(), ink);
                 let from = x - (galley.size().x + 10.0) / 2.0;
@@ -178,6 +214,13 @@ impl Matrix<'_> {
         ColourBar { map: self.map, range: self.range, name: self.unit, pointed }.paint(&painter, theme, bar_rect);
         MatrixOutput { hovered, clicked }
     }
+}
+
+/// How the numbers are written so that every one fits its cell: three significant digits, else two decimals, else those without the zero before
+/// the point; `None` where not even that fits.
+fn digits(values: &[Option<f64>], fits: impl Fn(String) -> bool) -> Option<fn(f64) -> String> {
+    let ways: [fn(f64) -> String; 3] = [sig3, |v| format!("{v:.2}"), |v| format!("{v:.2}").replacen("0.", ".", 1)];
+    ways.into_iter().find(|way| values.iter().flatten().all(|&v| fits(way(v))))
 }
 
 fn moved(ui: &Ui, r: usize, c: usize, n: usize) -> Option<(usize, usize)> {
@@ -289,6 +332,16 @@ pub fn hatch(painter: &Painter, rect: Rect, colour: Color32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_shortened_together() {
+        let values = [Some(0.2437), None, Some(0.5)];
+        let written = |room: usize| digits(&values, |t| t.len() <= room).map(|d| (d(0.2437), d(0.5)));
+        assert_eq!(written(5), Some(("0.244".into(), "0.500".into())));
+        assert_eq!(written(4), Some(("0.24".into(), "0.50".into())));
+        assert_eq!(written(3), Some((".24".into(), ".50".into())));
+        assert_eq!(written(2), None);
+    }
 
     #[test]
     fn ink_on_any_fill_reaches_4_5_to_1() {

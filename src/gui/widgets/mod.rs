@@ -1,5 +1,6 @@
 //! Charts, tables and controls that panels are made of. They take plain values and know no `App`; only `states` looks into a `PanelCx`.
 
+pub mod arrange;
 pub mod axis;
 pub mod box_plot;
 pub mod chart;

@@ -1,0 +1,110 @@
+//! What a user set once for this machine: kept in the configuration folder, apart from projects. No number depends on them but the time it takes.
+
+use super::DeviceChoice;
+use crate::base::{Error, Result, atomic_file, heatmap::ColourMap};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThemeChoice {
+    #[default]
+    System,
+    Light,
+    Dark,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    pub theme: ThemeChoice,
+    /// Of the interface, 0.75 to 2.
+    pub scale: f32,
+    /// Threads that compute; `None`: the physical cores, less one for the window where there are more than two.
+    pub threads: Option<usize>,
+    /// Memory that a scan or an evaluation may use for what it keeps; `None`: three fifths of what is free when it starts.
+    pub memory_bytes: Option<u64>,
+    pub device: DeviceChoice,
+    /// Of magnitudes; signed maps are always blue-white-red.
+    pub colours: ColourMap,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self {
+            theme: ThemeChoice::default(),
+            scale: 1.0,
+            threads: None,
+            memory_bytes: None,
+            device: DeviceChoice::default(),
+            colours: ColourMap::default(),
+        }
+    }
+}
+
+/// The least memory that can be asked for; below it not even a small model's scan has room.
+pub const LEAST_MEMORY_BYTES: u64 = 64 << 20;
+
+impl Preferences {
+    /// The same within the ranges that make sense.
+    pub fn bounded(mut self) -> Self {
+        self.scale = if self.scale.is_finite() { self.scale.clamp(0.75, 2.0) } else { 1.0 };
+        self.threads = self.threads.filter(|&n| n > 0);
+        self.memory_bytes = self.memory_bytes.filter(|&b| b > 0).map(|b| b.max(LEAST_MEMORY_BYTES));
+        if self.colours.is_signed() {
+            self.colours = ColourMap::default();
+        }
+        self
+    }
+
+    /// Those of a file; the defaults where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is something else.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => return Err(Error::io(path, e)),
+        };
+        let read: Self = serde_json::from_str(&text)
+            .map_err(|e| Error::format(path, format!("holds no settings ({e}); remove it to start from the defaults")))?;
+        Ok(read.bounded())
+    }
+
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::format(path, e.to_string()))?;
+        json.push(b'\n');
+        atomic_file::write(path, &json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_come_back_as_saved_and_within_their_ranges() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("config/settings.json");
+        assert_eq!(Preferences::load(&path).expect("none yet"), Preferences::default());
+        let wild = Preferences { scale: 9.0, threads: Some(0), memory_bytes: Some(1), colours: ColourMap::BlueRed, ..Default::default() };
+        let tame = wild.clone().bounded();
+        assert_eq!((tame.scale, tame.threads, tame.memory_bytes), (2.0, None, Some(LEAST_MEMORY_BYTES)));
+        assert_eq!(tame.colours, ColourMap::Viridis);
+        wild.save(&path).expect("saved");
+        assert_eq!(Preferences::load(&path).expect("read"), tame);
+    }
+
+    #[test]
+    fn what_a_newer_or_older_program_wrote_is_read_as_far_as_it_goes() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("settings.json");
+        std::fs::write(&path, r#"{"theme": "dark", "a new one": 3}"#).expect("write");
+        assert_eq!(Preferences::load(&path).expect("read"), Preferences { theme: ThemeChoice::Dark, ..Default::default() });
+        std::fs::write(&path, "[]").expect("write");
+        assert!(Preferences::load(&path).expect_err("no settings").to_string().contains("settings.json"));
+    }
+}

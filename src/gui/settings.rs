@@ -1,0 +1,194 @@
+//! The settings: a window that is no mode, every change felt and kept at once.
+
+use super::{
+    PanelCx, theme,
+    widgets::{
+        control::{choice, group, name_cell, remark},
+        table::icon_button,
+    },
+};
+use crate::{
+    app::{Command, DeviceChoice, Preferences, ThemeChoice},
+    base::heatmap::ColourMap,
+};
+use eframe::egui::{self, Align, Align2, Context, DragValue, Layout, Mesh, Sense, Shape, Ui, pos2, vec2};
+use egui_material_icons::icons;
+
+#[derive(Default)]
+pub struct SettingsWindow {
+    pub open: bool,
+}
+
+/// Steps of the interface's scale, in percent: a slider would move away from under the pointer.
+pub const SCALES: [u32; 8] = [75, 90, 100, 110, 125, 150, 175, 200];
+const NAMES: f32 = 104.0;
+
+impl SettingsWindow {
+    pub fn ui(&mut self, ctx: &Context, cx: &mut PanelCx<'_>) {
+        if !self.open {
+            return;
+        }
+        let mut open = true;
+        let shown = egui::Window::new("Settings")
+            .open(&mut open)
+            .collapsible(false)
+            .resizable(false)
+            .anchor(Align2::CENTER_TOP, vec2(0.0, 72.0))
+            .show(ctx, |ui| {
+                ui.set_width(420.0);
+                body_ui(ui, cx);
+            });
+        drop(shown);
+        self.open = open;
+    }
+}
+
+/// The next larger (`up`) or smaller step of the scale.
+pub fn next_scale(scale: f32, up: bool) -> f32 {
+    let steps = SCALES.map(|s| s as f32 / 100.0);
+    let next = if up { steps.into_iter().find(|s| *s > scale + 1e-3) } else { steps.into_iter().rev().find(|s| *s < scale - 1e-3) };
+    next.unwrap_or(scale)
+}
+
+/// What of the preferences the window itself follows.
+pub fn apply(ctx: &Context, p: &Preferences) {
+    ctx.set_theme(match p.theme {
+        ThemeChoice::System => egui::ThemePreference::System,
+        ThemeChoice::Light => egui::ThemePreference::Light,
+        ThemeChoice::Dark => egui::ThemePreference::Dark,
+    });
+    ctx.set_zoom_factor(p.scale);
+}
+
+fn setting(ui: &mut Ui, cx: &mut PanelCx<'_>, name: &str, hover: &str, add: impl FnOnce(&mut Ui, &mut PanelCx<'_>)) {
+    ui.horizontal(|ui| {
+        let name = name_cell(ui, cx.theme.faint(name), NAMES, theme::ROW);
+        if !hover.is_empty() {
+            name.on_hover_text(hover);
+        }
+        add(ui, cx);
+    });
+}
+
+fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let before = cx.app.settings.preferences.clone();
+    let mut p = before.clone();
+    ui.horizontal(|ui| {
+        ui.label(cx.theme.group("APPEARANCE"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.add_enabled_ui(p != Preferences::default(), |ui| {
+                if icon_button(ui, icons::ICON_RESTART_ALT, "Back to the defaults", "").clicked() {
+                    p = Preferences::default();
+                }
+            });
+        });
+    });
+    setting(ui, cx, "theme", "", |ui, cx| {
+        let options = [
+            (ThemeChoice::System, "system", "As the desktop says"),
+            (ThemeChoice::Light, "light", ""),
+            (ThemeChoice::Dark, "dark", ""),
+        ];
+        choice(ui, cx.theme, &mut p.theme, &options);
+    });
+    setting(ui, cx, "scale", "Ctrl + and Ctrl − too", |ui, cx| {
+        let percent = (p.scale * 100.0).round() as u32;
+        let mut chosen = percent;
+        let names = SCALES.map(|s| if s == 100 { "100 %".to_owned() } else { s.to_string() });
+        let options: Vec<(u32, &str, &str)> = SCALES.iter().zip(&names).map(|(s, n)| (*s, n.as_str(), "")).collect();
+        ui.spacing_mut().button_padding.x = 5.0;
+        if choice(ui, cx.theme, &mut chosen, &options) {
+            p.scale = chosen as f32 / 100.0;
+        }
+    });
+    setting(ui, cx, "colour map", "Of magnitudes. Differences are always blue, white, red", |ui, cx| {
+        let options = [
+            (ColourMap::Viridis, "viridis", "Widest range of colours"),
+            (ColourMap::Cividis, "cividis", "The same to every colour vision"),
+        ];
+        choice(ui, cx.theme, &mut p.colours, &options);
+        strip_ui(ui, p.colours);
+    });
+    group(ui, cx.theme, "COMPUTING");
+    setting(ui, cx, "device", "What models compute on", |ui, cx| {
+        choice(ui, cx.theme, &mut p.device, &DEVICES);
+    });
+    setting(ui, cx, "CPU threads", "0: the physical cores, less one for the window where there are more than two", |ui, cx| {
+        let most = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let mut n = p.threads.unwrap_or(0);
+        if ui.add(automatic(DragValue::new(&mut n).range(0..=most).speed(0.05))).accessible_name("CPU threads").changed() {
+            p.threads = (n > 0).then_some(n);
+        }
+        ui.label(cx.theme.small(format!("of {most}")));
+    });
+    setting(ui, cx, "memory", "What scans and evaluations may keep; 0: three fifths of what is free", |ui, cx| {
+        let mut gigabytes = p.memory_bytes.map_or(0.0, |b| b as f64 / 1e9);
+        let drag = automatic(DragValue::new(&mut gigabytes).range(0.0..=4096.0).speed(0.1).max_decimals(1)).suffix(" GB");
+        if ui.add(drag).accessible_name("Memory budget in gigabytes").changed() {
+            p.memory_bytes = (gigabytes > 0.0).then_some((gigabytes * 1e9) as u64);
+        }
+        ui.label(cx.theme.small("the model's weights come on top"));
+    });
+    ui.add_space(theme::GRID * 2.0);
+    let mut about = "Kept at once. Results do not depend on them, only how fast they come.".to_owned();
+    if let Some(device) = cx.app.device() {
+        about.push_str(&format!(" The open model computes on {device}."));
+    }
+    remark(ui, cx.theme, about);
+    if let Some(path) = &cx.app.settings.preferences_file {
+        remark(ui, cx.theme, path.display().to_string());
+    }
+    if p != before {
+        cx.send(Command::SetPreferences { preferences: p });
+    }
+}
+
+const DEVICES: [(DeviceChoice, &str, &str); 2] =
+    [(DeviceChoice::Auto, "automatic", "The fastest there is"), (DeviceChoice::Cpu, "CPU", "The reference")];
+
+/// 0 reads as what it means.
+fn automatic(drag: DragValue<'_>) -> DragValue<'_> {
+    drag.custom_formatter(|n, _| {
+        if n <= 0.0 {
+            "automatic".to_owned()
+        } else if n.fract() == 0.0 {
+            format!("{n:.0}")
+        } else {
+            format!("{n:.1}")
+        }
+    })
+    .custom_parser(|text| if text.trim().starts_with("auto") { Some(0.0) } else { super::widgets::control::parse_number(text) })
+}
+
+/// What a colour map looks like.
+fn strip_ui(ui: &mut Ui, map: ColourMap) {
+    let (rect, _) = ui.allocate_exact_size(vec2(96.0, 10.0), Sense::hover());
+    let mut mesh = Mesh::default();
+    for i in 0..=32_u32 {
+        let t = f64::from(i) / 32.0;
+        let [r, g, b] = map.at(t);
+        let x = rect.left() + rect.width() * t as f32;
+        for y in [rect.top(), rect.bottom()] {
+            mesh.colored_vertex(pos2(x, y), egui::Color32::from_rgb(r, g, b));
+        }
+        if i > 0 {
+            mesh.add_triangle(2 * i - 2, 2 * i - 1, 2 * i);
+            mesh.add_triangle(2 * i - 1, 2 * i, 2 * i + 1);
+        }
+    }
+    ui.painter().add(Shape::mesh(mesh));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_goes_by_steps_and_stays_inside() {
+        assert_eq!(next_scale(1.0, true), 1.1);
+        assert_eq!(next_scale(1.0, false), 0.9);
+        assert_eq!(next_scale(1.3, false), 1.25);
+        assert_eq!(next_scale(2.0, true), 2.0);
+        assert_eq!(next_scale(0.75, false), 0.75);
+    }
+}

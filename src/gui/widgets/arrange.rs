@@ -1,0 +1,70 @@
+//! Where a matrix and what belongs to one of its cells stand: beside each other, one over the other, or one at a time.
+
+use super::matrix::{height_of, width_of};
+use eframe::egui::Vec2;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arrange {
+    /// Width of the matrix.
+    Beside(f32),
+    /// Height of the matrix.
+    Stacked(f32),
+    /// The matrix; a click on a cell brings the rest in its place.
+    One,
+}
+
+/// Cells that can hold a number.
+const COMFORTABLE: f32 = 30.0;
+/// Cells that are still easy to hit.
+const SMALL: f32 = 19.0;
+
+impl Arrange {
+    /// `names`: width of the row names; `n` rows; `rest`: the least that the other part needs.
+    pub fn of(room: Vec2, names: f32, n: usize, rest: Vec2) -> Self {
+        let (gap, cell) = (16.0, ((room.y - height_of(n, 0.0)) / n.max(1) as f32).clamp(SMALL, 64.0));
+        let beside = room.x - rest.x - gap;
+        let stacked = room.y - rest.y - gap;
+        let fits_beside = beside >= width_of(names, n, SMALL) && room.y >= height_of(n, SMALL).min(rest.y);
+        let fits_stacked = stacked >= height_of(n, SMALL) && room.x >= rest.x;
+        let wide = Self::Beside(width_of(names, n, cell).min(beside).min(room.x * 0.6).max(width_of(names, n, SMALL)));
+        // A share for the matrix that leaves the rest at least as much as it needs.
+        let tall = Self::Stacked((room.y * 0.58).min(height_of(n, 64.0)).max(height_of(n, COMFORTABLE)).min(stacked));
+        match (fits_beside, fits_stacked) {
+            (true, true) if room.x > 1.3 * room.y => wide,
+            (_, true) => tall,
+            (true, false) => wide,
+            (false, false) => Self::One,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eframe::egui::vec2;
+
+    const REST: Vec2 = vec2(200.0, 150.0);
+
+    #[test]
+    fn each_shape_of_room_has_its_arrangement() {
+        assert!(matches!(Arrange::of(vec2(900.0, 400.0), 78.0, 6, REST), Arrange::Beside(_)));
+        assert!(matches!(Arrange::of(vec2(420.0, 640.0), 78.0, 6, REST), Arrange::Stacked(_)));
+        assert_eq!(Arrange::of(vec2(340.0, 190.0), 78.0, 6, REST), Arrange::One);
+    }
+
+    #[test]
+    fn both_parts_keep_what_they_need() {
+        for x in (200..1600).step_by(40) {
+            for y in (120..1200).step_by(40) {
+                for n in [1, 2, 6, 12, 30] {
+                    let room = vec2(x as f32, y as f32);
+                    match Arrange::of(room, 78.0, n, REST) {
+                        Arrange::Beside(w) => assert!(room.x - w >= REST.x && w >= width_of(78.0, n, 12.0), "{room} {n}: {w}"),
+                        Arrange::Stacked(h) => assert!(room.y - h >= REST.y && h >= height_of(n, 12.0), "{room} {n}: {h}"),
+                        Arrange::One => {}
+                    }
+                }
+            }
+        }
+    }
+}
