@@ -253,6 +253,59 @@ fn a_bad_row_is_named_and_strict_refuses_it() {
 }
 
 #[test]
+fn quiet_keeps_warnings() {
+    let place = Place::new();
+    let file = place.path("bad.jsonl");
+    std::fs::write(&file, "{\"text\":\"one two three\"}\n{\"text\":5\n{\"text\":\"four five six\"}\n").expect("file");
+    let mut c = place.command();
+    let out =
+        c.args(["eval", "--quiet", "--model"]).arg(tiny()).arg("--data").arg(format!("t={}", file.display())).output().expect("start");
+    let warning = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(warning.contains("1 of 3 rows skipped") && warning.contains("line 2: not valid JSON"), "{warning}");
+    assert!(!warning.contains("line 1"), "the parser's own line says nothing: {warning}");
+}
+
+#[test]
+fn rows_that_a_set_was_chosen_on_do_not_judge_it() {
+    let place = Place::new();
+    let file = place.path("many.jsonl");
+    let rows: Vec<String> = (0..100)
+        .map(|i| format!(r#"{{"question":"Which is number {i}?","choices":["one {i}","two","three"],"answer":{}}}"#, i % 3))
+        .collect();
+    let run = |rows: &[String], more: &[&str]| {
+        std::fs::write(&file, rows.join("\n")).expect("file");
+        let mut c = place.command();
+        c.args(["ablate", "--controls", "1", "--format", "json", "--model"]).arg(tiny());
+        c.arg("--data").arg(format!("q={}", file.display())).args(more).output().expect("start")
+    };
+    // 64 of 100 rows are scanned for the choice.
+    let out = run(&rows, &["--neurons", "top:q:5"]);
+    assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    let doc = json(&out);
+    let d = &doc["domains"]["q"];
+    assert_eq!((&d["n"], &d["left_out"], &d["chosen_on"]), (&36.into(), &64.into(), &0.into()));
+    // The command that repeats it scores the same rows.
+    let command = doc["provenance"]["command"].as_str().expect("command");
+    assert!(command.contains("--exclude q="), "{command}");
+    let words: Vec<String> = command.split(' ').skip(1).map(|w| w.trim_matches('\'').to_owned()).collect();
+    let again = json(&place.command().args(&words).args(["--format", "json"]).output().expect("start"));
+    for key in ["before", "after", "before_loss", "after_loss", "control_mean", "n", "left_out"] {
+        assert_eq!(again["domains"]["q"][key], d[key], "{key}");
+    }
+    // With 70 rows six would be left: all are scored, and said so even when quiet.
+    let few = run(&rows[..70], &["--neurons", "top:q:5", "--quiet"]);
+    let warning = String::from_utf8_lossy(&few.stderr).into_owned();
+    assert!(warning.contains("includes rows that its neurons were chosen on") && warning.contains("64 of its 70"), "{warning}");
+    let d = &json(&few)["domains"]["q"];
+    assert_eq!((&d["n"], &d["left_out"], &d["chosen_on"]), (&70.into(), &0.into(), &64.into()));
+    // Neurons given by name were chosen on nothing that is known.
+    let d = &json(&run(&rows, &["--neurons", "L0N1"]))["domains"]["q"];
+    assert_eq!((&d["n"], &d["left_out"]), (&100.into(), &0.into()));
+    fails_with(&run(&rows, &["--neurons", "L0N1", "--exclude", "p=1-3"]), 2, &["`p`", "q"]);
+    fails_with(&run(&rows, &["--neurons", "L0N1", "--exclude", "q=1-100"]), 1, &["Nothing of q is left"]);
+}
+
+#[test]
 fn a_closed_pipe_is_no_panic() {
     let place = Place::new();
     let mut child = place.tiny("eval", &["--samples", "3"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");

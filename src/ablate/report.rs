@@ -13,6 +13,10 @@ pub struct DomainAblation {
     pub after: DomainScore,
     /// One score for each random control (same number of neurons in each layer), in the order of the seeds asked for.
     pub controls: Vec<DomainScore>,
+    /// Items that were not scored: the neurons were chosen on them, or the user said so.
+    pub left_out: usize,
+    /// Items that were scored although the neurons were chosen on them.
+    pub chosen_on: usize,
 }
 
 impl DomainAblation {

@@ -75,6 +75,7 @@ pub fn run(
         let mut eval = request.eval.clone();
         eval.exclude_lines.extend(request.exclude.get(&domain.name).into_iter().flatten());
         let items = eval.choose(domain)?;
+        let left_out = domain.items.iter().filter(|i| eval.exclude_lines.contains(&i.line)).count();
         let limits = SessionLimits { eval: eval.limits(), ..SessionLimits::default() };
         let session = EvalSession::new(decoder.clone(), &domain.name, domain.kind, &items, limits, ctx)?;
         let total = domains.len() * changes.len() * items.len();
@@ -91,7 +92,7 @@ pub fn run(
         }
         let controls = scores.split_off(2);
         let (Some(after), Some(before)) = (scores.pop(), scores.pop()) else { continue };
-        reports.push(DomainAblation { name: domain.name.clone(), before, after, controls });
+        reports.push(DomainAblation { name: domain.name.clone(), before, after, controls, left_out, chosen_on: 0 });
     }
     Ok(AblationReport {
         mode: request.mode,

@@ -1,6 +1,6 @@
 //! Keeps [`AblationLive`] true to the project: what is off, how, in which domains. Every change starts over with what is not known yet.
 
-use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, library::Loading, score};
+use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, score};
 use crate::{
     ablate::random_heads_like,
     base::{Head, NeuronSet, hash::sha256_bytes, rng::Rng},
@@ -101,21 +101,15 @@ impl App {
     /// Starts, restarts or stops the evaluation when what it depends on has changed.
     pub(super) fn refresh_ablation(&mut self) {
         let Some(decoder) = self.decoder.clone() else { return };
-        let mut domains = Vec::new();
-        for d in self.project.enabled() {
-            match self.library.domain(&d.name) {
-                Some(entry) if matches!(entry.state, Loading::Working) => return,
-                Some(entry) => domains.extend(entry.scored().cloned()),
-                None => {}
-            }
-        }
+        let Some(domains) = self.scored_domains() else { return };
+        let (eval, held_out) = self.eval_in_force(&domains);
         let wish = Wish {
             model: decoder.model.info.sha256.clone(),
             off: self.project.off(),
             heads: self.project.heads.clone(),
             mode: self.project.mode,
             controls: self.project.controls,
-            eval: self.project.eval.clone(),
+            eval,
             domains: domains.iter().map(|d| (d.name.clone(), d.sha256.clone())).collect(),
             asked: self.evaluation.asked,
         };
@@ -124,7 +118,7 @@ impl App {
         }
         self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Evaluation(_)));
         self.evaluation.generation = self.next_generation();
-        self.ablation = AblationLive::default();
+        self.ablation = AblationLive { held_out, ..AblationLive::default() };
 
         let ablates = !wish.off.is_empty() || !wish.heads.is_empty();
         let mut changes = vec![(Part::Before, score::Change::default())];
@@ -138,6 +132,12 @@ impl App {
             }));
         }
         let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&wish.model, d, &wish.eval)).collect();
+        if let Some(empty) = sources.iter().find(|s| s.items.is_empty()).filter(|_| ablates || wish.asked) {
+            let details = format!("All of its {} items are left out.", empty.domain.items.len());
+            self.notice(NoticeLevel::Error, format!("Nothing of {} is left to score", empty.domain.name), details);
+            self.evaluation.wish = Some(wish);
+            return;
+        }
         let (mut units, mut tasks) = (Vec::new(), Vec::new());
         for (part, change) in changes {
             for source in &sources {
@@ -260,7 +260,11 @@ fn count_of(wish: &Wish) -> String {
 
 pub(super) fn item_source(model_sha256: &str, domain: &Arc<Domain>, eval: &EvalConfig) -> ItemSource {
     let items = chosen(domain, eval).into_iter().map(|i| domain.items[i].clone()).collect();
-    let key = sha256_bytes(format!("{model_sha256}\n{}\n{}\n{:?}\n{eval:?}", domain.name, domain.sha256, domain.kind).as_bytes());
+    // Rows left out of another domain are nothing to this one.
+    let EvalConfig { samples, seed, order, max_tokens, exclude } = eval;
+    let (Domain { name, sha256, kind, .. }, exclude) = (&**domain, exclude.get(&domain.name));
+    let text = format!("{model_sha256}\n{name}\n{sha256}\n{kind:?}\n{samples:?} {seed} {order:?} {max_tokens} {exclude:?}");
+    let key = sha256_bytes(text.as_bytes());
     ItemSource { key, domain: domain.clone(), items: Arc::new(items) }
 }
 
@@ -272,7 +276,9 @@ fn unit_key(source: &ItemSource, change: &score::Change) -> String {
 
 /// Indices of the items an evaluation scores, in order.
 pub(super) fn chosen(domain: &Domain, eval: &EvalConfig) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..domain.items.len()).collect();
+    let excluded = eval.exclude.get(&domain.name);
+    let kept = |i: &usize| excluded.is_none_or(|lines| !lines.contains(&domain.items[*i].line));
+    let mut order: Vec<usize> = (0..domain.items.len()).filter(kept).collect();
     if eval.order == Order::Shuffle && eval.samples.is_some_and(|n| n < order.len()) {
         Rng::stream(eval.seed, &format!("evaluation of {}", domain.name)).shuffle(&mut order);
     }

@@ -90,9 +90,11 @@ impl App {
                     p.heads.insert(head);
                 }
             }
-            Command::AddSet { name, neurons, source } => {
+            Command::AddSet { name, neurons, source, chosen_on } => {
                 if self.inside(&neurons) {
-                    self.project.sets.push(NamedSet { name, neurons, on: true, source });
+                    let chosen_on = self.scanned_rows(&chosen_on);
+                    self.project.sets.push(NamedSet { name, neurons, on: true, source, chosen_on });
+                    self.warn_of_chosen_rows();
                 }
             }
             Command::AddSetFile { path } => self.add_set_file(&path),
@@ -193,7 +195,7 @@ impl App {
             Ok(set) => {
                 if self.inside(&set.neurons) {
                     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                    self.project.sets.push(NamedSet { name, neurons: set.neurons, on: true, source: set.source });
+                    self.project.sets.push(NamedSet { name, neurons: set.neurons, on: true, source: set.source, chosen_on: Vec::new() });
                     self.project.heads.extend(set.heads);
                 }
             }
@@ -228,24 +230,31 @@ impl App {
         if !(percent > 0.0 && percent <= 100.0) {
             return self.notice(NoticeLevel::Error, format!("A top share lies above 0 % and up to 100 %, not at {percent} %"), "");
         }
-        let on_scored_rows = self.library.domain(domain).is_some_and(|d| {
-            let used = run.output.domain(domain).map(|s| s.source.sha256.as_str());
-            d.scored().is_some_and(|scored| Some(scored.sha256.as_str()) == used)
-        });
         let set = NamedSet {
             name: format!("{domain} top {percent} %"),
             neurons: NeuronSet::top_percent(map, percent),
             on: true,
             source: format!("top {percent} % {} of {domain}, {}", metric.label(), run.name),
+            chosen_on: self.scanned_rows(&[domain.to_owned()]),
         };
         self.project.sets.push(set);
-        if on_scored_rows {
-            let title = format!("The accuracy of {domain} includes rows that its neurons were chosen on");
-            self.notice(
-                NoticeLevel::Warn,
-                title,
-                "Its effect may look stronger than on new data. Scan one file and score another to avoid this.",
-            );
+        self.warn_of_chosen_rows();
+    }
+
+    /// After a set was added: says where its own rows have to judge it.
+    fn warn_of_chosen_rows(&mut self) {
+        let domains: Vec<_> = self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
+        for (name, held) in self.eval_in_force(&domains).1 {
+            if held.chosen_on > 0 {
+                let n = domains.iter().find(|d| d.name == name).map_or(0, |d| d.items.len());
+                let title = format!("The accuracy of {name} includes rows that its neurons were chosen on");
+                let details = format!(
+                    "{} of its {n} were scanned for the choice, and the others are too few to score alone. The effect may look stronger than on \
+                     new data: scan fewer samples, or score another file.",
+                    held.chosen_on
+                );
+                self.notice(NoticeLevel::Warn, title, details);
+            }
         }
     }
 
@@ -348,7 +357,7 @@ mod tests {
         let dir = folder();
         let mut app = sample_app(dir.path());
         let neurons = NeuronSet::parse("L0N0-3").expect("set");
-        app.apply(Command::AddSet { name: "a".into(), neurons, source: String::new() });
+        app.apply(Command::AddSet { name: "a".into(), neurons, source: String::new(), chosen_on: Vec::new() });
         app.apply(Command::ToggleNeuron { neuron: Neuron::new(0, 1) });
         assert_eq!(app.project.off().to_string(), "L0N0,L0N2-3");
         app.apply(Command::RemoveSet { index: 0 });

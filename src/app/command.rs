@@ -100,6 +100,9 @@ pub enum Command {
         name: String,
         neurons: NeuronSet,
         source: String,
+        /// Domains whose maps of the shown run it was chosen by: the rows scanned of them will not judge it.
+        #[serde(default)]
+        chosen_on: Vec<String>,
     },
     /// A set of neurons and heads that was written to a file.
     AddSetFile {

@@ -69,7 +69,7 @@ fn every_toggle_is_measured_and_going_back_costs_nothing() {
     assert!(app.ablation.before.is_empty() && !app.ablation.running, "nothing was asked for yet");
 
     let neurons = NeuronSet::parse("L0N0-40").expect("set");
-    app.apply(Command::AddSet { name: "x".into(), neurons, source: String::new() });
+    app.apply(Command::AddSet { name: "x".into(), neurons, source: String::new(), chosen_on: Vec::new() });
     assert!(app.ablation.running);
     testing::settle(&mut app);
     assert_eq!(errors(&app), Vec::<String>::new());
@@ -118,7 +118,7 @@ fn quick_toggles_leave_one_evaluation_and_the_right_one() {
     slow.apply(Command::SetControls { count: 0 });
     testing::settle(&mut slow);
     let neurons = NeuronSet::parse("L0N0-19").expect("set");
-    slow.apply(Command::AddSet { name: "x".into(), neurons, source: String::new() });
+    slow.apply(Command::AddSet { name: "x".into(), neurons, source: String::new(), chosen_on: Vec::new() });
     testing::settle(&mut slow);
     assert_eq!(quick.domains, slow.ablation_report().expect("complete").domains);
 }

@@ -7,6 +7,7 @@ pub mod demo;
 #[cfg(test)]
 mod engine_tests;
 mod event;
+pub mod held_out;
 mod history;
 pub mod jobs;
 pub mod library;
@@ -22,6 +23,7 @@ pub mod state;
 pub mod testing;
 
 pub use command::{Command, TraceInput};
+pub use held_out::{ChosenOn, HeldOut};
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use matrix::AblationMatrix;

@@ -1,5 +1,6 @@
 //! What a project file holds and undo restores: choices, never results.
 
+use super::ChosenOn;
 use crate::{
     base::{Head, Neuron, NeuronSet},
     data::Mapping,
@@ -7,7 +8,10 @@ use crate::{
     scan::{MetricKind, Order, ScanConfig},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,11 +46,14 @@ pub struct EvalConfig {
     pub order: Order,
     /// Longest sequence; the context loses its left end.
     pub max_tokens: usize,
+    /// Lines of a domain's file that are not scored, by domain.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exclude: BTreeMap<String, BTreeSet<usize>>,
 }
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        Self { samples: None, seed: 0, order: Order::Shuffle, max_tokens: 256 }
+        Self { samples: None, seed: 0, order: Order::Shuffle, max_tokens: 256, exclude: BTreeMap::new() }
     }
 }
 
@@ -67,6 +74,9 @@ pub struct NamedSet {
     pub on: bool,
     /// Where it came from, in words: `top 10 % relevance of arithmetic, run 2026-…`.
     pub source: String,
+    /// The rows it was chosen on, which should not judge it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_on: Vec<ChosenOn>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +201,13 @@ mod tests {
     use super::*;
 
     fn with_set(text: &str) -> Project {
-        let set = NamedSet { name: "a".into(), neurons: NeuronSet::parse(text).expect("set"), on: true, source: String::new() };
+        let set = NamedSet {
+            name: "a".into(),
+            neurons: NeuronSet::parse(text).expect("set"),
+            on: true,
+            source: String::new(),
+            chosen_on: Vec::new(),
+        };
         Project { sets: vec![set], ..Project::default() }
     }
 

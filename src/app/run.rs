@@ -5,6 +5,7 @@ use super::{
     ablation::{ItemSource, Part, Task, Unit, item_source},
     demo,
     event::{Event, Target},
+    held_out::{fold_lines, hold_out},
     library::Loading,
     matrix::AblationMatrix,
     opening::backend,
@@ -207,6 +208,12 @@ impl App {
         add("--seed", p.eval.seed.to_string());
         add("--order", if p.eval.order == Order::File { "file" } else { "shuffle" }.into());
         add("--max-tokens", p.eval.max_tokens.to_string());
+        let domains: Vec<_> = p.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
+        for (name, lines) in &self.eval_in_force(&domains).0.exclude {
+            if domains.iter().any(|d| d.name == *name) {
+                add("--exclude", format!("{name}={}", fold_lines(lines)));
+            }
+        }
         words.join(" ")
     }
 
@@ -315,15 +322,18 @@ impl App {
     fn matrix_inputs(&self, metric: MetricKind, percent: f64) -> Result<(Decoder, Vec<NeuronSet>, Vec<ItemSource>), String> {
         let decoder = self.decoder.clone().ok_or("There is no model: open one and wait until it is read.")?;
         let run = self.library.run().ok_or("There is no run: scan first.")?;
-        let (mut sets, mut sources) = (Vec::new(), Vec::new());
+        let (mut sets, mut scored) = (Vec::new(), Vec::new());
         for d in self.project.enabled() {
             let map = run.output.domain(&d.name).and_then(|s| s.map(metric));
             let (Some(map), Some(domain)) = (map, self.library.domain(&d.name).and_then(|e| e.scored())) else {
                 return Err(format!("{} holds no {} of {}, or that domain is not read.", run.name, metric.label(), d.name));
             };
             sets.push(NeuronSet::top_percent(map, percent));
-            sources.push(item_source(&decoder.model.info.sha256, domain, &self.project.eval));
+            scored.push(domain.clone());
         }
+        let chosen = self.scanned_rows(&scored.iter().map(|d| d.name.clone()).collect::<Vec<_>>());
+        let eval = hold_out(&self.project.eval, &scored, &chosen.iter().collect::<Vec<_>>()).0;
+        let sources = scored.iter().map(|domain| item_source(&decoder.model.info.sha256, domain, &eval)).collect();
         Ok((decoder, sets, sources))
     }
     pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64) {
@@ -370,6 +380,7 @@ impl App {
         let mut domains = Vec::new();
         for d in self.project.enabled().filter(|d| live.n_total.contains_key(&d.name)) {
             let controls = live.controls.get(&d.name).cloned().unwrap_or_default();
+            let held = live.held_out.get(&d.name).copied().unwrap_or_default();
             for c in &controls {
                 self.complete(c)?;
             }
@@ -378,6 +389,8 @@ impl App {
                 before: self.complete(live.before.get(&d.name)?)?.clone(),
                 after: self.complete(live.after.get(&d.name)?)?.clone(),
                 controls,
+                left_out: held.left_out,
+                chosen_on: held.chosen_on,
             });
         }
         let off = self.project.off();

@@ -1,7 +1,7 @@
 //! The state of the program and the only two places where it changes: `apply` (requests) and `pump` (news from workers).
 
 use super::{
-    JobId, JobState, JobView, Library, Project, Settings,
+    HeldOut, JobId, JobState, JobView, Library, Project, Settings,
     ablation::Evaluation,
     event::{Event, Target},
     history::History,
@@ -48,6 +48,8 @@ pub struct AblationLive {
     pub controls: BTreeMap<String, Vec<DomainScore>>,
     /// Items each domain will have when all are scored.
     pub n_total: BTreeMap<String, usize>,
+    /// Domains of which rows are left out, or should be.
+    pub held_out: BTreeMap<String, HeldOut>,
     /// Still being measured.
     pub running: bool,
     pub failed: Option<String>,

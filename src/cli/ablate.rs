@@ -18,7 +18,13 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
     let common = &args.common;
     settings.keep_runs = false;
     let mut session = setup::session(common, settings)?;
-    let config = EvalConfig { samples: args.samples, seed: common.seed, order: common.order.into(), max_tokens: common.max_tokens };
+    let config = EvalConfig {
+        samples: args.samples,
+        seed: common.seed,
+        order: common.order.into(),
+        max_tokens: common.max_tokens,
+        exclude: setup::excluded(&args.exclude, &session)?,
+    };
     session.app.apply(Command::SetEvalConfig { config });
     session.app.apply(Command::SetControls { count: args.controls });
     session.app.apply(Command::SetAblationMode { mode: args.mode });
@@ -31,7 +37,12 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
                 session.app.apply(Command::ToggleHead { head });
             }
             if !neurons.is_empty() {
-                let set = Command::AddSet { name: "--neurons".into(), neurons: neurons.clone(), source: "command line".into() };
+                let set = Command::AddSet {
+                    name: "--neurons".into(),
+                    neurons: neurons.clone(),
+                    source: "command line".into(),
+                    chosen_on: vec![],
+                };
                 session.app.apply(set);
             }
         }
@@ -97,6 +108,8 @@ fn domain(d: &DomainAblation) -> Value {
         "control_mean": d.control_mean(),
         "control_std": d.control_std(),
         "n": d.after.n(),
+        "left_out": d.left_out,
+        "chosen_on": d.chosen_on,
         "before_interval": d.before.acc_interval(),
         "after_interval": d.after.acc_interval(),
         "controls": d.controls.iter().map(|c| c.acc()).collect::<Vec<_>>(),
@@ -144,8 +157,25 @@ fn text(report: &AblationReport) -> String {
         what.push(number::counted(report.heads as u64, "head"));
     }
     let seeds = report.domains.iter().map(|d| d.controls.len()).max().unwrap_or(0);
+    let mut held = String::new();
+    for d in &report.domains {
+        if d.left_out > 0 {
+            held.push_str(&format!(
+                "{}: {} that the neurons were chosen on, or that --exclude names, left out\n",
+                d.name,
+                rows(d.left_out)
+            ));
+        }
+        if d.chosen_on > 0 {
+            held.push_str(&format!(
+                "{}: {} that the neurons were chosen on are scored too; too few others are left\n",
+                d.name,
+                rows(d.chosen_on)
+            ));
+        }
+    }
     format!(
-        "{} changed ({}) in {}\n\n{}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss: mean, nat/token; {}\n",
+        "{} changed ({}) in {}\n\n{}{held}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss: mean, nat/token; {}\n",
         what.join(" and "),
         mode_words(report),
         report.provenance.model,
@@ -153,6 +183,10 @@ fn text(report: &AblationReport) -> String {
         number::counted(seeds as u64, "random set"),
         report.provenance.device
     )
+}
+
+fn rows(n: usize) -> String {
+    number::counted(n as u64, "row")
 }
 
 fn mode_words(report: &AblationReport) -> String {

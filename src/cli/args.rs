@@ -7,7 +7,7 @@ use crate::{
     scan::{MetricKind, ObjectiveKind, Order},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 #[derive(Parser, Debug)]
 #[command(
@@ -113,6 +113,9 @@ pub struct EvalArgs {
     /// Items of each domain. Default: all of them.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub samples: Option<usize>,
+    /// Lines of a domain's file that are not scored; repeatable. Rows that `top:` chose its neurons on are left out anyway.
+    #[arg(long, value_name = "NAME=1-64,70", value_parser = parse_lines)]
+    pub exclude: Vec<Lines>,
 }
 
 #[derive(Args, Debug)]
@@ -131,6 +134,9 @@ pub struct AblateArgs {
     /// Items of each domain. Default: all of them.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub samples: Option<usize>,
+    /// Lines of a domain's file that are not scored; repeatable. Rows that `top:` chose its neurons on are left out anyway.
+    #[arg(long, value_name = "NAME=1-64,70", value_parser = parse_lines)]
+    pub exclude: Vec<Lines>,
     /// Run folder that `top:` takes its map from. Default: 64 samples of the domain are scanned first.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
@@ -292,6 +298,13 @@ pub enum Data {
     Domain { name: String, path: PathBuf },
 }
 
+/// Lines of a domain's file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lines {
+    pub domain: String,
+    pub lines: BTreeSet<usize>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldMap {
     pub domain: String,
@@ -322,6 +335,21 @@ fn parse_map(text: &str) -> Result<FieldMap, String> {
         return Err(bad());
     }
     Ok(FieldMap { domain: domain.into(), field: field.into(), column: column.into() })
+}
+
+fn parse_lines(text: &str) -> Result<Lines, String> {
+    let bad = || "write it as NAME=LINES, e.g. news=1-64,70".to_owned();
+    let (domain, list) = text.rsplit_once('=').ok_or_else(bad)?;
+    let mut lines = BTreeSet::new();
+    for part in list.split(',').map(str::trim) {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to) = from.parse::<usize>().ok().zip(to.parse::<usize>().ok()).ok_or_else(bad)?;
+        if from == 0 || to < from || to - from > 10_000_000 {
+            return Err(format!("`{part}`: lines count from 1, and a range goes up"));
+        }
+        lines.extend(from..=to);
+    }
+    if domain.is_empty() { Err(bad()) } else { Ok(Lines { domain: domain.to_owned(), lines }) }
 }
 
 fn parse_selection(text: &str) -> Result<Selection, String> {
@@ -380,6 +408,11 @@ mod tests {
         assert_eq!((map.domain.as_str(), map.field.as_str(), map.column.as_str()), ("a.b", "text", "body=x"));
         parse_map("text=body").expect_err("no domain");
         assert_eq!(parse_data("demo"), Ok(Data::AllDemo));
+        let lines = parse_lines("a=b=2-4,9").expect("lines");
+        assert_eq!((lines.domain.as_str(), lines.lines), ("a=b", [2, 3, 4, 9].into()));
+        for bad in ["news", "news=", "=1", "news=0", "news=4-2", "news=x"] {
+            parse_lines(bad).expect_err(bad);
+        }
         parse_data("x.jsonl").expect_err("no name");
         parse_data("a|b=x").expect_err("bar");
     }

@@ -16,7 +16,13 @@ use serde_json::{Map, Value, json};
 pub fn run(args: EvalArgs, settings: Settings) -> Result<(), Stop> {
     let common = &args.common;
     let mut session = setup::session(common, settings)?;
-    let config = EvalConfig { samples: args.samples, seed: common.seed, order: common.order.into(), max_tokens: common.max_tokens };
+    let config = EvalConfig {
+        samples: args.samples,
+        seed: common.seed,
+        order: common.order.into(),
+        max_tokens: common.max_tokens,
+        exclude: setup::excluded(&args.exclude, &session)?,
+    };
     session.app.apply(Command::SetEvalConfig { config });
     session.run(Command::Evaluate)?;
     let scores = in_order(&session)?;

@@ -1,13 +1,14 @@
 //! From the arguments that several verbs share to commands: model, domains, mappings.
 
 use super::{
-    args::{Common, Data},
+    args::{Common, Data, Lines},
     watch::{Session, Stop},
 };
 use crate::{
     app::{Command, Settings, demo},
     data::Mapping,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An app with the model and the domains of the arguments, all read.
 ///
@@ -23,6 +24,22 @@ pub fn session(common: &Common, mut settings: Settings) -> Result<Session, Stop>
     }
     session.settle()?;
     Ok(session)
+}
+
+/// What `--exclude` says, by domain.
+///
+/// # Errors
+/// When it names a domain that is not there.
+pub fn excluded(given: &[Lines], session: &Session) -> Result<BTreeMap<String, BTreeSet<usize>>, Stop> {
+    let mut by_domain: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for Lines { domain, lines } in given {
+        if session.app.project.domain(domain).is_none() {
+            let names: Vec<&str> = session.app.project.domains.iter().map(|d| d.name.as_str()).collect();
+            return Err(Stop::Usage(format!("--exclude names the domain `{domain}`, but the domains are {}", names.join(", "))));
+        }
+        by_domain.entry(domain.clone()).or_default().extend(lines);
+    }
+    Ok(by_domain)
 }
 
 type NamedFile = (String, std::path::PathBuf, Mapping);

@@ -84,11 +84,8 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         });
     });
     setting(ui, cx, "theme", "", |ui, cx| {
-        let options = [
-            (ThemeChoice::System, "system", "As the desktop says"),
-            (ThemeChoice::Light, "light", ""),
-            (ThemeChoice::Dark, "dark", ""),
-        ];
+        let options =
+            [(ThemeChoice::System, "system", "As the desktop says"), (ThemeChoice::Light, "light", ""), (ThemeChoice::Dark, "dark", "")];
         choice(ui, cx.theme, &mut p.theme, &options);
     });
     setting(ui, cx, "scale", "Ctrl + and Ctrl − too", |ui, cx| {

@@ -323,6 +323,17 @@ pub fn ablation(report: &Report<'_>) -> Figure {
         "<b>{} off.</b> Accuracy before and after, ± one standard error; random control: mean ± standard deviation over {seeds} sets with as many neurons in each layer.",
         capital(&number::counted(ablation.neurons as u64, "neuron"))
     );
+    let left_out: Vec<String> = ablation
+        .domains
+        .iter()
+        .filter(|d| d.left_out > 0)
+        .map(|d| format!("{} of {}", number::count(d.left_out as u64), escape(&d.name)))
+        .collect();
+    let caption = if left_out.is_empty() {
+        caption
+    } else {
+        format!("{caption} Rows that are not scored, since the neurons were chosen on them: {}.", left_out.join(", "))
+    };
     Some((out, caption))
 }
 

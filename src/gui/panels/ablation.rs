@@ -205,6 +205,7 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             cx.send(Command::Evaluate);
         }
     });
+    held_out_ui(ui, cx);
     if let Some(message) = &app.ablation.failed {
         ui.horizontal_wrapped(|ui| {
             ui.label(icons::ICON_ERROR.rich_text().size(16.0).color(cx.theme.bad));
@@ -215,6 +216,23 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             if ui.button("Copy details").clicked() {
                 cx.link.ask(Ask::Copy(message.clone()));
             }
+        });
+    }
+}
+
+/// Rows that a set was chosen on: left out, or scored because too few others are left.
+fn held_out_ui(ui: &mut Ui, cx: &PanelCx<'_>) {
+    let held = &cx.app.ablation.held_out;
+    let left_out: Vec<String> =
+        held.iter().filter(|h| h.1.left_out > 0).map(|(d, h)| format!("{} of {d}", count(h.left_out as u64))).collect();
+    if !left_out.is_empty() {
+        remark(ui, cx.theme, format!("not scored, since the set was chosen on them: {}", left_out.join(", ")));
+    }
+    for (domain, h) in held.iter().filter(|h| h.1.chosen_on > 0) {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(icons::ICON_WARNING.rich_text().size(16.0).color(cx.theme.warn));
+            let rows = counted(h.chosen_on as u64, "scored row");
+            ui.label(format!("{domain}: the set was chosen on {rows}; the effect may look stronger than on new data."));
         });
     }
 }

@@ -145,7 +145,9 @@ impl Adder {
         let selected = &cx.app.project.view.selection;
         if !selected.is_empty() && ui.button(format!("Switch off the {} selected", counted(selected.len() as u64, "neuron"))).clicked() {
             let (neurons, n) = (selected.clone(), selected.len());
-            cx.send(Command::AddSet { name: format!("selection of {n}"), neurons, source: "selected in a view".into() });
+            let chosen_on = cx.app.project.view.domain.iter().chain(&cx.app.project.view.minus).cloned().collect();
+            let name = format!("selection of {n}");
+            cx.send(Command::AddSet { name, neurons, source: "selected in a view".into(), chosen_on });
         }
     }
 
@@ -224,7 +226,7 @@ impl Adder {
         match parsed {
             Ok(neurons) => {
                 let name = crate::gui::widgets::number::elided(self.typed.trim(), 24, 8);
-                cx.send(Command::AddSet { name, neurons, source: "typed".into() });
+                cx.send(Command::AddSet { name, neurons, source: "typed".into(), chosen_on: Vec::new() });
                 self.typed.clear();
                 self.problem = None;
             }

@@ -231,7 +231,8 @@ fn selection_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, selection: &NeuronSet) {
         ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
         let name = format!("selection of {}", number::count(selection.len() as u64));
         if ui.button("Switch off").on_hover_text("Makes it a set and switches it off").clicked() {
-            cx.send(Command::AddSet { name, neurons: selection.clone(), source: "selected by hand".into() });
+            let chosen_on = cx.app.project.view.domain.iter().chain(&cx.app.project.view.minus).cloned().collect();
+            cx.send(Command::AddSet { name, neurons: selection.clone(), source: "selected by hand".into(), chosen_on });
         }
         if ui.button("Copy").on_hover_text("As --neurons reads it").clicked() {
             cx.link.ask(Ask::Copy(selection.to_string()));

@@ -233,6 +233,7 @@ impl Neurons {
                             name,
                             neurons: view.selection.clone(),
                             source: format!("selected by hand, {}", shown.domain),
+                            chosen_on: std::iter::once(shown.domain).chain(shown.minus).map(str::to_owned).collect(),
                         });
                     }
                     ui.label(cx.theme.faint(format!("{} selected", number::count(n as u64))));

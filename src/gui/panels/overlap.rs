@@ -276,7 +276,8 @@ impl Overlap {
             if ui.small_button("Switch off").on_hover_text("Makes a set of them and switches it off").clicked() {
                 let source =
                     format!("top {} % {} of both {a} and {b}", sig3(cx.app.project.view.top_percent), metric.info().label.to_lowercase());
-                cx.send(Command::AddSet { name: format!("{a} ∩ {b}"), neurons: set(), source });
+                let chosen_on = vec![a.to_owned(), b.to_owned()];
+                cx.send(Command::AddSet { name: format!("{a} ∩ {b}"), neurons: set(), source, chosen_on });
             }
         });
         let row = 20.0;

@@ -6,9 +6,9 @@ use crate::{
     gui::{
         Panel, PanelCx,
         widgets::{
+            arrange::Arrange,
             axis::Axis,
             box_plot::BoxPlot,
-            arrange::Arrange,
             control::{SLIDER_HEIGHT, bar, caption, colour_span, remark},
             five_numbers::BoxStats,
             matrix::{Matrix, names_width, sequential},
