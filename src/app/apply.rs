@@ -71,6 +71,7 @@ impl App {
             Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
             Command::WriteReport { path } => self.write_report(path),
+            Command::Export { spec, path } => self.export(spec, path),
             Command::CancelJob { id } => {
                 self.runner.cancel(&mut self.jobs, super::JobId(id));
             }

@@ -2,9 +2,10 @@
 
 use super::EvalConfig;
 use crate::{
-    base::{Head, Neuron, NeuronSet},
+    base::{Head, Neuron, NeuronSet, heatmap::ScaleKind},
     data::Mapping,
     eval::AblationMode,
+    report::export::ExportSpec,
     scan::{MetricKind, ObjectiveKind, ScanConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,11 @@ pub enum Command {
     },
     /// The shown run as one HTML file that needs nothing else.
     WriteReport {
+        path: PathBuf,
+    },
+    /// A view of the shown run as a picture or table.
+    Export {
+        spec: ExportSpec,
         path: PathBuf,
     },
     CancelJob {
@@ -201,6 +207,15 @@ pub enum TraceInput {
     Tokens(Vec<u32>),
 }
 
+/// As `--scale` reads it.
+pub fn scale_word(scale: ScaleKind) -> &'static str {
+    match scale {
+        ScaleKind::Linear => "linear",
+        ScaleKind::Log => "log",
+        ScaleKind::Clipped => "clipped",
+    }
+}
+
 impl Command {
     /// What the Edit menu says of a step that can be undone; `None` for requests that leave no step.
     pub fn undo_label(&self) -> Option<String> {
@@ -248,6 +263,7 @@ impl Command {
             | Self::AblationMatrix { .. }
             | Self::TrainDemo { .. }
             | Self::WriteReport { .. }
+            | Self::Export { .. }
             | Self::CancelJob { .. }
             | Self::CancelNewest
             | Self::SetPreferences { .. }

@@ -8,10 +8,15 @@ use std::{path::PathBuf, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Model(u64),
-    Domain { name: String, generation: u64 },
+    Domain {
+        name: String,
+        generation: u64,
+    },
     Run,
     Scan,
     Evaluation(u64),
+    /// A file that somebody waits for.
+    Export(PathBuf),
     Other,
 }
 

@@ -7,6 +7,7 @@ pub mod demo;
 #[cfg(test)]
 mod engine_tests;
 mod event;
+mod export;
 pub mod held_out;
 mod history;
 pub mod jobs;

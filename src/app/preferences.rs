@@ -104,7 +104,7 @@ mod tests {
         let path = dir.path().join("settings.json");
         std::fs::write(&path, r#"{"theme": "dark", "a new one": 3}"#).expect("write");
         assert_eq!(Preferences::load(&path).expect("read"), Preferences { theme: ThemeChoice::Dark, ..Default::default() });
-        std::fs::write(&path, "[]").expect("write");
+        std::fs::write(&path, "dark").expect("write");
         assert!(Preferences::load(&path).expect_err("no settings").to_string().contains("settings.json"));
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ablate::{AblationReport, DomainAblation},
-    base::{Error, NeuronSet, Result, atomic_file, number, provenance, provenance::Provenance},
+    base::{Error, NeuronSet, Result, atomic_file, heatmap::ColourMap, number, provenance, provenance::Provenance},
     data::Domain,
     eval::{AblationMode, DomainScore},
     model::{self, Decoder},
@@ -40,7 +40,7 @@ fn verify_run_folder(folder: &Path) -> Result<()> {
 }
 
 /// As a POSIX shell reads it back.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
@@ -116,6 +116,7 @@ impl App {
                     scores: &[],
                     ablation: None,
                     colours: &colours,
+                    map: ColourMap::Viridis,
                 });
                 atomic_file::write(&folder.join("report.html"), page.as_bytes())?;
             }
@@ -361,6 +362,7 @@ impl App {
                 scores: &scores,
                 ablation: ablation.as_ref(),
                 colours: &colours,
+                map: ColourMap::Viridis,
             });
             atomic_file::write(&path, html.as_bytes())
         });

@@ -199,6 +199,7 @@ impl App {
                     domain.state = Loading::Failed(message);
                 }
             }
+            (Target::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
             (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
             _ => {}
         }

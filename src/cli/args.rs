@@ -3,7 +3,12 @@
 use crate::{
     ablate::Selection,
     app::DeviceChoice,
+    base::{
+        NeuronSet,
+        heatmap::{ColourMap, ScaleKind},
+    },
     eval::AblationMode,
+    report::export::{FileKind, View},
     scan::{MetricKind, ObjectiveKind, Order},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -37,6 +42,8 @@ pub enum Verb {
     Ablate(AblateArgs),
     /// The hook points' tensors of one forward pass, under their TransformerLens names.
     Trace(TraceArgs),
+    /// One view of a run as a picture (PNG, SVG) with axes, colour bar and provenance, or as a table in long form (CSV).
+    Export(ExportArgs),
     /// What a model folder or a run folder holds and, for a run, the command that repeats it.
     Info(InfoArgs),
     /// The built-in demo: train its model from nothing, its facts, its ablation matrix.
@@ -167,6 +174,59 @@ pub struct TraceArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Run folder, or `demo` for the stored run of the demo.
+    #[arg(value_name = "RUN", default_value = "demo")]
+    pub run: PathBuf,
+    /// Which view.
+    #[arg(long, value_enum, default_value_t = ViewArg::Neurons)]
+    pub what: ViewArg,
+    /// What kind of file. Default: by the end of --out.
+    #[arg(long, value_enum)]
+    pub format: Option<FileArg>,
+    /// Of the neuron map and the overlap. Default: relevance where the run has it.
+    #[arg(long, value_enum)]
+    pub metric: Option<MetricArg>,
+    /// A domain that is shown; repeatable. Default: all of the run.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Vec<String>,
+    /// A domain whose neuron map is taken off the others'.
+    #[arg(long, value_name = "NAME")]
+    pub minus: Option<String>,
+    /// Two domains whose curve by layer is shown too (similarity, overlap).
+    #[arg(long, value_name = "A|B", value_parser = parse_pair)]
+    pub pair: Option<(String, String)>,
+    /// How the neuron map's colours follow the values.
+    #[arg(long, value_enum, default_value_t = ScaleArg::Log)]
+    pub scale: ScaleArg,
+    /// Of magnitudes; differences are always blue, white, red.
+    #[arg(long, value_enum, default_value_t = ColoursArg::Viridis)]
+    pub colours: ColoursArg,
+    /// Share of all neurons that overlap compares, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = parse_percent)]
+    pub top: f64,
+    /// Threshold of the density. Default: the run's own.
+    #[arg(long, value_parser = parse_gamma)]
+    pub gamma: Option<f32>,
+    /// Layers that LLMDcos is averaged over. Default: from the middle, without the last two.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = parse_layers)]
+    pub layers: Option<(usize, usize)>,
+    /// Neurons that are hatched in the map, as `ablate --neurons` writes them.
+    #[arg(long, value_name = "L3N17,L4N0-15", value_parser = parse_neurons)]
+    pub hatch: Option<NeuronSet>,
+    /// Pixels a point of a PNG, and of the cells in an SVG: 1 for a screen, 2 to 4 for print.
+    #[arg(long, value_name = "SCALE", default_value_t = 2.0, value_parser = parse_pixels)]
+    pub pixels: f32,
+    #[arg(long, value_enum, default_value_t = ThemeArg::Light)]
+    pub theme: ThemeArg,
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// No progress: warnings and errors only.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct InfoArgs {
     /// Model folder, run folder, or `demo`.
     #[arg(value_name = "PATH", default_value = "demo")]
@@ -236,6 +296,42 @@ pub enum ObjectiveArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ViewArg {
+    Neurons,
+    Density,
+    #[value(alias = "llmdcos")]
+    Similarity,
+    Overlap,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FileArg {
+    Png,
+    Svg,
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ScaleArg {
+    Linear,
+    Log,
+    /// Linear up to the 99.9th percentile.
+    Clipped,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ColoursArg {
+    Viridis,
+    Cividis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ThemeArg {
+    Light,
+    Dark,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum DeviceArg {
     Auto,
     Cpu,
@@ -267,6 +363,46 @@ impl From<ObjectiveArg> for ObjectiveKind {
         match o {
             ObjectiveArg::MaxLogit => Self::MaxLogit,
             ObjectiveArg::Loss => Self::Loss,
+        }
+    }
+}
+
+impl From<ViewArg> for View {
+    fn from(v: ViewArg) -> Self {
+        match v {
+            ViewArg::Neurons => Self::Neurons,
+            ViewArg::Density => Self::Density,
+            ViewArg::Similarity => Self::Similarity,
+            ViewArg::Overlap => Self::Overlap,
+        }
+    }
+}
+
+impl From<FileArg> for FileKind {
+    fn from(f: FileArg) -> Self {
+        match f {
+            FileArg::Png => Self::Png,
+            FileArg::Svg => Self::Svg,
+            FileArg::Csv => Self::Csv,
+        }
+    }
+}
+
+impl From<ScaleArg> for ScaleKind {
+    fn from(s: ScaleArg) -> Self {
+        match s {
+            ScaleArg::Linear => Self::Linear,
+            ScaleArg::Log => Self::Log,
+            ScaleArg::Clipped => Self::Clipped,
+        }
+    }
+}
+
+impl From<ColoursArg> for ColourMap {
+    fn from(c: ColoursArg) -> Self {
+        match c {
+            ColoursArg::Viridis => Self::Viridis,
+            ColoursArg::Cividis => Self::Cividis,
         }
     }
 }
@@ -365,6 +501,32 @@ fn parse_mode(text: &str) -> Result<AblationMode, String> {
             _ => Err(format!("`{k}` is no number to scale by")),
         },
         _ => Err("expected zero, mean or scale=K, e.g. scale=0.5".into()),
+    }
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('|') {
+        Some((a, b)) if !a.is_empty() && !b.is_empty() => Ok((a.to_owned(), b.to_owned())),
+        _ => Err("write two domains as 'A|B', e.g. 'logic|code'".into()),
+    }
+}
+
+fn parse_layers(text: &str) -> Result<(usize, usize), String> {
+    let (a, b) = text.split_once('-').unwrap_or((text, text));
+    match (a.trim().parse(), b.trim().parse()) {
+        (Ok(a), Ok(b)) if a <= b => Ok((a, b)),
+        _ => Err("write layers as FIRST-LAST, e.g. 4-9".into()),
+    }
+}
+
+fn parse_neurons(text: &str) -> Result<NeuronSet, String> {
+    NeuronSet::parse(text).map_err(|e| e.to_string())
+}
+
+fn parse_pixels(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(p) if (0.5..=8.0).contains(&p) => Ok(p),
+        _ => Err("expected a number from 0.5 to 8".into()),
     }
 }
 

@@ -4,6 +4,7 @@ mod ablate;
 mod args;
 mod demo;
 mod eval;
+mod export;
 mod info;
 mod output;
 mod scan;
@@ -48,6 +49,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Eval(a) => eval::run(a, settings),
         Verb::Ablate(a) => ablate::run(a, settings),
         Verb::Trace(a) => trace::run(a, settings),
+        Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
         Verb::Demo(a) => demo::run(a, settings),
     };

@@ -1,12 +1,16 @@
-//! A run as one HTML file: figures as inline SVG and PNG, no script, no link to anywhere, light and dark.
+//! A run as one HTML file: figures as inline SVG and PNG, no script, no link to anywhere, light and dark. And single views of it as files
+//! ([`export`]).
 
+mod charts;
+pub mod export;
 mod figures;
 mod maps;
+mod picture;
 mod svg;
 
 use crate::{
     ablate::AblationReport,
-    base::number,
+    base::{heatmap::ColourMap, number},
     eval::DomainScore,
     model::ModelInfo,
     scan::{MetricKind, ScanOutput},
@@ -26,6 +30,8 @@ pub struct Report<'a> {
     pub ablation: Option<&'a AblationReport>,
     /// Palette numbers of domains that have one.
     pub colours: &'a [(String, usize)],
+    /// Of magnitudes in matrices.
+    pub map: ColourMap,
 }
 
 impl Report<'_> {
@@ -44,7 +50,7 @@ pub fn metric_of(scan: &ScanOutput, wanted: MetricKind) -> MetricKind {
     order.into_iter().find(|&m| has(m)).unwrap_or(wanted)
 }
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(include_str!("style.css"), include_str!("svg.css"));
 
 /// The page.
 pub fn html(report: &Report<'_>) -> String {
@@ -174,7 +180,16 @@ mod tests {
     }
 
     fn page(scan: &ScanOutput) -> String {
-        html(&Report { scan, model: None, metric: MetricKind::Relevance, top_percent: 10.0, scores: &[], ablation: None, colours: &[] })
+        html(&Report {
+            scan,
+            model: None,
+            metric: MetricKind::Relevance,
+            top_percent: 10.0,
+            scores: &[],
+            ablation: None,
+            colours: &[],
+            map: ColourMap::Viridis,
+        })
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Inline SVG: a frame with axes, and text that is safe to put into a page. Colours are the page's CSS variables, so one picture serves both themes.
 
-use crate::base::number::sig3;
+use super::picture::Picture;
+use crate::base::{heatmap::ColourMap, number::sig3};
 use std::fmt::Write as _;
 
 pub fn escape(text: &str) -> String {
@@ -102,14 +103,8 @@ impl Frame {
         }
     }
     /// The finished picture with grid, ticks and axis titles. `label` describes it to who cannot see it.
-    pub fn finish(self, y_title: &str, label: &str) -> String {
-        let mut out = format!(
-            "<svg viewBox=\"0 0 {} {}\" width=\"{}\" role=\"img\" aria-label=\"{}\">",
-            self.width,
-            self.height,
-            self.width,
-            escape(label)
-        );
+    pub fn finish(self, y_title: &str, label: &str) -> Picture {
+        let mut out = String::new();
         for v in ticks(self.y.0, self.y.1, 5) {
             let (y, x0, x1) = (self.y(v), self.left, self.width - self.right);
             let _ = write!(
@@ -137,9 +132,44 @@ impl Frame {
             escape(y_title)
         );
         out.push_str(&self.body);
-        out.push_str("</svg>");
-        out
+        Picture { width: self.width, height: self.height, body: out, label: label.to_owned(), rasters: Vec::new() }
     }
+}
+
+/// A colour bar from left to right with its ticks, title and what kind of scale it is: `x`, `y`, `width` of the bar itself; takes 44 points of height.
+pub fn colour_bar(colours: ColourMap, (x, y): (f64, f64), width: f64, ticks: &[(f64, String)], title: &str) -> String {
+    const STEPS: u32 = 96;
+    let mut out = String::new();
+    let step = width / f64::from(STEPS);
+    for i in 0..STEPS {
+        let [r, g, b] = colours.at(f64::from(i) / f64::from(STEPS - 1));
+        // Each strip reaches under the next, so that no seam shows.
+        let reach = if i + 1 < STEPS { step + 0.6 } else { step };
+        let _ = write!(
+            out,
+            "<rect x=\"{:.2}\" y=\"{y:.1}\" width=\"{reach:.2}\" height=\"9\" fill=\"rgb({r},{g},{b})\"/>",
+            x + f64::from(i) * step
+        );
+    }
+    for (t, text) in ticks {
+        let at = x + t.clamp(0.0, 1.0) * width;
+        let _ = write!(
+            out,
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" class=\"axisline\"/><text x=\"{at:.1}\" y=\"{:.1}\" class=\"tick\" text-anchor=\"middle\">{}</text>",
+            y + 9.0,
+            y + 13.0,
+            y + 24.0,
+            escape(text)
+        );
+    }
+    let _ = write!(
+        out,
+        "<text x=\"{:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">{}</text>",
+        x + width / 2.0,
+        y + 40.0,
+        escape(title)
+    );
+    out
 }
 
 /// Round values between two ends, at most `count + 1`.

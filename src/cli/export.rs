@@ -1,0 +1,51 @@
+//! `brodmann export`
+
+use super::{
+    args::{ExportArgs, ThemeArg},
+    output,
+    watch::{Session, Stop},
+};
+use crate::{
+    app::{Command, Settings},
+    report::export::{ExportSpec, FileKind},
+    scan::MetricKind,
+};
+
+pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
+    settings.keep_runs = false;
+    let kind = match (args.format, FileKind::of(&args.out)) {
+        (Some(kind), _) => kind.into(),
+        (None, Some(kind)) => kind,
+        (None, None) => {
+            let name = args.out.display();
+            return Err(Stop::Usage(format!(
+                "`{name}` does not say by its end what file is wanted: end it in .png, .svg or .csv, or give --format"
+            )));
+        }
+    };
+    let mut session = Session::new(settings, args.quiet);
+    session.run(Command::OpenRun { path: args.run.clone() })?;
+    let Some(scan) = session.app.library.scan() else {
+        return Err(Stop::Failed(vec![format!("{}: the run could not be shown", args.run.display())]));
+    };
+    let wanted = args.metric.map_or(MetricKind::Relevance, Into::into);
+    let metric = if args.metric.is_some() { wanted } else { crate::report::metric_of(scan, wanted) };
+    let spec = ExportSpec {
+        what: args.what.into(),
+        kind,
+        metric,
+        domains: args.domain,
+        minus: args.minus,
+        pair: args.pair,
+        scale: args.scale.into(),
+        colours: args.colours.into(),
+        top_percent: args.top,
+        gamma: args.gamma,
+        layers: args.layers,
+        off: args.hatch.unwrap_or_default(),
+        pixels: args.pixels,
+        dark: args.theme == ThemeArg::Dark,
+    };
+    session.run(Command::Export { spec, path: args.out.clone() })?;
+    output::print(&args.out.display().to_string())
+}

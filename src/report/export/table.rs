@@ -1,0 +1,173 @@
+//! The numbers of a view in long form: one value a row, RFC 4180.
+
+use super::{
+    super::{Report, charts::jaccard_by_layer, figures::top_sets},
+    ExportSpec, View,
+    neurons::maps,
+    pictures::layers,
+};
+use crate::{
+    base::{Ctx, Error, Grid, Result, stats},
+    scan::{DomainScan, recount},
+};
+use std::io::Write;
+
+pub const HEAD: [&str; 9] = ["model", "layer", "module", "neuron", "domain", "metric", "value", "n", "seed"];
+
+/// One row but for model and seed, which all rows share.
+pub struct Row {
+    layer: Option<usize>,
+    module: &'static str,
+    neuron: Option<usize>,
+    domain: String,
+    metric: String,
+    /// Empty where undefined.
+    value: Option<f64>,
+    /// What the value is over: samples, sample pairs, or for a Jaccard index the neurons in either set.
+    n: usize,
+}
+
+/// What is written: whole maps cell by cell, or rows that were worked out before.
+pub enum Rows<'a> {
+    Maps { metric: String, maps: Vec<(&'a str, Grid, usize)> },
+    Ready(Vec<Row>),
+}
+
+const NEURONS: &str = "mlp.hook_post";
+const BLOCK: &str = "block";
+
+pub fn rows<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan]) -> Result<Rows<'a>> {
+    Ok(match spec.what {
+        View::Neurons => {
+            let minus = spec.minus.as_ref().map_or(String::new(), |m| format!(" minus {m}"));
+            let n = |name: &str| report.scan.domain(name).map_or(0, |d| d.samples);
+            let maps = maps(spec, report, chosen)?.into_iter().map(|(name, grid)| (name, grid, n(name))).collect();
+            Rows::Maps { metric: format!("{}{minus}", spec.metric.info().id), maps }
+        }
+        View::Density => Rows::Ready(density(spec, report, chosen)?),
+        View::Similarity => Rows::Ready(similarity(spec, report, chosen)?),
+        View::Overlap => Rows::Ready(overlap(spec, report, chosen)?),
+    })
+}
+
+fn density(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Vec<Row>> {
+    let scan = report.scan;
+    let gamma = spec.gamma.unwrap_or(scan.config.gamma);
+    let mut rows = Vec::new();
+    for d in chosen {
+        for l in 0..scan.n_layers {
+            let params = scan.params_per_layer.get(l).copied().unwrap_or(0);
+            let Some(found) = recount::density(d, l, params, scan.config.gamma, gamma) else { continue };
+            let row = |metric: &str, value: f64| Row {
+                layer: Some(l),
+                module: BLOCK,
+                neuron: None,
+                domain: d.name.clone(),
+                metric: if gamma == scan.config.gamma { metric.to_owned() } else { format!("{metric}_gamma_{gamma:e}") },
+                value: Some(value),
+                n: d.samples,
+            };
+            rows.push(row("density", found.share));
+            rows.push(row("activated_count", found.count as f64));
+        }
+    }
+    if rows.is_empty() {
+        return Err(Error::invalid("the run has no densities: parameter activation was not among its metrics"));
+    }
+    Ok(rows)
+}
+
+fn similarity(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Vec<Row>> {
+    let scan = report.scan;
+    let (first, last) = layers(spec, scan.n_layers);
+    let mut rows = Vec::new();
+    let shown = |name: &String| chosen.iter().any(|d| d.name == *name);
+    for p in scan.llmdcos.iter().filter(|p| shown(&p.a) && shown(&p.b)) {
+        let row = |layer: Option<usize>, metric: String, value: Option<f64>, n: usize| Row {
+            layer,
+            module: BLOCK,
+            neuron: None,
+            domain: format!("{}|{}", p.a, p.b),
+            metric,
+            value,
+            n,
+        };
+        for l in 0..p.n_layers() {
+            let defined: Vec<f64> = p.cosines.iter().filter_map(|row| row[l]).map(f64::from).collect();
+            rows.push(row(Some(l), "llmdcos".into(), stats::mean(&defined), defined.len()));
+            rows.push(row(Some(l), "llmdcos_std".into(), stats::std_dev(&defined), defined.len()));
+        }
+        let n = p.cosines.iter().flat_map(|row| &row[first..=last.min(row.len().saturating_sub(1))]).flatten().count();
+        rows.push(row(None, format!("llmdcos_layers_{first}_{last}"), p.mean_over(first..=last), n));
+    }
+    if rows.is_empty() {
+        return Err(Error::invalid("the run has no LLMDcos: it was not among its metrics"));
+    }
+    Ok(rows)
+}
+
+fn overlap(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Vec<Row>> {
+    let names: Vec<&str> = chosen.iter().map(|d| d.name.as_str()).collect();
+    let sets = top_sets(report, &names);
+    if sets.len() < 2 {
+        return Err(Error::invalid(format!("overlap needs maps of {} of two domains or more", spec.metric.label())));
+    }
+    let mut rows = Vec::new();
+    for (i, (a, set_a)) in sets.iter().enumerate() {
+        for (b, set_b) in &sets[i + 1..] {
+            let any = set_a.union(set_b);
+            let row = |layer: Option<usize>, value: Option<f64>, n: usize| Row {
+                layer,
+                module: NEURONS,
+                neuron: None,
+                domain: format!("{a}|{b}"),
+                metric: format!("jaccard_top_{}_{}", spec.top_percent, spec.metric.info().id),
+                value,
+                n,
+            };
+            rows.push(row(None, set_a.jaccard(set_b), any.len()));
+            for (l, value) in jaccard_by_layer(report.scan.n_layers, set_a, set_b).into_iter().enumerate() {
+                rows.push(row(Some(l), value, any.layer(l).count()));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+pub fn write(out: &mut dyn Write, report: &Report<'_>, rows: Rows<'_>, ctx: &Ctx<'_>) -> Result<()> {
+    let p = &report.scan.provenance;
+    let mut csv = csv::Writer::from_writer(out);
+    let bad = |e: csv::Error| Error::invalid(format!("the table could not be written: {e}"));
+    csv.write_record(HEAD).map_err(bad)?;
+    let seed = p.seed.to_string();
+    let mut put = |layer: Option<usize>, module: &str, neuron: Option<usize>, domain: &str, metric: &str, value: String, n: usize| {
+        let number = |n: Option<usize>| n.map_or(String::new(), |n| n.to_string());
+        let (layer, neuron, n) = (number(layer), number(neuron), n.to_string());
+        csv.write_record([p.model.as_str(), &layer, module, &neuron, domain, metric, &value, &n, &seed]).map_err(bad)
+    };
+    // Shortest digits that give the same number again; nothing for what is no number.
+    let text32 = |v: f32| if v.is_finite() { v.to_string() } else { String::new() };
+    let text64 = |v: Option<f64>| v.filter(|v| v.is_finite()).map_or(String::new(), |v| v.to_string());
+    match rows {
+        Rows::Ready(rows) => {
+            for r in rows {
+                put(r.layer, r.module, r.neuron, &r.domain, &r.metric, text64(r.value), r.n)?;
+            }
+        }
+        Rows::Maps { metric, maps } => {
+            let total = maps.iter().map(|m| m.1.rows()).sum();
+            let mut done = 0;
+            for (domain, grid, n) in &maps {
+                for layer in 0..grid.rows() {
+                    ctx.check()?;
+                    ctx.progress(format!("writing {domain}"), done, total, "layers");
+                    for (neuron, &v) in grid.row(layer).iter().enumerate() {
+                        put(Some(layer), NEURONS, Some(neuron), domain, &metric, text32(v), *n)?;
+                    }
+                    done += 1;
+                }
+            }
+        }
+    }
+    csv.flush().map_err(|e| bad(e.into()))
+}
