@@ -52,7 +52,7 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if let Some(minus) = &spec.minus {
         add("--minus", minus.clone());
     }
-    if let Some((a, b)) = &spec.pair {
+    if let Some((a, b)) = spec.pair.as_ref().filter(|_| matches!(spec.what, View::Similarity | View::Overlap)) {
         add("--pair", format!("{a}|{b}"));
     }
     if spec.what == View::Neurons && spec.scale != usual.scale {

@@ -140,15 +140,16 @@ impl Frame {
 pub fn colour_bar(colours: ColourMap, (x, y): (f64, f64), width: f64, ticks: &[(f64, String)], title: &str) -> String {
     const STEPS: u32 = 96;
     let mut out = String::new();
-    let step = width / f64::from(STEPS);
-    for i in 0..STEPS {
+    // Strips begin and end at whole points: between, they would show as seams.
+    let edge = |i: u32| (x + width * f64::from(i) / f64::from(STEPS)).round();
+    for i in (0..STEPS).filter(|i| edge(i + 1) > edge(*i)) {
         let [r, g, b] = colours.at(f64::from(i) / f64::from(STEPS - 1));
-        // Each strip reaches under the next, so that no seam shows.
-        let reach = if i + 1 < STEPS { step + 0.6 } else { step };
         let _ = write!(
             out,
-            "<rect x=\"{:.2}\" y=\"{y:.1}\" width=\"{reach:.2}\" height=\"9\" fill=\"rgb({r},{g},{b})\"/>",
-            x + f64::from(i) * step
+            "<rect x=\"{}\" y=\"{:.0}\" width=\"{}\" height=\"9\" fill=\"rgb({r},{g},{b})\"/>",
+            edge(i),
+            y.round(),
+            edge(i + 1) - edge(i)
         );
     }
     for (t, text) in ticks {

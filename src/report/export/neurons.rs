@@ -104,7 +104,7 @@ pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -
     y += 40.0;
     let unit = if info.unit.is_empty() { String::new() } else { format!(" ({})", info.unit) };
     let marks: Vec<(f64, String)> = scale.ticks(6).into_iter().map(|v| (scale.position(v), tick_text(v))).collect();
-    let title = format!("{}{unit}, {} scale", info.label, scale.label());
+    let title = format!("{}{unit}, {}", info.label, scale.label());
     body.push_str(&colour_bar(colours, (LEFT + MAP / 2.0 - 260.0, y), 520.0, &marks, &title));
     y += 50.0;
 

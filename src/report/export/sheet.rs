@@ -37,7 +37,7 @@ const PAD: f64 = 24.0;
 const GAP: f64 = 24.0;
 const LEAST_WIDTH: f64 = 760.0;
 /// Mean width of a character of Inter, of its size; only line breaks depend on it.
-const CHARACTER: f64 = 0.56;
+const CHARACTER: f64 = 0.525;
 
 const STYLE: &str = include_str!("../style.css");
 const DRAWING_STYLE: &str = include_str!("../svg.css");
@@ -69,8 +69,10 @@ impl Sheet {
             let height = row.iter().map(|p| p.height).fold(0.0, f64::max);
             let mut x = PAD;
             for picture in row {
-                let _ = write!(drawn, "<g transform=\"translate({x:.1} {y:.1})\">{}</g>", picture.body);
-                rasters.extend(picture.rasters.into_iter().map(|r| Raster { x: r.x + x, y: r.y + y, ..r }));
+                // At whole points, so that strips and cells fall on pixels.
+                let (x0, y0) = (x.round(), y.round());
+                let _ = write!(drawn, "<g transform=\"translate({x0} {y0})\">{}</g>", picture.body);
+                rasters.extend(picture.rasters.into_iter().map(|r| Raster { x: r.x + x0, y: r.y + y0, ..r }));
                 x += picture.width + GAP;
             }
             y += height + 12.0;
