@@ -107,6 +107,40 @@ fn scan_prints_one_document_and_writes_a_run_that_info_can_repeat() {
 }
 
 #[test]
+fn devices_are_listed_and_a_scan_runs_on_the_one_asked_for() {
+    let place = Place::new();
+    let list = json(&place.run(&["devices", "--format", "json", "--quiet"]));
+    assert_eq!(keys(&list), ["cpu", "adapters", "auto", "why"]);
+    let adapters = list["adapters"].as_array().expect("adapters");
+    // CI has the software adapter; `auto` never takes one.
+    let first = adapters.iter().find(|a| a["usable"] == true).expect("a usable adapter; without a card, install mesa-vulkan-drivers");
+    if adapters.iter().all(|a| a["software"] == true) {
+        assert_eq!(list["auto"], "cpu");
+    }
+    let text = place.run(&["devices", "--quiet"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("--device auto takes") && text.contains(first["name"].as_str().expect("name")), "{text}");
+
+    let scan = |device: &str| {
+        json(&place.tiny("scan", &["--samples", "3", "--format", "json", "--quiet", "--device", device]).output().expect("start"))
+    };
+    let (gpu, cpu) = (scan("gpu"), scan("cpu"));
+    let device = gpu["device"].as_str().expect("device");
+    assert!(
+        device.contains(first["name"].as_str().expect("name")) && device.contains(first["driver"].as_str().expect("driver")),
+        "{device}"
+    );
+    let command = |doc: &Value| doc["provenance"]["command"].as_str().expect("command").to_owned();
+    assert!(command(&gpu).ends_with(&format!("--device gpu:{}", first["index"])), "{}", command(&gpu));
+    assert!(command(&cpu).ends_with("--device cpu"));
+    let scalar = |doc: &Value| doc["llmdcos"]["questions|texts"]["scalar"].as_f64().expect("scalar");
+    assert!((scalar(&gpu) - scalar(&cpu)).abs() < 1e-5);
+
+    fails_with(&place.tiny("scan", &["--samples", "3", "--quiet", "--device", "gpu:99"]).output().expect("start"), 1, &["gpu:99", "gpu:0"]);
+    fails_with(&place.run(&["scan", "--device", "cuda"]), 2, &["gpu:N"]);
+}
+
+#[test]
 fn eval_gives_accuracies_for_questions_and_null_for_text() {
     let place = Place::new();
     let doc = json(&place.tiny("eval", &["--format", "json"]).output().expect("start"));

@@ -4,15 +4,23 @@
 //! Tolerances: counts exact but for means within 1e-6 relative of gamma (or of a bin's edge), sums 1e-4 relative, cosines 1e-5.
 
 use brodmann::{
-    base::{Error, Result, rng::Rng},
+    base::{Ctx, Error, Result, job::silently, rng::Rng},
     compute::{
         Backend, HISTOGRAM_BINS, Mat, SampleSpan, ScanDevice, ScanJob, ScanSums,
         cpu::CpuBackend,
         scan_job::histogram_edge,
         wgpu::{Budget, GpuScan, TileShape, find},
     },
+    model::{Decoder, load_model},
+    scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, ScanOutput, scan_prepared},
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 fn open(tile: Option<TileShape>, budget: Option<Budget>) -> GpuScan {
     let entry = find(None).expect("a graphics adapter; on a machine without one, install mesa-vulkan-drivers");
@@ -266,4 +274,101 @@ fn a_cancel_ends_the_scan_and_leaves_the_card_usable() {
         assert!(stopped.is_cancelled() && !card.is_lost(), "{stopped}");
         assert_eq!(case.on(&card, true), whole);
     }
+}
+
+fn tiny() -> Decoder {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+    let model = silently(|ctx| load_model(&folder, ctx)).expect("model");
+    Decoder::new(Arc::new(model), Arc::new(CpuBackend::new(None)))
+}
+
+/// Token sequences of uneven length, two domains.
+fn uneven(vocab: usize, objective: ObjectiveKind) -> Vec<PreparedDomain> {
+    let sequence = |seed: usize, n: usize| (0..n).map(|i| ((seed * 7919 + i * 104_729 + i * i * 31) % vocab) as u32).collect::<Vec<u32>>();
+    let make = |name: &str, lengths: &[usize]| {
+        PreparedDomain::from_tokens(name, lengths.iter().enumerate().map(|(i, &n)| sequence(i + name.len(), n)).collect(), objective, 5)
+    };
+    vec![make("a", &[9, 31, 2, 17, 40]), make("bb", &[23, 5, 64])]
+}
+
+fn run(decoder: &Decoder, domains: &[PreparedDomain], config: &ScanConfig, limits: Limits) -> Result<ScanOutput> {
+    silently(|ctx| scan_prepared(decoder, domains, config, limits, ctx))
+}
+
+/// What must not depend on how the work was cut.
+fn numbers(mut run: ScanOutput) -> ScanOutput {
+    run.timing = Default::default();
+    run.provenance = Default::default();
+    run
+}
+
+/// A whole run: the processor's forward and backward, the card's scan one layer behind.
+#[test]
+fn a_run_with_a_card_agrees_with_one_without() {
+    let cpu = tiny();
+    let name = open(None, None).name();
+    let with_card = cpu.clone().with_scan_device(Some(Arc::new(open(None, None))));
+    for objective in [ObjectiveKind::MaxLogit, ObjectiveKind::Loss] {
+        let config = ScanConfig { objective, gamma: 1e-5, ..ScanConfig::default() };
+        let domains = uneven(cpu.model.spec.vocab, objective);
+        let whole = Limits { memory_bytes: 1 << 30, batch_tokens: 4096 };
+        let want = run(&cpu, &domains, &config, whole).expect("scan");
+        let got = run(&with_card, &domains, &config, whole).expect("scan");
+        let place = &got.provenance.device;
+        assert!(place.contains(&name) && place.contains(&want.provenance.device), "{place}");
+        for (g, w) in got.domains.iter().zip(&want.domains) {
+            // Of 12,544 weights a layer, at most this many lie within rounding of gamma, or of some edge.
+            for (a, b) in g.activated_count.iter().zip(&w.activated_count) {
+                assert!(*b > 0 && a.abs_diff(*b) <= 2, "{}: {a} and {b}", g.name);
+            }
+            for (a, b) in g.histogram.iter().zip(&w.histogram) {
+                assert_eq!(a.iter().sum::<u64>(), b.iter().sum::<u64>());
+                assert!(a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).sum::<u64>() <= 20);
+            }
+            let grids = g.param_activation.as_ref().zip(w.param_activation.as_ref()).expect("maps");
+            for (a, b) in grids.0.values().iter().zip(grids.1.values()) {
+                assert!((a - b).abs() <= 1e-4 * b, "{}: {a} and {b}", g.name);
+            }
+            // The processor's part, bit for bit.
+            assert_eq!((&g.relevance, &g.mean_activation, g.mean_objective), (&w.relevance, &w.mean_activation, w.mean_objective));
+        }
+        assert_eq!(got.llmdcos.len(), 3);
+        for (g, w) in got.llmdcos.iter().zip(&want.llmdcos) {
+            for (a, b) in g.cosines.iter().flatten().zip(w.cosines.iter().flatten()) {
+                let (a, b) = a.zip(*b).expect("a cosine");
+                assert!((a - b).abs() <= 1e-5, "{} {}: {a} and {b}", g.a, g.b);
+            }
+        }
+        // However the processor cuts its work, and however often it is repeated: the same bits.
+        let expected = numbers(got);
+        for batch_tokens in [1, 50, 4096] {
+            let mut memory_bytes = 4 << 20;
+            let mut runs = 0;
+            while let Ok(found) = run(&with_card, &domains, &config, Limits { memory_bytes, batch_tokens }) {
+                assert_eq!(numbers(found), expected, "micro-batches of {batch_tokens} tokens within {memory_bytes} bytes");
+                memory_bytes = memory_bytes / 4 * 3;
+                runs += 1;
+            }
+            assert!(runs > 4, "{runs} runs, refused at {memory_bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn cancelling_a_run_with_a_card_ends_it() {
+    let decoder = tiny().with_scan_device(Some(Arc::new(open(None, None))));
+    let domains = uneven(decoder.model.spec.vocab, ObjectiveKind::Loss);
+    let config = ScanConfig { objective: ObjectiveKind::Loss, metrics: vec![MetricKind::ParamActivation], ..ScanConfig::default() };
+    for after in [1, 4, 7, 12] {
+        let (cancel, reports) = (brodmann::base::CancelToken::default(), AtomicUsize::new(0));
+        let report = |_| {
+            if reports.fetch_add(1, Ordering::Relaxed) + 1 == after {
+                cancel.cancel();
+            }
+        };
+        let ended =
+            scan_prepared(&decoder, &domains, &config, Limits { memory_bytes: 1 << 30, batch_tokens: 40 }, &Ctx::new(&cancel, &report));
+        assert!(ended.expect_err("cancelled").is_cancelled());
+    }
+    run(&decoder, &domains, &config, Limits::default()).expect("the card still works");
 }

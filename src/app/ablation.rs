@@ -79,12 +79,6 @@ pub(super) struct ItemSource {
     pub items: Arc<Vec<Item>>,
 }
 
-impl Evaluation {
-    pub fn forget_scores(&mut self) {
-        self.cache.clear();
-    }
-}
-
 impl App {
     /// Accuracy of the enabled domains with nothing off; starts as soon as model and domains are read.
     pub(super) fn evaluate(&mut self) {

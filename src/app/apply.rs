@@ -64,6 +64,7 @@ impl App {
 
             Command::SetScanConfig { config } => p.scan = config,
             Command::SetObjective { objective } => p.scan.objective = objective,
+            Command::FindDevices => self.find_devices(),
             Command::StartScan { out } => self.start_scan(out),
             Command::SetEvalConfig { config } => p.eval = config,
             Command::Evaluate => self.evaluate(),
@@ -155,8 +156,8 @@ impl App {
             return;
         }
         self.settings.device = new.device;
-        if (new.device, new.threads) != (old.device, old.threads) {
-            self.change_backend(new.device != old.device);
+        if new.threads != old.threads {
+            self.change_backend();
         }
         if let Some(path) = self.settings.preferences_file.clone() {
             // Off the interface thread: a sync of the disk can take longer than a frame.

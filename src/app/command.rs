@@ -52,6 +52,8 @@ pub enum Command {
     SetScanConfig {
         config: ScanConfig,
     },
+    /// Which graphics cards there are, and what `auto` takes.
+    FindDevices,
     /// Scans the enabled domains with the project's scan settings. `out`: run folder (default: one below the data folder).
     StartScan {
         out: Option<PathBuf>,
@@ -258,6 +260,7 @@ impl Command {
             | Self::ShowRun { .. }
             | Self::SaveSet { .. }
             | Self::StartScan { .. }
+            | Self::FindDevices
             | Self::Evaluate
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }

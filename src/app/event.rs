@@ -1,6 +1,6 @@
 //! What workers tell, and for whom a job works.
 
-use super::{ablation::Unit, matrix::AblationMatrix};
+use super::{DeviceReport, ablation::Unit, matrix::AblationMatrix};
 use crate::{data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,6 +14,7 @@ pub(super) enum Target {
     },
     Run,
     Scan,
+    Devices,
     Evaluation(u64),
     /// A file that somebody waits for.
     Export(PathBuf),
@@ -32,6 +33,7 @@ pub(super) enum Event {
         test: Option<Arc<Domain>>,
     },
     Matrix(Arc<AblationMatrix>),
+    Devices(Arc<DeviceReport>),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

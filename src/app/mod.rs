@@ -4,6 +4,7 @@ mod ablation;
 mod apply;
 pub mod command;
 pub mod demo;
+mod device;
 #[cfg(test)]
 mod engine_tests;
 mod event;
@@ -24,11 +25,12 @@ pub mod state;
 pub mod testing;
 
 pub use command::{Command, TraceInput};
+pub use device::{DeviceChoice, DeviceReport, DeviceRow};
 pub use held_out::{ChosenOn, HeldOut};
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use matrix::AblationMatrix;
 pub use preferences::{Preferences, ThemeChoice};
 pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
-pub use settings::{DeviceChoice, Settings};
+pub use settings::Settings;
 pub use state::{AblationLive, App, Notice, NoticeLevel};

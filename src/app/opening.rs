@@ -68,13 +68,8 @@ impl App {
         DomainEntry { name: d.name.clone(), path: d.path.clone(), mapping: d.mapping.clone(), state: Loading::Working, test: None }
     }
 
-    /// The open model goes on with the threads and on the device that the settings name now. `other_device`: what was measured on the old one is
-    /// not mixed with what comes.
-    pub(super) fn change_backend(&mut self, other_device: bool) {
-        if other_device {
-            self.forget_evaluation();
-            self.evaluation.forget_scores();
-        }
+    /// The open model goes on with the threads that the settings name now; no number depends on them.
+    pub(super) fn change_backend(&mut self) {
         let Some(model) = self.decoder.as_ref().map(|d| d.model.clone()) else { return };
         let (generation, threads) = (self.model_generation, self.settings.preferences.threads);
         self.runner.spawn(&mut self.jobs, "Changing how the model computes", Target::Other, move |_, out| {

@@ -3,7 +3,7 @@
 use super::{
     App, NoticeLevel, TraceInput,
     ablation::{ItemSource, Part, Task, Unit, item_source},
-    demo,
+    demo, device,
     event::{Event, Target},
     held_out::{fold_lines, hold_out},
     library::Loading,
@@ -88,7 +88,7 @@ impl App {
         }
         let Some(decoder) = self.decoder.clone() else { return };
         let Some(out) = self.scan_wish.take() else { return };
-        let config = self.project.scan.clone();
+        let (config, device) = (self.project.scan.clone(), self.settings.device);
         let folder = if self.settings.keep_runs { Some(out.unwrap_or_else(|| self.new_run_folder())) } else { out };
         let command = self.scan_command(&domains, &config);
         let mut limits = scan::Limits::default();
@@ -102,8 +102,9 @@ impl App {
             if let Some(folder) = &folder {
                 verify_run_folder(folder)?;
             }
+            let (decoder, again) = device::placed(decoder, device, ctx)?;
             let mut output = scan::run_scan_within(&decoder, &domains, &config, limits, ctx)?;
-            output.provenance.command = command;
+            output.provenance.command = again.map_or(command.clone(), |device| format!("{command} --device {device}"));
             ctx.check()?;
             if let Some(folder) = &folder {
                 scan::store::write_run(folder, &output)?;
@@ -121,6 +122,17 @@ impl App {
                 atomic_file::write(&folder.join("report.html"), page.as_bytes())?;
             }
             out.send(Event::Run { output: Arc::new(output), path: folder });
+            Ok(())
+        });
+    }
+
+    pub(super) fn find_devices(&mut self) {
+        if self.runner.is_running(|t| matches!(t, Target::Devices)) {
+            return;
+        }
+        let threads = self.settings.preferences.threads;
+        self.runner.spawn(&mut self.jobs, "Looking for graphics cards", Target::Devices, move |ctx, out| {
+            out.send(Event::Devices(Arc::new(device::report(&*backend(threads), ctx)?)));
             Ok(())
         });
     }

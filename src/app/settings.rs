@@ -1,6 +1,6 @@
 //! Where the program keeps its own files.
 
-use super::Preferences;
+use super::{DeviceChoice, Preferences};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
@@ -11,20 +11,12 @@ pub struct Settings {
     pub autosave: bool,
     /// Every scan becomes a run folder, below the data folder where none was named.
     pub keep_runs: bool,
+    /// Where scans run.
     pub device: DeviceChoice,
     /// What the window's user set; `threads`, `memory_bytes` and, in the window, `device` come from here.
     pub preferences: Preferences,
     /// Where they are kept; `None`: nowhere.
     pub preferences_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceChoice {
-    /// The fastest there is.
-    #[default]
-    Auto,
-    Cpu,
 }
 
 impl Settings {

@@ -1,7 +1,7 @@
 //! The state of the program and the only two places where it changes: `apply` (requests) and `pump` (news from workers).
 
 use super::{
-    HeldOut, JobId, JobState, JobView, Library, Project, Settings,
+    DeviceReport, HeldOut, JobId, JobState, JobView, Library, Project, Settings,
     ablation::Evaluation,
     event::{Event, Target},
     history::History,
@@ -83,6 +83,8 @@ pub struct App {
     pub(super) scan_wish: Option<Option<PathBuf>>,
     /// Result of the last `AblationMatrix`.
     pub matrix: Option<Arc<AblationMatrix>>,
+    /// Result of the last `FindDevices`.
+    pub devices: Option<Arc<DeviceReport>>,
     pub(super) evaluation: Evaluation,
     /// The project as last written to its file.
     saved: Project,
@@ -113,6 +115,7 @@ impl App {
             domain_generations: BTreeMap::new(),
             scan_wish: None,
             matrix: None,
+            devices: None,
             evaluation: Evaluation::default(),
             saved: Project::default(),
             autosaved: Project::default(),
@@ -152,6 +155,7 @@ impl App {
             Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
             Event::Matrix(matrix) => self.matrix = Some(matrix),
+            Event::Devices(devices) => self.devices = Some(devices),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }

@@ -46,6 +46,8 @@ pub enum Verb {
     Export(ExportArgs),
     /// What a model folder or a run folder holds and, for a run, the command that repeats it.
     Info(InfoArgs),
+    /// Graphics cards that scans can run on, and which one `--device auto` takes.
+    Devices(DevicesArgs),
     /// The built-in demo: train its model from nothing, its facts, its ablation matrix.
     Demo(DemoArgs),
 }
@@ -73,9 +75,10 @@ pub struct Common {
     /// Longest sequence. Text keeps its first N tokens; a question's context is cut on the left.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = parse_count)]
     pub max_tokens: usize,
-    /// `auto` takes the fastest there is; today that is the processor too.
-    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
-    pub device: DeviceArg,
+    /// Where scans run: `auto` (a graphics card where that is faster, transfers included), `cpu`, `gpu` or `gpu:N` as `brodmann devices` lists them.
+    /// All else is computed on the processor.
+    #[arg(long, value_name = "auto|cpu|gpu[:N]", default_value = "auto")]
+    pub device: DeviceChoice,
     #[command(flatten)]
     pub output: Output,
 }
@@ -167,8 +170,9 @@ pub struct TraceArgs {
     /// Where the tensors go, with `logits` [pos, vocab] and `tokens`.
     #[arg(long, value_name = "FILE.safetensors")]
     pub out: PathBuf,
-    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
-    pub device: DeviceArg,
+    /// As for a scan; a trace is computed on the processor.
+    #[arg(long, value_name = "auto|cpu|gpu[:N]", default_value = "auto")]
+    pub device: DeviceChoice,
     #[command(flatten)]
     pub output: Output,
 }
@@ -234,6 +238,12 @@ pub struct InfoArgs {
     /// The same, as the other verbs write it.
     #[arg(long, value_name = "PATH", conflicts_with = "path")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct DevicesArgs {
     #[command(flatten)]
     pub output: Output,
 }
@@ -332,12 +342,6 @@ pub enum ThemeArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceArg {
-    Auto,
-    Cpu,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum MetricArg {
     #[value(alias = "param_activation", alias = "density")]
     ParamActivation,
@@ -403,15 +407,6 @@ impl From<ColoursArg> for ColourMap {
         match c {
             ColoursArg::Viridis => Self::Viridis,
             ColoursArg::Cividis => Self::Cividis,
-        }
-    }
-}
-
-impl From<DeviceArg> for DeviceChoice {
-    fn from(d: DeviceArg) -> Self {
-        match d {
-            DeviceArg::Auto => Self::Auto,
-            DeviceArg::Cpu => Self::Cpu,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod ablate;
 mod args;
 mod demo;
+mod devices;
 mod eval;
 mod export;
 mod info;
@@ -51,6 +52,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Trace(a) => trace::run(a, settings),
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
+        Verb::Devices(a) => devices::run(a, settings),
         Verb::Demo(a) => demo::run(a, settings),
     };
     exit_code(result)

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// On a mapping without its domain, a domain named twice, or anything that cannot be read.
 pub fn session(common: &Common, mut settings: Settings) -> Result<Session, Stop> {
     let domains = domains(common)?;
-    settings.device = common.device.into();
+    settings.device = common.device;
     let mut session = Session::new(settings, common.output.quiet);
     session.app.apply(Command::OpenModel { path: common.model.clone() });
     for (name, path, mapping) in domains {

@@ -10,7 +10,7 @@ use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 
 pub fn run(args: TraceArgs, mut settings: Settings) -> Result<(), Stop> {
-    settings.device = args.device.into();
+    settings.device = args.device;
     let mut session = Session::new(settings, args.output.quiet);
     session.run(Command::OpenModel { path: args.model.clone() })?;
     let input = match args.text.clone() {

@@ -1,6 +1,7 @@
 //! The window: reads `&App`, sends `Command`s, calls no engine.
 
 pub mod actions;
+mod device_combo;
 mod dialogs;
 pub mod dock;
 pub mod paint;

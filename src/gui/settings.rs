@@ -1,14 +1,16 @@
 //! The settings: a window that is no mode, every change felt and kept at once.
 
 use super::{
-    PanelCx, theme,
+    PanelCx,
+    device_combo::device_combo,
+    theme,
     widgets::{
         control::{choice, group, name_cell, remark},
         table::icon_button,
     },
 };
 use crate::{
-    app::{Command, DeviceChoice, Preferences, ThemeChoice},
+    app::{Command, Preferences, ThemeChoice},
     base::heatmap::ColourMap,
 };
 use eframe::egui::{self, Align, Align2, Context, DragValue, Layout, Mesh, Sense, Shape, Ui, pos2, vec2};
@@ -107,8 +109,8 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         strip_ui(ui, p.colours);
     });
     group(ui, cx.theme, "COMPUTING");
-    setting(ui, cx, "device", "What models compute on", |ui, cx| {
-        choice(ui, cx.theme, &mut p.device, &DEVICES);
+    setting(ui, cx, "device", "Where scans run; forward and backward are always computed on the processor", |ui, cx| {
+        device_combo(ui, cx, &mut p.device);
     });
     setting(ui, cx, "CPU threads", "0: the physical cores, less one for the window where there are more than two", |ui, cx| {
         let most = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -139,9 +141,6 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         cx.send(Command::SetPreferences { preferences: p });
     }
 }
-
-const DEVICES: [(DeviceChoice, &str, &str); 2] =
-    [(DeviceChoice::Auto, "automatic", "The fastest there is"), (DeviceChoice::Cpu, "CPU", "The reference")];
 
 /// 0 reads as what it means.
 fn automatic(drag: DragValue<'_>) -> DragValue<'_> {

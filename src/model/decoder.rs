@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::{Error, HookPoint, Result},
-    compute::{Backend, Mat, MatMut, RopeTable},
+    compute::{Backend, Mat, MatMut, RopeTable, ScanDevice},
 };
 use std::{
     borrow::Cow,
@@ -26,6 +26,8 @@ pub use super::{
 pub struct Decoder {
     pub model: Arc<Model>,
     pub backend: Arc<dyn Backend>,
+    /// Runs the fused scan instead of the backend.
+    scan_device: Option<Arc<dyn ScanDevice>>,
     shared: Arc<Shared>,
 }
 
@@ -39,7 +41,25 @@ struct Shared {
 
 impl Decoder {
     pub fn new(model: Arc<Model>, backend: Arc<dyn Backend>) -> Self {
-        Self { model, backend, shared: Arc::default() }
+        Self { model, backend, scan_device: None, shared: Arc::default() }
+    }
+
+    /// The same decoder, with its scans on another device; `None`: on the backend.
+    #[must_use]
+    pub fn with_scan_device(self, device: Option<Arc<dyn ScanDevice>>) -> Self {
+        Self { scan_device: device, ..self }
+    }
+
+    pub fn scan_device(&self) -> Option<&dyn ScanDevice> {
+        self.scan_device.as_deref()
+    }
+
+    /// What a scan runs on, for provenance.
+    pub fn scan_place(&self) -> String {
+        match &self.scan_device {
+            Some(device) => format!("scan on {}, forward and backward on {}", device.name(), self.backend.device()),
+            None => self.backend.device(),
+        }
     }
 
     /// The model, for changing its weights; `None` while another decoder or the library holds it too.

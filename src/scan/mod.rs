@@ -1,6 +1,7 @@
 //! One pass over each domain feeds every chosen metric (METHODS 1 and 2).
 
 pub mod config;
+mod lane;
 pub mod metrics;
 pub mod output;
 mod pass;

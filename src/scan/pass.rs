@@ -5,6 +5,7 @@
 //! at a time. All three give the same numbers.
 
 use super::{
+    lane::{Lane, Load},
     metrics::{mean_abs_activation::add_abs_activation, mean_activation::add_activation},
     plan::{Limits, MemoryPlan, Sizes, micro_batches},
     scanner::{CallSize, LayerSums, Scanner},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
     compute::SampleSpan,
-    model::{Batch, BlockTape, Decoder, Hooks, NoHooks, Objective},
+    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective},
 };
 
 /// Tokens of one sample and what is differentiated.
@@ -133,7 +134,13 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
             resid: Vec::new(),
         })
         .collect();
-    let plan = MemoryPlan::new(spec, tokens, parts.len() > 1 && input.wants.scan(), input.limits)?;
+    let device = input.decoder.scan_device().filter(|_| input.wants.scan());
+    let loads = match device {
+        // One is scanned while the next is filled.
+        Some(_) => 2,
+        None => usize::from(parts.len() > 1 && input.wants.scan()),
+    };
+    let plan = MemoryPlan::new(spec, tokens, loads, input.limits)?;
 
     // Up
     let mut kept = match plan.keep_tapes {
@@ -190,61 +197,82 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
             call: CallSize::default(),
             ctx,
         };
-        let mut scratch = BlockTape::default();
-        let one_part = parts.len() == 1;
-        for layer in (0..spec.n_layers).rev() {
-            for (g, group) in plan.groups.iter().enumerate() {
-                let last = g + 1 == plan.groups.len();
-                let mut gathered = (!one_part && input.wants.scan()).then(|| Gathered::new(&sizes, group, tokens));
-                for (p, part) in parts.iter_mut().enumerate() {
-                    let tape = match &kept {
-                        Kept::Tapes(tapes) => &tapes[layer][p],
-                        Kept::Residuals(residuals) => {
-                            let mut resid = residuals[layer][p].clone();
-                            input.decoder.block_forward(layer, &part.batch, &mut resid, Some(&mut scratch), &mut NoHooks)?;
-                            &scratch
+        std::thread::scope(|scope| {
+            let mut lane = device.map(|device| Lane::start(scope, device, &scanner));
+            let mut scratch = BlockTape::default();
+            for layer in (0..spec.n_layers).rev() {
+                for (g, group) in plan.groups.iter().enumerate() {
+                    let last = g + 1 == plan.groups.len();
+                    let mut gathered = (loads > 0).then(|| match &mut lane {
+                        Some(lane) => lane.gathered(&sizes, group, tokens),
+                        None => Gathered::new(&sizes, group, tokens),
+                    });
+                    for (p, part) in parts.iter_mut().enumerate() {
+                        let tape = match &kept {
+                            Kept::Tapes(tapes) => &tapes[layer][p],
+                            Kept::Residuals(residuals) => {
+                                let mut resid = residuals[layer][p].clone();
+                                input.decoder.block_forward(layer, &part.batch, &mut resid, Some(&mut scratch), &mut NoHooks)?;
+                                &scratch
+                            }
+                        };
+                        let mut taps = ScanTaps {
+                            layer,
+                            batch: &part.batch,
+                            domains: &input.domain_of[part.samples.clone()],
+                            first_token: part.first_token,
+                            of: group,
+                            sink: match &mut gathered {
+                                Some(all) => Sink::Gather(all),
+                                None if input.wants.scan() => Sink::Scan(&scanner),
+                                None => Sink::None,
+                            },
+                            relevance: (input.wants.relevance && last).then_some(spec.attention.head_dim),
+                            sums: &mut sums[layer],
+                            ctx,
+                            seen: Seen::default(),
+                        };
+                        if last {
+                            input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid, &mut taps)?;
+                        } else {
+                            input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid.clone(), &mut taps)?;
                         }
-                    };
-                    let mut taps = ScanTaps {
-                        layer,
-                        batch: &part.batch,
-                        domains: &input.domain_of[part.samples.clone()],
-                        first_token: part.first_token,
-                        of: group,
-                        sink: match &mut gathered {
-                            Some(all) => Sink::Gather(all),
-                            None if input.wants.scan() => Sink::Scan(&scanner),
-                            None => Sink::None,
-                        },
-                        relevance: (input.wants.relevance && last).then_some(spec.attention.head_dim),
-                        sums: &mut sums[layer],
-                        ctx,
-                        seen: Seen::default(),
-                    };
-                    if last {
-                        input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid, &mut taps)?;
-                    } else {
-                        input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid.clone(), &mut taps)?;
+                        taps.seen.complete(layer, expected)?;
+                        if last {
+                            let direct = if loads == 0 && input.wants.scan() { SCAN } else { 0.0 };
+                            meter.add(part.batch.n_tokens() as f64 * (BACKWARD + direct))?;
+                        }
                     }
-                    taps.seen.complete(layer, expected)?;
-                    if last {
-                        let direct = if one_part && input.wants.scan() { SCAN } else { 0.0 };
-                        meter.add(part.batch.n_tokens() as f64 * (BACKWARD + direct))?;
+                    let share = |m: Matrix| (sizes.input(m) * sizes.output(m)) as f64 / sizes.params as f64;
+                    match (&mut lane, gathered) {
+                        (Some(lane), Some(gathered)) => {
+                            let block = model.weights.block(layer);
+                            lane.put(Load { layer, block, group, gathered }, &mut |layer, m, done| {
+                                scanner.add(layer, m, 0, done, &mut sums[layer])?;
+                                meter.add(tokens as f64 * SCAN * share(m))
+                            })?;
+                        }
+                        (None, Some(all)) => {
+                            for &m in *group {
+                                scanner.scan(layer, m, all.x(m), all.delta(m), &mut sums[layer])?;
+                                meter.add(tokens as f64 * SCAN * share(m))?;
+                            }
+                        }
+                        _ => {}
                     }
                 }
-                for &m in group.iter().filter(|_| gathered.is_some()) {
-                    if let Some(all) = &gathered {
-                        scanner.scan(layer, m, all.x(m), all.delta(m), &mut sums[layer])?;
-                        let share = (sizes.input(m) * sizes.output(m)) as f64 / sizes.params as f64;
-                        meter.add(tokens as f64 * SCAN * share)?;
-                    }
+                if let Kept::Residuals(residuals) = &mut kept {
+                    residuals[layer] = Vec::new();
                 }
+                verify_layer(layer, &sums[layer])?;
             }
-            if let Kept::Residuals(residuals) = &mut kept {
-                residuals[layer] = Vec::new();
-            }
-            verify_layer(layer, &sums[layer])?;
-        }
+            let Some(lane) = lane else { return Ok(()) };
+            lane.finish(&mut |layer, m, done| {
+                scanner.add(layer, m, 0, done, &mut sums[layer])?;
+                let share = (sizes.input(m) * sizes.output(m)) as f64 / sizes.params as f64;
+                meter.add(tokens as f64 * SCAN * share)
+            })
+        })?;
     }
     Ok(PassOutput { values, layers: sums })
 }

@@ -108,14 +108,14 @@ pub(super) struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// `gathers`: several micro-batches, whose inputs and gradients are put together before a scan.
+    /// `loads`: how often the inputs and gradients of all micro-batches are held at once, put together for a scan.
     ///
     /// # Errors
     /// When even one matrix at a time needs more than the limit.
-    pub fn new(spec: &DecoderSpec, tokens: usize, gathers: bool, limits: Limits) -> Result<Self> {
+    pub fn new(spec: &DecoderSpec, tokens: usize, loads: usize, limits: Limits) -> Result<Self> {
         let (sizes, all) = (Sizes::new(spec), spec.matrices());
         let need = Need::new(spec, tokens, limits.batch_tokens);
-        let gathered = |of: &[Matrix]| if gathers { bytes(tokens * sizes.gathered(of)) } else { 0 };
+        let gathered = |of: &[Matrix]| bytes(loads * tokens * sizes.gathered(of));
         if need.held + need.tapes + gathered(all) <= limits.memory_bytes {
             return Ok(Self { keep_tapes: true, groups: vec![all] });
         }
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn less_memory_means_fewer_matrices_at_once_and_then_an_error_that_says_how_much() {
-        let plan = |memory_bytes| MemoryPlan::new(&spec(), 4096, true, Limits { memory_bytes, batch_tokens: 256 });
+        let plan = |memory_bytes| MemoryPlan::new(&spec(), 4096, 1, Limits { memory_bytes, batch_tokens: 256 });
         let cost = estimate(&spec(), 4096, 32, &ScanConfig::default());
         assert!(cost.least_bytes < cost.fast_bytes);
         assert_eq!(plan(cost.fast_bytes).expect("room"), MemoryPlan { keep_tapes: true, groups: vec![&Matrix::ALL] });

@@ -252,7 +252,7 @@ fn provenance(decoder: &Decoder, domains: &[PreparedDomain], config: &ScanConfig
         },
         seed: config.seed,
         dtype: format!("{} weights, f32 arithmetic, f64 sums", info.dtype),
-        device: decoder.backend.device(),
+        device: decoder.scan_place(),
         // Only who read the request knows how it was put: the app fills this in.
         command: String::new(),
         created: now_utc(),

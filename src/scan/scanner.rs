@@ -4,7 +4,7 @@ use super::metrics::param_activation::LayerActivation;
 use crate::{
     base::{Ctx, Error, Result},
     compute::{Backend, Mat, SampleSpan, ScanJob, ScanSums},
-    model::{Matrix, Role, Weights},
+    model::{Block, Matrix, Role, Weights},
 };
 
 /// What one layer gives, summed over its matrices and over all micro-batches.
@@ -58,32 +58,44 @@ impl Scanner<'_> {
     /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, all samples.
     pub fn scan(&self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32], into: &mut LayerSums) -> Result<()> {
         let block = self.weights.block(layer);
+        let whole = self.job(&block, layer, matrix, x, delta)?;
+        let out = whole.w.rows;
+        let a_row = 2.0 * whole.x.rows as f64 * whole.x.cols as f64;
+        let rows_a_call = ((self.call.flops / a_row.max(1.0)) as usize).max(self.call.least_rows);
+        for first in (0..out).step_by(rows_a_call) {
+            self.ctx.check()?;
+            let rows = rows_a_call.min(out - first);
+            let job = ScanJob { w: whole.w.rows(first, rows), delta: whole.delta.columns(first, rows), ..whole };
+            let mut sums = ScanSums::zeros(&job);
+            self.backend.scan(&job, &mut sums);
+            self.add(layer, matrix, first, &sums, into)?;
+        }
+        Ok(())
+    }
+
+    /// The scan of a whole matrix of `layer`, which is `block`.
+    pub fn job<'j>(&'j self, block: &'j Block, layer: usize, matrix: Matrix, x: &'j [f32], delta: &'j [f32]) -> Result<ScanJob<'j>> {
         let w = block.matrix(matrix);
         let &[out, input] = &w.shape[..] else {
             return Err(Error::numeric(weight_name(layer, matrix), format!("has shape {:?}, expected two dimensions", w.shape)));
         };
         let tokens = self.samples.last().map_or(0, |s| s.end);
-        let a_row = 2.0 * tokens as f64 * input as f64;
-        let rows_a_call = ((self.call.flops / a_row.max(1.0)) as usize).max(self.call.least_rows);
-        let (w, x, delta) = (Mat::new(w, out, input), Mat::new(x, tokens, input), Mat::new(delta, tokens, out));
-        for first in (0..out).step_by(rows_a_call) {
-            self.ctx.check()?;
-            let rows = rows_a_call.min(out - first);
-            let job = ScanJob {
-                w: w.rows(first, rows),
-                x,
-                delta: delta.columns(first, rows),
-                samples: self.samples,
-                n_domains: self.n_domains,
-                pairs: self.pairs,
-                gamma: self.gamma,
-                want_means: self.want_means,
-            };
-            let mut sums = ScanSums::zeros(&job);
-            self.backend.scan(&job, &mut sums);
-            self.verify(layer, matrix, &sums)?;
-            into.add(matrix, first, &sums);
-        }
+        Ok(ScanJob {
+            w: Mat::new(w, out, input),
+            x: Mat::new(x, tokens, input),
+            delta: Mat::new(delta, tokens, out),
+            samples: self.samples,
+            n_domains: self.n_domains,
+            pairs: self.pairs,
+            gamma: self.gamma,
+            want_means: self.want_means,
+        })
+    }
+
+    /// Adds the sums over rows `first_row..` of a matrix, if they are numbers.
+    pub fn add(&self, layer: usize, matrix: Matrix, first_row: usize, sums: &ScanSums, into: &mut LayerSums) -> Result<()> {
+        self.verify(layer, matrix, sums)?;
+        into.add(matrix, first_row, sums);
         Ok(())
     }
 

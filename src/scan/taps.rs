@@ -19,12 +19,23 @@ pub(super) struct Gathered {
 impl Gathered {
     /// Room for these matrices; nothing for the others.
     pub fn new(sizes: &Sizes, of: &[Matrix], tokens: usize) -> Self {
-        let mut new = Self { x: Default::default(), delta: Default::default() };
-        for &m in of {
-            new.x[Input::of(m) as usize].resize(tokens * sizes.input(m), 0.0);
-            new.delta[m as usize].resize(tokens * sizes.output(m), 0.0);
+        Self { x: Default::default(), delta: Default::default() }.again(sizes, of, tokens)
+    }
+    /// The same memory for these matrices; every row is to be put in anew.
+    pub fn again(mut self, sizes: &Sizes, of: &[Matrix], tokens: usize) -> Self {
+        for input in 0..Input::COUNT {
+            match of.iter().find(|m| Input::of(**m) as usize == input) {
+                Some(&m) => self.x[input].resize(tokens * sizes.input(m), 0.0),
+                None => self.x[input] = Vec::new(),
+            }
         }
-        new
+        for m in Matrix::ALL {
+            match of.contains(&m) {
+                true => self.delta[m as usize].resize(tokens * sizes.output(m), 0.0),
+                false => self.delta[m as usize] = Vec::new(),
+            }
+        }
+        self
     }
     pub fn x(&self, m: Matrix) -> &[f32] {
         &self.x[Input::of(m) as usize]

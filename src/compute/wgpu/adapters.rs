@@ -85,6 +85,19 @@ pub fn adapters() -> &'static [AdapterEntry] {
     })
 }
 
+/// Whether asking the drivers could find a real card: on Linux a card has a device file. Asking wakes every driver there is, takes a tenth of a
+/// second, and some of them talk on stderr.
+pub fn may_have_card() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let any = |folder: &str, begins: &[&str]| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+        names.into_iter().any(|n| begins.iter().any(|b| n.starts_with(b)))
+    };
+    any("/dev/dri", &["renderD", "card"]) || any("/dev", &["nvidia", "dxg", "kgsl", "mali"])
+}
+
 /// The adapter of `--device gpu` (the first that works) or `--device gpu:N`.
 ///
 /// # Errors

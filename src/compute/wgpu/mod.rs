@@ -16,7 +16,7 @@ mod total;
 mod transfer;
 mod trial;
 
-pub use adapters::{AdapterEntry, AdapterFacts, AdapterKind, adapters, find};
+pub use adapters::{AdapterEntry, AdapterFacts, AdapterKind, adapters, find, may_have_card};
 pub use card::Budget;
 pub use gpu_scan::GpuScan;
 pub use shaders::TileShape;

@@ -2,9 +2,11 @@
 
 use super::{scan_cost::Cost, shown_run::scan_job};
 use crate::{
-    app::{Command, JobState, Loading, RunEntry},
+    app::{Command, JobState, Loading, Preferences, RunEntry},
     gui::{
-        Ask, Panel, PanelCx, theme,
+        Ask, Panel, PanelCx,
+        device_combo::device_combo,
+        theme,
         widgets::{
             control::{choice, group, log_slider, name_cell, remark},
             number::{bytes, count, duration, sig3},
@@ -32,11 +34,23 @@ impl Panel for ScanPanel {
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
             domains_ui(ui, cx);
             settings_ui(ui, cx);
+            device_ui(ui, cx);
             run_ui(ui, cx);
             if let Some(run) = cx.app.library.run() {
                 last_ui(ui, cx, run);
             }
         });
+    }
+}
+
+/// Where scans run: a setting of this machine, not of the project.
+fn device_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let mut device = cx.app.settings.device;
+    let hover = "Where the scan's kernels run; forward and backward are always computed on the processor";
+    setting(ui, cx, "device", hover, None, |ui, cx| device_combo(ui, cx, &mut device));
+    if device != cx.app.settings.device {
+        let preferences = Preferences { device, ..cx.app.settings.preferences.clone() };
+        cx.send(Command::SetPreferences { preferences });
     }
 }
 
