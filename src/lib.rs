@@ -12,6 +12,7 @@ pub mod model;
 pub mod eval;
 
 pub mod ablate;
+pub mod check;
 pub mod scan;
 pub mod tune;
 

@@ -1,4 +1,4 @@
-//! Who may import whom: base <- {data, compute} <- model <- eval <- {scan, ablate, tune} <- report <- app <- {cli, gui} <- main.
+//! Who may import whom: base <- {data, compute} <- model <- eval <- {scan, ablate, check, tune} <- report <- app <- {cli, gui} <- main.
 //! A module imports only from levels before its own, never from a sibling on its own level.
 
 use std::{
@@ -7,10 +7,10 @@ use std::{
 };
 
 const LEVELS: &[&[&str]] =
-    &[&["base"], &["data", "compute"], &["model"], &["eval"], &["scan", "ablate", "tune"], &["report"], &["app"], &["cli", "gui"]];
+    &[&["base"], &["data", "compute"], &["model"], &["eval"], &["scan", "ablate", "check", "tune"], &["report"], &["app"], &["cli", "gui"]];
 
 /// The fronts ask an `App`; these words would mean that they call an engine themselves.
-const ENGINE_CALLS: &[&str] = &["run_scan", "load_model", "CpuBackend", "Decoder::new", "block_forward", "open_domain"];
+const ENGINE_CALLS: &[&str] = &["run_scan", "load_model", "CpuBackend", "Decoder::new", "check_model", "block_forward", "open_domain"];
 
 fn level(module: &str) -> Option<usize> {
     LEVELS.iter().position(|l| l.contains(&module))

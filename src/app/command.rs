@@ -76,6 +76,10 @@ pub enum Command {
         metric: MetricKind,
         percent: f64,
     },
+    /// Forward pass and gradients of the open model against plain f64 arithmetic. A certificate that is kept is made anew only `again`.
+    CheckModel {
+        again: bool,
+    },
     /// Trains the demo model from nothing into a model folder.
     TrainDemo {
         out: PathBuf,
@@ -264,6 +268,7 @@ impl Command {
             | Self::Evaluate
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }
+            | Self::CheckModel { .. }
             | Self::TrainDemo { .. }
             | Self::WriteReport { .. }
             | Self::Export { .. }

@@ -1,7 +1,7 @@
 //! What workers tell, and for whom a job works.
 
 use super::{DeviceReport, ablation::Unit, matrix::AblationMatrix};
-use crate::{data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
+use crate::{check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
 /// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.
@@ -34,6 +34,7 @@ pub(super) enum Event {
     },
     Matrix(Arc<AblationMatrix>),
     Devices(Arc<DeviceReport>),
+    Checked(Arc<CheckReport>),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

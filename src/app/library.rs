@@ -1,6 +1,7 @@
 //! Loaded models, domains and runs. Results live here and are not undone.
 
 use crate::{
+    check::CheckReport,
     data::{Domain, Mapping},
     model::{DecoderSpec, ModelInfo},
     scan::ScanOutput,
@@ -66,6 +67,8 @@ pub struct RunEntry {
 #[derive(Clone, Default)]
 pub struct Library {
     pub model: Option<ModelEntry>,
+    /// Certificate of the open model, once it was checked.
+    pub check: Option<Arc<CheckReport>>,
     pub domains: Vec<DomainEntry>,
     pub runs: Vec<RunEntry>,
     /// Index into `runs` of what the panels show.

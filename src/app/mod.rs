@@ -2,6 +2,7 @@
 
 mod ablation;
 mod apply;
+mod check;
 pub mod command;
 pub mod demo;
 mod device;

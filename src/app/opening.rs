@@ -25,14 +25,21 @@ impl App {
         if self.project.model.as_ref() != self.library.model.as_ref().map(|m| &m.path) {
             self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Model(_)));
             self.decoder = None;
+            self.library.check = None;
             self.forget_evaluation();
             self.model_generation = self.next_generation();
             self.library.model = self.project.model.clone().map(|path| ModelEntry { path, state: Loading::Working });
             if let Some(path) = self.project.model.clone() {
                 let (generation, title) = (self.model_generation, format!("Opening {}", path.display()));
                 let threads = self.settings.preferences.threads;
+                let data_dir = self.settings.data_dir.clone();
                 self.runner.spawn(&mut self.jobs, title, Target::Model(generation), move |ctx, out| {
-                    out.send(Event::Model { generation, decoder: open_decoder(&path, threads, ctx)? });
+                    let decoder = open_decoder(&path, threads, ctx)?;
+                    let check = super::check::kept(&data_dir, &decoder.model.info.sha256);
+                    out.send(Event::Model { generation, decoder });
+                    if let Some(check) = check {
+                        out.send(Event::Checked(check));
+                    }
                     Ok(())
                 });
             }

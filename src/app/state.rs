@@ -156,6 +156,7 @@ impl App {
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
             Event::Matrix(matrix) => self.matrix = Some(matrix),
             Event::Devices(devices) => self.devices = Some(devices),
+            Event::Checked(report) => self.checked(report),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }

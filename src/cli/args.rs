@@ -48,6 +48,8 @@ pub enum Verb {
     Info(InfoArgs),
     /// Graphics cards that scans can run on, and which one `--device auto` takes.
     Devices(DevicesArgs),
+    /// Whether a model is computed rightly: its forward pass and its gradients against plain f64 arithmetic. Exit code 1 if not.
+    Check(CheckArgs),
     /// The built-in demo: train its model from nothing, its facts, its ablation matrix.
     Demo(DemoArgs),
 }
@@ -228,6 +230,18 @@ pub struct ExportArgs {
     /// No progress: warnings and errors only.
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Model folder, GGUF file, or `demo`.
+    #[arg(value_name = "MODEL", default_value = "demo")]
+    pub model: PathBuf,
+    /// Check although a certificate of these weights is kept.
+    #[arg(long)]
+    pub again: bool,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Args, Debug)]

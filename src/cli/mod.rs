@@ -2,6 +2,7 @@
 
 mod ablate;
 mod args;
+mod check;
 mod demo;
 mod devices;
 mod eval;
@@ -53,6 +54,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
         Verb::Devices(a) => devices::run(a, settings),
+        Verb::Check(a) => check::run(a, settings),
         Verb::Demo(a) => demo::run(a, settings),
     };
     exit_code(result)

@@ -28,7 +28,8 @@ impl Hooks for NoHooks {
 }
 
 /// The linear weights of a block, in the order in which they are flattened and reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Matrix {
     Q,
     K,

@@ -71,6 +71,16 @@ pub fn long_from(rope: &RopeSpec) -> Option<usize> {
     }
 }
 
+impl RopeSpec {
+    /// cos and sin in f64 for every position and pair of a sequence of `tokens`: what [`table`] rounds.
+    pub fn angles(&self, tokens: usize) -> Vec<(f64, f64)> {
+        let frequencies = inverse_frequencies(self, long_from(self).is_some_and(|original| tokens > original));
+        let scale = attention_factor(self);
+        let turn = |angle: f32| (f64::from(angle).cos() * scale, f64::from(angle).sin() * scale);
+        (0..tokens).flat_map(|p| frequencies.iter().map(move |f| turn(p as f32 * f))).collect()
+    }
+}
+
 /// cos and sin for positions `0..positions`; where long sequences turn otherwise, `2 * positions` rows: those of short sequences, then those
 /// of long ones.
 pub fn table(rope: &RopeSpec, positions: usize) -> RopeTable {

@@ -67,7 +67,7 @@ pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, 
             Level::Avx512 => avx512(o, mean, kept),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => avx2(o, mean, kept),
-            _ => choose::<Portable, 6>(o, mean, kept),
+            _ => six_rows::choose::<Portable>(o, mean, kept),
         }
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 unsafe fn avx512(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
     // SAFETY: the caller's promise.
-    unsafe { choose::<Avx512, 12>(o, mean, kept) }
+    unsafe { twelve_rows::choose::<Avx512>(o, mean, kept) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -85,71 +85,83 @@ unsafe fn avx512(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
     // SAFETY: the caller's promise.
-    unsafe { choose::<Avx2, 6>(o, mean, kept) }
+    unsafe { six_rows::choose::<Avx2>(o, mean, kept) }
 }
 
-#[inline(always)]
-#[expect(unsafe_code, reason = "see `blocks`")]
-unsafe fn choose<V: Vector, const ROWS: usize>(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
-    let none = std::ptr::null_mut();
-    // SAFETY: the caller's promise; a null pointer is never followed.
-    unsafe {
-        match (mean, kept) {
-            (Some(mean), Some(kept)) => blocks::<V, ROWS, true, true>(o, mean, kept),
-            (Some(mean), None) => blocks::<V, ROWS, true, false>(o, mean, none),
-            (None, Some(kept)) => blocks::<V, ROWS, false, true>(o, none, kept),
-            (None, None) => blocks::<V, ROWS, false, false>(o, none, none),
-        }
-    }
-}
+/// The loops for blocks of so many rows. Every index of the accumulators is a literal: an index that a loop counts would keep them in memory, to
+/// be written back after every product.
+macro_rules! rows {
+    ($name:ident, $rows:literal: $($r:literal)*) => {
+        mod $name {
+            use super::{Operands, Vector, finish};
 
-/// # Safety
-/// Inside code compiled for `V`; operands as long as [`scan_blocks`] checks.
-#[inline(always)]
-#[expect(unsafe_code, reason = "registers are placed by hand and pointers walk the packed operands")]
-unsafe fn blocks<V: Vector, const ROWS: usize, const MEAN: bool, const KEEP: bool>(
-    o: &Operands<'_>,
-    mean: *mut f32,
-    kept: *mut f32,
-) -> f64 {
-    let cols = 2 * V::WIDTH;
-    // SAFETY: every pointer stays inside the lengths that `scan_blocks` checked.
-    unsafe {
-        let mut squares = [V::zero(); 2];
-        let mut at = 0;
-        for c in 0..o.across {
-            let panel = o.x.as_ptr().add(c * o.tokens * cols);
-            let mut delta = o.delta.as_ptr();
-            for _ in 0..o.down {
-                let mut x = panel;
-                let mut acc = [[V::zero(); 2]; ROWS];
-                for _ in 0..o.tokens {
-                    let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
-                    for (r, acc) in acc.iter_mut().enumerate() {
-                        let d = V::splat(*delta.add(r));
-                        acc[0] = d.fma(x0, acc[0]);
-                        acc[1] = d.fma(x1, acc[1]);
+            /// # Safety
+            /// As [`blocks`]; a pointer is good where it is given.
+            #[inline(always)]
+            #[expect(unsafe_code, reason = "see `blocks`")]
+            pub(super) unsafe fn choose<V: Vector>(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
+                let none = std::ptr::null_mut();
+                // SAFETY: the caller's promise; a null pointer is never followed.
+                unsafe {
+                    match (mean, kept) {
+                        (Some(mean), Some(kept)) => blocks::<V, true, true>(o, mean, kept),
+                        (Some(mean), None) => blocks::<V, true, false>(o, mean, none),
+                        (None, Some(kept)) => blocks::<V, false, true>(o, none, kept),
+                        (None, None) => blocks::<V, false, false>(o, none, none),
                     }
-                    delta = delta.add(ROWS);
-                    x = x.add(cols);
                 }
-                for [g0, g1] in &acc {
-                    squares[0] = finish::<V, MEAN, KEEP>(*g0, squares[0], o.weights.as_ptr(), mean, kept, at);
-                    squares[1] = finish::<V, MEAN, KEEP>(*g1, squares[1], o.weights.as_ptr(), mean, kept, at + V::WIDTH);
-                    at += cols;
+            }
+
+            /// # Safety
+            /// Inside code compiled for `V`; operands as long as `scan_blocks` checks.
+            #[inline(always)]
+            #[expect(unsafe_code, reason = "registers are placed by hand and pointers walk the packed operands")]
+            unsafe fn blocks<V: Vector, const MEAN: bool, const KEEP: bool>(o: &Operands<'_>, mean: *mut f32, kept: *mut f32) -> f64 {
+                let cols = 2 * V::WIDTH;
+                // SAFETY: every pointer stays inside the lengths that `scan_blocks` checked.
+                unsafe {
+                    let mut squares = [V::zero(); 2];
+                    let mut at = 0;
+                    for c in 0..o.across {
+                        let panel = o.x.as_ptr().add(c * o.tokens * cols);
+                        let mut delta = o.delta.as_ptr();
+                        for _ in 0..o.down {
+                            let mut x = panel;
+                            let mut acc = [[V::zero(); 2]; $rows];
+                            for _ in 0..o.tokens {
+                                let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
+                                $(
+                                    let d = V::splat(*delta.add($r));
+                                    acc[$r][0] = d.fma(x0, acc[$r][0]);
+                                    acc[$r][1] = d.fma(x1, acc[$r][1]);
+                                )*
+                                delta = delta.add($rows);
+                                x = x.add(cols);
+                            }
+                            $(
+                                let i = at + $r * cols;
+                                squares[0] = finish::<V, MEAN, KEEP>(acc[$r][0], squares[0], o.weights.as_ptr(), mean, kept, i);
+                                squares[1] = finish::<V, MEAN, KEEP>(acc[$r][1], squares[1], o.weights.as_ptr(), mean, kept, i + V::WIDTH);
+                            )*
+                            at += $rows * cols;
+                        }
+                    }
+                    let mut lanes = [0.0f32; 16];
+                    squares[0].add(squares[1]).store(lanes.as_mut_ptr());
+                    lanes.iter().map(|v| f64::from(*v)).sum()
                 }
             }
         }
-        let mut lanes = [0.0f32; 16];
-        squares[0].add(squares[1]).store(lanes.as_mut_ptr());
-        lanes.iter().map(|v| f64::from(*v)).sum()
-    }
+    };
 }
+rows!(six_rows, 6: 0 1 2 3 4 5);
+#[cfg(target_arch = "x86_64")]
+rows!(twelve_rows, 12: 0 1 2 3 4 5 6 7 8 9 10 11);
 
 /// One register of gradients to activations at element `i`; returns the squares so far.
 ///
 /// # Safety
-/// As [`blocks`]; element `i` and the next `V::WIDTH` inside the tile.
+/// As `blocks`; element `i` and the next `V::WIDTH` inside the tile.
 #[inline(always)]
 #[expect(unsafe_code, reason = "see `blocks`")]
 unsafe fn finish<V: Vector, const MEAN: bool, const KEEP: bool>(
