@@ -78,7 +78,10 @@ impl CheckReport {
         } else if failed > 0 {
             format!("FAILED: gradients of {failed} of {} matrices are off, by up to {worst:.1e}", self.matrices.len())
         } else if !self.forward.passed() {
-            format!("FAILED: logits are off by {:.1e}, allowed {:.1e} of {:.1e}", self.forward.worst, self.forward.tolerance, self.forward.largest)
+            format!(
+                "FAILED: logits are off by {:.1e}, allowed {:.1e} of {:.1e}",
+                self.forward.worst, self.forward.tolerance, self.forward.largest
+            )
         } else {
             "FAILED: stored values differ".into()
         }

@@ -38,7 +38,8 @@ pub(super) fn compare(decoder: &Decoder, tolerance: f64) -> Result<Option<Golden
     if ours.len() != logits.len() {
         return Err(Error::format(&path, format!("{} logits for {} tokens, expected {}", logits.len(), tokens.len(), ours.len())));
     }
-    let worst = ours.iter().zip(&logits).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) });
+    let worst =
+        ours.iter().zip(&logits).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, |m, d| if d.is_nan() { f64::INFINITY } else { d.max(m) });
     Ok(Some(GoldenCheck { tokens: tokens.len(), worst, tolerance, passed: worst <= tolerance }))
 }
 
