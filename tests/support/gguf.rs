@@ -16,6 +16,7 @@ pub enum Value {
     Texts(Vec<String>),
     F32s(Vec<f32>),
     I32s(Vec<i32>),
+    Bools(Vec<bool>),
     /// Anything else: type number and bytes.
     Raw(u32, Vec<u8>),
 }
@@ -142,7 +143,7 @@ impl Gguf {
             Value::F32(_) => 6,
             Value::Bool(_) => 7,
             Value::Text(_) => 8,
-            Value::Texts(_) | Value::F32s(_) | Value::I32s(_) => 9,
+            Value::Texts(_) | Value::F32s(_) | Value::I32s(_) | Value::Bools(_) => 9,
             Value::U64(_) => 10,
             Value::Raw(kind, _) => *kind,
         };
@@ -170,6 +171,10 @@ impl Gguf {
                 list(5, all.len());
                 all.iter().for_each(|v| out.extend(v.to_le_bytes()));
             }
+            Value::Bools(all) => {
+                list(7, all.len());
+                out.extend(all.iter().map(|b| u8::from(*b)));
+            }
             Value::Raw(_, bytes) => out.extend(bytes),
         }
     }
@@ -179,24 +184,65 @@ impl Gguf {
 pub fn convert(folder: &Path) -> Gguf {
     let json = |name: &str| -> Json { serde_json::from_slice(&std::fs::read(folder.join(name)).expect(name)).expect(name) };
     let (config, tokenizer) = (json("config.json"), json("tokenizer.json"));
-    let architecture = config["model_type"].as_str().expect("model_type");
-    let number = |key: &str| config[key].as_u64().expect(key) as u32;
-    let (heads, kv_heads) = (number("num_attention_heads"), number("num_key_value_heads"));
+    let family = config["model_type"].as_str().expect("model_type").to_owned();
+    let architecture = match family.as_str() {
+        "mistral" => "llama",
+        "gemma3_text" => "gemma3",
+        "gpt_neox" => "gptneox",
+        other => other,
+    };
+    // The same thing has several names.
+    let number = |keys: &[&str]| keys.iter().find_map(|k| config[*k].as_u64()).map(|n| n as u32);
+    let need = |keys: &[&str]| number(keys).unwrap_or_else(|| panic!("none of {keys:?}"));
+    let (d, heads) = (need(&["hidden_size", "n_embd"]), need(&["num_attention_heads", "n_head"]));
+    let kv_heads = number(&["num_key_value_heads"]).unwrap_or(heads);
     let mut file = Gguf::default();
     file.set("general.architecture", architecture);
+    let own = |key: &str| format!("{architecture}.{key}");
     for (key, value) in [
-        ("context_length", number("max_position_embeddings")),
-        ("embedding_length", number("hidden_size")),
-        ("block_count", number("num_hidden_layers")),
-        ("feed_forward_length", number("intermediate_size")),
+        ("context_length", need(&["max_position_embeddings", "n_positions"])),
+        ("embedding_length", d),
+        ("block_count", need(&["num_hidden_layers", "n_layer"])),
+        ("feed_forward_length", number(&["intermediate_size", "n_inner"]).unwrap_or(4 * d)),
         ("attention.head_count", heads),
         ("attention.head_count_kv", kv_heads),
     ] {
-        file.set(&format!("{architecture}.{key}"), value);
+        file.set(&own(key), value);
     }
-    let eps = config["rms_norm_eps"].as_f64().expect("eps") as f32;
-    file.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), eps);
-    bpe(&mut file, &tokenizer);
+    for (key, from) in
+        [("attention.key_length", "head_dim"), ("attention.value_length", "head_dim"), ("attention.sliding_window", "sliding_window")]
+    {
+        if let Some(value) = number(&[from]) {
+            file.set(&own(key), value);
+        }
+    }
+    for (key, from) in [
+        ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+        ("attention.layer_norm_epsilon", "layer_norm_eps"),
+        ("attention.layer_norm_epsilon", "layer_norm_epsilon"),
+        ("final_logit_softcapping", "final_logit_softcapping"),
+    ] {
+        if let Some(value) = config[from].as_f64() {
+            file.set(&own(key), value as f32);
+        }
+    }
+    let rope = &config["rope_parameters"];
+    let rope = if rope["full_attention"].is_object() { &rope["full_attention"] } else { rope };
+    let partial = rope["partial_rotary_factor"].as_f64().or(config["partial_rotary_factor"].as_f64()).unwrap_or(1.0);
+    let dims = (partial * f64::from(number(&["head_dim"]).unwrap_or(d / heads))) as u32;
+    if family != "gpt2" {
+        file.set(&own("rope.dimension_count"), dims);
+        file.set(&own("rope.freq_base"), rope["rope_theta"].as_f64().unwrap_or(10_000.0) as f32);
+    }
+    if family == "gpt_neox" {
+        file.set(&own("use_parallel_residual"), config["use_parallel_residual"].as_bool().unwrap_or(true));
+    }
+    if family == "gemma3_text" {
+        let layers = config["layer_types"].as_array().expect("layer types");
+        let slides = layers.iter().map(|t| t == "sliding_attention").collect();
+        file.set(&own("attention.sliding_window_pattern"), Value::Bools(slides));
+    }
+    bpe(&mut file, &tokenizer, need(&["vocab_size"]) as usize);
     let bytes = std::fs::read(folder.join("model.safetensors")).expect("weights");
     let stored = SafeTensors::deserialize(&bytes).expect("safetensors");
     let mut names: Vec<String> = stored.names().into_iter().map(ToOwned::to_owned).collect();
@@ -204,59 +250,104 @@ pub fn convert(folder: &Path) -> Gguf {
     for name in names {
         let view = stored.tensor(&name).expect("tensor");
         let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        let values = match architecture {
-            "llama" if name.contains("q_proj") => interleave(&values, view.shape()[0], heads as usize),
-            "llama" if name.contains("k_proj") => interleave(&values, view.shape()[0], kv_heads as usize),
-            _ => values,
+        let (rows, shape) = (view.shape()[0], view.shape().to_vec());
+        let (values, shape) = match architecture {
+            "llama" if name.contains("q_proj") => (interleave(&values, rows, heads as usize), shape),
+            "llama" if name.contains("k_proj") => (interleave(&values, rows, kv_heads as usize), shape),
+            "gemma3" if name.ends_with("norm.weight") => (values.iter().map(|v| v + 1.0).collect(), shape),
+            "gpt2" if shape.len() == 2 && name.contains(".h.") => (transpose(&values, rows), vec![shape[1], rows]),
+            "gptneox" if name.contains("query_key_value") => (split_heads(&values, rows, heads as usize), shape),
+            _ => (values, shape),
         };
-        file.tensors.push(Tensor::f32(&tensor_name(&name), view.shape(), &values));
+        file.tensors.push(Tensor::f32(&tensor_name(&name, architecture), &shape, &values));
     }
     file
 }
 
-fn bpe(file: &mut Gguf, tokenizer: &Json) {
+fn transpose(values: &[f32], rows: usize) -> Vec<f32> {
+    let columns = values.len() / rows;
+    (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+}
+
+/// From head by head with its q, k and v to all queries, all keys, all values.
+fn split_heads(values: &[f32], rows: usize, heads: usize) -> Vec<f32> {
+    let (width, head) = (values.len() / rows, rows / heads / 3);
+    let piece = |h: usize, part: usize| &values[(3 * h + part) * head * width..(3 * h + part + 1) * head * width];
+    (0..3).flat_map(|part| (0..heads).flat_map(move |h| piece(h, part).iter().copied())).collect()
+}
+
+/// Its first `vocab` tokens.
+fn bpe(file: &mut Gguf, tokenizer: &Json, vocab: usize) {
     let model = &tokenizer["model"];
     let mut tokens: Vec<(u64, String)> =
         model["vocab"].as_object().expect("vocab").iter().map(|(t, id)| (id.as_u64().expect("id"), t.clone())).collect();
     tokens.sort();
+    tokens.truncate(vocab);
     let special = |id: u64| tokenizer["added_tokens"].as_array().expect("added").iter().any(|t| t["id"] == id);
     file.set("tokenizer.ggml.model", "gpt2");
     file.set("tokenizer.ggml.pre", "gpt-2");
     file.set("tokenizer.ggml.token_type", Value::I32s(tokens.iter().map(|(id, _)| if special(*id) { 3 } else { 1 }).collect()));
-    file.set("tokenizer.ggml.tokens", Value::Texts(tokens.into_iter().map(|(_, t)| t).collect()));
+    let tokens: Vec<String> = tokens.into_iter().map(|(_, t)| t).collect();
     let merge = |m: &Json| match m {
         Json::String(m) => m.clone(),
         pair => format!("{} {}", pair[0].as_str().expect("left"), pair[1].as_str().expect("right")),
     };
-    file.set("tokenizer.ggml.merges", Value::Texts(model["merges"].as_array().expect("merges").iter().map(merge).collect()));
+    let merges = model["merges"].as_array().expect("merges").iter().map(merge).filter(|m| tokens.contains(&m.replacen(' ', "", 1)));
+    file.set("tokenizer.ggml.merges", Value::Texts(merges.collect()));
+    file.set("tokenizer.ggml.tokens", Value::Texts(tokens));
     file.set("tokenizer.ggml.bos_token_id", 1);
     file.set("tokenizer.ggml.eos_token_id", 2);
     file.set("tokenizer.ggml.add_bos_token", true);
 }
 
-fn tensor_name(name: &str) -> String {
-    match name {
-        "model.embed_tokens.weight" => return "token_embd.weight".into(),
-        "model.norm.weight" => return "output_norm.weight".into(),
-        "lm_head.weight" => return "output.weight".into(),
-        _ => {}
+/// In order: what is replaced first is not found again.
+const NAMES: &[(&str, &str)] = &[
+    ("transformer.h.", "blk."),
+    ("transformer.", ""),
+    ("gpt_neox.", ""),
+    ("model.", ""),
+    ("lm_head", "output"),
+    ("embed_out", "output"),
+    ("embed_tokens", "token_embd"),
+    ("embed_in", "token_embd"),
+    ("wte", "token_embd"),
+    ("wpe", "position_embd"),
+    ("ln_f", "output_norm"),
+    ("final_layer_norm", "output_norm"),
+    ("layers.", "blk."),
+    ("input_layernorm", "attn_norm"),
+    ("pre_feedforward_layernorm", "ffn_norm"),
+    ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("ln_1", "attn_norm"),
+    ("ln_2", "ffn_norm"),
+    ("self_attn.qkv_proj", "attn_qkv"),
+    ("attn.c_attn", "attn_qkv"),
+    ("attention.query_key_value", "attn_qkv"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("attn.c_proj", "attn_output"),
+    ("attention.dense", "attn_output"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("mlp.gate_up_proj", "ffn_up"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("mlp.c_fc", "ffn_up"),
+    ("mlp.c_proj", "ffn_down"),
+    ("mlp.dense_h_to_4h", "ffn_up"),
+    ("mlp.dense_4h_to_h", "ffn_down"),
+];
+
+fn tensor_name(name: &str, architecture: &str) -> String {
+    if name == "model.norm.weight" {
+        return "output_norm.weight".into();
     }
-    let inner = name.strip_prefix("model.layers.").expect("a layer");
-    let mut name = format!("blk.{inner}");
-    for (from, to) in [
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.o_proj", "attn_output"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-    ] {
-        name = name.replace(from, to);
-    }
-    name
+    let name = NAMES.iter().fold(name.to_owned(), |name, (from, to)| name.replacen(from, to, 1));
+    // Gemma has a norm of its own under the name of other families' second norm.
+    name.replace("post_attention_layernorm", if architecture == "gemma3" { "post_attention_norm" } else { "ffn_norm" })
 }
 
 /// `weights.reshape(heads, 2, rows / heads / 2, ...).swapaxes(1, 2)` of the converter.

@@ -38,6 +38,12 @@ impl<'a> Header<'a> {
     }
 }
 
+/// A name for an error message: a damaged one may be of any length.
+fn shown(name: &str) -> String {
+    let short: String = name.chars().take(80).flat_map(char::escape_debug).collect();
+    if name.chars().nth(80).is_some() { short + "…" } else { short }
+}
+
 type Step<T> = std::result::Result<T, String>;
 
 struct Reader<'a> {
@@ -68,9 +74,9 @@ impl<'a> Reader<'a> {
         let mut metadata = BTreeMap::new();
         for i in 0..n_entries {
             let key = self.text("a metadata key").map_err(|e| format!("metadata entry {i}: {e}"))?;
-            let value = self.value().map_err(|e| format!("metadata `{key}`: {e}"))?;
+            let value = self.value().map_err(|e| format!("metadata `{}`: {e}", shown(&key)))?;
             if metadata.insert(key.clone(), value).is_some() {
-                return Err(format!("metadata `{key}` is there twice"));
+                return Err(format!("metadata `{}` is there twice", shown(&key)));
             }
         }
         let alignment = match metadata.get("general.alignment") {
@@ -89,7 +95,7 @@ impl<'a> Reader<'a> {
         for entry in found {
             let (name, info) = entry.place(data, self.file.len())?;
             if tensors.insert(name.clone(), info).is_some() {
-                return Err(format!("tensor {name} is there twice"));
+                return Err(format!("tensor {} is there twice", shown(&name)));
             }
         }
         apart(&tensors)?;
@@ -192,7 +198,7 @@ impl<'a> Reader<'a> {
         let name = self.text("its name")?.into_owned();
         let n_dims = self.u32("its number of dimensions")?;
         if !(1..=MOST_DIMS).contains(&n_dims) {
-            return Err(format!("{name} has {n_dims} dimensions, expected 1 to {MOST_DIMS}"));
+            return Err(format!("{} has {n_dims} dimensions, expected 1 to {MOST_DIMS}", shown(&name)));
         }
         let mut dims = [1; MOST_DIMS as usize];
         for dim in &mut dims[..n_dims as usize] {
@@ -229,13 +235,14 @@ impl TensorEntry {
     /// Its bytes in a file of `len` bytes whose data begin at `data`.
     fn place(self, data: u64, len: usize) -> Step<(String, TensorInfo)> {
         let Self { name, dims, n_dims, dtype, offset } = self;
+        let called = shown(&name);
         let too_large = || {
-            format!("tensor {name} of shape {:?} does not fit into the file of {len} bytes; was the download cut short?", &dims[..n_dims])
+            format!("tensor {called} of shape {:?} does not fit into the file of {len} bytes; was the download cut short?", &dims[..n_dims])
         };
         let shape: Option<Vec<usize>> = dims[..n_dims].iter().rev().map(|&d| usize::try_from(d).ok()).collect();
         let shape = shape.ok_or_else(too_large)?;
         if shape.contains(&0) {
-            return Err(format!("tensor {name} has shape {shape:?}, with a dimension of 0"));
+            return Err(format!("tensor {called} has shape {shape:?}, with a dimension of 0"));
         }
         let start = data.checked_add(offset).and_then(|s| usize::try_from(s).ok()).filter(|&s| s <= len).ok_or_else(too_large)?;
         let Some((block, block_bytes)) = dtype.block() else {
@@ -244,7 +251,7 @@ impl TensorEntry {
         };
         let row = shape[n_dims - 1];
         if !row.is_multiple_of(block) {
-            return Err(format!("tensor {name} is {dtype} with rows of {row} values, expected a multiple of {block}"));
+            return Err(format!("tensor {called} is {dtype} with rows of {row} values, expected a multiple of {block}"));
         }
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or_else(too_large)?;
         let size = (elements / block).checked_mul(block_bytes).ok_or_else(too_large)?;
@@ -258,7 +265,7 @@ fn apart(tensors: &BTreeMap<String, TensorInfo>) -> Step<()> {
     let mut by_place: Vec<(&str, &TensorInfo)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     by_place.sort_by_key(|(_, t)| (t.bytes.start, t.bytes.end));
     match by_place.windows(2).find(|pair| pair[0].1.bytes.end > pair[1].1.bytes.start) {
-        Some(pair) => Err(format!("tensors {} and {} overlap", pair[0].0, pair[1].0)),
+        Some(pair) => Err(format!("tensors {} and {} overlap", shown(pair[0].0), shown(pair[1].0))),
         None => Ok(()),
     }
 }

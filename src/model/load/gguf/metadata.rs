@@ -72,6 +72,10 @@ impl<'h, 'a> Metadata<'h, 'a> {
         let key = self.own(key);
         self.whole(&key)?.ok_or_else(|| self.error(format!("metadata `{key}` is missing")))
     }
+    /// As [`Metadata::number`], with `{architecture}.` before the key, and there.
+    pub fn need_number(&self, key: &str) -> Result<f64> {
+        self.own_number(key)?.ok_or_else(|| self.error(format!("metadata `{}` is missing", self.own(key))))
+    }
     pub fn own_whole(&self, key: &str) -> Result<Option<u64>> {
         self.whole(&self.own(key))
     }
@@ -87,6 +91,13 @@ impl<'h, 'a> Metadata<'h, 'a> {
     }
     pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>> {
         self.list(key, "finite numbers", |v| v.number())
+    }
+    /// `None` where it is no list.
+    pub fn flags(&self, key: &str) -> Result<Option<Vec<bool>>> {
+        if self.get(key).is_none_or(|v| v.elements().is_none()) {
+            return Ok(None);
+        }
+        self.list(key, "flags", |v| v.bool().or_else(|| v.unsigned().map(|n| n != 0)))
     }
     fn list<T>(&self, key: &str, expected: &str, read: impl Fn(Value<'a>) -> Option<T>) -> Result<Option<Vec<T>>> {
         let Some(value) = self.get(key) else { return Ok(None) };

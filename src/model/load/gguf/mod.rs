@@ -4,8 +4,10 @@
 mod architecture;
 mod header;
 mod metadata;
+mod place;
 mod pre_tokenizer;
 mod quant;
+mod rope;
 mod tensor;
 mod tokenizer;
 mod value;
@@ -15,7 +17,11 @@ use quant::GgmlType;
 use super::{FileBytes, LoadOptions, family_of, read, some_of};
 use crate::{
     base::{Ctx, Error, Result, hash},
-    model::{DecoderSpec, Model, ModelInfo, TextTokenizer, family::ConfigFile, weights::Role},
+    model::{
+        DecoderSpec, Model, ModelInfo, TextTokenizer,
+        family::{ConfigFile, Family},
+        weights::Role,
+    },
 };
 use architecture::Architecture;
 use header::Header;
@@ -42,7 +48,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
     let info = ModelInfo {
         name,
         folder: path,
-        model_type: found.architecture.model_type.to_owned(),
+        model_type: found.family.model_type.to_owned(),
         n_params: found.spec.n_params(),
         dtype,
         size_bytes: file.len() as u64,
@@ -53,7 +59,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
 
 /// What the header says of the model, checked.
 struct Found {
-    architecture: &'static Architecture,
+    family: &'static Family,
     spec: DecoderSpec,
     tensors: HashMap<Role, GgufTensor>,
 }
@@ -64,9 +70,10 @@ impl Found {
         let meta = Metadata::new(path, &header)?;
         let architecture = architecture::find(&meta)?;
         let config = ConfigFile::from_object(path, architecture.config(&meta, file)?);
-        let spec = (family_of(&config)?.spec)(&config)?;
+        let family = family_of(&config)?;
+        let spec = (family.spec)(&config)?;
         let tensors = checked(architecture, &spec, &meta, file)?;
-        Ok(Self { architecture, spec, tensors })
+        Ok(Self { family, spec, tensors })
     }
 
     fn tokenizer(&self, path: &Path, file: &FileBytes) -> Result<TextTokenizer> {
@@ -109,21 +116,25 @@ fn checked(
     }
     let (mut tensors, mut missing, mut used) = (HashMap::new(), Vec::new(), BTreeSet::new());
     for role in spec.roles() {
-        let name = architecture.tensor_name(role);
-        let shape = spec.shape(role).unwrap_or_default();
-        let Some(info) = meta.header.tensors.get(&name) else {
-            missing.push(name);
+        let place = architecture.place(role, spec, meta);
+        let name = &place.name;
+        let Some(info) = meta.header.tensors.get(name) else {
+            missing.push(place.name);
             continue;
         };
-        if info.dtype.block().is_none() {
+        let Some((block, _)) = info.dtype.block() else {
             return Err(meta.error(format!("tensor {name} is {}, expected one of {}", info.dtype, GgmlType::supported())));
+        };
+        if info.shape != place.shape {
+            return Err(meta.error(format!("tensor {name} has shape {:?}, expected {:?}", info.shape, place.shape)));
         }
-        if info.shape != shape {
-            return Err(meta.error(format!("tensor {name} has shape {:?}, expected {shape:?}", info.shape)));
+        if block > 1 && info.shape.len() == 1 {
+            return Err(meta.error(format!("tensor {name} is a vector of {}, expected F32, F16 or BF16", info.dtype)));
         }
-        tensors.insert(role, GgufTensor::new(file, info, (architecture.change)(role, spec)));
-        used.insert(name);
+        tensors.insert(role, GgufTensor::new(file, info, &place, spec.shape(role).unwrap_or_default()));
+        used.insert(place.name);
     }
+    missing.dedup();
     let unused: Vec<&str> = meta.header.tensors.keys().map(String::as_str).filter(|name| !used.contains(*name)).collect();
     if !missing.is_empty() {
         let mut message = format!("{} of {} tensors are missing: {}", missing.len(), missing.len() + used.len(), some_of(&missing));
@@ -142,7 +153,7 @@ fn checked(
             some_of(&strange)
         )));
     }
-    let idle: Vec<&str> = unused.into_iter().filter(|name| !architecture::READ_APART.contains(name)).collect();
+    let idle: Vec<&str> = unused.into_iter().filter(|name| !rope::TABLES.contains(name)).collect();
     if !idle.is_empty() {
         tracing::warn!("{}: {} tensors are not used: {}", meta.path.display(), idle.len(), some_of(&idle));
     }

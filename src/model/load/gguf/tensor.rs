@@ -1,21 +1,15 @@
 //! A tensor of a GGUF file as the family expects it.
 
-use super::{GgmlType, header::TensorInfo};
+use super::{
+    GgmlType,
+    header::TensorInfo,
+    place::{Change, Place},
+};
 use crate::model::{
     load::{FileBytes, Stored},
     weights::Tensor,
 };
 use std::{ops::Range, sync::Arc};
-
-/// How a file's tensor differs from what the family's forward pass takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    None,
-    /// Inside each of so many heads, rows `0, 1, 2, 3, ...` are the first and second halves by turns: `0, n/2, 1, n/2 + 1, ...`.
-    Uninterleave {
-        heads: usize,
-    },
-}
 
 /// One tensor of the model in the file.
 #[derive(Clone)]
@@ -28,8 +22,12 @@ pub(super) struct GgufTensor {
 }
 
 impl GgufTensor {
-    pub fn new(file: &Arc<FileBytes>, info: &TensorInfo, change: Change) -> Self {
-        Self { file: file.clone(), dtype: info.dtype, shape: info.shape.clone(), bytes: info.bytes.clone(), change }
+    /// Ours, of this shape, in a stored tensor whose shape is that of its place.
+    pub fn new(file: &Arc<FileBytes>, info: &TensorInfo, place: &Place, shape: Vec<usize>) -> Self {
+        // Rows are whole blocks: where they are single numbers, only types without blocks are let through.
+        let row = info.bytes.len() / place.shape[0];
+        let start = info.bytes.start + place.first_row * row;
+        Self { file: file.clone(), dtype: info.dtype, bytes: start..start + shape[0] * row, shape, change: place.change }
     }
 }
 
@@ -52,6 +50,7 @@ impl Stored for GgufTensor {
         let values = match self.change {
             Change::None => values,
             Change::Uninterleave { heads } => uninterleave(&values, self.shape[0], heads),
+            Change::LessOne => values.into_iter().map(|v| v - 1.0).collect(),
         };
         Tensor::new(self.shape.clone(), values)
     }

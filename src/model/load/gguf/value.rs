@@ -35,12 +35,12 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
-    /// A finite number. One of 32 bits is read as the shortest decimal that means it: what its writer had, 1e-5 and not 9.99999975e-6.
+    /// A finite number.
     pub fn number(&self) -> Option<f64> {
         let number = match self {
             Self::Unsigned(v) => *v as f64,
             Self::Signed(v) => *v as f64,
-            Self::F32(v) => v.to_string().parse().ok()?,
+            Self::F32(v) => decimal(*v),
             Self::F64(v) => *v,
             _ => return None,
         };
@@ -63,6 +63,11 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+}
+
+/// The shortest decimal that means this number: what its writer had, 1e-5 and not 9.99999975e-6.
+pub(super) fn decimal(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
 }
 
 pub(super) struct Elements<'a> {
