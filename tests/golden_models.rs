@@ -184,6 +184,34 @@ fn a_saved_model_of_every_family_computes_the_same_and_has_the_same_tensors() {
     }
 }
 
+/// A second opinion on the forward pass, which knows neither our code nor transformers'.
+#[test]
+fn tiny_llama_agrees_with_candle_transformers() {
+    use candle_core::{DType, Device, Tensor};
+    use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
+    let folder = fixture("tiny-llama");
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("config.json")).expect("config")).expect("JSON");
+    let mut old = config.clone();
+    // candle reads the older generation's keys.
+    old["rope_theta"] = config["rope_parameters"]["rope_theta"].clone();
+    let config: LlamaConfig = serde_json::from_value(old).expect("llama config");
+    let config = config.into_config(false);
+    let bytes = std::fs::read(folder.join("model.safetensors")).expect("weights");
+    let weights = candle_nn::VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).expect("tensors");
+    let model = Llama::load(weights, &config).expect("candle's model");
+    let ours = decoder(&folder);
+    let tokens = golden(&folder).tokens;
+    let mut cache = Cache::new(false, DType::F32, &config, &Device::Cpu).expect("cache");
+    // It gives the logits of the last position only.
+    for end in [1, 5, tokens.len()] {
+        let input = Tensor::new(&tokens[..end], &Device::Cpu).and_then(|t| t.unsqueeze(0)).expect("tokens");
+        let theirs: Vec<f32> = model.forward(&input, 0, &mut cache).and_then(|t| t.squeeze(0)?.to_vec1()).expect("forward");
+        let logits = ours.forward_logits(&Batch::new(&[&tokens[..end]])).expect("ours");
+        let difference = largest_difference(&logits[(end - 1) * theirs.len()..], &theirs);
+        assert!(difference <= TOLERANCE, "logits after {end} tokens differ by {difference}");
+    }
+}
+
 #[test]
 fn stories260k_agrees_with_transformers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/stories260K");

@@ -70,6 +70,7 @@ impl App {
             Command::Evaluate => self.evaluate(),
             Command::Trace { input, hooks, out } => self.trace(input, hooks, out),
             Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
+            Command::Generate { prompt, config } => self.generate(prompt, config),
             Command::CheckModel { again } => self.check_model(again),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
             Command::WriteReport { path } => self.write_report(path),

@@ -5,6 +5,7 @@ use crate::{
     base::{Head, Neuron, NeuronSet, heatmap::ScaleKind},
     data::Mapping,
     eval::AblationMode,
+    model::GenerateConfig,
     report::export::ExportSpec,
     scan::{MetricKind, ObjectiveKind, ScanConfig},
 };
@@ -79,6 +80,11 @@ pub enum Command {
     /// Forward pass and gradients of the open model against plain f64 arithmetic. A certificate that is kept is made anew only `again`.
     CheckModel {
         again: bool,
+    },
+    /// The open model goes on from a prompt.
+    Generate {
+        prompt: String,
+        config: GenerateConfig,
     },
     /// Trains the demo model from nothing into a model folder.
     TrainDemo {
@@ -269,6 +275,7 @@ impl Command {
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }
             | Self::CheckModel { .. }
+            | Self::Generate { .. }
             | Self::TrainDemo { .. }
             | Self::WriteReport { .. }
             | Self::Export { .. }

@@ -1,6 +1,6 @@
 //! What workers tell, and for whom a job works.
 
-use super::{DeviceReport, ablation::Unit, matrix::AblationMatrix};
+use super::{DeviceReport, ablation::Unit, generate::Generated, matrix::AblationMatrix};
 use crate::{check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,6 +35,7 @@ pub(super) enum Event {
     Matrix(Arc<AblationMatrix>),
     Devices(Arc<DeviceReport>),
     Checked(Arc<CheckReport>),
+    Generated(Arc<Generated>),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

@@ -9,6 +9,7 @@ mod device;
 #[cfg(test)]
 mod engine_tests;
 mod event;
+mod generate;
 mod export;
 pub mod held_out;
 mod history;
@@ -28,6 +29,7 @@ pub mod testing;
 pub use command::{Command, TraceInput};
 pub use device::{DeviceChoice, DeviceReport, DeviceRow};
 pub use held_out::{ChosenOn, HeldOut};
+pub use generate::Generated;
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use matrix::AblationMatrix;

@@ -7,6 +7,7 @@ use super::{
     history::History,
     jobs::{Failure, Message, Runner},
     library::Loading,
+    generate::Generated,
     matrix::AblationMatrix,
     project_file,
 };
@@ -83,6 +84,8 @@ pub struct App {
     pub(super) scan_wish: Option<Option<PathBuf>>,
     /// Result of the last `AblationMatrix`.
     pub matrix: Option<Arc<AblationMatrix>>,
+    /// What the model wrote last.
+    pub generated: Option<Arc<Generated>>,
     /// Result of the last `FindDevices`.
     pub devices: Option<Arc<DeviceReport>>,
     pub(super) evaluation: Evaluation,
@@ -113,6 +116,7 @@ impl App {
             generation: 0,
             model_generation: 0,
             domain_generations: BTreeMap::new(),
+            generated: None,
             scan_wish: None,
             matrix: None,
             devices: None,
@@ -157,6 +161,7 @@ impl App {
             Event::Matrix(matrix) => self.matrix = Some(matrix),
             Event::Devices(devices) => self.devices = Some(devices),
             Event::Checked(report) => self.checked(report),
+            Event::Generated(text) => self.generated = Some(text),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }

@@ -48,6 +48,8 @@ pub enum Verb {
     Info(InfoArgs),
     /// Graphics cards that scans can run on, and which one `--device auto` takes.
     Devices(DevicesArgs),
+    /// Text that a model writes after a prompt.
+    Generate(GenerateArgs),
     /// Whether a model is computed rightly: its forward pass and its gradients against plain f64 arithmetic. Exit code 1 if not.
     Check(CheckArgs),
     /// The built-in demo: train its model from nothing, its facts, its ablation matrix.
@@ -230,6 +232,32 @@ pub struct ExportArgs {
     /// No progress: warnings and errors only.
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Model folder, GGUF file, or `demo`.
+    #[arg(long, value_name = "PATH", default_value = "demo")]
+    pub model: PathBuf,
+    /// What the text begins with.
+    #[arg(long, value_name = "STRING")]
+    pub prompt: String,
+    /// Most tokens to add.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = parse_count)]
+    pub tokens: usize,
+    /// 0 takes the likeliest token each time.
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub temperature: f64,
+    /// Only the likeliest tokens that together have this probability.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f64>,
+    /// Only this many of the likeliest tokens.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Args, Debug)]

@@ -7,6 +7,7 @@ mod demo;
 mod devices;
 mod eval;
 mod export;
+mod generate;
 mod info;
 mod output;
 mod scan;
@@ -54,6 +55,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
         Verb::Devices(a) => devices::run(a, settings),
+        Verb::Generate(a) => generate::run(a, settings),
         Verb::Check(a) => check::run(a, settings),
         Verb::Demo(a) => demo::run(a, settings),
     };

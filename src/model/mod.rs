@@ -4,6 +4,7 @@ pub mod batch;
 mod block;
 pub mod decoder;
 pub mod family;
+pub mod generate;
 mod head;
 pub mod hooks;
 pub mod load;
@@ -16,6 +17,7 @@ pub mod weights;
 
 pub use batch::Batch;
 pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues};
+pub use generate::{GenerateConfig, generate};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
 pub use load::{LoadOptions, load_embedded, load_model, load_model_with};
 pub use save::{SaveDtype, save_model};

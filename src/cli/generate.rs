@@ -1,0 +1,33 @@
+//! `brodmann generate`
+
+use super::{
+    args::{Format, GenerateArgs},
+    output,
+    watch::{Session, Stop},
+};
+use crate::{
+    app::{Command, Settings},
+    model::GenerateConfig,
+};
+use serde_json::json;
+
+pub fn run(args: GenerateArgs, settings: Settings) -> Result<(), Stop> {
+    let mut session = Session::new(settings, args.output.quiet);
+    session.run(Command::OpenModel { path: args.model.clone() })?;
+    let config = GenerateConfig {
+        tokens: args.tokens,
+        temperature: args.temperature,
+        top_p: args.top_p,
+        top_k: args.top_k,
+        seed: args.seed,
+        stop: Vec::new(),
+    };
+    session.run(Command::Generate { prompt: args.prompt.clone(), config })?;
+    let Some(text) = session.app.generated.clone() else {
+        return Err(Stop::Failed(vec!["no text was written".into()]));
+    };
+    match args.output.format {
+        Format::Json => output::print_json(&json!(*text)),
+        Format::Text => output::print(&format!("{}{}\n", text.prompt, text.text)),
+    }
+}
