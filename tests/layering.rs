@@ -10,7 +10,8 @@ const LEVELS: &[&[&str]] =
     &[&["base"], &["data", "compute"], &["model"], &["eval"], &["scan", "ablate", "check", "tune"], &["report"], &["app"], &["cli", "gui"]];
 
 /// The fronts ask an `App`; these words would mean that they call an engine themselves.
-const ENGINE_CALLS: &[&str] = &["run_scan", "load_model", "CpuBackend", "Decoder::new", "check_model", "generate(&", "block_forward", "open_domain"];
+const ENGINE_CALLS: &[&str] =
+    &["run_scan", "load_model", "CpuBackend", "Decoder::new", "check_model", "generate(&", "block_forward", "open_domain"];
 
 fn level(module: &str) -> Option<usize> {
     LEVELS.iter().position(|l| l.contains(&module))

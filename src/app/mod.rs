@@ -9,8 +9,8 @@ mod device;
 #[cfg(test)]
 mod engine_tests;
 mod event;
-mod generate;
 mod export;
+mod generate;
 pub mod held_out;
 mod history;
 pub mod jobs;
@@ -28,8 +28,8 @@ pub mod testing;
 
 pub use command::{Command, TraceInput};
 pub use device::{DeviceChoice, DeviceReport, DeviceRow};
-pub use held_out::{ChosenOn, HeldOut};
 pub use generate::Generated;
+pub use held_out::{ChosenOn, HeldOut};
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use matrix::AblationMatrix;

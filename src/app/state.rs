@@ -4,10 +4,10 @@ use super::{
     DeviceReport, HeldOut, JobId, JobState, JobView, Library, Project, Settings,
     ablation::Evaluation,
     event::{Event, Target},
+    generate::Generated,
     history::History,
     jobs::{Failure, Message, Runner},
     library::Loading,
-    generate::Generated,
     matrix::AblationMatrix,
     project_file,
 };

@@ -54,7 +54,11 @@ pub fn generate(decoder: &Decoder, prompt: &[u32], config: &GenerateConfig, hook
     if prompt.len() >= most {
         return Err(Error::invalid(format!("the prompt has {} tokens, and the model has {most} positions; shorten it", prompt.len())));
     }
-    if !config.temperature.is_finite() || config.temperature < 0.0 || config.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0)) || config.top_k == Some(0) {
+    if !config.temperature.is_finite()
+        || config.temperature < 0.0
+        || config.top_p.is_some_and(|p| !(p > 0.0 && p <= 1.0))
+        || config.top_k == Some(0)
+    {
         return Err(Error::invalid(format!(
             "temperature {}, top-p {:?}, top-k {:?}; expected a temperature from 0 up, a top-p above 0 and at most 1, a top-k from 1 up",
             config.temperature, config.top_p, config.top_k
