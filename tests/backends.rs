@@ -446,7 +446,8 @@ fn erf(x: f64) -> f64 {
 
 #[test]
 fn every_activation_plain_and_gated_with_its_slope() {
-    let formulas: [(Activation, fn(f64) -> f64); 5] = [
+    type Formula = fn(f64) -> f64;
+    let formulas: [(Activation, Formula); 5] = [
         (Activation::Silu, |x| x / (1.0 + (-x).exp())),
         (Activation::Gelu, |x| 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))),
         (Activation::GeluTanh, |x| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())),

@@ -137,10 +137,13 @@ struct Tapped {
     at: HashMap<usize, f64>,
 }
 
+/// By layer and matrix.
+type TappedAll = HashMap<(usize, Matrix), Tapped>;
+
 struct ProbeTaps<'a> {
     probes: &'a [Probe],
     tokens: usize,
-    found: HashMap<(usize, Matrix), Tapped>,
+    found: TappedAll,
 }
 
 impl Taps for ProbeTaps<'_> {
@@ -169,7 +172,7 @@ impl Taps for ProbeTaps<'_> {
 }
 
 /// The program's logits `[tokens, vocab]` and gradients.
-fn analytic(decoder: &Decoder, tokens: &[u32], probes: &[Probe], ctx: &Ctx<'_>) -> Result<(Vec<f32>, HashMap<(usize, Matrix), Tapped>)> {
+fn analytic(decoder: &Decoder, tokens: &[u32], probes: &[Probe], ctx: &Ctx<'_>) -> Result<(Vec<f32>, TappedAll)> {
     let spec = &decoder.model.spec;
     let batch = Batch::new(&[tokens]);
     let mut resid = decoder.embed(&batch, &mut NoHooks)?;

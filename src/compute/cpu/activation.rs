@@ -172,5 +172,5 @@ fn of_quick_gelu<const FMA: bool>(x: f32) -> (f32, f32) {
 #[inline(always)]
 fn of_relu<const FMA: bool>(x: f32) -> (f32, f32) {
     // Written so that a NaN stays one.
-    if x < 0.0 || x == 0.0 { (0.0, 0.0) } else { (x, 1.0) }
+    if x <= 0.0 { (0.0, 0.0) } else { (x, 1.0) }
 }

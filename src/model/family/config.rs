@@ -207,7 +207,7 @@ impl ConfigFile {
             None => self.positive(g.defaults.partial_key, g.defaults.partial)?,
         };
         let dims = (g.defaults.head_dim as f64 * partial) as usize;
-        if partial > 1.0 || dims == 0 || dims % 2 != 0 {
+        if partial > 1.0 || dims == 0 || !dims.is_multiple_of(2) {
             let head = g.defaults.head_dim;
             return Err(self.error(format!(
                 "`partial_rotary_factor` {partial} of heads {head} wide rotates {dims}; expected an even number, at most {head}"

@@ -50,7 +50,7 @@ fn spec(c: &ConfigFile) -> Result<DecoderSpec> {
         head_dim: c.size_or("head_dim", None)?.unwrap_or(256),
     });
     let a = &mut spec.attention;
-    if a.n_heads % a.n_kv_heads != 0 {
+    if !a.n_heads.is_multiple_of(a.n_kv_heads) {
         let (kv, q) = (a.n_kv_heads, a.n_heads);
         return Err(c.error(format!("`num_key_value_heads` is {kv}, expected a divisor of `num_attention_heads`, {q}")));
     }
