@@ -186,7 +186,7 @@ mod tests {
     fn a_tap_that_did_not_fire_is_an_error_that_names_the_tensor() {
         assert!(fire(None, false).is_ok());
         let message = fire(Some(Matrix::Up), false).expect_err("silent").to_string();
-        assert!(message.contains("model.layers.4.mlp.up_proj.weight") && message.contains("0 times"), "{message}");
+        assert!(message.contains("blocks.4.up.weight") && message.contains("0 times"), "{message}");
         let message = fire(None, true).expect_err("silent").to_string();
         assert!(message.contains("blocks.4.mlp.hook_post"), "{message}");
     }

@@ -164,7 +164,8 @@ mod tests {
                 assert!((f64::from(got) - wide.tanh()).abs() < 2e-7, "tanh {x}: {got}");
             }
         }
-        assert_eq!((erf::<false>(30.0), tanh::<false>(90.0), tanh::<false>(-90.0)), (1.0, 1.0, -1.0));
+        assert_eq!((tanh::<false>(90.0), tanh::<false>(-90.0)), (1.0, -1.0));
+        assert!((erf::<false>(30.0) - 1.0).abs() < 2e-7 && (erf::<false>(-30.0) + 1.0).abs() < 2e-7);
         assert!(erf::<false>(f32::NAN).is_nan() && tanh::<false>(f32::NAN).is_nan());
     }
 
