@@ -115,10 +115,12 @@ fn provenance_of(decoder: &Decoder, domains: &[impl AsRef<Domain>], request: &Ab
         model: info.name.clone(),
         model_sha256: info.sha256.clone(),
         data_sha256: domains.iter().map(|d| (d.as_ref().name.clone(), d.as_ref().sha256.clone())).collect(),
+        prompts: domains.iter().map(|d| (d.as_ref().name.clone(), d.as_ref().template.clone())).collect(),
+        bos: decoder.model.tokenizer.bos_policy(),
         formula: format!(
             "accuracy by log-likelihood with mlp.hook_post of the neurons (attn.hook_z of the heads) {mode} at every position"
         ),
-        objective: format!("log-likelihood, 0-shot, BOS: {}", decoder.model.tokenizer.bos_policy()),
+        objective: "log-likelihood".to_owned(),
         seed: request.control_seeds.first().copied().unwrap_or(0),
         dtype: format!("{} computed in f32", info.dtype),
         device: decoder.backend.device(),

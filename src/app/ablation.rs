@@ -39,7 +39,7 @@ struct Wish {
     mode: AblationMode,
     controls: usize,
     eval: EvalConfig,
-    /// Name and hash.
+    /// Name, and hash of what is read.
     domains: Vec<(String, String)>,
     asked: bool,
 }
@@ -104,7 +104,7 @@ impl App {
             mode: self.project.mode,
             controls: self.project.controls,
             eval,
-            domains: domains.iter().map(|d| (d.name.clone(), d.sha256.clone())).collect(),
+            domains: domains.iter().map(|d| (d.name.clone(), d.items_sha256.clone())).collect(),
             asked: self.evaluation.asked,
         };
         if self.evaluation.wish.as_ref() == Some(&wish) {
@@ -256,8 +256,8 @@ pub(super) fn item_source(model_sha256: &str, domain: &Arc<Domain>, eval: &EvalC
     let items = chosen(domain, eval).into_iter().map(|i| domain.items[i].clone()).collect();
     // Rows left out of another domain are nothing to this one.
     let EvalConfig { samples, seed, order, max_tokens, exclude } = eval;
-    let (Domain { name, sha256, kind, .. }, exclude) = (&**domain, exclude.get(&domain.name));
-    let text = format!("{model_sha256}\n{name}\n{sha256}\n{kind:?}\n{samples:?} {seed} {order:?} {max_tokens} {exclude:?}");
+    let (Domain { name, items_sha256, kind, .. }, exclude) = (&**domain, exclude.get(&domain.name));
+    let text = format!("{model_sha256}\n{name}\n{items_sha256}\n{kind:?}\n{samples:?} {seed} {order:?} {max_tokens} {exclude:?}");
     let key = sha256_bytes(text.as_bytes());
     ItemSource { key, domain: domain.clone(), items: Arc::new(items) }
 }

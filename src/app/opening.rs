@@ -8,9 +8,10 @@ use super::{
     project_file::is_demo,
 };
 use crate::{
-    base::{Ctx, Result},
+    base::{Ctx, Error, Result},
     compute::{Backend, cpu::CpuBackend},
-    data::{self, Domain, Mapping},
+    data::{self, Domain, Item, Mapping, Prompting},
+    eval::prompt_text,
     model::{Decoder, load_model},
     scan::ScanOutput,
 };
@@ -110,7 +111,9 @@ impl App {
         }
     }
 
-    pub(super) fn add_domain(&mut self, name: String, path: PathBuf, mapping: Mapping) {
+    pub(super) fn add_domain(&mut self, name: String, path: PathBuf, mut mapping: Mapping) {
+        let path = if is_demo(&path) { path } else { data::canonical_path(path) };
+        mapping.prompt.shots.from = mapping.prompt.shots.from.map(data::canonical_path);
         let name = name.trim().to_owned();
         if name.is_empty() || name.contains('|') {
             let details = "It is used in tables and as part of tensor names, where `|` parts two domains.";
@@ -124,6 +127,13 @@ impl App {
             None => self.project.domains.push(ProjectDomain { name, path, mapping, enabled: true, colour }),
         }
         self.reconcile();
+    }
+
+    /// An item of a domain in the chat template, as the open model reads it up to the right choice; `None` for other items, and without a model.
+    pub fn chat_prompt(&self, item: &Item) -> Option<Result<String, String>> {
+        let decoder = self.decoder.as_ref().filter(|_| item.chat)?;
+        let text = prompt_text(&decoder.model.tokenizer, item, item.gold.unwrap_or(0));
+        Some(text.map(std::borrow::Cow::into_owned).map_err(|e| e.to_string()))
     }
 
     pub(super) fn add_run(&mut self, output: Arc<ScanOutput>, path: Option<PathBuf>) {
@@ -226,10 +236,23 @@ fn open_decoder(path: &Path, threads: Option<usize>, ctx: &Ctx<'_>) -> Result<De
 /// What a scan reads, and what accuracy is measured on where that is another split.
 fn read_domain(name: &str, path: &Path, mapping: &Mapping, ctx: &Ctx<'_>) -> Result<(Domain, Option<Domain>)> {
     if is_demo(path) {
-        let (scanned, test) = demo::domain(name)?;
+        let (mut scanned, mut test) = demo::domain(name)?;
+        if *mapping.prompt != Prompting::default() {
+            for domain in [&mut scanned, &mut test] {
+                prompt_demo(domain, &mapping.prompt).map_err(|m| Error::format(path, format!("{name}: {m}")))?;
+            }
+        }
         return Ok((scanned, Some(test)));
     }
     Ok((data::open_domain(name, path, mapping, ctx)?, None))
+}
+
+/// Each split takes its examples from its own other rows.
+fn prompt_demo(domain: &mut Domain, prompting: &Prompting) -> Result<(), String> {
+    if prompting.template.is_some() || prompting.description.is_some() || prompting.shots.from.is_some() {
+        return Err("a built-in domain has its own prompts and examples; templates and files of examples are for files".to_owned());
+    }
+    domain.prompt_as(prompting, None)
 }
 
 fn read_run(path: &Path) -> Result<ScanOutput> {

@@ -1,7 +1,10 @@
 //! Projects on the disk: versioned JSON, written in one piece, with paths relative to the file where they lie below it.
 
 use super::Project;
-use crate::base::{Error, Result, atomic_file};
+use crate::{
+    base::{Error, Result, atomic_file},
+    data::is_hub,
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +57,7 @@ pub fn load(path: &Path) -> Result<Project> {
     let mut project = file.project;
     let folder = absolute(path.parent().unwrap_or_else(|| Path::new("")));
     for p in paths(&mut project) {
-        if !is_demo(p) && p.is_relative() {
+        if !is_demo(p) && !is_hub(p) && p.is_relative() {
             *p = folder.join(&*p);
         }
     }
@@ -67,7 +70,8 @@ pub fn is_demo(path: &Path) -> bool {
 }
 
 fn paths(project: &mut Project) -> impl Iterator<Item = &mut PathBuf> {
-    project.model.iter_mut().chain(project.run.iter_mut()).chain(project.domains.iter_mut().map(|d| &mut d.path))
+    let domains = project.domains.iter_mut().flat_map(|d| std::iter::once(&mut d.path).chain(d.mapping.prompt.shots.from.iter_mut()));
+    project.model.iter_mut().chain(project.run.iter_mut()).chain(domains)
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -76,7 +80,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn relative(path: &Path, folder: &Path) -> PathBuf {
-    if is_demo(path) {
+    if is_demo(path) || is_hub(path) {
         return path.to_owned();
     }
     let full = absolute(path);
@@ -89,20 +93,28 @@ fn relative(path: &Path, folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::project::ProjectDomain;
+    use crate::{
+        app::project::ProjectDomain,
+        data::{Mapping, Shots},
+    };
+
+    fn with_shots(folder: &Path) -> Mapping {
+        let mut mapping = Mapping::default();
+        mapping.prompt.shots = Shots { count: 2, from: Some(folder.join("data/examples.jsonl")), ..Shots::default() };
+        mapping
+    }
 
     fn sample(folder: &Path) -> Project {
-        let domain = |name: &str, path: PathBuf| ProjectDomain {
-            name: name.into(),
-            path,
-            mapping: crate::data::Mapping::default(),
-            enabled: true,
-            colour: 0,
-        };
+        let domain =
+            |name: &str, path: PathBuf| ProjectDomain { name: name.into(), path, mapping: Mapping::default(), enabled: true, colour: 0 };
         Project {
             model: Some("demo".into()),
             run: Some("/elsewhere/run".into()),
-            domains: vec![domain("logic", "demo".into()), domain("news", folder.join("data/news.jsonl"))],
+            domains: vec![
+                domain("logic", "demo".into()),
+                ProjectDomain { mapping: with_shots(folder), ..domain("news", folder.join("data/news.jsonl")) },
+                domain("arc", "hf:allenai/ai2_arc/ARC-Easy:test".into()),
+            ],
             ..Project::default()
         }
     }
@@ -113,7 +125,13 @@ mod tests {
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
         save(&sample(&old), &old.join("p.json")).expect("save");
         let text = std::fs::read_to_string(old.join("p.json")).expect("text");
-        assert!(text.contains("\"data/news.jsonl\"") && text.contains("\"/elsewhere/run\""), "{text}");
+        assert!(
+            text.contains("\"data/news.jsonl\"")
+                && text.contains("\"data/examples.jsonl\"")
+                && text.contains("\"hf:allenai/ai2_arc/ARC-Easy:test\"")
+                && text.contains("\"/elsewhere/run\""),
+            "{text}"
+        );
         std::fs::rename(&old, &new).expect("move");
         assert_eq!(load(&new.join("p.json")).expect("load"), sample(&new));
     }

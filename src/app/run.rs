@@ -9,13 +9,17 @@ use super::{
     library::Loading,
     matrix::AblationMatrix,
     opening::backend,
+    project::ProjectDomain,
     project_file::is_demo,
     score::Change,
 };
 use crate::{
     ablate::{AblationReport, DomainAblation},
     base::{Error, NeuronSet, Result, atomic_file, heatmap::ColourMap, number, provenance, provenance::Provenance},
-    data::Domain,
+    data::{
+        Domain, ShotOrder, Shots, is_hub,
+        prompt::{SHOT_SEED, escape},
+    },
     eval::{AblationMode, DomainScore},
     model::{self, Decoder},
     report::{self, Report},
@@ -43,6 +47,33 @@ fn verify_run_folder(folder: &Path) -> Result<()> {
 pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The flags that make a domain's prompts again.
+fn prompt_flags(d: &ProjectDomain, full: &dyn Fn(&Path) -> PathBuf) -> Vec<(&'static str, String)> {
+    let prompt = &d.mapping.prompt;
+    let mut flags = Vec::new();
+    let mut add = |flag, value: String| flags.push((flag, format!("{}={value}", d.name)));
+    if let Some(t) = &prompt.template {
+        add("--template", escape::to_line(&t.text));
+        t.choices.iter().for_each(|c| add("--template-choices", escape::to_line(c)));
+        t.target.iter().for_each(|t| add("--template-target", escape::to_line(t)));
+    }
+    prompt.description.iter().for_each(|t| add("--description", escape::to_line(t)));
+    let Shots { count, seed, order, from } = &prompt.shots;
+    if *count > 0 {
+        add("--shots", count.to_string());
+        match order {
+            ShotOrder::Random if *seed == SHOT_SEED => {}
+            ShotOrder::Random => add("--shots-seed", seed.to_string()),
+            ShotOrder::First => add("--shots-order", "first".to_owned()),
+        }
+        from.iter().for_each(|f| add("--shots-from", full(f).display().to_string()));
+    }
+    if prompt.chat {
+        flags.push(("--chat-template", d.name.clone()));
+    }
+    flags
 }
 
 impl App {
@@ -157,7 +188,7 @@ impl App {
     fn words_of<'a>(&self, verb: &str, domains: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut words = vec!["brodmann".to_owned(), verb.to_owned()];
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
-        let full = |p: &Path| if is_demo(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
+        let full = |p: &Path| if is_demo(p) || is_hub(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
         if let Some(model) = &self.library.model {
             add("--model", full(&model.path).display().to_string());
         }
@@ -170,6 +201,11 @@ impl App {
                 for (field, column) in &d.mapping.columns {
                     add("--map", format!("{}.{field}={column}", d.name));
                 }
+            }
+        }
+        for d in &domains {
+            for (flag, value) in prompt_flags(d, &full) {
+                add(flag, value);
             }
         }
         if domains.iter().any(|d| d.mapping.strict) {
@@ -420,12 +456,14 @@ impl App {
     /// What numbers measured now come from.
     pub fn provenance(&self) -> Provenance {
         let info = self.library.model_info();
-        let data = self.project.enabled().filter_map(|d| Some((d.name.clone(), self.library.domain(&d.name)?.scored()?.sha256.clone())));
+        let read = || self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored());
         Provenance {
             program: provenance::program(),
             model: info.map_or_else(String::new, |m| m.name.clone()),
             model_sha256: info.map_or_else(String::new, |m| m.sha256.clone()),
-            data_sha256: data.collect(),
+            data_sha256: read().map(|d| (d.name.clone(), d.sha256.clone())).collect(),
+            prompts: read().map(|d| (d.name.clone(), d.template.clone())).collect(),
+            bos: self.decoder.as_ref().map_or_else(String::new, |d| d.model.tokenizer.bos_policy()),
             formula: "multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token".into(),
             objective: "log-likelihood of the right answer".into(),
             seed: self.project.eval.seed,

@@ -122,7 +122,7 @@ impl Scorer {
             ));
         }
         let source = format!("mean over {}", from.iter().map(|f| words(f)).collect::<Vec<_>>().join(", "));
-        let hashes: Vec<&str> = from.iter().map(|f| f.0.sha256.as_str()).collect();
+        let hashes: Vec<&str> = from.iter().map(|f| f.0.items_sha256.as_str()).collect();
         let indices: Vec<_> = from.iter().map(|f| &f.1).collect();
         let key = sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.model.info.sha256, self.max_tokens).as_bytes());
         let mut held = self.shared.means.lock().unwrap_or_else(PoisonError::into_inner);

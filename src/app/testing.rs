@@ -11,7 +11,7 @@ use crate::{
         HISTOGRAM_BINS,
         scan_job::{histogram_bin, histogram_edge},
     },
-    data::{Domain, DomainKind, Item, Mapping},
+    data::{Domain, DomainKind, Item, Mapping, Prompting},
     eval::{DomainScore, ItemScore},
     model::{DecoderSpec, ModelInfo, spec::Sizes},
     scan::{DomainScan, MetricKind, PairSeries, ScanConfig, ScanOutput, Timing},
@@ -129,7 +129,7 @@ fn params_per_layer(d_mlp: usize) -> usize {
 }
 
 pub fn sample_domain(name: &str, split: &str, items: usize) -> Domain {
-    let items = (0..items)
+    let items: Vec<Item> = (0..items)
         .map(|i| Item {
             line: i + 1,
             context: format!("Question {i} of {name}: is {} larger than {}?\nAnswer:", i * 7 % 13, i * 5 % 11),
@@ -144,9 +144,11 @@ pub fn sample_domain(name: &str, split: &str, items: usize) -> Domain {
         split: split.into(),
         kind: DomainKind::MultipleChoice,
         template: "question, then `Answer:`".into(),
+        items_sha256: Domain::digest(&items),
         items,
         skipped: Vec::new(),
         sha256: "d0".repeat(32),
+        prompt: Prompting::default(),
     }
 }
 
@@ -255,6 +257,7 @@ pub fn sample_output(n_layers: usize, d_mlp: usize, seed: u64) -> ScanOutput {
             device: "cpu (sample)".into(),
             command: "brodmann scan --model demo --samples 64 --seed 0".into(),
             created: CREATED.into(),
+            ..Provenance::default()
         },
         timing: Timing { seconds: 12.5, samples_per_second: 30.7, peak_rss_bytes: 210 << 20 },
         n_layers,

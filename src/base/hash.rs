@@ -8,6 +8,14 @@ pub fn sha256_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// Digest of a value's JSON, without holding that JSON.
+pub fn sha256_json(value: &impl serde::Serialize) -> String {
+    let mut hasher = Sha256::new();
+    // Plain data always serialises, and a digest takes all bytes.
+    let _ = serde_json::to_writer(&mut hasher, value);
+    hex(&hasher.finalize())
+}
+
 /// Digest of one file, read in 1 MiB pieces.
 ///
 /// # Errors

@@ -6,11 +6,13 @@ pub mod grid;
 pub mod hash;
 pub mod heatmap;
 pub mod hook_point;
+pub mod hub;
 pub mod ids;
 pub mod job;
 pub mod neuron_set;
 pub mod number;
 pub mod provenance;
+pub mod python_random;
 pub mod rng;
 pub mod stats;
 

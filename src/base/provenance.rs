@@ -11,6 +11,12 @@ pub struct Provenance {
     pub model_sha256: String,
     /// Domain name and SHA-256 of the file it was read from, in order.
     pub data_sha256: Vec<(String, String)>,
+    /// Domain name and how its prompts are made: template, examples and their seed, chat template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<(String, String)>,
+    /// What the tokenizer puts before and after a text: `none`, `adds <s>`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub bos: String,
     /// The formula in words or symbols, with its source.
     pub formula: String,
     pub objective: String,

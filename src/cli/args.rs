@@ -1,5 +1,6 @@
 //! What can be typed. Parsing only: every check that needs a file or a model happens later.
 
+use super::prompt_args::PromptArgs;
 use crate::{
     ablate::Selection,
     app::DeviceChoice,
@@ -61,15 +62,19 @@ pub struct Common {
     /// Model folder as Hugging Face lays it out, or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
-    /// A domain and its file (JSONL, JSON, CSV, TSV or text); repeatable. `NAME=demo` or just `demo` for built-in ones. Default: all demo domains.
+    /// A domain and its file (JSONL, JSON, CSV, TSV, Parquet or text) or folder of files; `NAME=ORG/NAME:SPLIT` for a data set in Hugging Face's
+    /// cache; repeatable. `NAME=demo` or just `demo` for built-in ones. Default: all demo domains.
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_data)]
     pub data: Vec<Data>,
-    /// Which column plays which part, e.g. `news.text=body`; repeatable. Default: found from the columns' names.
+    /// Which column plays which part, e.g. `news.text=body`; repeatable. Default: found from the columns' names. Beside columns: `NAME.recipe=ID`,
+    /// `NAME.header=none`, `NAME.rows=paragraphs` (of a plain text; default `lines`, or `file`).
     #[arg(long, value_name = "NAME.FIELD=COLUMN", value_parser = parse_map)]
     pub map: Vec<FieldMap>,
     /// Refuse a file at its first bad row instead of skipping and counting such rows.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub prompts: PromptArgs,
     /// Seed of every shuffle and random control.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -124,6 +129,9 @@ pub struct ScanArgs {
 pub struct EvalArgs {
     #[command(flatten)]
     pub common: Common,
+    /// One JSON line an item: its row, the log-likelihood of every choice, the chosen one, whether it is right.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub log_samples: Option<PathBuf>,
     /// Items of each domain. Default: all of them.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub samples: Option<usize>,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     app::{Command, EvalConfig, Settings},
-    base::number,
+    base::{atomic_file, number},
     eval::DomainScore,
 };
 use serde_json::{Map, Value, json};
@@ -26,6 +26,9 @@ pub fn run(args: EvalArgs, settings: Settings) -> Result<(), Stop> {
     session.app.apply(Command::SetEvalConfig { config });
     session.run(Command::Evaluate)?;
     let scores = in_order(&session)?;
+    if let Some(path) = &args.log_samples {
+        atomic_file::write(path, samples(&session, &scores).as_bytes()).map_err(|e| Stop::Failed(vec![e.to_string()]))?;
+    }
     match common.output.format {
         Format::Json => output::print_json(&document(&session, &scores)),
         Format::Text => output::print(&text(&session, &scores)),
@@ -48,6 +51,8 @@ fn document(session: &Session, scores: &[DomainScore]) -> Value {
     let domains: Map<String, Value> = scores
         .iter()
         .map(|s| {
+            let domain = session.app.library.domain(&s.domain).and_then(|d| d.scored());
+            let prompt = domain.map(|d| &d.prompt);
             let values = json!({
                 "acc": s.acc(),
                 "acc_norm": s.acc_norm(),
@@ -55,6 +60,13 @@ fn document(session: &Session, scores: &[DomainScore]) -> Value {
                 "n": s.n(),
                 "loss": s.loss(),
                 "perplexity": s.perplexity(),
+                "template": domain.map(|d| &d.template),
+                "few_shot": prompt.map_or(0, |p| p.shots.count),
+                "few_shot_seed": prompt.filter(|p| p.shots.count > 0).map(|p| p.shots.seed),
+                "few_shot_order": prompt.filter(|p| p.shots.count > 0).map(|p| p.shots.order),
+                "few_shot_from": prompt.filter(|p| p.shots.count > 0).and_then(|p| p.shots.from.as_ref()),
+                "chat_template": prompt.is_some_and(|p| p.chat),
+                "bos": session.app.provenance().bos,
             });
             (s.domain.clone(), values)
         })
@@ -78,5 +90,33 @@ fn text(session: &Session, scores: &[DomainScore]) -> String {
         ]);
     }
     let p = session.app.provenance();
-    format!("{}\n{} on {}; accuracy ± one standard error, Wilson interval\n", t.render(), p.model, p.device)
+    let made = |s: &DomainScore| session.app.library.domain(&s.domain)?.scored().map(|d| d.prompt.words()).filter(|w| !w.is_empty());
+    let prompts: String = scores.iter().filter_map(|s| Some(format!("{}: {}\n", s.domain, made(s)?.trim_start_matches("; ")))).collect();
+    format!("{}\n{prompts}{} on {}, BOS: {}; accuracy ± one standard error, Wilson interval\n", t.render(), p.model, p.device, p.bos)
+}
+
+/// A line an item.
+fn samples(session: &Session, scores: &[DomainScore]) -> String {
+    let mut out = String::new();
+    for s in scores {
+        let domain = session.app.library.domain(&s.domain).and_then(|d| d.scored());
+        for score in &s.items {
+            let item = domain.and_then(|d| d.items.iter().find(|i| i.line == score.line));
+            let line = json!({
+                "domain": s.domain,
+                "line": score.line,
+                "chosen": score.chosen(),
+                "gold": item.and_then(|i| i.gold),
+                "log_likelihoods": score.log_likelihoods,
+                "correct": score.correct,
+                "correct_norm": score.correct_norm,
+                "nll": score.nll,
+                "tokens": score.n_tokens,
+                "examples": item.map(|i| i.shots.iter().map(|shot| shot.line).collect::<Vec<_>>()),
+            });
+            out.push_str(&line.to_string());
+            out.push('\n');
+        }
+    }
+    out
 }

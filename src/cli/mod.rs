@@ -10,6 +10,7 @@ mod export;
 mod generate;
 mod info;
 mod output;
+mod prompt_args;
 mod scan;
 mod setup;
 mod trace;

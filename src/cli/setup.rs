@@ -69,5 +69,7 @@ fn domains(common: &Common) -> Result<Vec<NamedFile>, Stop> {
     for domain in &mut domains {
         domain.2.strict = common.strict;
     }
+    let mut mappings: Vec<(&str, &mut Mapping)> = domains.iter_mut().map(|(name, _, mapping)| (name.as_str(), mapping)).collect();
+    common.prompts.apply(&mut mappings)?;
     Ok(domains)
 }

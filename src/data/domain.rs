@@ -1,7 +1,9 @@
 //! A domain: a named list of items that a model reads, and maybe answers.
 
+use super::prompt::Prompting;
+use crate::base::hash;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,40 +14,103 @@ pub enum DomainKind {
     Answer,
     /// `choices` of which `gold` is right.
     MultipleChoice,
+    /// Two texts with a score of their likeness, read one under the other; the loss runs over all tokens.
+    Pairs,
 }
 
 /// Stands between a context and a choice, as in lm-evaluation-harness (`target_delimiter`).
 pub const DELIMITER: &str = " ";
 
-/// One row, turned into what the model reads: a context, [`DELIMITER`], a choice.
+/// Stands between two examples, as in lm-evaluation-harness (`fewshot_delimiter`).
+pub const SHOT_DELIMITER: &str = "\n\n";
+
+/// One row, turned into what the model reads: a description, examples, a context, [`DELIMITER`], a choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Line in the source file, from 1.
     pub line: usize,
     pub context: String,
     pub choices: Vec<String>,
-    /// Index into `choices`; `None` only for [`DomainKind::Text`].
+    /// Index into `choices`; `None` where nothing is asked ([`DomainKind::Text`], [`DomainKind::Pairs`]).
     pub gold: Option<usize>,
     /// Empty, but for questions whose choices differ in the context and share the continuation (WinoGrande): the context of each choice. There
     /// `context` repeats the gold choice's, so that who needs one prompt has the right one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choice_contexts: Vec<String>,
+    /// Stands once before all examples; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Answered examples that stand before the context; never the row itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shots: Vec<Arc<Shot>>,
+    /// The model reads it through its own chat template: description, examples and context become messages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chat: bool,
+    /// What the row sets side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<TextPair>,
+}
+
+/// An answered example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shot {
+    /// Line of its row, in the same file or in the one that examples are taken from.
+    pub line: usize,
+    pub context: String,
+    pub answer: String,
+}
+
+/// Two texts of a row: sentences with the likeness that people gave them, or a prompt and its corrupted twin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextPair {
+    pub first: String,
+    pub second: String,
+    pub score: Option<f64>,
+}
+
+/// A score comes from a file and is never NaN.
+impl Eq for TextPair {}
+
+fn joined(choice: &str) -> String {
+    // A choice that begins with white space (code) brings its own delimiter.
+    if choice.starts_with(char::is_whitespace) { choice.to_owned() } else { format!("{DELIMITER}{choice}") }
+}
+
+impl Shot {
+    /// Question and answer as they stand in a prompt.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.context, joined(&self.answer))
+    }
 }
 
 impl Item {
-    /// What stands before choice `i`.
+    /// The row's own text before choice `i`.
     pub fn context_of(&self, i: usize) -> &str {
         self.choice_contexts.get(i).unwrap_or(&self.context)
     }
-    /// What is scored of choice `i`: the delimiter and the choice. A choice that begins with white space (code) brings its own delimiter.
+    /// Description and examples.
+    pub fn before(&self) -> String {
+        let mut text = self.description.clone();
+        for shot in &self.shots {
+            text.push_str(&shot.text());
+            text.push_str(SHOT_DELIMITER);
+        }
+        text
+    }
+    /// All that stands before choice `i`, without a chat template.
+    pub fn prompt_of(&self, i: usize) -> Cow<'_, str> {
+        let own = self.context_of(i);
+        if self.description.is_empty() && self.shots.is_empty() { own.into() } else { format!("{}{own}", self.before()).into() }
+    }
+    /// What is scored of choice `i`: the delimiter and the choice. After a chat template, which ends a turn, the choice alone.
     pub fn continuation(&self, i: usize) -> String {
         let choice = &self.choices[i];
-        if choice.starts_with(char::is_whitespace) { choice.clone() } else { format!("{DELIMITER}{choice}") }
+        if self.chat { choice.clone() } else { joined(choice) }
     }
-    /// Context and gold choice as the model reads them; the context alone where nothing is asked.
+    /// Prompt and gold choice as the model reads them without a chat template; the context alone where nothing is asked.
     pub fn gold_text(&self) -> String {
         match self.gold {
-            Some(gold) => format!("{}{}", self.context_of(gold), self.continuation(gold)),
+            Some(gold) => format!("{}{}", self.prompt_of(gold), self.continuation(gold)),
             None => self.context.clone(),
         }
     }
@@ -71,9 +136,20 @@ pub struct Domain {
     pub skipped: Vec<RowProblem>,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// SHA-256 of the items themselves: what the model reads, whatever file, mapping and examples it came from.
+    pub items_sha256: String,
+    pub prompt: Prompting,
 }
 
-/// Which column plays which part. Empty: detected from the names. Keys a user writes as `--map NAME.FIELD=COLUMN`.
+impl Domain {
+    /// Digest of items for [`Domain::items_sha256`].
+    pub fn digest(items: &[Item]) -> String {
+        hash::sha256_json(&items)
+    }
+}
+
+/// How a file is read: which column plays which part (empty: detected from the names; keys a user writes as `--map NAME.FIELD=COLUMN`), and how
+/// prompts are made of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mapping {
@@ -81,4 +157,5 @@ pub struct Mapping {
     pub columns: std::collections::BTreeMap<String, String>,
     /// Refuse the file at its first bad row instead of skipping such rows.
     pub strict: bool,
+    pub prompt: Box<Prompting>,
 }

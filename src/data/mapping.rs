@@ -1,11 +1,12 @@
 //! From columns to a recipe: found from the names and values, or as the user maps them with `--map NAME.FIELD=COLUMN`.
 //!
-//! A mapping that names any field is taken alone: nothing is guessed beside it. Two keys are no fields: `recipe` picks one by its id,
-//! `header=none` reads a separated file without a header line (columns 1, 2, 3...).
+//! A mapping that names any field is taken alone: nothing is guessed beside it. Three keys are no fields: `recipe` picks one by its id,
+//! `header=none` reads a separated file without a header line (columns 1, 2, 3...), `rows=paragraphs` or `rows=file` says what is one row of a
+//! plain text (by default a line).
 
 use super::{
     Mapping,
-    read::Table,
+    read::{How, Table, TextRows},
     recipes::{Field, RECIPES, Recipe, match_columns, plain, views},
     row::Fields,
 };
@@ -24,23 +25,32 @@ impl Reading {
         let mut columns: std::collections::BTreeMap<String, String> =
             self.fields.iter().map(|(field, columns)| ((*field).to_owned(), columns.join(","))).collect();
         columns.insert("recipe".to_owned(), self.recipe.id.to_owned());
-        if let Some(header) = given.columns.get("header") {
-            columns.insert("header".to_owned(), header.clone());
+        for key in ["header", "rows"] {
+            if let Some(value) = given.columns.get(key) {
+                columns.insert(key.to_owned(), value.clone());
+            }
         }
-        Mapping { columns, strict: given.strict }
+        Mapping { columns, ..given.clone() }
     }
 }
 
-/// Whether the file's first row names its columns.
+/// What the mapping says of the file itself.
 ///
 /// # Errors
-/// When `header` is mapped to something unknown.
-pub fn has_header(mapping: &Mapping) -> Result<bool, String> {
-    match mapping.columns.get("header").map(String::as_str) {
-        None | Some("yes" | "true") => Ok(true),
-        Some("none" | "no" | "false") => Ok(false),
-        Some(other) => Err(format!("header={other}: write header=none for a file without a header line")),
-    }
+/// When `header` or `rows` is mapped to something unknown.
+pub fn how(mapping: &Mapping) -> Result<How, String> {
+    let header = match mapping.columns.get("header").map(String::as_str) {
+        None | Some("yes" | "true") => true,
+        Some("none" | "no" | "false") => false,
+        Some(other) => return Err(format!("header={other}: write header=none for a file without a header line")),
+    };
+    let text = match mapping.columns.get("rows").map(String::as_str) {
+        None | Some("lines") => TextRows::Lines,
+        Some("paragraphs") => TextRows::Paragraphs,
+        Some("file") => TextRows::Whole,
+        Some(other) => return Err(format!("rows={other}: write rows=lines, rows=paragraphs or rows=file for a plain text")),
+    };
+    Ok(How { header, text })
 }
 
 /// # Errors
@@ -52,7 +62,8 @@ pub fn read_columns(table: &Table, mapping: &Mapping) -> Result<Reading, String>
             format!("there is no recipe `{id}`; there are {}", RECIPES.iter().map(|r| r.id).collect::<Vec<_>>().join(", "))
         })?),
     };
-    let given: Vec<(&String, &String)> = mapping.columns.iter().filter(|(k, _)| !matches!(k.as_str(), "recipe" | "header")).collect();
+    let given: Vec<(&String, &String)> =
+        mapping.columns.iter().filter(|(k, _)| !matches!(k.as_str(), "recipe" | "header" | "rows")).collect();
     if given.is_empty() { detect(table, wanted) } else { explicit(table, wanted, &given) }
 }
 

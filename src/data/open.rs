@@ -4,7 +4,8 @@ use super::{
     Domain, DomainKind, Item, Mapping, RowProblem,
     gold::GoldForm,
     mapping::{self, Reading},
-    read::{Table, read_table},
+    prompt::{self, Compiled, PromptTemplate, Prompting, escape},
+    read::{Row, Table, read_table, table::parse},
     recipes::{Draft, Right, few_different},
     row::RowView,
 };
@@ -24,27 +25,142 @@ const REPEATS: usize = 5;
 /// When the file cannot be read, its columns do not fit, no row is usable, or the work is cancelled.
 pub fn open_domain(name: &str, path: &Path, mapping: &Mapping, ctx: &Ctx<'_>) -> Result<Domain> {
     let bad_mapping = |m: String| Error::format(path, m.replace("NAME.", &format!("{name}.")));
-    let header = mapping::has_header(mapping).map_err(bad_mapping)?;
-    let table = read_table(path, None, header, ctx)?;
-    let reading = mapping::read_columns(&table, mapping).map_err(bad_mapping)?;
-    ctx.check()?;
-    let made = make_items(&table, &reading);
+    let (table, mut made) = read_items(path, mapping, &bad_mapping, ctx)?;
     if let Some(first) = made.skipped.first().filter(|_| mapping.strict) {
         return Err(Error::Row { path: path.to_owned(), line: first.line, message: first.message.clone() });
     }
     if made.items.is_empty() {
         return Err(Error::format(path, nothing_usable(&made.skipped)));
     }
-    Ok(Domain {
+    let shots = &mapping.prompt.shots;
+    let pool = match shots.from.as_ref().filter(|_| shots.count > 0) {
+        None => None,
+        Some(from) => {
+            let bad_mapping = |m: String| Error::format(from, m.replace("NAME.", &format!("{name}.")));
+            Some(read_items(from, mapping, &bad_mapping, ctx)?.1.items)
+        }
+    };
+    let mut domain = Domain {
         name: name.to_owned(),
         source: path.to_owned(),
         split: "all".to_owned(),
         kind: made.kind,
-        template: made.template,
+        template: std::mem::take(&mut made.template),
         items: made.items,
         skipped: made.skipped,
         sha256: table.sha256,
+        items_sha256: String::new(),
+        prompt: Prompting::default(),
+    };
+    domain.prompt_as(&mapping.prompt, pool.as_deref()).map_err(|m| Error::format(path, m))?;
+    Ok(domain)
+}
+
+/// As [`open_domain`] without examples, one file from memory; the extension of `path` helps to tell the format.
+///
+/// # Errors
+/// See [`open_domain`].
+pub fn domain_from_bytes(path: &Path, bytes: &[u8], mapping: &Mapping, ctx: &Ctx<'_>) -> Result<Domain> {
+    let bad = |m: String| Error::format(path, m);
+    let table = parse(path, bytes, mapping::how(mapping).map_err(bad)?, ctx)?;
+    let plan = Plan::of(&table, mapping).map_err(bad)?;
+    let Made { kind, template, items, skipped } = make_items(&table, &plan);
+    let sha256 = crate::base::hash::sha256_bytes(bytes);
+    let (items_sha256, prompt) = (Domain::digest(&items), Prompting::default());
+    Ok(Domain {
+        name: String::new(),
+        source: path.to_owned(),
+        split: "all".to_owned(),
+        kind,
+        template,
+        items,
+        skipped,
+        sha256,
+        items_sha256,
+        prompt,
     })
+}
+
+fn read_items(path: &Path, mapping: &Mapping, bad_mapping: &dyn Fn(String) -> Error, ctx: &Ctx<'_>) -> Result<(Table, Made)> {
+    let how = mapping::how(mapping).map_err(bad_mapping)?;
+    let table = read_table(path, None, how, ctx)?;
+    let plan = Plan::of(&table, mapping).map_err(bad_mapping)?;
+    ctx.check()?;
+    let made = make_items(&table, &plan);
+    Ok((table, made))
+}
+
+impl Domain {
+    /// Puts description, examples and chat template before the items, and takes their digest.
+    ///
+    /// # Errors
+    /// When there are too few rows to take examples from.
+    pub fn prompt_as(&mut self, prompting: &Prompting, pool: Option<&[Item]>) -> Result<(), String> {
+        if prompting.shots.count > 0 && matches!(self.kind, DomainKind::Text | DomainKind::Pairs) {
+            return Err("asks nothing, so it cannot have examples; map a question and an answer, or take no examples".to_owned());
+        }
+        prompt::add_shots(&mut self.items, pool, &prompting.shots)?;
+        for item in &mut self.items {
+            item.chat = prompting.chat && item.gold.is_some();
+        }
+        self.template.push_str(&prompting.words());
+        self.prompt = prompting.clone();
+        self.items_sha256 = Self::digest(&self.items);
+        Ok(())
+    }
+}
+
+/// How rows become items: by a recipe, by templates, or by both.
+struct Plan {
+    reading: Option<Reading>,
+    templates: Option<Compiled>,
+    template: Option<PromptTemplate>,
+}
+
+impl Plan {
+    fn of(table: &Table, mapping: &Mapping) -> Result<Self, String> {
+        let prompting = &mapping.prompt;
+        let template = prompting.template.clone();
+        let reading = match &template {
+            Some(t) if !t.needs_recipe() => None,
+            Some(_) => Some(mapping::read_columns(table, mapping).map_err(|e| format!("{e}; or give a template for the target too"))?),
+            None => Some(mapping::read_columns(table, mapping)?),
+        };
+        let wanted = template.is_some() || prompting.description.is_some();
+        let templates = if wanted { Some(Compiled::new(prompting, &table.columns)?) } else { None };
+        Ok(Self { reading, templates, template })
+    }
+    fn draft(&self, row: &Row) -> Result<Draft, String> {
+        let base = self.reading.as_ref().map(|r| (r.recipe.draft)(&RowView { row, fields: &r.fields })).transpose()?;
+        match &self.templates {
+            Some(templates) => templates.draft(row, base),
+            None => Ok(base.unwrap_or_default()),
+        }
+    }
+    fn kind(&self) -> DomainKind {
+        match (&self.templates, &self.reading) {
+            (Some(t), _) if t.gives_choices() => DomainKind::MultipleChoice,
+            (_, Some(reading)) => reading.recipe.kind,
+            (_, None) => DomainKind::Answer,
+        }
+    }
+    fn words(&self) -> String {
+        let base = self.reading.as_ref().map(|r| r.recipe.template);
+        let Some(t) = &self.template else { return base.unwrap_or_default().to_owned() };
+        let mut words = escape::to_line(&t.text);
+        for (what, text) in [("choices", &t.choices), ("target", &t.target)] {
+            if let Some(text) = text {
+                words.push_str(&format!("; {what} {}", escape::to_line(text)));
+            }
+        }
+        if let Some(reading) = &self.reading {
+            words.push_str(&format!("; the rest as recipe {}", reading.recipe.id));
+        }
+        words
+    }
+    fn recipe_id(&self) -> &'static str {
+        self.reading.as_ref().map_or("template", |r| r.recipe.id)
+    }
 }
 
 fn nothing_usable(skipped: &[RowProblem]) -> String {
@@ -92,31 +208,49 @@ pub fn preview(path: &Path, given: &Mapping) -> Result<Preview> {
 }
 
 fn preview_within(path: &Path, given: &Mapping, first_bytes: u64, ctx: &Ctx<'_>) -> Result<Preview> {
-    let header = mapping::has_header(given).map_err(|m| Error::format(path, m))?;
-    let table = read_table(path, Some(first_bytes), header, ctx)?;
+    let how = mapping::how(given).map_err(|m| Error::format(path, m))?;
+    let table = read_table(path, Some(first_bytes), how, ctx)?;
     let examples = |c: &String| table.rows.iter().filter_map(|r| r.fields.get(c)).take(3).map(super::row::short).collect();
     let columns = table.columns.iter().map(|c| (c.clone(), examples(c))).collect();
-    let (reading, usable, skipped) = match mapping::read_columns(&table, given) {
+    let (reading, usable, skipped) = match Plan::of(&table, given) {
         Err(message) => (Err(message), 0, table.problems.clone()),
-        Ok(reading) => {
-            let made = make_items(&table, &reading);
+        Ok(plan) => {
+            let mut made = make_items(&table, &plan);
             let usable = made.items.len();
-            let read = if usable == 0 {
-                Err(nothing_usable(&made.skipped))
-            } else {
-                Ok(PreviewReading {
-                    recipe: reading.recipe.id,
-                    kind: made.kind,
-                    template: made.template,
-                    mapping: reading.as_mapping(given),
-                    notes: notes(&made.items),
-                    items: made.items.into_iter().take(5).collect(),
-                })
-            };
+            let read = if usable == 0 { Err(nothing_usable(&made.skipped)) } else { preview_reading(path, &plan, given, &mut made, ctx) };
             (read, usable, made.skipped)
         }
     };
     Ok(Preview { format: table.format.name(), columns, reading, usable, skipped, complete: table.complete })
+}
+
+fn preview_reading(path: &Path, plan: &Plan, given: &Mapping, made: &mut Made, ctx: &Ctx<'_>) -> Result<PreviewReading, String> {
+    let shots = &given.prompt.shots;
+    let pool = match shots.from.as_ref().filter(|_| shots.count > 0) {
+        None => None,
+        Some(from) => Some(read_items(from, given, &|m| Error::format(from, m), ctx).map_err(|e| e.to_string())?.1.items),
+    };
+    let mut looked = Domain {
+        name: String::new(),
+        source: path.to_owned(),
+        split: String::new(),
+        kind: made.kind,
+        template: std::mem::take(&mut made.template),
+        items: std::mem::take(&mut made.items),
+        skipped: Vec::new(),
+        sha256: String::new(),
+        items_sha256: String::new(),
+        prompt: Prompting::default(),
+    };
+    looked.prompt_as(&given.prompt, pool.as_deref())?;
+    Ok(PreviewReading {
+        recipe: plan.recipe_id(),
+        kind: looked.kind,
+        template: looked.template,
+        mapping: plan.reading.as_ref().map_or_else(|| given.clone(), |r| r.as_mapping(given)),
+        notes: notes(&looked.items),
+        items: looked.items.into_iter().take(5).collect(),
+    })
 }
 
 fn notes(items: &[Item]) -> Vec<String> {
@@ -139,21 +273,21 @@ struct Made {
     skipped: Vec<RowProblem>,
 }
 
-fn make_items(table: &Table, reading: &Reading) -> Made {
+fn make_items(table: &Table, plan: &Plan) -> Made {
     let mut skipped = table.problems.clone();
     let mut drafts: Vec<(usize, Draft)> = Vec::new();
     for row in &table.rows {
-        match (reading.recipe.draft)(&RowView { row, fields: &reading.fields }) {
+        match plan.draft(row) {
             Ok(draft) => drafts.push((row.line, draft)),
             Err(message) => skipped.push(RowProblem { line: row.line, message }),
         }
     }
-    let mut kind = reading.recipe.kind;
-    let mut template = reading.recipe.template.to_owned();
+    let mut kind = plan.kind();
+    let mut template = plan.words();
     // Answers that are the same few over and over are classes, and picking among them is a question with choices.
     let answers: Vec<String> =
         drafts.iter().filter_map(|(_, d)| if let Right::Text(t) = &d.right { Some(t.clone()) } else { None }).collect();
-    let explicit_label = reading.recipe.id == "label";
+    let explicit_label = plan.recipe_id() == "label";
     let repeats = if explicit_label { 1 } else { REPEATS };
     let mut classes: Vec<String> = Vec::new();
     if kind == DomainKind::Answer && few_different(&answers, MOST_CLASSES, repeats) {
@@ -181,7 +315,7 @@ fn make_items(table: &Table, reading: &Reading) -> Made {
 }
 
 fn finish(line: usize, draft: Draft, form: GoldForm, classes: &[String]) -> Result<Item, String> {
-    let Draft { mut context, mut choices, choice_contexts, right, lettered } = draft;
+    let Draft { description, mut context, mut choices, choice_contexts, right, lettered, pair } = draft;
     let gold = match right {
         Right::Nothing => None,
         Right::Index(i) => Some(i),
@@ -204,13 +338,13 @@ fn finish(line: usize, draft: Draft, form: GoldForm, classes: &[String]) -> Resu
     if let Some(own) = gold.and_then(|g| choice_contexts.get(g)) {
         context.clone_from(own);
     }
-    Ok(Item { line, context, choices, gold, choice_contexts })
+    Ok(Item { line, context, choices, gold, choice_contexts, description, shots: Vec::new(), chat: false, pair })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{read::table::parse, recipes::RECIPES};
+    use crate::data::{read::How, recipes::RECIPES};
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = Value> {
@@ -246,27 +380,27 @@ mod tests {
         ) {
             let row = |values: &Vec<Value>| serde_json::to_string(&columns.iter().cloned().zip(values.iter().cloned()).collect::<serde_json::Map<_, _>>());
             let text = values.iter().map(|v| row(v).expect("json")).collect::<Vec<_>>().join("\n");
-            let table = silently(|ctx| parse(Path::new("x.jsonl"), text.as_bytes(), true, ctx)).expect("table");
+            let table = silently(|ctx| parse(Path::new("x.jsonl"), text.as_bytes(), How::default(), ctx)).expect("table");
             let mut mapping = Mapping::default();
             if forced {
                 mapping.columns.insert("recipe".to_owned(), RECIPES[recipe].id.to_owned());
             }
-            let Ok(reading) = mapping::read_columns(&table, &mapping) else { return Ok(()) };
-            let made = make_items(&table, &reading);
+            let Ok(plan) = Plan::of(&table, &mapping) else { return Ok(()) };
+            let made = make_items(&table, &plan);
             let mut lines: Vec<usize> = made.items.iter().map(|i| i.line).chain(made.skipped.iter().map(|p| p.line)).collect();
             lines.sort_unstable();
             prop_assert_eq!(lines, (1..=values.len()).collect::<Vec<_>>());
             for item in &made.items {
                 prop_assert!(!item.gold_text().trim().is_empty());
-                prop_assert_eq!(item.gold.is_none(), made.kind == DomainKind::Text);
+                prop_assert_eq!(item.gold.is_none(), matches!(made.kind, DomainKind::Text | DomainKind::Pairs));
                 prop_assert!(item.gold.is_none_or(|g| g < item.choices.len()));
                 prop_assert!(made.kind != DomainKind::MultipleChoice || item.choices.len() > 1);
                 prop_assert!(item.choices.iter().all(|c| !c.trim().is_empty()), "{:?}", item);
                 prop_assert!(item.choice_contexts.is_empty() || item.choice_contexts.len() == item.choices.len());
             }
             // A mapping in so many words reads the same.
-            let spelt = mapping::read_columns(&table, &reading.as_mapping(&mapping)).expect("own mapping");
-            prop_assert_eq!(make_items(&table, &spelt).items, made.items);
+            let own = plan.reading.as_ref().expect("by a recipe").as_mapping(&mapping);
+            prop_assert_eq!(make_items(&table, &Plan::of(&table, &own).expect("own mapping")).items, made.items);
         }
     }
 

@@ -2,7 +2,7 @@
 //! To add a shape, add a line to [`RECIPES`]; detection, mapping, preview and the list in error messages follow from it.
 
 use super::{
-    DomainKind,
+    DomainKind, TextPair,
     gold::truth,
     row::{Fields, RowView, scalar_text},
 };
@@ -27,9 +27,10 @@ const fn may(name: &'static str, aliases: &'static [&'static str]) -> Field {
 }
 
 /// What is right in a row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Right {
     /// Nothing is asked.
+    #[default]
     Nothing,
     /// This choice.
     Index(usize),
@@ -40,19 +41,22 @@ pub enum Right {
 }
 
 /// A row on its way to an item.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
+    /// Stands once, before any examples.
+    pub description: String,
     pub context: String,
     pub choices: Vec<String>,
     pub choice_contexts: Vec<String>,
     pub right: Right,
     /// The model is asked for the letter of a choice instead of its text.
     pub lettered: bool,
+    pub pair: Option<TextPair>,
 }
 
 impl Draft {
     fn choose(context: String, choices: Vec<String>, right: Right) -> Self {
-        Self { context, choices, choice_contexts: Vec::new(), right, lettered: false }
+        Self { context, choices, right, ..Self::default() }
     }
     fn answer(context: String, text: String) -> Self {
         Self::choose(context, Vec::new(), Right::Text(text))
@@ -99,7 +103,7 @@ pub static RECIPES: &[Recipe] = &[
     Recipe {
         id: "contrast",
         kind: DomainKind::MultipleChoice,
-        template: "{clean}; choices {correct}, {incorrect}",
+        template: "{clean}; choices {correct}, {incorrect}; {corrupted} is kept beside it",
         fields: &[
             need("clean", &["clean"]),
             need("correct", &["correct", "correct_answer"]),
@@ -107,7 +111,13 @@ pub static RECIPES: &[Recipe] = &[
             may("corrupted", &["corrupted", "corrupt"]),
         ],
         fits: any,
-        draft: |r| Ok(Draft::choose(r.text("clean")?, vec![r.first_text("correct")?, r.first_text("incorrect")?], Right::Index(0))),
+        draft: |r| {
+            let clean = r.text("clean")?;
+            let second = if r.has("corrupted") { Some(r.text("corrupted")?) } else { None };
+            let pair = second.map(|second| TextPair { first: clean.clone(), second, score: None });
+            let choices = vec![r.first_text("correct")?, r.first_text("incorrect")?];
+            Ok(Draft { pair, ..Draft::choose(clean, choices, Right::Index(0)) })
+        },
     },
     Recipe {
         id: "boolq",
@@ -234,15 +244,16 @@ pub static RECIPES: &[Recipe] = &[
                 return Err(format!("{} choices, but there are 26 letters; map them with recipe=choices instead", choices.len()));
             }
             let mut context = r.text("question")?.trim().to_owned();
+            let mut description = String::new();
             if r.has("subject") {
                 let subject = r.text("subject")?.replace('_', " ");
-                context = format!("The following are multiple choice questions (with answers) about {subject}.\n\n{context}");
+                description = format!("The following are multiple choice questions (with answers) about {subject}.\n\n");
             }
             for (letter, choice) in ('A'..).zip(&choices) {
                 context.push_str(&format!("\n{letter}. {choice}"));
             }
             context.push_str("\nAnswer:");
-            Ok(Draft { lettered: true, ..Draft::choose(context, choices, Right::Named(r.required("answer")?.clone())) })
+            Ok(Draft { description, lettered: true, ..Draft::choose(context, choices, Right::Named(r.required("answer")?.clone())) })
         },
     },
     Recipe {
@@ -267,6 +278,28 @@ pub static RECIPES: &[Recipe] = &[
             }
             let context = format!("{}\nQuestion: {hypothesis} True, False or Neither?\nAnswer:", r.text("premise")?);
             Ok(Draft::choose(context, vec!["True".into(), "Neither".into(), "False".into()], Right::Index(gold)))
+        },
+    },
+    Recipe {
+        id: "pairs",
+        kind: DomainKind::Pairs,
+        template: "{first}\\n{second}, with {score} kept beside them",
+        fields: &[
+            need("first", &["sentence1", "sentence_A", "text1", "first"]),
+            need("second", &["sentence2", "sentence_B", "text2", "second"]),
+            need("score", &["score", "relatedness_score", "similarity", "similarity_score", "label"]),
+        ],
+        // A label that is 0 or 1 is a class; a likeness has fractions.
+        fits: |rows| {
+            let fraction = |r: &RowView<'_>| r.value("score").and_then(score).is_some_and(|s| s.fract() != 0.0);
+            all(rows, |r| r.value("score").and_then(score).is_some()) && rows.iter().any(|r| !r.plays("score", "label") || fraction(r))
+        },
+        draft: |r| {
+            let score = score(r.required("score")?).ok_or_else(|| format!("{} is not a number", r.place("score")))?;
+            let (first, second) = (r.text("first")?, r.text("second")?);
+            let context = format!("{first}\n{second}");
+            let pair = TextPair { first, second, score: Some(score) };
+            Ok(Draft { pair: Some(pair), ..Draft::choose(context, Vec::new(), Right::Nothing) })
         },
     },
     Recipe {
@@ -468,6 +501,16 @@ fn entailment(value: &Value) -> Option<usize> {
     let text = scalar_text(value)?.trim().to_lowercase();
     let words = [["entailment", "0"], ["neutral", "1"], ["contradiction", "2"]];
     words.iter().position(|w| w.contains(&text.as_str()))
+}
+
+/// A finite number, also one written as text.
+fn score(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(n) => n.as_f64(),
+        Value::String(s) => s.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|n| n.is_finite())
 }
 
 fn labels(rows: &[RowView<'_>]) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Mean activations for mean ablation, over data that is not evaluated.
 
-use super::{encode_text, intervention::Means};
+use super::{encode_text, gold_text, intervention::Means};
 use crate::{
     base::{Ctx, Error, Grid, HookPoint, Result},
     data::Item,
@@ -62,7 +62,8 @@ pub fn means<'a>(
         Ok(())
     };
     for item in items {
-        let mut ids = encode_text(&decoder.model.tokenizer, &item.gold_text(), usize::MAX)?.tokens;
+        let text = gold_text(&decoder.model.tokenizer, item)?;
+        let mut ids = encode_text(&decoder.model.tokenizer, &text, usize::MAX)?.tokens;
         ids.drain(..ids.len().saturating_sub(max_tokens.min(spec.max_positions)));
         if ids.is_empty() {
             continue;

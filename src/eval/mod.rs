@@ -1,5 +1,6 @@
 //! How good a model is on a domain: multiple choice by log-likelihood, loss and perplexity. Source: lm-evaluation-harness conventions.
 
+pub mod chat;
 pub mod encode;
 pub mod evaluate;
 pub mod intervention;
@@ -8,6 +9,7 @@ pub mod prepared;
 pub mod score;
 pub mod switch;
 
+pub use chat::{gold_text, prompt_text};
 pub use encode::{Encoded, encode_pair, encode_prompt, encode_text};
 pub use evaluate::{EvalConfig, evaluate, run_blocks};
 pub use intervention::{AblationMode, Intervention, Means};

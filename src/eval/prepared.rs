@@ -3,7 +3,7 @@
 //! A model reads each sequence without its last token, which is only predicted. Choices whose reading is the beginning of another's share one
 //! sequence: all one-token choices of a question cost one forward pass. That is exact, for attention looks only back.
 
-use super::{ItemScore, encode_pair, encode_text};
+use super::{ItemScore, encode_pair, encode_text, prompt_text};
 use crate::{
     base::{Ctx, Error, Result},
     data::{DomainKind, Item},
@@ -109,7 +109,7 @@ impl Prepared {
             margin: (choice && best_other.is_finite()).then(|| sums[about] - best_other),
             nll,
             n_tokens,
-            log_likelihoods: if self.kind == DomainKind::Text { Vec::new() } else { sums },
+            log_likelihoods: if matches!(self.kind, DomainKind::Text | DomainKind::Pairs) { Vec::new() } else { sums },
         }
     }
 }
@@ -192,12 +192,15 @@ fn step(items: Vec<Prepared>) -> Step {
 
 fn prepare_item(domain: &str, kind: DomainKind, item: &Item, tokenizer: &TextTokenizer, max_tokens: usize) -> Result<Prepared> {
     let mut encoded = Vec::new();
-    if kind == DomainKind::Text || item.choices.is_empty() {
+    if matches!(kind, DomainKind::Text | DomainKind::Pairs) || item.choices.is_empty() {
         let text = encode_text(tokenizer, &item.context, max_tokens)?;
         encoded.push((text.tokens, text.from));
     } else {
+        let shared = if item.choice_contexts.is_empty() { Some(prompt_text(tokenizer, item, 0)?) } else { None };
         for c in 0..item.choices.len() {
-            let pair = encode_pair(tokenizer, item.context_of(c), &item.continuation(c), max_tokens)?;
+            let own = if shared.is_none() { Some(prompt_text(tokenizer, item, c)?) } else { None };
+            let prompt = own.as_ref().or(shared.as_ref()).map_or("", |p| p.as_ref());
+            let pair = encode_pair(tokenizer, prompt, &item.continuation(c), max_tokens)?;
             let n = pair.tokens.len();
             if n < 2 {
                 return Err(Error::invalid(format!(

@@ -20,6 +20,14 @@ pub struct ItemScore {
     pub n_tokens: usize,
 }
 
+impl ItemScore {
+    /// The choice with the largest log-likelihood, the first of equals; `None` where there are no choices.
+    pub fn chosen(&self) -> Option<usize> {
+        let lls = &self.log_likelihoods;
+        (0..lls.len()).reduce(|best, i| if lls[i] > lls[best] { i } else { best })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DomainScore {
     pub domain: String,

@@ -38,7 +38,7 @@ impl Dialogs {
             Ask::AddDomain => Box::new(|| {
                 let files = rfd::FileDialog::new()
                     .set_title("Add datasets as domains")
-                    .add_filter("Datasets", &["jsonl", "json", "csv", "tsv", "txt"])
+                    .add_filter("Datasets", &["jsonl", "json", "csv", "tsv", "parquet", "txt"])
                     .pick_files()?;
                 Some(Picked::Commands(files.iter().map(|f| add_domain(f)).collect()))
             }),
@@ -103,7 +103,7 @@ pub fn dropped(path: &Path) -> Result<Command, String> {
         return Err(format!("{shown}: a folder with config.json (a model) or run.json (a run) was expected"));
     }
     match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("jsonl" | "csv" | "tsv" | "txt") => Ok(add_domain(path)),
+        Some("jsonl" | "csv" | "tsv" | "parquet" | "txt") => Ok(add_domain(path)),
         Some("json") if path.file_name().is_some_and(|n| n == "run.json") => {
             Ok(Command::OpenRun { path: path.parent().unwrap_or(path).to_owned() })
         }

@@ -4,7 +4,7 @@ use super::{DomainSource, ObjectiveKind, Order, ScanConfig, Sequence};
 use crate::{
     base::{Ctx, Error, Result, rng::Rng},
     data::{Domain, DomainKind, Item},
-    eval::{encode_pair, encode_prompt, encode_text},
+    eval::{encode_pair, encode_prompt, encode_text, prompt_text},
     model::{Objective, TextTokenizer},
 };
 
@@ -106,13 +106,13 @@ pub fn prepare(
 /// The prompt alone, and prompt with answer.
 fn sequences(domain: &Domain, item: &Item, tokenizer: &TextTokenizer, max_tokens: usize) -> Result<(Sequence, Sequence)> {
     let (prompt, answer) = match (domain.kind, item.gold) {
-        (DomainKind::Text, _) | (_, None) => {
+        (DomainKind::Text | DomainKind::Pairs, _) | (_, None) => {
             let text = encode_text(tokenizer, &item.context, max_tokens)?;
             (text.tokens.clone(), text)
         }
         (_, Some(gold)) => {
-            let context = item.context_of(gold);
-            (encode_prompt(tokenizer, context, max_tokens)?, encode_pair(tokenizer, context, &item.continuation(gold), max_tokens)?)
+            let context = prompt_text(tokenizer, item, gold)?;
+            (encode_prompt(tokenizer, &context, max_tokens)?, encode_pair(tokenizer, &context, &item.continuation(gold), max_tokens)?)
         }
     };
     Ok((
@@ -129,7 +129,7 @@ fn self_cycle(seed: u64, name: &str, n: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::job::silently;
+    use crate::{base::job::silently, data::Prompting};
 
     fn tokenizer() -> TextTokenizer {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama/tokenizer.json");
@@ -147,6 +147,8 @@ mod tests {
             items: texts.iter().enumerate().map(item).collect(),
             skipped: Vec::new(),
             sha256: String::new(),
+            items_sha256: String::new(),
+            prompt: Prompting::default(),
         }
     }
 

@@ -245,6 +245,8 @@ fn provenance(decoder: &Decoder, domains: &[PreparedDomain], config: &ScanConfig
         model: info.name.clone(),
         model_sha256: info.sha256.clone(),
         data_sha256: domains.iter().map(|d| (d.name.clone(), d.source.sha256.clone())).collect(),
+        prompts: domains.iter().map(|d| (d.name.clone(), d.source.template.clone())).collect(),
+        bos: decoder.model.tokenizer.bos_policy(),
         formula: formulas.join("; "),
         objective: match config.objective {
             ObjectiveKind::MaxLogit => "max-logit: D = max_v logit_v at the last position of the prompt".into(),

@@ -3,7 +3,7 @@
 use super::{NAMES, SEED, Split, draw_from, general};
 use crate::{
     base::{Error, Result, hash, rng::Rng},
-    data::{Domain, DomainKind, Item},
+    data::{Domain, DomainKind, Item, Prompting},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, fmt::Write as _, path::PathBuf};
@@ -122,10 +122,10 @@ pub fn domain(name: &str, split: Split) -> Result<Domain> {
     }
     let (source, text) = (source(name, split), text_of(name, split)?);
     let rows: Vec<Row> = lines(&source, &text)?;
-    let items = rows
+    let items: Vec<Item> = rows
         .into_iter()
         .enumerate()
-        .map(|(i, r)| Item { line: i + 1, context: r.query, choices: r.choices, gold: Some(r.gold), choice_contexts: Vec::new() })
+        .map(|(i, r)| Item { line: i + 1, context: r.query, choices: r.choices, gold: Some(r.gold), ..Item::default() })
         .collect();
     Ok(Domain {
         name: name.into(),
@@ -133,9 +133,11 @@ pub fn domain(name: &str, split: Split) -> Result<Domain> {
         split: split.to_string(),
         kind: DomainKind::MultipleChoice,
         template: "{query} {choice}".into(),
+        items_sha256: Domain::digest(&items),
         items,
         skipped: Vec::new(),
         sha256: hash::sha256_bytes(text.as_bytes()),
+        prompt: Prompting::default(),
     })
 }
 
@@ -146,20 +148,18 @@ pub fn domain(name: &str, split: Split) -> Result<Domain> {
 pub fn general_domain(split: Split) -> Result<Domain> {
     let (source, text) = (source("general", split), text_of("general", split)?);
     let rows: Vec<TextRow> = lines(&source, &text)?;
-    let items = rows
-        .into_iter()
-        .enumerate()
-        .map(|(i, r)| Item { line: i + 1, context: r.text, choices: Vec::new(), gold: None, choice_contexts: Vec::new() })
-        .collect();
+    let items: Vec<Item> = rows.into_iter().enumerate().map(|(i, r)| Item { line: i + 1, context: r.text, ..Item::default() }).collect();
     Ok(Domain {
         name: "general".into(),
         source,
         split: split.to_string(),
         kind: DomainKind::Text,
         template: "{text}".into(),
+        items_sha256: Domain::digest(&items),
         items,
         skipped: Vec::new(),
         sha256: hash::sha256_bytes(text.as_bytes()),
+        prompt: Prompting::default(),
     })
 }
 

@@ -5,10 +5,15 @@ use super::{
     table::{self, MAX_ROW_BYTES},
 };
 use crate::{
-    base::{Ctx, Result},
+    base::{Ctx, Error, Result},
     data::RowProblem,
 };
 use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// Every row repeats the names of its columns in memory: a header that is no header must not make a small file large.
+const MAX_COLUMNS: usize = 2_000;
+const MAX_NAME_BYTES: usize = 1_000;
 
 /// The separator of a header line: the most frequent of tab, comma, semicolon and bar outside quotes; `None` without any.
 pub(super) fn separator(head: &[u8]) -> Option<u8> {
@@ -31,7 +36,7 @@ pub(super) fn separator(head: &[u8]) -> Option<u8> {
 /// fewer rows broken.
 ///
 /// # Errors
-/// When the work is cancelled.
+/// When there are too many columns, or the work is cancelled.
 pub fn read(body: &[u8], by: u8, header: bool, ctx: &Ctx<'_>) -> Result<(Vec<Row>, Vec<RowProblem>, Vec<String>)> {
     let quoted = read_as(body, by, header, true, ctx)?;
     if by != b'\t' || !body.contains(&b'"') {
@@ -69,6 +74,9 @@ fn read_as(body: &[u8], by: u8, header: bool, quoting: bool, ctx: &Ctx<'_>) -> R
         at = begin;
         let names = match &columns {
             Some(names) => names,
+            None if record.len() > MAX_COLUMNS => {
+                return Err(Error::invalid(format!("has {} columns, at most {MAX_COLUMNS} are read; is it a table?", record.len())));
+            }
             None if header => {
                 columns = Some(unique_names(&record));
                 continue;
@@ -94,18 +102,21 @@ fn fields(record: &csv::ByteRecord, names: &[String]) -> Result<Map<String, Valu
     names.iter().zip(record.iter()).map(value).collect()
 }
 
-/// Names of the header; an empty one is called by its place, a repeated one gets a number.
+/// Names of the header; an empty one is called by its place, a repeated one gets a number, a long one is cut.
 fn unique_names(record: &csv::ByteRecord) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    let mut names = Vec::with_capacity(record.len());
     for (i, bytes) in record.iter().enumerate() {
-        let name = String::from_utf8_lossy(bytes).trim().to_owned();
+        let name = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME_BYTES)]).trim().to_owned();
         let base = if name.is_empty() { (i + 1).to_string() } else { name };
         let mut name = base.clone();
-        let mut n = 2;
-        while names.contains(&name) {
+        let mut n = taken.get(&base).copied().unwrap_or(0);
+        while taken.contains_key(&name) {
+            n = n.max(1) + 1;
             name = format!("{base}_{n}");
-            n += 1;
         }
+        taken.insert(base, n.max(1));
+        taken.entry(name.clone()).or_insert(1);
         names.push(name);
     }
     names
@@ -134,8 +145,18 @@ mod tests {
     #[test]
     fn a_header_gets_usable_names_and_can_be_absent() {
         assert_eq!(csv(b"a,,a, b \n").2, ["a", "2", "a_2", "b"]);
+        assert_eq!(csv(b"a,a,a_2,a\n").2, ["a", "a_2", "a_2_2", "a_3"]);
         let (rows, _, columns) = silently(|ctx| read(b"x,y\nz,w\n", b',', false, ctx)).expect("rows");
         assert_eq!((rows.len(), columns), (2, vec!["1".to_owned(), "2".to_owned()]));
+    }
+
+    #[test]
+    fn a_header_that_is_none_cannot_make_every_row_large() {
+        let e = silently(|ctx| read(&[b','; 100_000], b',', true, ctx)).expect_err("columns").to_string();
+        assert!(e.contains("100001 columns"), "{e}");
+        let long = format!("{},b\n1,2\n", "x".repeat(100_000));
+        let (rows, _, columns) = csv(long.as_bytes());
+        assert_eq!((rows.len(), columns[0].len()), (1, MAX_NAME_BYTES));
     }
 
     #[test]

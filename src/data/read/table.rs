@@ -1,8 +1,8 @@
 //! What every reader gives, and the choice of the reader.
 
-use super::{csv, jsonl, lines};
+use super::{csv, files, jsonl, lines, lines::TextRows, parquet};
 use crate::{
-    base::{Ctx, Error, Result},
+    base::{Ctx, Error, Result, hash},
     data::RowProblem,
 };
 use serde_json::{Map, Value};
@@ -13,6 +13,8 @@ use std::{fs::File, io::Read as _, path::Path};
 pub const MAX_ROW_BYTES: usize = 16 << 20;
 /// Largest file that is read whole.
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
+/// Rows that a preview reads of a Parquet file, whose beginning says nothing without its end.
+const PREVIEW_ROWS: u64 = 2_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -20,8 +22,24 @@ pub enum Format {
     JsonArray,
     /// Values separated by this byte, as RFC 4180.
     Separated(u8),
-    /// One text a line.
-    Lines,
+    /// Plain text.
+    Text(TextRows),
+    Parquet,
+}
+
+/// How a file is read beyond what it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// Whether the first row of separated values names the columns; else they are called 1, 2, 3...
+    pub header: bool,
+    /// What is one row of a plain text.
+    pub text: TextRows,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { header: true, text: TextRows::Lines }
+    }
 }
 
 impl Format {
@@ -33,7 +51,10 @@ impl Format {
             Self::Separated(b'\t') => "TSV",
             Self::Separated(b';') => "CSV (;)",
             Self::Separated(_) => "CSV",
-            Self::Lines => "text, one a line",
+            Self::Text(TextRows::Lines) => "text, one a line",
+            Self::Text(TextRows::Paragraphs) => "text, one a paragraph",
+            Self::Text(TextRows::Whole) => "text, one a file",
+            Self::Parquet => "Parquet",
         }
     }
 }
@@ -58,43 +79,104 @@ pub struct Table {
     pub complete: bool,
 }
 
-/// Reads a file of rows. With `first_bytes` only about that much of it (whole rows). `header` false: a separated file without a header line,
-/// whose columns are called 1, 2, 3...
+/// Reads the rows of a file, of a folder of files, or of a data set in Hugging Face's cache (see [`files::resolve`]). With `first_bytes` only
+/// about that much of it (whole rows).
 ///
 /// # Errors
-/// When the file cannot be read, is none of the known formats, or the work is cancelled. A bad row is no error: it is in `problems`.
-pub fn read_table(path: &Path, first_bytes: Option<u64>, header: bool, ctx: &Ctx<'_>) -> Result<Table> {
+/// When a file cannot be read, is none of the known formats, or the work is cancelled. A bad row is no error: it is in `problems`.
+pub fn read_table(path: &Path, first_bytes: Option<u64>, how: How, ctx: &Ctx<'_>) -> Result<Table> {
+    let paths = files::resolve(path)?;
+    let Some((first, others)) = paths.split_first() else {
+        return Err(Error::format(path, "holds no file of rows"));
+    };
+    let mut table = read_file(first, first_bytes, how, ctx)?;
+    let mut digests = files::digest_line(&table.sha256, first);
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !others.is_empty() {
+        table.problems.iter_mut().for_each(|p| p.message = format!("{}: {}", name(first), p.message));
+    }
+    for other in others {
+        if first_bytes.is_some() {
+            // What the first file shows is enough for a preview.
+            table.complete = false;
+            break;
+        }
+        let next = read_file(other, None, how, ctx)?;
+        digests.push_str(&files::digest_line(&next.sha256, other));
+        // Rows are counted through all files, so that a line names one row.
+        let before = table.last_line();
+        table.rows.extend(next.rows.into_iter().map(|r| Row { line: before + r.line, ..r }));
+        let problem =
+            |p: RowProblem| RowProblem { line: before + p.line, message: format!("{}: line {}: {}", name(other), p.line, p.message) };
+        table.problems.extend(next.problems.into_iter().map(problem));
+        let new: Vec<String> = next.columns.into_iter().filter(|c| !table.columns.contains(c)).collect();
+        table.columns.extend(new);
+    }
+    if !others.is_empty() && table.complete {
+        table.sha256 = hash::sha256_bytes(digests.as_bytes());
+    }
+    Ok(table)
+}
+
+fn read_file(path: &Path, first_bytes: Option<u64>, how: How, ctx: &Ctx<'_>) -> Result<Table> {
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let meta = file.metadata().map_err(|e| Error::io(path, e))?;
+    let mut magic = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut magic).map_err(|e| Error::io(path, e))?;
+    if magic == b"PAR1" {
+        let (rows, complete) = parquet::read(path, &parquet::Opened(file, meta.len()), first_bytes.map(|_| PREVIEW_ROWS), ctx)?;
+        let sha256 = if complete && first_bytes.is_none() { hash::sha256_file(path, ctx)? } else { String::new() };
+        return Ok(Table { sha256, complete, ..Table::new(Format::Parquet, rows, Vec::new(), Vec::new()) });
+    }
     let (mut bytes, sha256, complete) = load(path, first_bytes, ctx)?;
     if !complete {
         let end = bytes.iter().rposition(|&b| b == b'\n').map_or(bytes.len(), |i| i + 1);
         bytes.truncate(end);
     }
-    let table = parse(path, &bytes, header, ctx)?;
+    let table = parse(path, &bytes, how, ctx)?;
     Ok(Table { sha256, complete, ..table })
 }
 
-/// As [`read_table`], from memory; the extension of `path` helps to tell the format.
+/// As [`read_table`], one file from memory; the extension of `path` helps to tell the format.
 ///
 /// # Errors
 /// See [`read_table`].
-pub fn parse(path: &Path, bytes: &[u8], header: bool, ctx: &Ctx<'_>) -> Result<Table> {
-    let format = detect(path, bytes)?;
+pub fn parse(path: &Path, bytes: &[u8], how: How, ctx: &Ctx<'_>) -> Result<Table> {
+    let format = detect(path, bytes, how)?;
     let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let (rows, problems, header_columns) = match format {
         Format::JsonLines => with_no_header(jsonl::read_lines(body, ctx)?),
         Format::JsonArray => with_no_header(jsonl::read_array(body, ctx)?),
-        Format::Separated(by) => csv::read(body, by, header, ctx)?,
-        Format::Lines => with_no_header(lines::read(body, ctx)?),
+        Format::Separated(by) => csv::read(body, by, how.header, ctx).map_err(|e| named(path, e))?,
+        Format::Text(rows) => with_no_header(lines::read(body, rows, ctx)?),
+        Format::Parquet => (parquet::read(path, &bytes, None, ctx)?.0, Vec::new(), Vec::new()),
     };
-    let mut columns = header_columns;
-    let mut seen: std::collections::HashSet<String> = columns.iter().cloned().collect();
-    for name in rows.iter().flat_map(|r: &Row| r.fields.keys()) {
-        if !seen.contains(name) {
-            seen.insert(name.clone());
-            columns.push(name.clone());
-        }
+    Ok(Table::new(format, rows, problems, header_columns))
+}
+
+/// A reader of bytes knows no file.
+fn named(path: &Path, e: Error) -> Error {
+    match e {
+        Error::Invalid(message) => Error::format(path, message),
+        other => other,
     }
-    Ok(Table { format, columns, rows, problems, sha256: String::new(), complete: true })
+}
+
+impl Table {
+    fn new(format: Format, rows: Vec<Row>, problems: Vec<RowProblem>, header: Vec<String>) -> Self {
+        let mut columns = header;
+        let mut seen: std::collections::HashSet<String> = columns.iter().cloned().collect();
+        for name in rows.iter().flat_map(|r: &Row| r.fields.keys()) {
+            if !seen.contains(name) {
+                seen.insert(name.clone());
+                columns.push(name.clone());
+            }
+        }
+        Self { format, columns, rows, problems, sha256: String::new(), complete: true }
+    }
+    fn last_line(&self) -> usize {
+        self.rows.iter().map(|r| r.line).chain(self.problems.iter().map(|p| p.line)).max().unwrap_or(0)
+    }
 }
 
 type Parsed = (Vec<Row>, Vec<RowProblem>, Vec<String>);
@@ -106,9 +188,6 @@ fn with_no_header((rows, problems): (Vec<Row>, Vec<RowProblem>)) -> Parsed {
 fn load(path: &Path, first_bytes: Option<u64>, ctx: &Ctx<'_>) -> Result<(Vec<u8>, String, bool)> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     let meta = file.metadata().map_err(|e| Error::io(path, e))?;
-    if meta.is_dir() {
-        return Err(Error::format(path, "is a folder; give a .jsonl, .json, .csv, .tsv or .txt file"));
-    }
     let limit = first_bytes.unwrap_or(MAX_FILE_BYTES);
     if first_bytes.is_none() && meta.len() > limit {
         return Err(Error::format(
@@ -136,14 +215,10 @@ fn load(path: &Path, first_bytes: Option<u64>, ctx: &Ctx<'_>) -> Result<(Vec<u8>
 }
 
 /// The extension decides where it says enough, else the first bytes.
-fn detect(path: &Path, bytes: &[u8]) -> Result<Format> {
+fn detect(path: &Path, bytes: &[u8], how: How) -> Result<Format> {
     let refuse = |what: &str| Err(Error::format(path, what));
     match bytes {
-        [b'P', b'A', b'R', b'1', ..] => {
-            return refuse(
-                "is a Parquet file, which cannot be read yet; save it as JSON Lines (pandas: df.to_json(path, orient=\"records\", lines=True))",
-            );
-        }
+        [b'P', b'A', b'R', b'1', ..] => return Ok(Format::Parquet),
         [0x1f, 0x8b, ..] => return refuse("is compressed (gzip); unpack it first"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => return refuse("is compressed (zstd); unpack it first"),
         [b'P', b'K', 3, 4, ..] => return refuse("is a ZIP archive or a spreadsheet; unpack it, or save it as CSV"),
@@ -158,14 +233,15 @@ fn detect(path: &Path, bytes: &[u8]) -> Result<Format> {
     };
     let head = first_line(body);
     Ok(match (extension.as_str(), first) {
-        ("txt" | "text", _) => Format::Lines,
+        ("parquet", _) => return refuse("does not begin as a Parquet file; was the download cut short?"),
+        ("txt" | "text", _) => Format::Text(how.text),
         ("tsv" | "tab", _) => Format::Separated(b'\t'),
         ("csv", _) => Format::Separated(csv::separator(head).unwrap_or(b',')),
         ("json" | "jsonl" | "ndjson", b'[') => Format::JsonArray,
         ("jsonl" | "ndjson", _) | (_, b'{') => Format::JsonLines,
         ("json", _) => return refuse("begins neither with { nor with [, so it is no JSON of rows"),
         (_, b'[') => Format::JsonArray,
-        _ => csv::separator(head).map_or(Format::Lines, Format::Separated),
+        _ => csv::separator(head).map_or(Format::Text(how.text), Format::Separated),
     })
 }
 
@@ -194,7 +270,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn table(name: &str, bytes: &[u8]) -> Result<Table> {
-        silently(|ctx| parse(Path::new(name), bytes, true, ctx))
+        silently(|ctx| parse(Path::new(name), bytes, How::default(), ctx))
     }
 
     proptest! {
@@ -202,7 +278,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             for name in ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a"] {
                 let _ = table(name, &bytes);
-                let _ = silently(|ctx| parse(Path::new(name), &bytes, false, ctx));
+                let _ = silently(|ctx| parse(Path::new(name), &bytes, How { header: false, text: TextRows::Paragraphs }, ctx));
             }
         }
         #[test]
@@ -225,7 +301,7 @@ mod tests {
             (b"a,b\n1,2\n", Format::Separated(b',')),
             (b"a\tb, c\n1\t2\n", Format::Separated(b'\t')),
             (b"One day, a cat", Format::Separated(b',')),
-            (b"One day a cat\nsat\n", Format::Lines),
+            (b"One day a cat\nsat\n", Format::Text(TextRows::Lines)),
         ] {
             assert_eq!(table("a", bytes).expect("table").format, format, "{}", String::from_utf8_lossy(bytes));
         }
@@ -235,6 +311,7 @@ mod tests {
     fn files_that_are_no_text_say_what_to_do() {
         for (bytes, word) in [
             (&b"PAR1...."[..], "Parquet"),
+            (b"PAR1 but nothing else of one", "Parquet"),
             (b"\x1f\x8b\x08", "gzip"),
             (b"\xff\xfea\0", "UTF-16"),
             (b"\n \n", "empty"),
@@ -250,10 +327,10 @@ mod tests {
         let file = tempfile::NamedTempFile::with_suffix(".txt").expect("temporary file");
         std::fs::write(file.path(), "one\ntwo\nthree\n").expect("write");
         silently(|ctx| {
-            let whole = read_table(file.path(), None, true, ctx).expect("whole");
+            let whole = read_table(file.path(), None, How::default(), ctx).expect("whole");
             assert_eq!(whole.sha256, crate::base::hash::sha256_bytes(b"one\ntwo\nthree\n"));
             assert!(whole.complete && whole.rows.len() == 3);
-            let part = read_table(file.path(), Some(6), true, ctx).expect("part");
+            let part = read_table(file.path(), Some(6), How::default(), ctx).expect("part");
             assert!(!part.complete && part.rows.len() == 1 && part.sha256.is_empty());
         });
     }

@@ -1,6 +1,6 @@
 //! Which column plays which part: detected, shown, changed, and its prompts seen before it is used.
 
-use super::domain_prompts::item_ui;
+use super::{domain_prompts::item_ui, domain_template::PromptControls};
 use crate::{
     app::{Command, DomainEntry},
     data::{Mapping, Preview, preview, recipes::RECIPES},
@@ -23,6 +23,7 @@ use std::{
 pub struct MappingEditor {
     open: bool,
     looked: Option<Looked>,
+    prompts: PromptControls,
 }
 
 struct Looked {
@@ -69,10 +70,23 @@ impl MappingEditor {
         let failed = entry.state.failed().is_some();
         ui.add_space(4.0);
         let shown = self.open || failed;
-        if !failed && ui.button(if shown { "Hide the columns" } else { "Map the columns…" }).clicked() {
+        let demo = entry.path == std::path::Path::new("demo");
+        let words = match (shown, demo) {
+            (true, _) => "Hide the reading",
+            (false, true) => "Examples and chat template…",
+            (false, false) => "Columns, prompt and examples…",
+        };
+        if !failed && ui.button(words).clicked() {
             self.open = !self.open;
         }
         if !shown {
+            return;
+        }
+        if demo {
+            if let Some(prompt) = self.prompts.ui(ui, cx, &entry.mapping.prompt, false) {
+                let mapping = Mapping { prompt: Box::new(prompt), ..entry.mapping.clone() };
+                cx.send(Command::AddDomain { name: entry.name.clone(), path: entry.path.clone(), mapping });
+            }
             return;
         }
         let same = |l: &Looked| l.domain == entry.name && l.path == entry.path;
@@ -90,7 +104,7 @@ impl MappingEditor {
                 ui.label(RichText::new(message).color(cx.theme.bad));
                 ui.button("Look again").clicked().then(|| looked.wanted.clone())
             }
-            Some(Ok(found)) => mapping_ui(ui, cx, entry, &looked.wanted, found),
+            Some(Ok(found)) => mapping_ui(ui, cx, entry, &looked.wanted, found, &mut self.prompts),
         };
         if let Some(wanted) = changed {
             let before = looked.found.take();
@@ -100,7 +114,14 @@ impl MappingEditor {
 }
 
 /// The mapping asked for, when a control changed it.
-fn mapping_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, entry: &DomainEntry, wanted: &Mapping, found: &Preview) -> Option<Mapping> {
+fn mapping_ui(
+    ui: &mut Ui,
+    cx: &mut PanelCx<'_>,
+    entry: &DomainEntry,
+    wanted: &Mapping,
+    found: &Preview,
+    prompts: &mut PromptControls,
+) -> Option<Mapping> {
     let mut next = None;
     let reading = found.reading.as_ref().ok();
     let recipe_id = wanted.columns.get("recipe").map(String::as_str).or(reading.map(|r| r.recipe));
@@ -114,13 +135,13 @@ fn mapping_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, entry: &DomainEntry, wanted: &M
             // The registry goes from special to plain; a person maps the plain shapes most.
             for r in RECIPES.iter().rev() {
                 if ui.selectable_label(Some(r.id) == recipe_id, r.id).on_hover_text(r.template).clicked() {
-                    next = Some(Mapping { columns: [("recipe".to_owned(), r.id.to_owned())].into(), strict: wanted.strict });
+                    next = Some(Mapping { columns: [("recipe".to_owned(), r.id.to_owned())].into(), ..wanted.clone() });
                 }
             }
         });
         shown.response.accessible_name("Read as");
         if ui.button("Detect").on_hover_text("From the names and values of the columns").clicked() {
-            next = Some(Mapping { strict: wanted.strict, ..Mapping::default() });
+            next = Some(Mapping { columns: Default::default(), ..wanted.clone() });
         }
     });
     for field in recipe.map_or(&[][..], |r| r.fields) {
@@ -169,6 +190,9 @@ fn mapping_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, entry: &DomainEntry, wanted: &M
     {
         next = Some(Mapping { strict, ..effective.clone() });
     }
+    if let Some(prompt) = prompts.ui(ui, cx, &wanted.prompt, true) {
+        next = Some(Mapping { prompt: Box::new(prompt), ..wanted.clone() });
+    }
     match &found.reading {
         Err(message) => {
             ui.label(RichText::new(message).color(cx.theme.warn));
@@ -184,7 +208,7 @@ fn mapping_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, entry: &DomainEntry, wanted: &M
             let in_force = *wanted == entry.mapping && entry.state.ready().is_some();
             if !in_force {
                 for item in reading.items.iter().take(2) {
-                    item_ui(ui, cx.theme, item);
+                    item_ui(ui, cx, item);
                 }
                 if ui.add(cx.theme.primary("Read the file like this")).clicked() {
                     let (name, path) = (entry.name.clone(), entry.path.clone());

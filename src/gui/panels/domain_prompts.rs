@@ -4,7 +4,11 @@ use crate::{
     data::{Domain, Item},
     gui::{
         PanelCx, Theme,
-        widgets::{control::tag, number::count, table::icon_button},
+        widgets::{
+            control::tag,
+            number::{count, counted},
+            table::icon_button,
+        },
     },
 };
 use eframe::egui::{self, Color32, FontId, Label, Ui, text::LayoutJob};
@@ -28,7 +32,7 @@ impl Prompts {
         self.first = self.first.min(n.saturating_sub(1) / PAGE * PAGE);
         let last = (self.first + PAGE).min(n);
         for item in &domain.items[self.first..last] {
-            item_ui(ui, cx.theme, item);
+            item_ui(ui, cx, item);
         }
         ui.horizontal(|ui| {
             ui.add_enabled_ui(self.first > 0, |ui| {
@@ -47,12 +51,28 @@ impl Prompts {
 }
 
 /// One item in the monospaced face. White space at the ends of pieces, which models feel and eyes do not, is drawn as dots.
-pub fn item_ui(ui: &mut Ui, theme: &Theme, item: &Item) {
+pub fn item_ui(ui: &mut Ui, cx: &PanelCx<'_>, item: &Item) {
+    let theme = cx.theme;
     egui::Frame::NONE.fill(theme.raised).corner_radius(4).inner_margin(egui::Margin::symmetric(8, 6)).show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.label(theme.small(format!("line {}", item.line)));
-        if item.choice_contexts.is_empty() {
-            ui.add(Label::new(piece(theme, &item.context, theme.text)).wrap().selectable(true));
+        before_ui(ui, theme, item);
+        match cx.app.chat_prompt(item) {
+            Some(Ok(text)) => {
+                ui.add(Label::new(piece(theme, &text, theme.text)).wrap().selectable(true));
+            }
+            Some(Err(message)) => {
+                ui.label(egui::RichText::new(message).color(theme.warn));
+                ui.add(Label::new(piece(theme, &item.context, theme.text)).wrap().selectable(true));
+            }
+            None if item.choice_contexts.is_empty() => {
+                ui.add(Label::new(piece(theme, &item.context, theme.text)).wrap().selectable(true));
+            }
+            None => {}
+        }
+        if let Some(pair) = &item.pair {
+            let score = pair.score.map_or_else(String::new, |s| format!("score {s} · "));
+            ui.label(theme.small(format!("{score}beside it: {}", pair.second)));
         }
         for (i, _) in item.choices.iter().enumerate() {
             let gold = item.gold == Some(i);
@@ -74,6 +94,22 @@ pub fn item_ui(ui: &mut Ui, theme: &Theme, item: &Item) {
                 }
             });
         }
+    });
+}
+
+/// Description and examples, folded: they are long and much the same for every item.
+fn before_ui(ui: &mut Ui, theme: &Theme, item: &Item) {
+    let before = item.before();
+    if before.is_empty() {
+        return;
+    }
+    let lines: Vec<String> = item.shots.iter().map(|s| s.line.to_string()).collect();
+    let title = match lines.len() {
+        0 => "description".to_owned(),
+        n => format!("{} before it: {} {}", counted(n as u64, "example"), if n == 1 { "line" } else { "lines" }, lines.join(", ")),
+    };
+    egui::CollapsingHeader::new(theme.small(title)).id_salt(("before", item.line)).show(ui, |ui| {
+        ui.add(Label::new(piece(theme, &before, theme.secondary)).wrap().selectable(true));
     });
 }
 

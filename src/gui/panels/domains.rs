@@ -124,6 +124,7 @@ pub fn kind_word(kind: DomainKind) -> &'static str {
         DomainKind::Text => "text",
         DomainKind::Answer => "answer",
         DomainKind::MultipleChoice => "choices",
+        DomainKind::Pairs => "pairs",
     }
 }
 
@@ -132,6 +133,7 @@ fn kind_sentence(kind: DomainKind) -> &'static str {
         DomainKind::Text => "Plain text: loss and perplexity over all tokens",
         DomainKind::Answer => "One right answer: loss over its tokens",
         DomainKind::MultipleChoice => "Multiple choice: accuracy by log-likelihood",
+        DomainKind::Pairs => "Two texts with a score of their likeness: loss and perplexity over all tokens",
     }
 }
 
@@ -141,7 +143,7 @@ impl DomainsPanel {
         ui.horizontal(|ui| {
             if ui
                 .button("Add a domain…")
-                .on_hover_text("JSON Lines, JSON, CSV, TSV or text; files can be dropped on the window too")
+                .on_hover_text("JSON Lines, JSON, CSV, TSV, Parquet or text; files can be dropped on the window too")
                 .clicked()
             {
                 cx.link.ask(Ask::AddDomain);
@@ -202,9 +204,7 @@ impl DomainsPanel {
         list.push(Fact::hash("SHA-256", &domain.sha256));
         facts(ui, cx.theme, &list);
         self.skipped_ui(ui, cx, domain);
-        if entry.path != std::path::Path::new("demo") {
-            self.mapping.ui(ui, cx, entry);
-        }
+        self.mapping.ui(ui, cx, entry);
         group(ui, cx.theme, "WHAT THE MODEL READS");
         remark(ui, cx.theme, "A dot is a space at the end of a piece.");
         self.prompts.ui(ui, cx, domain);

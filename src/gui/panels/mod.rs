@@ -6,6 +6,7 @@ mod ablation_sets;
 pub mod density;
 mod domain_mapping;
 mod domain_prompts;
+mod domain_template;
 pub mod domains;
 pub mod inspector;
 pub mod jobs;
