@@ -14,6 +14,8 @@ pub enum Act {
     ToggleTheme,
     FollowSystemTheme,
     Settings,
+    /// Of the panel in focus.
+    Export,
     ToggleLibrary,
     ToggleInspector,
     Palette,
@@ -38,7 +40,7 @@ pub struct Action {
     pub starts_group: bool,
 }
 
-pub const MENUS: [&str; 5] = ["File", "Edit", "Run", "View", "Panels"];
+pub const MENUS: [&str; 6] = ["File", "Edit", "Run", "Export", "View", "Panels"];
 
 const fn key(modifiers: Modifiers, key: Key) -> Option<KeyboardShortcut> {
     Some(KeyboardShortcut::new(modifiers, key))
@@ -85,6 +87,15 @@ pub fn all(app: &App) -> Vec<Action> {
     add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), have_model && domains > 0, Act::Send(Command::Evaluate));
     let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), running, Act::Send(Command::CancelNewest));
 
+    let have_run = app.library.run().is_some();
+    add("Export", "Export the panel in focus…".into(), key(CTRL, Key::E), have_run, Act::Export);
+    for p in panels::PANELS {
+        if let Some(view) = p.export {
+            add("Export", format!("Export {}…", p.title.to_lowercase()), None, have_run, Act::Ask(Ask::Export(view)));
+        }
+    }
+    let report = add("Export", "Save a report of the run (HTML)…".into(), None, have_run, Act::Ask(Ask::SaveReport));
+
     for (layout, k) in LayoutId::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3]) {
         add("View", format!("{} layout", layout.name()), key(CTRL, k), true, Act::Layout(layout));
     }
@@ -105,7 +116,7 @@ pub fn all(app: &App) -> Vec<Action> {
     for p in panels::PANELS {
         add("Panels", p.title.into(), None, true, Act::Ask(Ask::ShowPanel(p.id)));
     }
-    for i in [group, quit, find, settings, clear, cancel, library, theme, zoom, domain] {
+    for i in [group, quit, find, settings, clear, cancel, report, library, theme, zoom, domain] {
         list[i].starts_group = true;
     }
     list[redo].second = key(CTRL, Key::Y);

@@ -16,6 +16,8 @@ pub struct Dialogs {
 
 pub enum Picked {
     Commands(Vec<Command>),
+    /// Where an export goes.
+    ExportPath(PathBuf),
     /// A file to write.
     Write(PathBuf, Vec<u8>),
 }
@@ -49,6 +51,19 @@ impl Dialogs {
             Ask::SaveProjectAs => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Save the project").set_file_name("project.json").save_file()?;
                 one(Command::SaveProject { path: Some(path) })
+            }),
+            Ask::ExportPath(now) => Box::new(move || {
+                let name = now.file_name().map_or_else(|| "export.png".to_owned(), |n| n.to_string_lossy().into_owned());
+                let mut dialog = rfd::FileDialog::new().set_title("Export to").set_file_name(name);
+                dialog = dialog.add_filter("PNG, SVG, CSV", &["png", "svg", "csv"]);
+                if let Some(folder) = now.parent().filter(|f| f.is_dir()) {
+                    dialog = dialog.set_directory(folder);
+                }
+                Some(Picked::ExportPath(dialog.save_file()?))
+            }),
+            Ask::SaveReport => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Save the report").set_file_name("report.html").save_file()?;
+                one(Command::WriteReport { path })
             }),
             Ask::SaveFile(name, bytes) => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Save as").set_file_name(name).save_file()?;

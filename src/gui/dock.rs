@@ -1,8 +1,10 @@
 //! The middle of the window: panels in tabs and splits, and three saved layouts over the same panels. A layout is no mode: every panel can stand in
 //! every one.
 
-use super::{Panel, PanelCx, Theme, panels, theme};
+use super::{Ask, Panel, PanelCx, Theme, panels, theme, widgets::provenance};
+use crate::report::export::View;
 use eframe::egui::{self, Color32, Id, Stroke, Ui, Visuals, WidgetText, vec2};
+use egui_material_icons::icons;
 use egui_tiles::{Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -91,11 +93,14 @@ pub struct Dock {
     pub active: LayoutId,
     trees: HashMap<&'static str, Tree<Pane>>,
     made: HashMap<String, Box<dyn Panel>>,
+    /// The panel that was pressed last, and the one under the pointer.
+    focus: Option<String>,
+    pointed: Option<String>,
 }
 
 impl Dock {
     pub fn new(saved: Option<SavedDock>) -> Self {
-        let mut dock = Self { active: LayoutId::Explore, trees: HashMap::new(), made: HashMap::new() };
+        let mut dock = Self { active: LayoutId::Explore, trees: HashMap::new(), made: HashMap::new(), focus: None, pointed: None };
         for id in LayoutId::ALL {
             dock.trees.insert(id.name(), id.tree());
         }
@@ -165,7 +170,18 @@ impl Dock {
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let Some(tree) = self.trees.get_mut(self.active.name()) else { return };
         let theme = cx.theme;
-        tree.ui(&mut Show { cx, theme, made: &mut self.made }, ui);
+        self.pointed = None;
+        let mut show = Show { cx, theme, made: &mut self.made, focus: &mut self.focus, pointed: &mut self.pointed, closed: None };
+        tree.ui(&mut show, ui);
+        if let Some(closed) = show.closed {
+            tree.remove_recursively(closed);
+        }
+    }
+    /// What Ctrl+E exports: the panel that was pressed last, else the one under the pointer, else the first that shows something.
+    pub fn export_view(&self) -> View {
+        let of = |id: &Option<String>| id.as_deref().filter(|id| self.has(id)).and_then(panels::find).and_then(|p| p.export);
+        let first = || panels::PANELS.iter().filter(|p| self.has(p.id)).find_map(|p| p.export);
+        of(&self.focus).or_else(|| of(&self.pointed)).or_else(first).unwrap_or_default()
     }
 }
 
@@ -173,6 +189,10 @@ struct Show<'a, 'b> {
     cx: &'a mut PanelCx<'b>,
     theme: &'a Theme,
     made: &'a mut HashMap<String, Box<dyn Panel>>,
+    focus: &'a mut Option<String>,
+    pointed: &'a mut Option<String>,
+    /// A panel that is to leave the layout.
+    closed: Option<TileId>,
 }
 
 impl Behavior<Pane> for Show<'_, '_> {
@@ -180,6 +200,12 @@ impl Behavior<Pane> for Show<'_, '_> {
         let Some(info) = panels::find(&pane.id) else { return UiResponse::None };
         let panel = self.made.entry(pane.id.clone()).or_insert_with(info.make);
         ui.painter().rect_filled(ui.max_rect(), 0.0, self.theme.panel);
+        if ui.rect_contains_pointer(ui.max_rect()) {
+            *self.pointed = Some(pane.id.clone());
+            if ui.input(|i| i.pointer.any_pressed()) {
+                *self.focus = Some(pane.id.clone());
+            }
+        }
         let margin = egui::Margin::symmetric(theme::PANEL_MARGIN.x as i8, theme::PANEL_MARGIN.y as i8);
         egui::Frame::NONE.inner_margin(margin).show(ui, |ui| {
             ui.set_min_size(ui.available_size());
@@ -191,9 +217,39 @@ impl Behavior<Pane> for Show<'_, '_> {
         panels::find(&pane.id).map_or(pane.id.as_str(), |p| p.title).into()
     }
     fn is_tab_closable(&self, tiles: &Tiles<Pane>, id: TileId) -> bool {
-        // The cross would crowd every tab; a middle click or the menu closes.
+        // The cross would crowd every tab; the menu closes.
         let _ = (tiles, id);
         false
+    }
+    fn top_bar_right_ui(&mut self, tiles: &Tiles<Pane>, ui: &mut Ui, _: TileId, tabs: &egui_tiles::Tabs, _: &mut f32) {
+        let Some(tile) = tabs.active else { return };
+        let Some(Tile::Pane(pane)) = tiles.get(tile) else { return };
+        let Some(info) = panels::find(&pane.id) else { return };
+        let icon = icons::ICON_MORE_VERT.rich_text().size(16.0).color(self.theme.secondary);
+        let button = egui::Button::new(icon).frame_when_inactive(false).min_size(vec2(theme::ROW, theme::ROW));
+        let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
+            let run = self.cx.app.library.run();
+            if let Some(view) = info.export {
+                let keys = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::E);
+                let button = egui::Button::new("Export…").shortcut_text(ui.ctx().format_shortcut(&keys));
+                if ui.add_enabled(run.is_some(), button).clicked() {
+                    self.cx.link.ask(Ask::Export(view));
+                    ui.close();
+                }
+                if ui.add_enabled(run.is_some(), egui::Button::new("Copy the provenance")).clicked()
+                    && let Some(run) = run
+                {
+                    self.cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, None)));
+                    ui.close();
+                }
+                ui.separator();
+            }
+            if ui.button("Close the panel").on_hover_text("The Panels menu brings it back").clicked() {
+                self.closed = Some(tile);
+                ui.close();
+            }
+        });
+        response.on_hover_text(format!("{}: export, close", info.title)).accessible_name(format!("{} menu", info.title));
     }
     fn retain_pane(&mut self, pane: &Pane) -> bool {
         // A layout may have been stored by a version with other panels.
@@ -257,6 +313,21 @@ mod tests {
         let mut old: SavedDock = serde_json::from_str(&text).expect("own json");
         old.version = 0;
         assert_eq!(Dock::new(Some(old)).active, LayoutId::Explore);
+    }
+
+    #[test]
+    fn the_pressed_panel_is_exported_else_the_first_that_can_be() {
+        let mut dock = Dock::new(None);
+        assert_eq!(dock.export_view(), View::Neurons);
+        dock.pointed = Some("density".into());
+        assert_eq!(dock.export_view(), View::Density);
+        dock.focus = Some("similarity".into());
+        assert_eq!(dock.export_view(), View::Similarity);
+        // A panel that shows no numbers, or that this layout has not.
+        for id in ["log", "ablation"] {
+            dock.focus = Some(id.into());
+            assert_eq!(dock.export_view(), View::Density);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod actions;
 mod device_combo;
 mod dialogs;
 pub mod dock;
+pub mod export;
 pub mod paint;
 mod palette;
 pub mod panel;

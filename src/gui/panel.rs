@@ -4,9 +4,11 @@ use super::Theme;
 use crate::{
     app::{App, Command},
     base::Neuron,
+    report::export::View,
 };
 use eframe::{egui, egui_wgpu};
 use egui_material_icons::MaterialIcon;
+use std::path::PathBuf;
 
 pub trait Panel {
     fn ui(&mut self, ui: &mut egui::Ui, cx: &mut PanelCx<'_>);
@@ -46,6 +48,8 @@ pub struct PanelInfo {
     pub id: &'static str,
     pub title: &'static str,
     pub icon: MaterialIcon,
+    /// What Ctrl+E writes of it.
+    pub export: Option<View>,
     pub make: fn() -> Box<dyn Panel>,
 }
 
@@ -75,6 +79,12 @@ pub enum Ask {
     Copy(String),
     /// Writes a file chosen in a dialog: suggested name and contents.
     SaveFile(String, Vec<u8>),
+    /// Opens the export of a view.
+    Export(View),
+    /// A dialog for the file to export to; the path that stands there now.
+    ExportPath(PathBuf),
+    /// The shown run as an HTML page, into a file chosen in a dialog.
+    SaveReport,
 }
 
 /// Hover state shared by all views, and requests to the shell. A view writes what is under the pointer; all views read, one frame later, what

@@ -5,6 +5,7 @@ use super::{
     actions::{self, Act, Action},
     dialogs::{self, Dialogs, Picked},
     dock::{Dock, SavedDock},
+    export::ExportWindow,
     palette::{Choice, Palette},
     panels::{inspector::Inspector, library::LibraryPanel},
     settings::{self, SettingsWindow, next_scale},
@@ -23,7 +24,7 @@ use eframe::{
     egui_wgpu::RenderState,
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Kept between sessions by eframe, apart from projects.
 #[derive(Default, Serialize, Deserialize)]
@@ -32,6 +33,7 @@ struct Saved {
     dock: Option<SavedDock>,
     library_closed: bool,
     inspector_closed: bool,
+    export_folder: Option<PathBuf>,
 }
 
 const STORAGE_KEY: &str = "window";
@@ -44,6 +46,7 @@ pub struct Shell {
     toasts: Toasts,
     palette: Palette,
     settings: SettingsWindow,
+    export: ExportWindow,
     /// The preferences that the window shows.
     preferred: Preferences,
     library: LibraryPanel,
@@ -64,6 +67,7 @@ impl Shell {
             app,
             preferred,
             settings: SettingsWindow::default(),
+            export: ExportWindow::new(saved.export_folder),
             link: Link::default(),
             dock: Dock::new(saved.dock),
             dialogs: Dialogs::default(),
@@ -89,6 +93,7 @@ impl Shell {
             }
             Act::FollowSystemTheme => self.prefer(|p| p.theme = ThemeChoice::System),
             Act::Settings => self.settings.open = !self.settings.open,
+            Act::Export => self.export.show(self.dock.export_view()),
             Act::ToggleLibrary => self.library_open = !self.library_open,
             Act::ToggleInspector => self.inspector_open = !self.inspector_open,
             Act::Palette => self.palette.open(false),
@@ -125,6 +130,7 @@ impl Shell {
         match self.dialogs.ask(ctx, ask) {
             None => {}
             Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
+            Some(Ask::Export(view)) => self.export.show(view),
             Some(Ask::Copy(text)) => {
                 ctx.copy_text(text);
                 self.toasts.note(NoticeLevel::Info, "Copied", "");
@@ -139,6 +145,7 @@ impl Shell {
         for picked in self.dialogs.take() {
             match picked {
                 Picked::Commands(commands) => commands.into_iter().for_each(|c| self.app.apply(c)),
+                Picked::ExportPath(path) => self.export.chosen(&path),
                 Picked::Write(path, bytes) => match atomic_file::write(&path, &bytes) {
                     Ok(()) => self.toasts.note(NoticeLevel::Info, "Saved", &path.display().to_string()),
                     Err(e) => self.toasts.note(NoticeLevel::Error, "The file could not be written", &e.to_string()),
@@ -155,13 +162,20 @@ impl Shell {
     }
 
     /// Plain keys do nothing while a text field has the focus; with Ctrl they do, but for those that edit text.
-    fn keys(&self, ctx: &Context, actions: &[Action]) -> Vec<Act> {
+    fn keys(&mut self, ctx: &Context, actions: &[Action]) -> Vec<Act> {
         let editing = ctx.text_edit_focused();
         let text_keys = [egui::Key::Z, egui::Key::Y, egui::Key::A];
         let mut acts = Vec::new();
         // Those with more modifiers first: Ctrl+S would swallow Ctrl+Shift+S.
         let mut keys: Vec<_> = actions.iter().flat_map(|a| [(a.shortcut, a), (a.second, a)]).filter_map(|(k, a)| Some((k?, a))).collect();
         keys.sort_by_key(|(k, _)| !k.modifiers.shift);
+        // Esc first closes what lies over the panels.
+        if !editing
+            && (self.settings.open || self.export.open)
+            && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape))
+        {
+            (self.settings.open, self.export.open) = (false, false);
+        }
         for (k, action) in keys {
             let plain = !k.modifiers.command;
             if editing && (plain || text_keys.contains(&k.logical_key)) || !action.enabled || (plain && self.palette.is_open()) {
@@ -217,7 +231,7 @@ impl eframe::App for Shell {
             self.preferred = self.app.settings.preferences.clone();
             settings::apply(&ctx, &self.preferred);
         }
-        let Self { app, link, dock, library, inspector, gpu, settings, .. } = self;
+        let Self { app, link, dock, library, inspector, gpu, settings, export, .. } = self;
         let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
         let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
         SidePanel::top("top bar").exact_size(40.0).frame(bar(0)).show(ui, |ui| top_bar_ui(ui, &mut cx, &actions, &mut acts));
@@ -251,6 +265,7 @@ impl eframe::App for Shell {
             ui.scope_builder(egui::UiBuilder::new().max_rect(body), |ui| dock.ui(ui, &mut cx));
         });
         settings.ui(&ctx, &mut cx);
+        export.ui(&ctx, &mut cx);
 
         let shape =
             self.app.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.app.library.scan().map(|r| (r.n_layers, r.d_mlp)));
@@ -288,7 +303,12 @@ impl eframe::App for Shell {
     }
 
     fn save(&mut self, storage: &mut dyn Storage) {
-        let saved = Saved { dock: Some(self.dock.saved()), library_closed: !self.library_open, inspector_closed: !self.inspector_open };
+        let saved = Saved {
+            dock: Some(self.dock.saved()),
+            library_closed: !self.library_open,
+            inspector_closed: !self.inspector_open,
+            export_folder: Some(self.export.folder().to_owned()),
+        };
         eframe::set_value(storage, STORAGE_KEY, &saved);
     }
     fn on_exit(&mut self) {

@@ -1,14 +1,15 @@
 //! The line at the bottom: what is under the pointer on the left, the running job on the right.
 
 use super::{
-    PanelCx,
+    Ask, PanelCx,
     widgets::{
+        provenance,
         states::{job_bar_ui, progress_line},
         table::icon_button,
     },
 };
 use crate::app::{App, Command};
-use eframe::egui::{Align, Label, Layout, RichText, Ui};
+use eframe::egui::{self, Align, Label, Layout, RichText, Ui};
 use egui_material_icons::icons;
 
 pub fn status_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
@@ -30,7 +31,18 @@ pub fn status_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             } else if let Some(run) = app.library.run() {
                 let config = &run.output.config;
                 let n = run.output.domains.iter().map(|d| d.samples).max().unwrap_or(0);
-                ui.label(cx.theme.small(format!("{} · {n} samples a domain · seed {}", run.name, config.seed)));
+                let words = cx.theme.small(format!("{} · {n} samples a domain · seed {}", run.name, config.seed));
+                let chip = ui.add(egui::Button::new(words).frame_when_inactive(false)).accessible_name("Provenance of the shown run");
+                let p = &run.output.provenance;
+                if chip.clicked() {
+                    cx.link.ask(Ask::Copy(provenance::text(p, None)));
+                }
+                let theme = cx.theme;
+                chip.on_hover_ui(|ui| {
+                    provenance::tooltip_ui(ui, theme, p, None);
+                    ui.add_space(4.0);
+                    ui.label(theme.small("Click to copy, hashes in full"));
+                });
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 let text = match &cx.link.hover().readout {

@@ -182,6 +182,7 @@ fn chart_ui(
         cx.link.readout(format!("layer {} · {}", hover.layer, run.name));
     }
     let theme = cx.theme;
+    let source = provenance_line(out);
     plot.response.on_hover_ui_at_pointer(|ui| {
         ui.label(theme.strong(format!("Layer {}", hover.layer)));
         let mut order: Vec<usize> = (0..series.len()).collect();
@@ -196,8 +197,13 @@ fn chart_ui(
                 ui.end_row();
             }
         });
+        ui.label(theme.small(source));
     });
     Some(hover.layer)
+}
+
+fn provenance_line(out: &ScanOutput) -> String {
+    crate::gui::widgets::provenance::short(&out.provenance)
 }
 
 fn value(d: &Option<Density>) -> f64 {

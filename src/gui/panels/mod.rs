@@ -22,20 +22,27 @@ mod shown_run;
 pub mod similarity;
 
 use super::PanelInfo;
+use crate::report::export::View;
 use egui_material_icons::icons;
 
 /// In the order of the menu.
 pub const PANELS: &[PanelInfo] = &[
-    PanelInfo { id: "neurons", title: "Neurons", icon: icons::ICON_GRID_ON, make: neurons::make },
-    PanelInfo { id: "models", title: "Models", icon: icons::ICON_DEPLOYED_CODE, make: models::make },
-    PanelInfo { id: "domains", title: "Domains", icon: icons::ICON_DATABASE, make: domains::make },
-    PanelInfo { id: "scan", title: "Scan", icon: icons::ICON_RADAR, make: scan::make },
-    PanelInfo { id: "density", title: "Density", icon: icons::ICON_SHOW_CHART, make: density::make },
-    PanelInfo { id: "similarity", title: "Similarity", icon: icons::ICON_COMPARE_ARROWS, make: similarity::make },
-    PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, make: overlap::make },
-    PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, make: ablation::make },
-    PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, make: jobs::make },
-    PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, make: log::make },
+    PanelInfo { id: "neurons", title: "Neurons", icon: icons::ICON_GRID_ON, export: Some(View::Neurons), make: neurons::make },
+    PanelInfo { id: "models", title: "Models", icon: icons::ICON_DEPLOYED_CODE, export: None, make: models::make },
+    PanelInfo { id: "domains", title: "Domains", icon: icons::ICON_DATABASE, export: None, make: domains::make },
+    PanelInfo { id: "scan", title: "Scan", icon: icons::ICON_RADAR, export: None, make: scan::make },
+    PanelInfo { id: "density", title: "Density", icon: icons::ICON_SHOW_CHART, export: Some(View::Density), make: density::make },
+    PanelInfo {
+        id: "similarity",
+        title: "Similarity",
+        icon: icons::ICON_COMPARE_ARROWS,
+        export: Some(View::Similarity),
+        make: similarity::make,
+    },
+    PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, export: Some(View::Overlap), make: overlap::make },
+    PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, export: None, make: ablation::make },
+    PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
+    PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];
 
 pub fn find(id: &str) -> Option<&'static PanelInfo> {

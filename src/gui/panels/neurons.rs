@@ -15,8 +15,10 @@ use crate::{
             legend::{self, Legend},
             number::{self, sig3},
             prepared_map::{Maps, PreparedMap},
+            provenance,
         },
     },
+    report::export::View,
     scan::{MetricKind, metrics::METRICS},
 };
 use eframe::egui::{self, Align, ComboBox, Layout, Response, RichText, Ui, vec2};
@@ -121,7 +123,19 @@ impl Panel for Neurons {
             if let Some(neurons) = out.brushed {
                 cx.send(Command::SelectNeurons { neurons });
             }
-            menu_ui(&out.response, cx, out.pointed, &map, self.marks.off.clone());
+            menu_ui(&out.response, cx, out.pointed, &map, &self.marks.off, run);
+            if let Some(n) = out.pointed.filter(|_| out.response.hovered()) {
+                let value = map.grid.get(n.layer as usize, n.index as usize);
+                let theme = cx.theme;
+                out.response.on_hover_ui_at_pointer(|ui| {
+                    ui.set_max_width(420.0);
+                    let value = value.map_or_else(|| "no value".to_owned(), |v| format!("{} {}", sig3(f64::from(v)), metric.info().unit));
+                    ui.label(theme.strong(format!("{n}   {value}")));
+                    ui.label(theme.small(&what));
+                    ui.label(theme.small(metric.info().formula));
+                    ui.label(theme.small(provenance::short(&run.output.provenance)));
+                });
+            }
         });
         let name = match shown.minus {
             None => label.to_owned(),
@@ -291,7 +305,7 @@ fn select(cx: &mut PanelCx<'_>, n: Neuron, adding: bool) {
     cx.send(Command::SelectNeurons { neurons });
 }
 
-fn menu_ui(response: &Response, cx: &mut PanelCx<'_>, pointed: Option<Neuron>, map: &Arc<PreparedMap>, off: NeuronSet) {
+fn menu_ui(response: &Response, cx: &mut PanelCx<'_>, pointed: Option<Neuron>, map: &Arc<PreparedMap>, off: &NeuronSet, run: &RunEntry) {
     // The menu stays with the neuron it was opened on.
     let id = response.id.with("menu");
     if response.secondary_clicked() {
@@ -318,6 +332,15 @@ fn menu_ui(response: &Response, cx: &mut PanelCx<'_>, pointed: Option<Neuron>, m
         ui.separator();
         if ui.button("Copy its name").clicked() {
             cx.link.ask(Ask::Copy(n.to_string()));
+            done = true;
+        }
+        if ui.button("Copy the map's provenance").clicked() {
+            let formula = cx.app.project.view.metric.info().formula;
+            cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, Some(formula))));
+            done = true;
+        }
+        if ui.button("Export the map…").clicked() {
+            cx.link.ask(Ask::Export(View::Neurons));
             done = true;
         }
         if done {

@@ -16,6 +16,7 @@ use crate::{
             line_chart::{LineChart, Series},
             matrix::{Matrix, names_width, sequential},
             number::{count, counted, sig3},
+            provenance,
             table::{Table, icon_button, twin_switch},
         },
     },
@@ -81,13 +82,13 @@ impl Panel for Overlap {
                     ui.spacing_mut().item_spacing.x = 16.0;
                     ui.vertical(|ui| {
                         ui.set_width(side);
-                        self.matrix_ui(ui, cx, &top, &labels, pair, vec2(side, room.y));
+                        self.matrix_ui(ui, cx, metric, &top, &labels, pair, vec2(side, room.y));
                     });
                     ui.vertical(|ui| self.pair_ui(ui, cx, run, metric, &top, pair));
                 });
             }
             Arrange::Stacked(height) => {
-                self.matrix_ui(ui, cx, &top, &labels, pair, vec2(room.x, height));
+                self.matrix_ui(ui, cx, metric, &top, &labels, pair, vec2(room.x, height));
                 ui.add_space(4.0);
                 self.pair_ui(ui, cx, run, metric, &top, pair);
             }
@@ -97,7 +98,7 @@ impl Panel for Overlap {
                 }
                 self.pair_ui(ui, cx, run, metric, &top, pair);
             }
-            Arrange::One => self.pair_alone = self.matrix_ui(ui, cx, &top, &labels, pair, room),
+            Arrange::One => self.pair_alone = self.matrix_ui(ui, cx, metric, &top, &labels, pair, room),
         }
     }
 }
@@ -162,10 +163,12 @@ impl Overlap {
     }
 
     /// True when a cell was clicked.
+    #[expect(clippy::too_many_arguments, reason = "one matrix, one call")]
     fn matrix_ui(
         &self,
         ui: &mut Ui,
         cx: &mut PanelCx<'_>,
+        metric: MetricKind,
         top: &TopSets,
         labels: &[(String, Color32)],
         pair: (usize, usize),
@@ -180,7 +183,19 @@ impl Overlap {
         let marked = marked.or_else(|| hover.domain.as_deref().and_then(place).map(|i| (i, i)));
         // A set's overlap with itself is 1 by definition; leaving it out keeps the colours for what is not.
         let values: Vec<Option<f64>> = (0..n * n).map(|i| top.jaccard[i].filter(|_| i / n != i % n || self.whole)).collect();
+        let (theme, run, percent, label) = (cx.theme, cx.app.library.run(), cx.app.project.view.top_percent, metric.label());
+        let tip = |ui: &mut Ui, a: usize, b: usize| {
+            let j = top.jaccard[a * n + b].map_or_else(|| "undefined".to_owned(), sig3);
+            ui.set_max_width(420.0);
+            ui.label(theme.strong(format!("{} and {}   {j}", top.names[a], top.names[b])));
+            let both = counted(shared(&top.sets[a], &top.sets[b]).count() as u64, "neuron");
+            ui.label(theme.small(format!("Jaccard index of the top {} % by {label}: {both} in both", sig3(percent))));
+            if let Some(run) = run {
+                ui.label(theme.small(provenance::short(&run.output.provenance)));
+            }
+        };
         let matrix = Matrix {
+            tip: &tip,
             name: "Overlap of domains",
             labels,
             values: &values,

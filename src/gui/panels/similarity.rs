@@ -13,10 +13,11 @@ use crate::{
             five_numbers::BoxStats,
             matrix::{Matrix, names_width, sequential},
             number::{counted, sig3},
+            provenance,
             table::{Table, icon_button, twin_switch},
         },
     },
-    scan::{PairSeries, ScanOutput},
+    scan::{MetricKind, PairSeries, ScanOutput},
 };
 use eframe::egui::{self, Color32, RangeSlider, Ui, vec2};
 use egui_material_icons::icons;
@@ -200,7 +201,19 @@ impl SimilarityPanel {
         let values = || cached.values.iter().flatten().copied();
         let fit = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
         let range_shown = if self.fitted && fit.0 < fit.1 { fit } else { (0.0, 1.0) };
+        let (theme, p) = (cx.theme, &run.output.provenance);
+        let tip = |ui: &mut Ui, r: usize, c: usize| {
+            let (a, b) = (&cached.names[r], &cached.names[c]);
+            let value = cached.values[r * cached.names.len() + c].map_or("undefined (a norm is 0)".to_owned(), sig3);
+            let title = if a == b { format!("within {a}") } else { format!("{a} and {b}") };
+            ui.set_max_width(420.0);
+            ui.label(theme.strong(format!("{title}   {value}")));
+            ui.label(theme.small(format!("mean LLMDcos over layers {} to {}", range.0, range.1)));
+            ui.label(theme.small(MetricKind::Llmdcos.info().formula));
+            ui.label(theme.small(provenance::short(p)));
+        };
         let matrix = Matrix {
+            tip: &tip,
             name: "LLMDcos of domains",
             labels: &labels,
             values: &cached.values,

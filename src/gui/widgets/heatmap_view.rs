@@ -15,7 +15,7 @@ use crate::{
 };
 use eframe::{
     egui::{
-        Align2, Color32, ColorImage, EventFilter, FontId, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Stroke,
+        self, Align2, Color32, ColorImage, EventFilter, FontId, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Stroke,
         StrokeKind, TextureHandle, TextureOptions, Ui, WidgetInfo, pos2, vec2,
     },
     egui_wgpu::RenderState,
@@ -54,6 +54,8 @@ pub struct HeatmapOutput {
     pub brushed: Option<NeuronSet>,
 }
 
+/// Seconds that a neuron flashes after it was looked for.
+const FLASH: f32 = 1.5;
 /// Zoomed in, this many cells fill the width.
 const FEWEST: f64 = 8.0;
 /// Room for layer names and for neuron numbers.
@@ -69,6 +71,8 @@ pub struct HeatmapView {
     /// Shape the window belongs to.
     shape: (usize, usize),
     cursor: Option<Neuron>,
+    /// A neuron that was looked for, and since when it flashes.
+    flash: Option<(Neuron, f64)>,
     brush_from: Option<Pos2>,
     brushed: Option<mpsc::Receiver<NeuronSet>>,
     gpu: Option<Arc<HeatGpu>>,
@@ -118,6 +122,7 @@ impl HeatmapView {
         let mut window = self.window.unwrap_or_else(|| Window::whole(shape.0, shape.1));
         if let Some(n) = input.reveal {
             self.cursor = Some(n);
+            self.flash = Some((n, ui.input(|i| i.time)));
             window = centred_on(window, n, shape);
         }
         self.navigate(ui, &response, rect, shape, &mut window);
@@ -163,8 +168,7 @@ impl HeatmapView {
                 zoom_about(window, shape, rect, p, zoom);
             }
         }
-        let editing = ui.ctx().text_edit_focused();
-        if !(response.hovered() || response.has_focus()) || editing {
+        if !self.has_keys(ui, response) {
             return;
         }
         if response.double_clicked() {
@@ -198,6 +202,13 @@ impl HeatmapView {
         }
     }
 
+    /// The map is what plain keys mean: under the pointer, in focus, or once a neuron was picked while nothing else has the focus.
+    fn has_keys(&self, ui: &Ui, response: &Response) -> bool {
+        let free = || self.cursor.is_some() && ui.memory(|m| m.focused().is_none());
+        let (editing, over) = (ui.ctx().text_edit_focused(), egui::Popup::is_any_open(ui.ctx()));
+        !editing && !over && (response.hovered() || response.has_focus() || free())
+    }
+
     fn pick(&mut self, ui: &Ui, response: &Response, place: &Place, under: Option<Neuron>, out: &mut HeatmapOutput) {
         let by_pointer = ui.input(|i| i.pointer.primary_released());
         if response.clicked() && by_pointer {
@@ -206,8 +217,7 @@ impl HeatmapView {
             self.cursor = under;
             response.request_focus();
         }
-        let active = response.hovered() || response.has_focus();
-        if active && !ui.ctx().text_edit_focused() && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Space)) {
+        if self.has_keys(ui, response) && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Space)) {
             // While the arrows are in use, the cursor is what was pointed at last.
             out.toggled = if response.has_focus() { self.cursor.or(under) } else { under.or(self.cursor) };
         }
@@ -347,13 +357,24 @@ impl HeatmapView {
             }
         }
         let clipped = p.with_clip_rect(rect);
+        if let Some((n, since)) = self.flash {
+            // Rings that close in on the neuron, three times.
+            let age = (ui.input(|i| i.time) - since) as f32;
+            if age < FLASH {
+                let t = (age / FLASH * 3.0).fract();
+                let r = place.cell_rect(n).expand(2.0 + 26.0 * (1.0 - t));
+                clipped.rect_stroke(r, 4.0, Stroke::new(2.5, theme.accent.gamma_multiply(0.35 + 0.65 * t)), StrokeKind::Outside);
+                ui.ctx().request_repaint_after(std::time::Duration::from_millis(16));
+            }
+        }
         let outline = |n: Neuron, colour: Color32| {
             let r = place.cell_rect(n);
             let r = if r.width() < 4.0 { r.expand2(vec2((4.0 - r.width()) / 2.0, 0.0)) } else { r };
             clipped.rect_stroke(r, 0.0, Stroke::new(1.0, Color32::BLACK), StrokeKind::Outside);
             clipped.rect_stroke(r.expand(1.0), 0.0, Stroke::new(1.5, colour), StrokeKind::Outside);
         };
-        if let Some(n) = self.cursor.filter(|_| ui.memory(|m| m.focused().is_some_and(|f| f == ui.scope_id().with("heatmap")))) {
+        let id = ui.scope_id().with("heatmap");
+        if let Some(n) = self.cursor.filter(|_| ui.memory(|m| m.focused().is_none_or(|f| f == id))) {
             outline(n, theme.accent);
         }
         if let Some(n) = under.or(input.hovered_neuron) {

@@ -21,6 +21,8 @@ pub struct Matrix<'a> {
     /// Colour of a share of the range.
     pub map: fn(f32) -> Color32,
     pub size: Vec2,
+    /// What a cell says after a moment.
+    pub tip: &'a dyn Fn(&mut Ui, usize, usize),
 }
 
 /// Room for the colour bar and its labels.
@@ -130,6 +132,7 @@ impl Matrix<'_> {
                 if cell.has_focus() {
                     painter.rect_stroke(cell_rect(r, c), 2.0, Stroke::new(2.0, theme.accent), StrokeKind::Outside);
                 }
+                cell.on_hover_ui(|ui| (self.tip)(ui, r, c));
             }
         }
         let hovered = hovered.or_else(|| ui.input(|i| i.pointer.hover_pos()).filter(|_| response.contains_pointer()).and_then(at));

@@ -12,6 +12,7 @@ pub mod legend;
 pub mod line_chart;
 pub mod matrix;
 pub mod prepared_map;
+pub mod provenance;
 pub mod states;
 pub mod table;
 

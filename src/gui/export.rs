@@ -1,0 +1,240 @@
+//! The export of a panel: what it shows, as which file, where to. A window that is no mode; the work is a job.
+
+use super::{
+    Ask, PanelCx, theme,
+    widgets::{
+        control::{choice, group, name_cell, remark},
+        number::sig3,
+    },
+};
+use crate::{
+    app::{Command, MapScale, RunEntry, ThemeChoice},
+    base::heatmap::ScaleKind,
+    report::{
+        self,
+        export::{ExportSpec, FileKind, View},
+    },
+};
+use eframe::egui::{self, Align2, Context, Key, TextEdit, Ui, vec2};
+use std::path::{Path, PathBuf};
+
+pub struct ExportWindow {
+    pub open: bool,
+    what: View,
+    kind: FileKind,
+    /// All domains of the run, each with its own map, instead of the shown one.
+    all: bool,
+    pixels: u32,
+    theme: ThemeChoice,
+    folder: PathBuf,
+    path: String,
+    /// The path is still the one that was suggested: it follows what is chosen.
+    suggested: bool,
+}
+
+impl ExportWindow {
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        let home = || std::env::home_dir().filter(|h| h.is_dir());
+        let folder = folder.filter(|f| f.is_dir()).or_else(home).or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+        Self {
+            open: false,
+            what: View::Neurons,
+            kind: FileKind::Png,
+            all: false,
+            pixels: 2,
+            theme: ThemeChoice::Light,
+            folder,
+            path: String::new(),
+            suggested: true,
+        }
+    }
+    pub fn show(&mut self, what: View) {
+        (self.open, self.what, self.suggested) = (true, what, true);
+    }
+    /// Where the last file went; kept between sessions.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+    /// A path that was chosen in a dialog.
+    pub fn chosen(&mut self, path: &Path) {
+        if let Some(kind) = FileKind::of(path) {
+            self.kind = kind;
+        }
+        self.path = path.display().to_string();
+        self.suggested = false;
+    }
+
+    pub fn ui(&mut self, ctx: &Context, cx: &mut PanelCx<'_>) {
+        if !self.open {
+            return;
+        }
+        let mut open = true;
+        egui::Window::new("Export").open(&mut open).collapsible(false).resizable(false).anchor(Align2::CENTER_TOP, vec2(0.0, 72.0)).show(
+            ctx,
+            |ui| {
+                ui.set_width(460.0);
+                match cx.app.library.run() {
+                    Some(run) => self.body_ui(ui, cx, run),
+                    None => remark(ui, cx.theme, "There is no run to export yet: scan first, or open a run."),
+                }
+            },
+        );
+        self.open &= open;
+    }
+
+    fn body_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry) {
+        let row = |ui: &mut Ui, cx: &PanelCx<'_>, name: &str, add: &mut dyn FnMut(&mut Ui)| {
+            ui.horizontal(|ui| {
+                name_cell(ui, cx.theme.faint(name), 64.0, theme::ROW);
+                add(ui);
+            });
+        };
+        row(ui, cx, "what", &mut |ui| {
+            let options = [
+                (View::Neurons, "neurons", "The map of layers and neurons"),
+                (View::Density, "density", "Density by layer"),
+                (View::Similarity, "similarity", "LLMDcos: matrix, curves, the pair's box plot"),
+                (View::Overlap, "overlap", "Jaccard matrix of the top neurons, by layer, the pair's curve"),
+            ];
+            choice(ui, cx.theme, &mut self.what, &options);
+        });
+        if self.what == View::Neurons {
+            row(ui, cx, "domains", &mut |ui| {
+                let options = [(false, "as shown", "The map in the panel"), (true, "all", "One map a domain, on one scale")];
+                choice(ui, cx.theme, &mut self.all, &options);
+            });
+        }
+        row(ui, cx, "file", &mut |ui| {
+            let options = [
+                (FileKind::Png, "PNG", "Pixels"),
+                (FileKind::Svg, "SVG", "Shapes and text; the cells of a map as pixels"),
+                (FileKind::Csv, "CSV", "The numbers in long form, one a row, with their provenance in a file beside"),
+            ];
+            choice(ui, cx.theme, &mut self.kind, &options);
+        });
+        if self.kind != FileKind::Csv {
+            row(ui, cx, "scale", &mut |ui| {
+                let options = [(1, "1 ×", "For a screen"), (2, "2 ×", ""), (3, "3 ×", ""), (4, "4 ×", "For print")];
+                choice(ui, cx.theme, &mut self.pixels, &options);
+                ui.add_space(12.0);
+                let options = [(ThemeChoice::Light, "light", "On white"), (ThemeChoice::Dark, "dark", "")];
+                choice(ui, cx.theme, &mut self.theme, &options);
+            });
+        }
+        let spec = self.spec(cx, run);
+        if self.suggested {
+            self.path = self.folder.join(file_name(&spec, run)).display().to_string();
+        }
+        group(ui, cx.theme, "TO");
+        let mut entered = false;
+        ui.horizontal(|ui| {
+            let edit = TextEdit::singleline(&mut self.path).desired_width(ui.available_width() - 84.0);
+            let field = ui.add(edit).accessible_name("File to export to");
+            if field.changed() {
+                self.suggested = false;
+            }
+            entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+            if ui.button("Choose…").clicked() {
+                cx.link.ask(Ask::ExportPath(PathBuf::from(&self.path)));
+            }
+        });
+        let path = PathBuf::from(self.path.trim());
+        let mut words = summary(&spec, run);
+        if path.exists() {
+            words.push_str(" Takes the place of the file there is.");
+        }
+        remark(ui, cx.theme, words);
+        ui.add_space(theme::GRID);
+        let possible = !self.path.trim().is_empty();
+        let pressed = ui.add_enabled(possible, cx.theme.primary("Export")).on_hover_text("Written in the background").clicked();
+        if (pressed || entered) && possible {
+            let path = with_end(path, self.kind);
+            if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+                self.folder = folder.to_owned();
+            }
+            cx.send(Command::Export { spec, path });
+            self.open = false;
+        }
+    }
+
+    /// What the panels show now, as a request.
+    fn spec(&self, cx: &PanelCx<'_>, run: &RunEntry) -> ExportSpec {
+        let view = &cx.app.project.view;
+        let known = |name: &String| run.output.domain(name).is_some();
+        let neurons = self.what == View::Neurons;
+        let shown = view.domain.clone().filter(known).or_else(|| run.output.domains.first().map(|d| d.name.clone()));
+        ExportSpec {
+            what: self.what,
+            kind: self.kind,
+            metric: report::metric_of(&run.output, view.metric),
+            domains: shown.filter(|_| neurons && !self.all).into_iter().collect(),
+            minus: view.minus.clone().filter(|m| neurons && known(m)),
+            pair: view.pair.clone().filter(|(a, b)| matches!(self.what, View::Similarity | View::Overlap) && known(a) && known(b)),
+            scale: match view.scale {
+                MapScale::Linear => ScaleKind::Linear,
+                MapScale::Log => ScaleKind::Log,
+                MapScale::Clipped => ScaleKind::Clipped,
+            },
+            colours: cx.app.settings.preferences.colours,
+            top_percent: view.top_percent,
+            gamma: view.gamma.filter(|g| self.what == View::Density && *g != run.output.config.gamma),
+            layers: view.layer_range.filter(|_| self.what == View::Similarity),
+            off: if neurons && self.kind != FileKind::Csv { cx.app.project.off() } else { crate::base::NeuronSet::new() },
+            pixels: self.pixels as f32,
+            dark: self.theme == ThemeChoice::Dark,
+        }
+    }
+}
+
+/// `demo-relevance-arithmetic-minus-logic.png`
+fn file_name(spec: &ExportSpec, run: &RunEntry) -> String {
+    let mut words = vec![run.output.provenance.model.clone()];
+    match spec.what {
+        View::Neurons => {
+            words.push(spec.metric.info().id.replace('_', "-"));
+            words.extend(spec.domains.iter().cloned());
+            words.extend(spec.minus.iter().map(|m| format!("minus-{m}")));
+        }
+        what => words.push(what.id().to_owned()),
+    }
+    let clean = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    format!("{}.{}", words.join("-").chars().map(clean).collect::<String>(), spec.kind.extension())
+}
+
+/// The path ends in what the file is.
+fn with_end(path: PathBuf, kind: FileKind) -> PathBuf {
+    match FileKind::of(&path) {
+        Some(end) if end == kind => path,
+        Some(_) => path.with_extension(kind.extension()),
+        None => PathBuf::from(format!("{}.{}", path.display(), kind.extension())),
+    }
+}
+
+fn summary(spec: &ExportSpec, run: &RunEntry) -> String {
+    let domains = if spec.domains.is_empty() { "all domains".to_owned() } else { spec.domains.join(", ") };
+    let minus = spec.minus.as_ref().map_or(String::new(), |m| format!(" less {m}"));
+    let what = match spec.what {
+        View::Neurons => format!("{} of {domains}{minus}", spec.metric.info().label),
+        View::Density => format!("Density, γ {}", sig3(f64::from(spec.gamma.unwrap_or(run.output.config.gamma)))),
+        View::Similarity => "LLMDcos".to_owned(),
+        View::Overlap => format!("Overlap of the top {} % by {}", sig3(spec.top_percent), spec.metric.label()),
+    };
+    let pair = spec.pair.as_ref().map_or(String::new(), |(a, b)| format!(", with {a} and {b}"));
+    let off = if spec.off.is_empty() { "" } else { ", what is off hatched" };
+    format!("{what}{pair}{off}; {}. Model, data, formula, seed and the command that repeats it go along.", run.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_the_end_of_its_kind() {
+        let end = |path: &str, kind| with_end(path.into(), kind).display().to_string();
+        assert_eq!(end("a/b.png", FileKind::Png), "a/b.png");
+        assert_eq!(end("a/b.png", FileKind::Csv), "a/b.csv");
+        assert_eq!(end("a/b", FileKind::Svg), "a/b.svg");
+        // A dot in the name is no end.
+        assert_eq!(end("llama-3.2", FileKind::Png), "llama-3.2.png");
+    }
+}
