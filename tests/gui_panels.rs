@@ -2,7 +2,7 @@
 #![cfg(feature = "gui")]
 
 use brodmann::{
-    app::{App, Command, JobId, JobState, JobView, Loading, Notice, NoticeLevel, testing},
+    app::{App, Command, HeldOut, JobId, JobState, JobView, Loading, Notice, NoticeLevel, testing},
     base::{Neuron, Progress},
     data::{Domain, DomainKind, RowProblem},
     gui::{Link, Panel, PanelCx, Theme, panels},
@@ -175,6 +175,96 @@ fn states_before_a_run_look_right() {
         app.library.shown = None;
         app
     });
+}
+
+#[test]
+fn panels_that_wait_for_a_run_show_the_scan_and_its_failure() {
+    let r = &mut SnapshotResults::new();
+    let working = |dir: &Path| {
+        let mut app = scanning(dir);
+        app.library.shown = None;
+        app
+    };
+    let failed = |dir: &Path| {
+        let mut app = testing::sample_app(dir);
+        app.library.shown = None;
+        app.jobs.push(job(1, "Scan of 6 domains", JobState::Failed("out of memory: 3.10 GB wanted, 1.20 GB free".into())));
+        app
+    };
+    for panel in ["neurons", "overlap", "similarity", "density"] {
+        if panel != "density" {
+            pictures(r, &format!("{panel}_working"), panel, (460.0, 280.0), working);
+        }
+        if panel != "similarity" {
+            pictures(r, &format!("{panel}_failed"), panel, (460.0, 280.0), failed);
+        }
+    }
+    pictures(r, "similarity_empty", "similarity", (420.0, 260.0), testing::for_tests);
+}
+
+#[test]
+fn accuracies_show_how_far_they_are_and_what_stopped_them() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "ablation_working", "ablation", (760.0, 520.0), |dir| {
+        let mut app = testing::sample_app_ablated(dir);
+        app.ablation.running = true;
+        // Half of the questions are in, the last domains have none yet.
+        for (i, score) in app.ablation.after.values_mut().enumerate() {
+            score.items.truncate(if i < 3 { 120 } else { 0 });
+        }
+        app.ablation.controls.clear();
+        app.jobs.push(job(1, "Accuracy with 410 neurons off", JobState::Running));
+        app
+    });
+    pictures(r, "ablation_failed", "ablation", (760.0, 420.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.ablation.failed = Some("mean ablation needs items that are not scored, and every item is".into());
+        app
+    });
+    pictures(r, "ablation_held_out", "ablation", (620.0, 520.0), |dir| {
+        let mut app = testing::sample_app_ablated(dir);
+        app.ablation.held_out.insert("arithmetic".into(), HeldOut { left_out: 64, chosen_on: 0 });
+        app.ablation.held_out.insert("logic".into(), HeldOut { left_out: 0, chosen_on: 50 });
+        app
+    });
+}
+
+#[test]
+fn models_and_domains_that_are_read_look_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "models_working", "models", (360.0, 320.0), |dir| {
+        let mut app = testing::for_tests(dir);
+        app.library.model = Some(brodmann::app::ModelEntry { path: "/models/tiny".into(), state: Loading::Working });
+        let mut opening = job(1, "Opening /models/tiny", JobState::Running);
+        opening.progress = Progress { phase: "reading weights".into(), done: 3, total: 8, unit: "files" };
+        app.jobs.push(opening);
+        app
+    });
+    pictures(r, "domains_working", "domains", (400.0, 320.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.library.domains[0].state = Loading::Working;
+        app.library.domains[0].path = "/data/questions.jsonl".into();
+        let mut reading = job(1, "Reading arithmetic", JobState::Running);
+        reading.progress = Progress { phase: "hashing".into(), done: 12, total: 40, unit: "MB" };
+        app.jobs.push(reading);
+        app
+    });
+}
+
+/// Which pictures there are is part of what a panel is: whoever adds one draws its states too.
+#[test]
+fn every_panel_has_a_picture_of_every_state() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    for panel in panels::PANELS {
+        // What only lists what happens has no work of its own that could be under way or fail.
+        let states: &[&str] = if matches!(panel.id, "jobs" | "log") { &["", "_empty"] } else { &["", "_empty", "_working", "_failed"] };
+        for state in states {
+            for theme in ["dark", "light"] {
+                let file = format!("panel_{}{state}_{theme}.png", panel.id);
+                assert!(folder.join(&file).is_file(), "there is no picture {file}");
+            }
+        }
+    }
 }
 
 fn job(id: u64, title: &str, state: JobState) -> JobView {

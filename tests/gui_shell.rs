@@ -2,11 +2,11 @@
 #![cfg(feature = "gui")]
 
 use brodmann::{
-    app::{App, Command, NoticeLevel, testing},
-    base::{Neuron, NeuronSet},
+    app::{App, Command, NoticeLevel, ThemeChoice, testing},
+    base::{Neuron, NeuronSet, heatmap::ColourMap},
     gui::{Link, Panel, PanelCx, Shell, Theme, dock::LayoutId, panels},
 };
-use eframe::egui::{self, Key, Modifiers, Pos2, Rect, pos2};
+use eframe::egui::{self, Key, Modifiers, Pos2, Rect, accesskit::Role, pos2};
 use egui_kittest::{
     Harness, SnapshotResults,
     kittest::{NodeT, Queryable},
@@ -138,7 +138,8 @@ fn the_wheel_zooms_about_the_pointer_and_home_shows_all_again() {
         source: egui::MouseWheelSource::Wheel,
         modifiers: Modifiers::NONE,
     });
-    h.run();
+    // The wheel runs out smoothly, and the pointer rests long enough for a tooltip.
+    h.run_steps(12);
     assert!(map_label(&h).contains("layer 5, neuron 300, "), "still under the pointer: {}", map_label(&h));
     let edge = at(&h, 0.001, 5.5 / 8.0);
     h.hover_at(edge);
@@ -277,6 +278,108 @@ fn overlap_lists_shared_neurons_and_selects_them() {
     h.run();
     let chosen = h.state().app.project.view.selection.clone();
     assert!(chosen == both || chosen == top(0), "one of the two Select buttons: {} neurons", chosen.len());
+}
+
+#[test]
+fn the_whole_window_looks_right() {
+    let dir = folder();
+    let r = &mut SnapshotResults::new();
+    for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
+        let mut shot = |name: &str, app: App, layout: LayoutId, size: (f32, f32), open: Option<(Modifiers, Key)>| {
+            let mut h = window(app, layout, size, theme);
+            if let Some((modifiers, k)) = open {
+                key(&mut h, modifiers, k);
+                // A window over the panels takes its size in the first frame and its place in the second.
+                h.run_steps(3);
+            }
+            h.snapshot(format!("window_{name}_{suffix}"));
+            r.extend_harness(&mut h);
+        };
+        let large = (1440.0, 900.0);
+        shot("explore", testing::sample_app(dir.path()), LayoutId::Explore, large, None);
+        shot("compare", testing::sample_app(dir.path()), LayoutId::Compare, large, None);
+        shot("ablate", testing::sample_app_ablated(dir.path()), LayoutId::Ablate, large, None);
+        shot("explore_small", testing::sample_app(dir.path()), LayoutId::Explore, (1280.0, 720.0), None);
+        shot("fresh", testing::for_tests(dir.path()), LayoutId::Explore, (1280.0, 720.0), None);
+        let settings = Some((Modifiers::COMMAND, Key::Comma));
+        shot("settings", testing::sample_app(dir.path()), LayoutId::Explore, (1024.0, 640.0), settings);
+    }
+}
+
+#[test]
+fn settings_change_theme_scale_and_colours_at_once() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    key(&mut h, Modifiers::COMMAND, Key::Comma);
+    h.get_by_label("cividis").click();
+    h.run();
+    h.get_by_label("light").click();
+    h.run();
+    h.get_by_label("125").click();
+    h.run();
+    let p = h.state().app.settings.preferences.clone();
+    assert_eq!((p.colours, p.theme, p.scale), (ColourMap::Cividis, ThemeChoice::Light, 1.25));
+    assert_eq!((h.ctx.theme(), h.ctx.zoom_factor()), (egui::Theme::Light, 1.25));
+    key(&mut h, Modifiers::COMMAND, Key::Minus);
+    assert_eq!(h.state().app.settings.preferences.scale, 1.1);
+    key(&mut h, Modifiers::COMMAND, Key::Num0);
+    assert_eq!(h.ctx.zoom_factor(), 1.0);
+    assert!(h.query_by_label("Memory budget in gigabytes").is_some());
+    key(&mut h, Modifiers::NONE, Key::Escape);
+    assert!(h.query_by_label("Memory budget in gigabytes").is_none(), "Esc closes what lies over the panels");
+}
+
+#[test]
+fn the_panel_in_focus_is_exported_into_a_file() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    key(&mut h, Modifiers::COMMAND, Key::E);
+    h.get_by_label("density").click();
+    h.run();
+    h.get_by_label("CSV").click();
+    h.run();
+    let path = dir.path().join("out/densities");
+    h.get_by_label("File to export to").focus();
+    h.run();
+    key(&mut h, Modifiers::COMMAND, Key::A);
+    h.get_by_label("File to export to").type_text(&path.display().to_string());
+    h.run();
+    h.get_by_role_and_label(Role::Button, "Export").click();
+    for _ in 0..400 {
+        h.step();
+        if h.query_by_label("Exported").is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    h.get_by_label("Exported");
+    let text = std::fs::read_to_string(path.with_extension("csv")).expect("the end of the kind was added");
+    assert!(text.starts_with("model,layer,module,neuron,domain,metric,value,n,seed\ndemo,0,block,,arithmetic,density,"), "{text}");
+    assert!(path.with_extension("csv.provenance.json").is_file());
+}
+
+#[test]
+fn plain_keys_move_the_map_but_never_while_text_is_typed() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    // Found, so that there is a cell cursor; the pointer is elsewhere and nothing has the focus.
+    key(&mut h, Modifiers::COMMAND, Key::F);
+    h.get_by_label("Find a neuron").type_text("L2N40");
+    h.run();
+    assert!(h.state().app.project.off().is_empty());
+    key(&mut h, Modifiers::NONE, Key::Enter);
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::ArrowRight);
+    key(&mut h, Modifiers::NONE, Key::PageDown);
+    key(&mut h, Modifiers::NONE, Key::Space);
+    assert_eq!(h.state().app.project.off(), NeuronSet::parse("L3N41").expect("set"));
+    key(&mut h, Modifiers::COMMAND, Key::P);
+    h.get_by_label("Every action").type_text("x y");
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::CloseBracket);
+    key(&mut h, Modifiers::NONE, Key::Space);
+    assert_eq!(h.state().app.project.view.domain.as_deref(), Some("arithmetic"), "a bracket is text in a field");
+    assert_eq!(h.state().app.project.off().len(), 1, "so is a space");
 }
 
 type Made = fn() -> Box<dyn Panel>;

@@ -45,10 +45,10 @@ impl LayoutId {
         let columns: &[(f32, Rows)] = match self {
             Self::Explore => &[
                 (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "jobs", "log"])]),
-                (0.43, &[(0.5, &["density"]), (0.5, &["similarity", "overlap"])]),
+                (0.43, &[(0.46, &["density"]), (0.54, &["similarity", "overlap"])]),
             ],
             Self::Compare => {
-                &[(0.5, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.5, &[(0.55, &["overlap"]), (0.45, &["density"])])]
+                &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap"]), (0.45, &["density"])])]
             }
             Self::Ablate => &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["overlap", "jobs", "log"])])],
         };

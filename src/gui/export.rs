@@ -5,6 +5,7 @@ use super::{
     widgets::{
         control::{choice, group, name_cell, remark},
         number::sig3,
+        overlay::overlay,
     },
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
         export::{ExportSpec, FileKind, View},
     },
 };
-use eframe::egui::{self, Align2, Context, Key, TextEdit, Ui, vec2};
+use eframe::egui::{Context, Key, RichText, TextEdit, Ui};
 use std::path::{Path, PathBuf};
 
 pub struct ExportWindow {
@@ -30,6 +31,9 @@ pub struct ExportWindow {
     path: String,
     /// The path is still the one that was suggested: it follows what is chosen.
     suggested: bool,
+    /// A file that may be replaced: chosen in a dialog that asked, or found there at the last press.
+    may_replace: Option<PathBuf>,
+    asks: bool,
 }
 
 impl ExportWindow {
@@ -46,10 +50,12 @@ impl ExportWindow {
             folder,
             path: String::new(),
             suggested: true,
+            may_replace: None,
+            asks: false,
         }
     }
     pub fn show(&mut self, what: View) {
-        (self.open, self.what, self.suggested) = (true, what, true);
+        (self.open, self.what, self.suggested, self.asks) = (true, what, true, false);
     }
     /// Where the last file went; kept between sessions.
     pub fn folder(&self) -> &Path {
@@ -61,25 +67,18 @@ impl ExportWindow {
             self.kind = kind;
         }
         self.path = path.display().to_string();
-        self.suggested = false;
+        self.may_replace = Some(path.to_owned());
+        (self.suggested, self.asks) = (false, false);
     }
 
     pub fn ui(&mut self, ctx: &Context, cx: &mut PanelCx<'_>) {
-        if !self.open {
-            return;
-        }
-        let mut open = true;
-        egui::Window::new("Export").open(&mut open).collapsible(false).resizable(false).anchor(Align2::CENTER_TOP, vec2(0.0, 72.0)).show(
-            ctx,
-            |ui| {
-                ui.set_width(460.0);
-                match cx.app.library.run() {
-                    Some(run) => self.body_ui(ui, cx, run),
-                    None => remark(ui, cx.theme, "There is no run to export yet: scan first, or open a run."),
-                }
-            },
-        );
-        self.open &= open;
+        let (mut open, before) = (self.open, self.open);
+        overlay(ctx, cx.theme, "Export", 464.0, &mut open, |ui| match cx.app.library.run() {
+            Some(run) => self.body_ui(ui, cx, run),
+            None => remark(ui, cx.theme, "There is no run to export yet: scan first, or open a run."),
+        });
+        // Both the cross and the button inside close it.
+        self.open &= open || !before;
     }
 
     fn body_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry) {
@@ -131,24 +130,26 @@ impl ExportWindow {
             let edit = TextEdit::singleline(&mut self.path).desired_width(ui.available_width() - 84.0);
             let field = ui.add(edit).accessible_name("File to export to");
             if field.changed() {
-                self.suggested = false;
+                (self.suggested, self.asks) = (false, false);
             }
             entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             if ui.button("Choose…").clicked() {
                 cx.link.ask(Ask::ExportPath(PathBuf::from(&self.path)));
             }
         });
-        let path = PathBuf::from(self.path.trim());
-        let mut words = summary(&spec, run);
-        if path.exists() {
-            words.push_str(" Takes the place of the file there is.");
+        if self.asks {
+            ui.label(RichText::new("There is a file of this name. Export once more to replace it.").color(cx.theme.warn));
         }
-        remark(ui, cx.theme, words);
+        remark(ui, cx.theme, summary(&spec, run));
         ui.add_space(theme::GRID);
         let possible = !self.path.trim().is_empty();
         let pressed = ui.add_enabled(possible, cx.theme.primary("Export")).on_hover_text("Written in the background").clicked();
         if (pressed || entered) && possible {
-            let path = with_end(path, self.kind);
+            let path = with_end(PathBuf::from(self.path.trim()), self.kind);
+            if self.may_replace.as_ref() != Some(&path) && path.exists() {
+                (self.asks, self.may_replace) = (true, Some(path));
+                return;
+            }
             if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
                 self.folder = folder.to_owned();
             }

@@ -6,6 +6,7 @@ use super::{
     theme,
     widgets::{
         control::{choice, group, name_cell, remark},
+        overlay::overlay,
         table::icon_button,
     },
 };
@@ -13,7 +14,7 @@ use crate::{
     app::{Command, Preferences, ThemeChoice},
     base::heatmap::ColourMap,
 };
-use eframe::egui::{self, Align, Align2, Context, DragValue, Layout, Mesh, Sense, Shape, Ui, pos2, vec2};
+use eframe::egui::{self, Align, Context, DragValue, Layout, Mesh, Sense, Shape, Ui, pos2, vec2};
 use egui_material_icons::icons;
 
 #[derive(Default)]
@@ -27,21 +28,7 @@ const NAMES: f32 = 104.0;
 
 impl SettingsWindow {
     pub fn ui(&mut self, ctx: &Context, cx: &mut PanelCx<'_>) {
-        if !self.open {
-            return;
-        }
-        let mut open = true;
-        let shown = egui::Window::new("Settings")
-            .open(&mut open)
-            .collapsible(false)
-            .resizable(false)
-            .anchor(Align2::CENTER_TOP, vec2(0.0, 72.0))
-            .show(ctx, |ui| {
-                ui.set_width(420.0);
-                body_ui(ui, cx);
-            });
-        drop(shown);
-        self.open = open;
+        overlay(ctx, cx.theme, "Settings", 432.0, &mut self.open, |ui| body_ui(ui, cx));
     }
 }
 
@@ -115,14 +102,14 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     setting(ui, cx, "CPU threads", "0: the physical cores, less one for the window where there are more than two", |ui, cx| {
         let most = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut n = p.threads.unwrap_or(0);
-        if ui.add(automatic(DragValue::new(&mut n).range(0..=most).speed(0.05))).accessible_name("CPU threads").changed() {
+        if ui.add(automatic(DragValue::new(&mut n).range(0..=most).speed(0.05), "")).accessible_name("CPU threads").changed() {
             p.threads = (n > 0).then_some(n);
         }
         ui.label(cx.theme.small(format!("of {most}")));
     });
     setting(ui, cx, "memory", "What scans and evaluations may keep; 0: three fifths of what is free", |ui, cx| {
         let mut gigabytes = p.memory_bytes.map_or(0.0, |b| b as f64 / 1e9);
-        let drag = automatic(DragValue::new(&mut gigabytes).range(0.0..=4096.0).speed(0.1).max_decimals(1)).suffix(" GB");
+        let drag = automatic(DragValue::new(&mut gigabytes).range(0.0..=4096.0).speed(0.1).max_decimals(1), " GB");
         if ui.add(drag).accessible_name("Memory budget in gigabytes").changed() {
             p.memory_bytes = (gigabytes > 0.0).then_some((gigabytes * 1e9) as u64);
         }
@@ -143,17 +130,20 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
 }
 
 /// 0 reads as what it means.
-fn automatic(drag: DragValue<'_>) -> DragValue<'_> {
-    drag.custom_formatter(|n, _| {
+fn automatic<'a>(drag: DragValue<'a>, unit: &'a str) -> DragValue<'a> {
+    drag.custom_formatter(move |n, _| {
         if n <= 0.0 {
             "automatic".to_owned()
         } else if n.fract() == 0.0 {
-            format!("{n:.0}")
+            format!("{n:.0}{unit}")
         } else {
-            format!("{n:.1}")
+            format!("{n:.1}{unit}")
         }
     })
-    .custom_parser(|text| if text.trim().starts_with("auto") { Some(0.0) } else { super::widgets::control::parse_number(text) })
+    .custom_parser(move |text| {
+        let text = text.trim();
+        if text.starts_with("auto") { Some(0.0) } else { super::widgets::control::parse_number(text.trim_end_matches(unit.trim())) }
+    })
 }
 
 /// What a colour map looks like.

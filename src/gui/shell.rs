@@ -244,14 +244,14 @@ impl eframe::App for Shell {
                 .default_size(if small { 200.0 } else { 228.0 })
                 .size_range(180.0..=400.0)
                 .frame(side)
-                .show(ui, |ui| library.ui(ui, &mut cx));
+                .show(ui, |ui| kept(ui, |ui| library.ui(ui, &mut cx)));
         }
         if self.inspector_open {
             SidePanel::right("inspector")
                 .default_size(if small { 224.0 } else { 260.0 })
                 .size_range(200.0..=420.0)
                 .frame(side)
-                .show(ui, |ui| inspector.ui(ui, &mut cx));
+                .show(ui, |ui| kept(ui, |ui| inspector.ui(ui, &mut cx)));
         }
         CentralPanel::no_frame().frame(Frame::NONE.fill(theme.background)).show(ui, |ui| {
             let (head, body) = ui.available_rect_before_wrap().split_top_bottom_at_y(ui.available_rect_before_wrap().top() + 32.0);
@@ -317,6 +317,15 @@ impl eframe::App for Shell {
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         Theme::get(visuals.dark_mode).background.to_normalized_gamma_f32()
     }
+}
+
+/// A side panel is as wide as it was made: what is too wide in it does not push.
+fn kept(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    let rect = ui.available_rect_before_wrap();
+    let mut inside = ui.new_child(egui::UiBuilder::new().max_rect(rect));
+    inside.set_clip_rect(rect.expand2(theme::PANEL_MARGIN).intersect(ui.clip_rect()));
+    add(&mut inside);
+    ui.allocate_rect(rect, egui::Sense::hover());
 }
 
 /// While files hang over the window: what may be dropped.

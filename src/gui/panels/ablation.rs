@@ -10,7 +10,7 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
-            control::{bar, caption, choice, group, remark},
+            control::{bar, caption, choice, group, keep_together, remark},
             dumbbell::Dumbbell,
             number::{count, counted},
             states::{empty_ui, failed_ui, working_ui},
@@ -95,7 +95,7 @@ impl AblationPanel {
         let off = app.project.off();
         bar(
             ui,
-            116.0,
+            4,
             cx,
             |ui, cx| {
                 caption(ui, theme, "set to").on_hover_text("What becomes of a neuron that is switched off");
@@ -120,6 +120,7 @@ impl AblationPanel {
                     }
                 }
                 ui.add_space(4.0);
+                keep_together(ui, ["random controls", "5"].into_iter());
                 caption(ui, theme, "random controls");
                 let mut controls = app.project.controls;
                 let hover = "Random sets with as many neurons in each layer, seeds 0, 1, …: what any set of this size would do";
@@ -128,6 +129,7 @@ impl AblationPanel {
                     cx.send(Command::SetControls { count: controls });
                 }
                 ui.add_space(4.0);
+                keep_together(ui, ["questions", "100"].into_iter());
                 caption(ui, theme, "questions");
                 let mut eval = app.project.eval.clone();
                 let mut n = eval.samples.unwrap_or(0);
@@ -192,8 +194,9 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             let (scored, wanted) = ablation_rows::scored(app);
             // No spinner: it would redraw the window for as long as the measuring takes.
             let share = if wanted > 0 { scored as f32 / wanted as f32 } else { 0.0 };
-            let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
             let text = format!("scored {} of {}", count(scored), count(wanted));
+            keep_together(ui, ["a bar of 80", &text, "Stop"].into_iter());
+            let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
             ui.add(bar).accessible_name(&text);
             ui.label(cx.theme.small(text));
             if let Some(job) = app.running()

@@ -9,7 +9,7 @@ use crate::{
         widgets::{
             axis::Axis,
             chart::Chart,
-            control::{bar, caption, choice, log_slider, remark},
+            control::{bar, caption, choice, log_slider, remark, remark_height},
             line_chart::{LineChart, Series},
             number::{count, sig3},
             recount::{self, Density},
@@ -49,13 +49,14 @@ impl Panel for DensityPanel {
         }
         let room = ui.available_height();
         let strip = if room > 300.0 { (room * 0.3).clamp(96.0, 150.0) } else { 0.0 };
-        let size = vec2(ui.available_width(), (room - strip - 22.0).max(120.0));
+        let source = provenance(run, out, gamma, &densities);
+        let size = vec2(ui.available_width(), (room - strip - remark_height(ui, &source) - 10.0).max(120.0));
         let hovered = chart_ui(ui, cx, run, out, &scanned, &densities, gamma, size);
         if strip > 0.0 {
             let layer = hovered.or(cx.link.hover().layer).filter(|&l| l < out.n_layers);
             histogram_ui(ui, cx, out, &scanned, layer, gamma, strip);
         }
-        remark(ui, cx.theme, provenance(run, out, gamma, &densities));
+        remark(ui, cx.theme, source);
     }
 }
 
@@ -84,7 +85,7 @@ impl DensityPanel {
         let relative = &mut self.relative;
         bar(
             ui,
-            60.0,
+            2,
             cx,
             |ui, cx| {
                 caption(ui, cx.theme, "threshold γ");
@@ -284,7 +285,8 @@ fn provenance(run: &RunEntry, out: &ScanOutput, gamma: f32, densities: &[Vec<Opt
     } else {
         format!("recounted from the histogram: off by at most {} (the bin that holds γ)", sig3(worst))
     };
-    format!("{} · {how} · objective {}, {} samples a domain", run.name, out.provenance.objective, out.config.samples)
+    let objective = out.provenance.objective.split(':').next().unwrap_or_default();
+    format!("{} · {how} · objective {objective}, {} samples a domain", run.name, out.config.samples)
 }
 
 fn table(scanned: &[&DomainScan], densities: &[Vec<Option<Density>>]) -> Table {

@@ -59,7 +59,7 @@ impl Panel for LogPanel {
         let shown: Vec<&Notice> = log.iter().rev().filter(|n| self.holds(n)).collect();
         bar(
             ui,
-            32.0,
+            1,
             cx,
             |ui, cx| {
                 let edit = TextEdit::singleline(&mut self.filter).hint_text("Filter").desired_width(160.0);

@@ -133,7 +133,9 @@ impl Panel for Neurons {
                     ui.label(theme.strong(format!("{n}   {value}")));
                     ui.label(theme.small(&what));
                     ui.label(theme.small(metric.info().formula));
-                    ui.label(theme.small(provenance::short(&run.output.provenance)));
+                    let data = run.output.provenance.data_sha256.iter().find(|d| d.0 == shown.domain);
+                    let data = data.map_or(String::new(), |d| format!("data {} · ", d.1.chars().take(8).collect::<String>()));
+                    ui.label(theme.small(format!("{data}{}", provenance::short(&run.output.provenance))));
                 });
             }
         });

@@ -76,7 +76,7 @@ impl Panel for Overlap {
         }
         let room = ui.available_size();
         let labels: Vec<(String, Color32)> = top.names.iter().map(|name| (name.clone(), cx.domain_colour(name))).collect();
-        match Arrange::of(room, names_width(ui, &labels), labels.len(), vec2(220.0, 230.0)) {
+        match Arrange::of(room, names_width(ui, &labels), labels.len(), vec2(200.0, 190.0)) {
             Arrange::Beside(side) => {
                 ui.horizontal_top(|ui| {
                     ui.spacing_mut().item_spacing.x = 16.0;
@@ -140,7 +140,7 @@ impl Overlap {
         let (whole, table) = (&mut self.whole, &mut self.table);
         bar(
             ui,
-            60.0,
+            3,
             cx,
             |ui, cx| {
                 caption(ui, cx.theme, "top");
@@ -150,14 +150,14 @@ impl Overlap {
                     cx.send(Command::SetTopPercent { percent });
                 }
                 caption(ui, cx.theme, &format!("% by {}", metric.info().label.to_lowercase()));
-                let mut fitted = !*whole;
-                colour_span(ui, cx.theme, &mut fitted);
-                *whole = !fitted;
             },
             |ui, _| {
                 if let Some(top) = top {
                     twin_switch(ui, table, "overlap", || pair_table(top));
                 }
+                let mut fitted = !*whole;
+                colour_span(ui, &mut fitted);
+                *whole = !fitted;
             },
         );
     }
@@ -193,6 +193,7 @@ impl Overlap {
             if let Some(run) = run {
                 ui.label(theme.small(provenance::short(&run.output.provenance)));
             }
+            ui.label(theme.small("Click to see it layer by layer, and which neurons they share"));
         };
         let matrix = Matrix {
             tip: &tip,

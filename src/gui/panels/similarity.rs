@@ -72,7 +72,7 @@ impl Panel for SimilarityPanel {
         }
         let room = ui.available_size();
         let labels: Vec<(String, Color32)> = names.iter().map(|n| (n.clone(), cx.domain_colour(n))).collect();
-        match Arrange::of(room, names_width(ui, &labels), names.len(), vec2(220.0, 150.0)) {
+        match Arrange::of(room, names_width(ui, &labels), names.len(), vec2(200.0, 130.0)) {
             Arrange::Beside(side) => {
                 ui.horizontal_top(|ui| {
                     ui.spacing_mut().item_spacing.x = 16.0;
@@ -137,7 +137,7 @@ impl SimilarityPanel {
         let (fitted, table) = (&mut self.fitted, &mut self.table);
         bar(
             ui,
-            60.0,
+            3,
             cx,
             |ui, cx| {
                 caption(ui, cx.theme, "layers").on_hover_text("The matrix shows means over these layers");
@@ -156,11 +156,11 @@ impl SimilarityPanel {
                         cx.send(Command::SetLayerRange { range: None });
                     }
                 });
-                colour_span(ui, cx.theme, fitted);
             },
             |ui, cx| {
                 let pair = shown_pair(cx, &names_of(out));
                 twin_switch(ui, table, "similarity", || pair_table(out, &pair));
+                colour_span(ui, fitted);
             },
         );
         range.1 = range.1.min(last).max(range.0.min(last));
@@ -211,6 +211,7 @@ impl SimilarityPanel {
             ui.label(theme.small(format!("mean LLMDcos over layers {} to {}", range.0, range.1)));
             ui.label(theme.small(MetricKind::Llmdcos.info().formula));
             ui.label(theme.small(provenance::short(p)));
+            ui.label(theme.small("Click to see it layer by layer"));
         };
         let matrix = Matrix {
             tip: &tip,

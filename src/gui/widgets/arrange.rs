@@ -15,18 +15,21 @@ pub enum Arrange {
 
 /// Cells that can hold a number.
 const COMFORTABLE: f32 = 30.0;
-/// Cells that are still easy to hit.
-const SMALL: f32 = 19.0;
+/// Smallest cells: of a few domains those that hold two digits, of many those that are still easy to hit.
+fn small(n: usize) -> f32 {
+    if n <= 8 { 22.0 } else { 15.0 }
+}
 
 impl Arrange {
     /// `names`: width of the row names; `n` rows; `rest`: the least that the other part needs.
     pub fn of(room: Vec2, names: f32, n: usize, rest: Vec2) -> Self {
-        let (gap, cell) = (16.0, ((room.y - height_of(n, 0.0)) / n.max(1) as f32).clamp(SMALL, 64.0));
+        let small = small(n);
+        let (gap, cell) = (16.0, ((room.y - height_of(n, 0.0)) / n.max(1) as f32).clamp(small, 64.0));
         let beside = room.x - rest.x - gap;
         let stacked = room.y - rest.y - gap;
-        let fits_beside = beside >= width_of(names, n, SMALL) && room.y >= height_of(n, SMALL).min(rest.y);
-        let fits_stacked = stacked >= height_of(n, SMALL) && room.x >= rest.x;
-        let wide = Self::Beside(width_of(names, n, cell).min(beside).min(room.x * 0.6).max(width_of(names, n, SMALL)));
+        let fits_beside = beside >= width_of(names, n, small) && room.y >= height_of(n, small).min(rest.y);
+        let fits_stacked = stacked >= height_of(n, small) && room.x >= rest.x;
+        let wide = Self::Beside(width_of(names, n, cell).min(beside).min(room.x * 0.6).max(width_of(names, n, small)));
         // A share for the matrix that leaves the rest at least as much as it needs.
         let tall = Self::Stacked((room.y * 0.58).min(height_of(n, 64.0)).max(height_of(n, COMFORTABLE)).min(stacked));
         match (fits_beside, fits_stacked) {

@@ -63,6 +63,18 @@ impl Axis {
             let stride = ((last - first + 1).max(1) as usize).div_ceil(at_most).max(1);
             return (first..=last).step_by(stride).map(|e| 10f64.powi(e)).collect();
         }
+        let mut ticks = self.steps(at_most);
+        // One label says nothing about the scale.
+        for more in at_most + 1..at_most + 4 {
+            if ticks.len() > 1 {
+                break;
+            }
+            ticks = self.steps(more);
+        }
+        ticks
+    }
+
+    fn steps(&self, at_most: usize) -> Vec<f64> {
         let mut step = nice_step((self.max - self.min) / at_most as f64);
         if self.whole {
             step = step.max(1.0).round();
@@ -127,6 +139,12 @@ mod tests {
     fn layers_get_whole_ticks_inside() {
         assert_eq!(Axis::layers(4).ticks(10), vec![0.0, 1.0, 2.0, 3.0]);
         assert_eq!(Axis::layers(80).ticks(8), vec![0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0]);
+    }
+
+    #[test]
+    fn there_are_always_two_labels() {
+        assert_eq!(Axis::linear(0.0, 0.46, "").ticks(1), vec![0.0, 0.2, 0.4]);
+        assert_eq!(Axis::layers(1).ticks(9), vec![0.0]);
     }
 
     #[test]

@@ -57,7 +57,10 @@ pub const SLIDER_HEIGHT: f32 = 20.0;
 
 /// A logarithmic slider with a typed value (three significant digits, `2e-6` is read) and a tick at the default.
 pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclusive<f64>, default: f64, name: &str) -> Response {
-    let width = ui.spacing().slider_width;
+    // Rail, gap and value are one widget, which does not wrap.
+    let usual = ui.spacing().slider_width;
+    let width = usual.min((ui.available_width() - 76.0).max(48.0));
+    ui.spacing_mut().slider_width = width;
     let (lo, hi) = (*range.start(), *range.end());
     let slider = Slider::new(value, range)
         .logarithmic(true)
@@ -68,6 +71,7 @@ pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclu
     let row = std::mem::replace(&mut ui.spacing_mut().interact_size.y, SLIDER_HEIGHT);
     let response = ui.name_inputs(name, |ui| ui.add(slider)).accessible_name(name);
     ui.spacing_mut().interact_size.y = row;
+    ui.spacing_mut().slider_width = usual;
     if default > lo && default < hi {
         // As egui lays a rail out: inset by the handle's radius.
         let radius = SLIDER_HEIGHT / 2.5;
@@ -123,23 +127,27 @@ fn fits<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> bool {
     words.map(width).sum::<f32>() <= ui.available_size_before_wrap().x
 }
 
-/// Which span the colours of a matrix cover: 0 to 1, or the values shown. In words where they fit the line, else as one icon.
-pub fn colour_span(ui: &mut Ui, theme: &Theme, fitted: &mut bool) {
+/// Which span the colours of a matrix cover: 0 to 1, or the values shown.
+pub fn colour_span(ui: &mut Ui, fitted: &mut bool) {
     use egui_material_icons::icons::{ICON_COMPRESS, ICON_EXPAND};
-    let options = [(false, "0 to 1", "Colours span the whole range"), (true, "fit", "Colours span the values shown")];
-    if fits(ui, options.iter().map(|o| o.1)) {
-        choice(ui, theme, fitted, &options);
-        return;
-    }
-    let (icon, name) = if *fitted { (ICON_EXPAND, "Colours from 0 to 1") } else { (ICON_COMPRESS, "Fit the colours to the values") };
-    if super::table::icon_button(ui, icon, name, "").clicked() {
+    let (icon, name, more) = if *fitted {
+        (ICON_EXPAND, "Colours from 0 to 1", "They span the values shown now")
+    } else {
+        (ICON_COMPRESS, "Fit the colours to the values", "They span 0 to 1 now")
+    };
+    if super::table::icon_button(ui, icon, name, more).clicked() {
         *fitted = !*fitted;
     }
 }
 
 /// The name of the control after it; never broken over two lines.
 pub fn caption(ui: &mut Ui, theme: &Theme, text: &str) -> Response {
-    ui.add(egui::Label::new(theme.faint(text)).extend())
+    // As high as a control: in a row that wraps, what comes first does not know yet how high the row will be.
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), egui::TextStyle::Body.resolve(ui.style()), theme.secondary);
+    let (rect, response) = ui.allocate_exact_size(vec2(galley.size().x, theme::ROW), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
+    ui.painter().galley(pos2(rect.left(), rect.center().y - galley.size().y / 2.0), galley, theme.secondary);
+    response
 }
 
 /// The name before a value or control, left-aligned in a column of `width`.
@@ -152,16 +160,29 @@ pub fn name_cell(ui: &mut Ui, text: egui::RichText, width: f32, height: f32) -> 
     .inner
 }
 
-/// A row of controls that wraps, with icons of `right` points' width kept at its right end. Both parts get `shared`.
+/// With less room than this beside the icons the controls take the whole width.
+const NARROW_BAR: f32 = 190.0;
+
+/// A row of controls that wraps, with this many icons kept at its right end. Both parts get `shared`.
 pub fn bar<S: ?Sized>(
     ui: &mut Ui,
-    right: f32,
+    icons: usize,
     shared: &mut S,
     left_ui: impl FnOnce(&mut Ui, &mut S),
     right_ui: impl FnOnce(&mut Ui, &mut S),
 ) {
+    let right_width = super::table::icons_width(icons) + 8.0;
+    if ui.available_width() - right_width < NARROW_BAR {
+        ui.horizontal_wrapped(|ui| left_ui(ui, shared));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+            ui.set_max_height(theme::ROW);
+            ui.spacing_mut().item_spacing.x = 2.0;
+            right_ui(ui, shared);
+        });
+        return;
+    }
     ui.horizontal_top(|ui| {
-        let room = (ui.available_width() - right - 8.0).max(80.0);
+        let room = ui.available_width() - right_width;
         ui.scope(|ui| {
             ui.set_max_width(room);
             ui.horizontal_wrapped(|ui| left_ui(ui, shared));
@@ -171,6 +192,11 @@ pub fn bar<S: ?Sized>(
             right_ui(ui, shared);
         });
     });
+}
+
+/// Height of a [`remark`].
+pub fn remark_height(ui: &Ui, text: &str) -> f32 {
+    ui.painter().layout(text.to_owned(), small_font(), Color32::PLACEHOLDER, ui.available_width()).size().y
 }
 
 /// A remark under a chart: what a mark means, what is left out.

@@ -199,6 +199,8 @@ impl HeatmapView {
             self.cursor = Some(n);
             follow(window, n);
             response.request_focus();
+            // Else egui would carry the focus on to whatever lies in the arrow's direction.
+            ui.memory_mut(|m| m.move_focus(egui::FocusDirection::None));
         }
     }
 

@@ -144,7 +144,7 @@ impl Matrix<'_> {
             Some((a, b)) => r == a || c == b,
             None => true,
         };
-        let digits = digits(self.values, |text| painter.layout_no_wrap(text, font.clone(), theme.text).size().x <= side - 4.0);
+        let digits = digits(self.values, |text| painter.layout_no_wrap(text, font.clone(), theme.text).size().x <= side - 5.0);
         for r in 0..self.labels.len() {
             for c in 0..self.labels.len() {
                 let rect = cell_rect(r, c);

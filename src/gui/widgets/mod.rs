@@ -11,6 +11,7 @@ pub mod heatmap_view;
 pub mod legend;
 pub mod line_chart;
 pub mod matrix;
+pub mod overlay;
 pub mod prepared_map;
 pub mod provenance;
 pub mod states;

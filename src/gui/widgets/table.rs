@@ -129,7 +129,18 @@ pub fn icon_button(ui: &mut Ui, icon: egui_material_icons::MaterialIcon, name: &
     let text = icon.rich_text().size(16.0);
     let button = egui::Button::new(text).frame_when_inactive(false).min_size(egui::vec2(theme::ROW, theme::ROW));
     let hover = if more.is_empty() { name.to_owned() } else { format!("{name}\n{more}") };
-    ui.add(button).on_hover_text(hover).accessible_name(name)
+    let padding = std::mem::replace(&mut ui.spacing_mut().button_padding.x, (ICON - 16.0) / 2.0);
+    let response = ui.add(button).on_hover_text(hover).accessible_name(name);
+    ui.spacing_mut().button_padding.x = padding;
+    response
+}
+
+/// Width of an icon button.
+const ICON: f32 = 28.0;
+
+/// Width of `n` icon buttons in a row of [`super::control::bar`].
+pub fn icons_width(n: usize) -> f32 {
+    n as f32 * (ICON + 2.0)
 }
 
 /// Facts, one a line: name in secondary, value in text. A value given with `copy` has a copy button for the whole of it.
