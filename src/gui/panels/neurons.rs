@@ -124,7 +124,7 @@ impl Panel for Neurons {
                 cx.send(Command::SelectNeurons { neurons });
             }
             menu_ui(&out.response, cx, out.pointed, &map, &self.marks.off, run);
-            if let Some(n) = out.pointed.filter(|_| out.response.hovered()) {
+            if let Some(n) = out.pointed.filter(|_| out.response.hovered() && rests(ui)) {
                 let value = map.grid.get(n.layer as usize, n.index as usize);
                 let theme = cx.theme;
                 out.response.on_hover_ui_at_pointer(|ui| {
@@ -349,6 +349,15 @@ fn menu_ui(response: &Response, cx: &mut PanelCx<'_>, pointed: Option<Neuron>, m
             ui.close();
         }
     });
+}
+
+/// The pointer has been still for a second: longer than for other tooltips, since this one covers cells that may be wanted next.
+fn rests(ui: &Ui) -> bool {
+    let still = ui.input(|i| i.pointer.time_since_last_movement());
+    if still < 1.0 {
+        ui.ctx().request_repaint_after_secs(1.0 - still);
+    }
+    still >= 1.0
 }
 
 #[expect(clippy::too_many_arguments, reason = "one line of the status bar says all of these")]
