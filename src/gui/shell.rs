@@ -227,10 +227,6 @@ impl eframe::App for Shell {
         self.files(&ctx);
         let mut out = Vec::new();
 
-        if self.preferred != self.app.settings.preferences {
-            self.preferred = self.app.settings.preferences.clone();
-            settings::apply(&ctx, &self.preferred);
-        }
         let Self { app, link, dock, library, inspector, gpu, settings, export, .. } = self;
         let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
         let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
@@ -294,6 +290,12 @@ impl eframe::App for Shell {
         }
         for act in acts {
             self.act(&ctx, act);
+            ctx.request_repaint();
+        }
+        // After all is drawn: no frame mixes two themes.
+        if self.preferred != self.app.settings.preferences {
+            self.preferred = self.app.settings.preferences.clone();
+            settings::apply(&ctx, &self.preferred);
             ctx.request_repaint();
         }
         if changed {
