@@ -146,7 +146,8 @@ fn eval_gives_accuracies_for_questions_and_null_for_text() {
     let doc = json(&place.tiny("eval", &["--format", "json"]).output().expect("start"));
     let (questions, texts) = (&doc["domains"]["questions"], &doc["domains"]["texts"]);
     for domain in [questions, texts] {
-        assert_eq!(keys(domain), ["acc", "acc_norm", "stderr", "n", "loss", "perplexity"]);
+        let prompt = ["template", "few_shot", "few_shot_seed", "few_shot_order", "few_shot_from", "chat_template", "bos"];
+        assert_eq!(keys(domain), [&["acc", "acc_norm", "stderr", "n", "loss", "perplexity"][..], &prompt].concat());
         // The default is every item.
         assert_eq!(domain["n"], 50);
         let (loss, ppl) = (domain["loss"].as_f64().expect("loss"), domain["perplexity"].as_f64().expect("perplexity"));
