@@ -2,7 +2,10 @@
 #![cfg(feature = "gui")]
 
 use brodmann::{
-    app::{App, Command, HeldOut, JobId, JobState, JobView, Loading, Notice, NoticeLevel, testing},
+    app::{
+        App, Command, Fit, HeldOut, JobId, JobState, JobView, Loading, MemoryNeed, ModelFacts, ModelRow, ModelsReport, Notice, NoticeLevel,
+        testing,
+    },
     base::{Neuron, Progress},
     data::{Domain, DomainKind, RowProblem},
     gui::{Link, Panel, PanelCx, Theme, panels},
@@ -104,6 +107,53 @@ fn models_look_right() {
     pictures(r, "models", "models", (360.0, 480.0), testing::sample_app);
     pictures(r, "models_empty", "models", (360.0, 200.0), testing::for_tests);
     pictures(r, "models_failed", "models", (360.0, 400.0), failed_model);
+    pictures(r, "models_found", "models", (360.0, 400.0), |dir| found_models(testing::for_tests(dir)));
+}
+
+/// A cache with a model that fits, one that does not, and one that cannot be opened.
+fn found_models(mut app: App) -> App {
+    let facts = |model_type: &str, dtype: &str, n_params: u64, fit: Fit| ModelFacts {
+        model_type: model_type.into(),
+        dtype: dtype.into(),
+        n_params,
+        n_layers: 30,
+        d_mlp: 1536,
+        memory: MemoryNeed { fast_bytes: 4 * n_params + 2_000_000_000, least_bytes: n_params + 500_000_000 },
+        fit: Some(fit),
+    };
+    let row = |name: &str, size_bytes: u64, facts: Option<ModelFacts>, problem: Option<&str>| ModelRow {
+        name: name.into(),
+        path: format!("/cache/hub/models--{}/snapshots/0123", name.replace('/', "--")).into(),
+        size_bytes,
+        problem: problem.map(str::to_owned),
+        facts,
+    };
+    app.models = Some(Arc::new(ModelsReport {
+        cache: Some("/cache/hub".into()),
+        free_bytes: Some(21_000_000_000),
+        models: vec![
+            row("HuggingFaceTB/SmolLM2-135M", 269_000_000, Some(facts("llama", "bf16", 134_500_000, Fit::Fits)), None),
+            row("Qwen/Qwen3-8B-GGUF", 5_030_000_000, Some(facts("qwen3", "gguf q4_k/q6_k mixed", 8_190_000_000, Fit::Tight)), None),
+            row("google-bert/bert-base-uncased", 440_000_000, None, Some("config.json: model_type `bert` is not supported")),
+        ],
+    }));
+    app
+}
+
+#[test]
+fn a_model_of_the_cache_opens_by_a_click() {
+    let dir = folder();
+    let mut h = bench("models", (360.0, 400.0), egui::Theme::Dark, found_models(testing::for_tests(dir.path())));
+    h.get_by_label("Qwen/Qwen3-8B-GGUF").click();
+    h.run_steps(2);
+    assert_eq!(h.state().sent, [Command::OpenModel { path: "Qwen/Qwen3-8B-GGUF".into() }]);
+    // What cannot be opened cannot be asked for.
+    h.get_by_label("google-bert/bert-base-uncased").click();
+    h.run_steps(2);
+    assert_eq!(h.state().sent.len(), 1);
+    h.get_by_label("Look again").click();
+    h.run_steps(2);
+    assert_eq!(h.state().sent.last(), Some(&Command::FindModels));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Requests: what each [`Command`] does to the state.
 
 use super::{App, Command, NamedSet, NoticeLevel, Preferences, Project, project_file, project_file::is_demo};
-use crate::{ablate::selection, base::NeuronSet, scan::MetricKind};
+use crate::{ablate::selection, base::NeuronSet, model::find_on_disk, scan::MetricKind};
 use std::{path::Path, time::Instant};
 
 impl App {
@@ -65,6 +65,7 @@ impl App {
             Command::SetScanConfig { config } => p.scan = config,
             Command::SetObjective { objective } => p.scan.objective = objective,
             Command::FindDevices => self.find_devices(),
+            Command::FindModels => self.find_models(),
             Command::StartScan { out } => self.start_scan(out),
             Command::SetEvalConfig { config } => p.eval = config,
             Command::Evaluate => self.evaluate(),
@@ -282,7 +283,7 @@ impl App {
         let path = self.settings.last_project();
         let last = path.exists().then(|| project_file::load(&path));
         match last {
-            Some(Ok(project)) if project.model.as_deref().is_some_and(|m| is_demo(m) || m.exists()) => {
+            Some(Ok(project)) if project.model.as_deref().is_some_and(|m| is_demo(m) || find_on_disk(m).is_ok()) => {
                 self.apply(Command::OpenProject { path });
                 self.project_path = None;
             }

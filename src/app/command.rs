@@ -55,6 +55,8 @@ pub enum Command {
     },
     /// Which graphics cards there are, and what `auto` takes.
     FindDevices,
+    /// Which models lie in the Hugging Face cache.
+    FindModels,
     /// Scans the enabled domains with the project's scan settings. `out`: run folder (default: one below the data folder).
     StartScan {
         out: Option<PathBuf>,
@@ -271,6 +273,7 @@ impl Command {
             | Self::SaveSet { .. }
             | Self::StartScan { .. }
             | Self::FindDevices
+            | Self::FindModels
             | Self::Evaluate
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }

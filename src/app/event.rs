@@ -1,6 +1,6 @@
 //! What workers tell, and for whom a job works.
 
-use super::{DeviceReport, ablation::Unit, generate::Generated, matrix::AblationMatrix};
+use super::{DeviceReport, ModelsReport, ablation::Unit, generate::Generated, matrix::AblationMatrix};
 use crate::{check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
@@ -15,6 +15,7 @@ pub(super) enum Target {
     Run,
     Scan,
     Devices,
+    Models,
     Evaluation(u64),
     /// A file that somebody waits for.
     Export(PathBuf),
@@ -34,6 +35,7 @@ pub(super) enum Event {
     },
     Matrix(Arc<AblationMatrix>),
     Devices(Arc<DeviceReport>),
+    Models(Arc<ModelsReport>),
     Checked(Arc<CheckReport>),
     Generated(Arc<Generated>),
     Run {

@@ -4,6 +4,7 @@ use super::Project;
 use crate::{
     base::{Error, Result, atomic_file},
     data::is_hub,
+    model::is_cache_name,
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -25,8 +26,13 @@ struct File {
 pub fn save(project: &Project, path: &Path) -> Result<()> {
     let mut project = project.clone();
     let folder = absolute(path.parent().unwrap_or_else(|| Path::new("")));
+    // A name of the cache means the same everywhere.
+    let cached = project.model.clone().filter(|m| is_cache_name(m));
     for p in paths(&mut project) {
         *p = relative(p, &folder);
+    }
+    if cached.is_some() {
+        project.model = cached;
     }
     let file = File { format: FORMAT.into(), version: VERSION, program: crate::base::provenance::program(), project };
     let mut json = serde_json::to_vec_pretty(&file).map_err(|e| Error::format(path, e.to_string()))?;
@@ -56,10 +62,14 @@ pub fn load(path: &Path) -> Result<Project> {
     let file: File = serde_json::from_value(value).map_err(|e| Error::format(path, format!("is a damaged project: {e}")))?;
     let mut project = file.project;
     let folder = absolute(path.parent().unwrap_or_else(|| Path::new("")));
+    let cached = project.model.clone().filter(|m| is_cache_name(m) && !folder.join(m).exists());
     for p in paths(&mut project) {
         if !is_demo(p) && !is_hub(p) && p.is_relative() {
             *p = folder.join(&*p);
         }
+    }
+    if cached.is_some() {
+        project.model = cached;
     }
     Ok(project)
 }
@@ -134,6 +144,21 @@ mod tests {
         );
         std::fs::rename(&old, &new).expect("move");
         assert_eq!(load(&new.join("p.json")).expect("load"), sample(&new));
+    }
+
+    #[test]
+    fn a_model_of_the_cache_stays_a_name() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("p.json");
+        for name in ["org/name", "org/name/model.Q4_0.gguf"] {
+            let project = Project { model: Some(name.into()), ..Project::default() };
+            save(&project, &path).expect("save");
+            assert_eq!(load(&path).expect("load"), project);
+        }
+        // What lies beside the project is a file of its own.
+        std::fs::create_dir_all(dir.path().join("org/name")).expect("folder");
+        save(&Project { model: Some("org/name".into()), ..Project::default() }, &path).expect("save");
+        assert_eq!(load(&path).expect("load").model, Some(dir.path().join("org/name")));
     }
 
     #[test]

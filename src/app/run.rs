@@ -8,6 +8,7 @@ use super::{
     held_out::{fold_lines, hold_out},
     library::Loading,
     matrix::AblationMatrix,
+    models,
     opening::backend,
     project::ProjectDomain,
     project_file::is_demo,
@@ -168,6 +169,16 @@ impl App {
         });
     }
 
+    pub(super) fn find_models(&mut self) {
+        if self.runner.is_running(|t| matches!(t, Target::Models)) {
+            return;
+        }
+        self.runner.spawn(&mut self.jobs, "Looking for models", Target::Models, |ctx, out| {
+            out.send(Event::Models(Arc::new(models::report(ctx)?)));
+            Ok(())
+        });
+    }
+
     /// `2026-01-31T120000Z-name` below the data folder, with a number where that exists.
     fn new_run_folder(&self) -> PathBuf {
         let name = self.library.model_info().map_or("model", |m| m.name.as_str());
@@ -190,7 +201,9 @@ impl App {
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
         let full = |p: &Path| if is_demo(p) || is_hub(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
         if let Some(model) = &self.library.model {
-            add("--model", full(&model.path).display().to_string());
+            // A name of the cache stays a name.
+            let path = if model::is_cache_name(&model.path) { model.path.clone() } else { full(&model.path) };
+            add("--model", path.display().to_string());
         }
         let domains: Vec<_> = domains.filter_map(|name| self.project.domain(name)).collect();
         if domains.iter().map(|d| d.name.as_str()).eq(demo::NAMES) && domains.iter().all(|d| is_demo(&d.path)) {

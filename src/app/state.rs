@@ -1,7 +1,7 @@
 //! The state of the program and the only two places where it changes: `apply` (requests) and `pump` (news from workers).
 
 use super::{
-    DeviceReport, HeldOut, JobId, JobState, JobView, Library, Project, Settings,
+    DeviceReport, HeldOut, JobId, JobState, JobView, Library, ModelsReport, Project, Settings,
     ablation::Evaluation,
     event::{Event, Target},
     generate::Generated,
@@ -88,6 +88,8 @@ pub struct App {
     pub generated: Option<Arc<Generated>>,
     /// Result of the last `FindDevices`.
     pub devices: Option<Arc<DeviceReport>>,
+    /// Result of the last `FindModels`.
+    pub models: Option<Arc<ModelsReport>>,
     pub(super) evaluation: Evaluation,
     /// The project as last written to its file.
     saved: Project,
@@ -120,6 +122,7 @@ impl App {
             scan_wish: None,
             matrix: None,
             devices: None,
+            models: None,
             evaluation: Evaluation::default(),
             saved: Project::default(),
             autosaved: Project::default(),
@@ -160,6 +163,7 @@ impl App {
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
             Event::Matrix(matrix) => self.matrix = Some(matrix),
             Event::Devices(devices) => self.devices = Some(devices),
+            Event::Models(models) => self.models = Some(models),
             Event::Checked(report) => self.checked(report),
             Event::Generated(text) => self.generated = Some(text),
             Event::Run { output, path } => self.add_run(output, path),

@@ -49,6 +49,8 @@ pub enum Verb {
     Info(InfoArgs),
     /// Graphics cards that scans can run on, and which one `--device auto` takes.
     Devices(DevicesArgs),
+    /// Models in the Hugging Face cache: size, family, and whether there is memory for them. Nothing is downloaded.
+    Models(ModelsArgs),
     /// Text that a model writes after a prompt.
     Generate(GenerateArgs),
     /// Whether a model is computed rightly: its forward pass and its gradients against plain f64 arithmetic. Exit code 1 if not.
@@ -59,7 +61,7 @@ pub enum Verb {
 
 #[derive(Args, Debug, Clone)]
 pub struct Common {
-    /// Model folder as Hugging Face lays it out, or `demo`.
+    /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
     /// A domain and its file (JSONL, JSON, CSV, TSV, Parquet or text) or folder of files; `NAME=ORG/NAME:SPLIT` for a data set in Hugging Face's
@@ -167,7 +169,7 @@ pub struct AblateArgs {
 #[derive(Args, Debug)]
 #[command(group(clap::ArgGroup::new("input").required(true).args(["text", "tokens"])))]
 pub struct TraceArgs {
-    /// Model folder as Hugging Face lays it out, or `demo`.
+    /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
     /// What the model reads.
@@ -244,7 +246,7 @@ pub struct ExportArgs {
 
 #[derive(Args, Debug)]
 pub struct GenerateArgs {
-    /// Model folder, GGUF file, or `demo`.
+    /// Model folder, GGUF file, org/name of the Hugging Face cache, or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
     /// What the text begins with.
@@ -269,8 +271,14 @@ pub struct GenerateArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct ModelsArgs {
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// Model folder, GGUF file, or `demo`.
+    /// Model folder, GGUF file, org/name of the Hugging Face cache, or `demo`.
     #[arg(value_name = "MODEL", default_value = "demo")]
     pub model: PathBuf,
     /// Check although a certificate of these weights is kept.
@@ -282,7 +290,7 @@ pub struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub struct InfoArgs {
-    /// Model folder, run folder, or `demo`.
+    /// Model folder, GGUF file, org/name of the Hugging Face cache, run folder, or `demo`.
     #[arg(value_name = "PATH", default_value = "demo")]
     pub path: PathBuf,
     /// The same, as the other verbs write it.

@@ -69,6 +69,9 @@ fn of_model(session: &mut Session, path: &Path, format: Format) -> Result<(), St
             facts.row(["family", &*info.model_type]);
             facts.row(["parameters", &*number::count(info.n_params)]);
             facts.row(["stored as", &*format!("{}, {}", info.dtype, number::bytes(info.size_bytes))]);
+            if let Some(note) = info.note() {
+                facts.row(["note", note]);
+            }
             facts.row(["layers", &*spec.n_layers.to_string()]);
             facts.row(["width", &*number::count(spec.d_model as u64)]);
             facts.row(["neurons a layer", &*number::count(spec.d_mlp as u64)]);

@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod generate;
 mod info;
+mod models;
 mod output;
 mod prompt_args;
 mod scan;
@@ -56,6 +57,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
         Verb::Devices(a) => devices::run(a, settings),
+        Verb::Models(a) => models::run(a, settings),
         Verb::Generate(a) => generate::run(a, settings),
         Verb::Check(a) => check::run(a, settings),
         Verb::Demo(a) => demo::run(a, settings),

@@ -63,6 +63,7 @@ pub fn all(app: &App) -> Vec<Action> {
     let running = app.running().is_some();
 
     add("File", "Open model folder…".into(), key(CTRL, Key::O), true, Act::Ask(Ask::OpenModel));
+    add("File", "Open GGUF file…".into(), None, true, Act::Ask(Ask::OpenGguf));
     add("File", "Add datasets…".into(), key(CTRL_SHIFT, Key::O), true, Act::Ask(Ask::AddDomain));
     add("File", "Open run…".into(), None, true, Act::Ask(Ask::OpenRun));
     add("File", "Open the demo".into(), None, true, Act::Send(Command::OpenDemo));

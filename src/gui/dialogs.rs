@@ -33,6 +33,10 @@ impl Dialogs {
                     rfd::FileDialog::new().set_title("Open a model folder (config.json, tokenizer.json, *.safetensors)").pick_folder()?;
                 one(Command::OpenModel { path })
             }),
+            Ask::OpenGguf => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Open a model in one file").add_filter("GGUF", &["gguf"]).pick_file()?;
+                one(Command::OpenModel { path })
+            }),
             Ask::OpenRun => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Open a run folder (run.json, grids.safetensors)").pick_folder()?;
                 one(Command::OpenRun { path })
@@ -102,6 +106,10 @@ pub fn add_domain(path: &Path) -> Command {
     Command::AddDomain { name, path: path.to_owned(), mapping: Mapping::default() }
 }
 
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+}
+
 /// What a dropped file or folder is, by looking at it.
 ///
 /// # Errors
@@ -115,7 +123,10 @@ pub fn dropped(path: &Path) -> Result<Command, String> {
         if path.join("config.json").exists() {
             return Ok(Command::OpenModel { path: path.to_owned() });
         }
-        return Err(format!("{shown}: a folder with config.json (a model) or run.json (a run) was expected"));
+        if std::fs::read_dir(path).is_ok_and(|dir| dir.flatten().any(|e| is_gguf(&e.path()))) {
+            return Ok(Command::OpenModel { path: path.to_owned() });
+        }
+        return Err(format!("{shown}: a folder with config.json or a .gguf file (a model) or run.json (a run) was expected"));
     }
     match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("jsonl" | "csv" | "tsv" | "parquet" | "txt") => Ok(add_domain(path)),
@@ -126,8 +137,11 @@ pub fn dropped(path: &Path) -> Result<Command, String> {
             Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() })
         }
         Some("json") => Ok(add_domain(path)),
+        Some("gguf") => Ok(Command::OpenModel { path: path.to_owned() }),
         Some("safetensors") => Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() }),
-        _ => Err(format!("{shown}: a model folder, a run folder or a dataset (.jsonl, .json, .csv, .tsv, .txt) was expected")),
+        _ => {
+            Err(format!("{shown}: a model folder or .gguf file, a run folder or a dataset (.jsonl, .json, .csv, .tsv, .txt) was expected"))
+        }
     }
 }
 
@@ -151,5 +165,9 @@ mod tests {
         let data = dir.path().join("boolq.JSONL");
         assert!(matches!(dropped(&data), Ok(Command::AddDomain { name, .. }) if name == "boolq"));
         assert!(dropped(&dir.path().join("weights.bin")).is_err());
+        let file = other.join("model.Q4_K.GGUF");
+        assert_eq!(dropped(&file), Ok(Command::OpenModel { path: file.clone() }));
+        std::fs::write(&file, "GGUF").expect("write");
+        assert_eq!(dropped(&other), Ok(Command::OpenModel { path: other.clone() }));
     }
 }

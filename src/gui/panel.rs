@@ -68,6 +68,7 @@ pub struct Hover {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     OpenModel,
+    OpenGguf,
     AddDomain,
     OpenRun,
     OpenProject,

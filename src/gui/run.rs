@@ -34,6 +34,7 @@ pub fn run(initial: Vec<Command>) -> Result<()> {
             if let Err(e) = preferences {
                 app.warn("The settings could not be read, so these are the defaults", e.to_string());
             }
+            app.apply(Command::FindModels);
             if initial.is_empty() {
                 app.open_last_or_demo();
             }

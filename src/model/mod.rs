@@ -19,7 +19,7 @@ pub use batch::Batch;
 pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues};
 pub use generate::{GenerateConfig, generate};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
-pub use load::{LoadOptions, load_embedded, load_model, load_model_with};
+pub use load::{About, FoundModel, LoadOptions, find_models, find_on_disk, is_cache_name, load_embedded, load_model, load_model_with};
 pub use save::{SaveDtype, save_model};
 pub use spec::DecoderSpec;
 pub use tokenizer::TextTokenizer;
@@ -34,6 +34,14 @@ pub struct Model {
     pub spec: DecoderSpec,
     pub weights: Weights,
     pub tokenizer: TextTokenizer,
+}
+
+impl ModelInfo {
+    /// What a reader of its numbers should know of how the weights are stored.
+    pub fn note(&self) -> Option<&'static str> {
+        let quantised = self.dtype.strip_prefix("gguf ").is_some_and(|types| types.contains('q'));
+        quantised.then_some("The weights are quantised; activations and gradients are those of the weights widened to f32.")
+    }
 }
 
 /// What a user reads about a model.

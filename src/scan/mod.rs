@@ -19,7 +19,7 @@ pub use metrics::{METRICS, MetricInfo};
 pub use output::{DomainScan, DomainSource, PairSeries, ScanOutput, Timing};
 pub use pass::Sequence;
 pub use peak_memory::peak_rss_bytes;
-pub use plan::{Estimate, Limits, estimate};
+pub use plan::{Estimate, Limits, available_memory, estimate};
 pub use prepare::{PreparedDomain, prepare};
 pub use run::{run_scan, run_scan_within, scan_prepared};
 pub use store::{read_run, write_run};

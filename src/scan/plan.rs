@@ -233,7 +233,7 @@ pub(super) fn micro_batches(lengths: &[usize], batch_tokens: usize) -> Vec<std::
 }
 
 /// Bytes the system can still give without swapping; `None` where it does not say.
-fn available_memory() -> Option<u64> {
+pub fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -8,6 +8,7 @@ mod domain_mapping;
 mod domain_prompts;
 mod domain_template;
 pub mod domains;
+mod found_models;
 pub mod inspector;
 pub mod jobs;
 pub mod library;

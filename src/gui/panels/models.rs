@@ -4,6 +4,7 @@ use crate::{
     app::{Command, Loading},
     gui::{
         Ask, Panel, PanelCx,
+        panels::found_models,
         widgets::{
             control::{caption, group, remark},
             number::{bytes, count, short_count},
@@ -39,7 +40,7 @@ impl Panel for ModelsPanel {
                         let what = format!("{} could not be opened", model.path.display());
                         let details = format!(
                             "{message}\n\nA model is a folder with config.json, tokenizer.json and model.safetensors (or its shards with \
-                             model.safetensors.index.json)."
+                             model.safetensors.index.json), or one .gguf file."
                         );
                         if failed_strip_ui(ui, cx, &what, &details, "Try again") {
                             cx.send(Command::OpenModel { path: model.path.clone() });
@@ -47,9 +48,10 @@ impl Panel for ModelsPanel {
                     }
                 }
             } else {
-                remark(ui, cx.theme, "No model is open. A model is a Hugging Face folder; the demo needs no download.");
+                remark(ui, cx.theme, "No model is open. A model is a Hugging Face folder or a .gguf file; the demo needs no download.");
             }
             self.open_ui(ui, cx);
+            found_models::found_ui(ui, cx);
         });
     }
 }
@@ -66,11 +68,14 @@ impl ModelsPanel {
             if ui.button("Choose a folder…").on_hover_text("Ctrl+O").clicked() {
                 cx.link.ask(Ask::OpenModel);
             }
+            if ui.button("Choose a .gguf file…").clicked() {
+                cx.link.ask(Ask::OpenGguf);
+            }
         });
         ui.horizontal(|ui| {
-            caption(ui, cx.theme, "or its path");
+            caption(ui, cx.theme, "or its path or name");
             let room = (ui.available_width() - 64.0).max(80.0);
-            let edit = TextEdit::singleline(&mut self.path).hint_text("/models/Llama-3.2-1B").desired_width(room);
+            let edit = TextEdit::singleline(&mut self.path).hint_text("org/name, folder or file.gguf").desired_width(room);
             let field = ui.add(edit).accessible_name("Path of a model folder");
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let filled = !self.path.trim().is_empty();
@@ -80,7 +85,7 @@ impl ModelsPanel {
                 self.path.clear();
             }
         });
-        remark(ui, cx.theme, "A folder can also be dropped on the window.");
+        remark(ui, cx.theme, "A folder or a .gguf file can also be dropped on the window.");
     }
 }
 
@@ -100,7 +105,7 @@ fn ready_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, info: &ModelInfo, spec: &DecoderS
         ui,
         cx.theme,
         &[
-            Fact::copied("folder", folder.clone(), folder),
+            Fact::copied(if info.dtype.starts_with("gguf") { "file" } else { "folder" }, folder.clone(), folder),
             Fact::new("type", &info.model_type),
             Fact::new("parameters", format!("{} ({})", short_count(info.n_params), count(info.n_params))),
             Fact::new("stored as", format!("{}, {}", info.dtype, bytes(info.size_bytes))),
@@ -114,6 +119,9 @@ fn ready_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, info: &ModelInfo, spec: &DecoderS
             Fact::hash("SHA-256", &info.sha256),
         ],
     );
+    if let Some(note) = info.note() {
+        remark(ui, cx.theme, note);
+    }
 }
 
 pub fn make() -> Box<dyn Panel> {

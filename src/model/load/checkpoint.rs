@@ -137,6 +137,26 @@ impl Checkpoint {
         folder.join(SINGLE).is_file() || folder.join(INDEX).is_file()
     }
 
+    /// Bytes of a folder's weight files, without looking into them.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn size_on_disk(folder: &Path) -> Result<u64, String> {
+        let size = |name: &str| {
+            let bytes = folder.join(name).metadata().map_or(0, |m| m.len());
+            if bytes > 0 { Ok(bytes) } else { Err(format!("{name} is missing or empty")) }
+        };
+        if folder.join(SINGLE).is_file() {
+            return size(SINGLE);
+        }
+        let index = folder.join(INDEX);
+        if !index.is_file() {
+            return Err(no_weights(folder));
+        }
+        let map = read_index(&index).map_err(|e| e.to_string())?;
+        map.values().collect::<BTreeSet<_>>().into_iter().map(|name| size(name)).sum()
+    }
+
     /// The weights of a Hugging Face folder.
     ///
     /// # Errors

@@ -5,8 +5,10 @@ mod chat;
 mod checkpoint;
 mod file_bytes;
 mod gguf;
+mod on_disk;
 
 pub(super) use file_bytes::FileBytes;
+pub use on_disk::{About, FoundModel, find_models, find_on_disk, is_cache_name};
 
 use super::{
     DecoderSpec, Model, ModelInfo, TextTokenizer, Weights,
@@ -29,16 +31,18 @@ pub struct LoadOptions {
     pub resident_bytes: Option<u64>,
 }
 
+/// `path` may also be the name of a model in the Hugging Face cache.
+///
 /// # Errors
 /// When a file is missing, damaged or does not fit the config; the message names file, tensor, shape found and shape expected.
-pub fn load_model(folder: &Path, ctx: &Ctx<'_>) -> Result<Model> {
-    load_model_with(folder, &LoadOptions::default(), ctx)
+pub fn load_model(path: &Path, ctx: &Ctx<'_>) -> Result<Model> {
+    load_model_with(path, &LoadOptions::default(), ctx)
 }
 
 /// # Errors
 /// As [`load_model`].
 pub fn load_model_with(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Model> {
-    let folder = match Place::of(path)? {
+    let folder = match Place::of(&find_on_disk(path)?)? {
         Place::Gguf(file) => return gguf::load(&file, options, ctx),
         Place::Folder(folder) => folder,
     };
@@ -51,7 +55,8 @@ pub fn load_model_with(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Res
     let tokenizer_path = folder.join("tokenizer.json");
     let mut tokenizer = TextTokenizer::from_file(&tokenizer_path)?;
     tokenizer.chat = chat::of_folder(&folder)?;
-    let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let plain = || folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let name = on_disk::cached_name(&folder).unwrap_or_else(plain);
 
     let mut hashed: Vec<PathBuf> = checkpoint.files.clone();
     hashed.extend([config_path, tokenizer_path]);
@@ -97,16 +102,12 @@ enum Place {
 }
 
 impl Place {
-    /// A model folder, a GGUF file, a folder that holds one, or a file inside a model folder that a user picked instead.
+    /// Of a path that is there: a model folder, a GGUF file, a folder that holds one, or a file inside a model folder that a user picked instead.
     fn of(path: &Path) -> Result<Self> {
         if path.is_file() && is_gguf(path) {
             return Ok(Self::Gguf(path.to_owned()));
         }
         let folder = if path.is_file() { path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned) } else { path.to_owned() };
-        if !folder.is_dir() {
-            let expected = "expected a model folder with config.json, tokenizer.json and model.safetensors, or a .gguf file";
-            return Err(Error::format(path, format!("no such folder or file; {expected}")));
-        }
         // Many folders of GGUF files come with the config.json of the model they were made from.
         if !Checkpoint::is_in(&folder) {
             match &gguf_files(&folder)[..] {

@@ -14,7 +14,7 @@ mod value;
 
 use quant::GgmlType;
 
-use super::{FileBytes, LoadOptions, family_of, read, some_of};
+use super::{About, FileBytes, LoadOptions, family_of, read, some_of};
 use crate::{
     base::{Ctx, Error, Result, hash},
     model::{
@@ -36,7 +36,9 @@ use tensor::GgufTensor;
 /// # Errors
 /// When the file is damaged or holds something that is not supported.
 pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Model> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // The folder's own name, but not what a link stands for: files of the cache are links to blobs without names.
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).canonicalize();
+    let path = folder.ok().zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name));
     let file = Arc::new(FileBytes::map(&path)?);
     let found = Found::read(&path, &file)?;
     let tokenizer = found.tokenizer(&path, &file)?;
@@ -55,6 +57,16 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
         sha256,
     };
     Ok(Model { info, spec: found.spec, weights, tokenizer })
+}
+
+/// Only what the header says, without tokenizer and values.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn look(path: &Path) -> Result<About> {
+    let file = Arc::new(FileBytes::map(path)?);
+    let found = Found::read(path, &file)?;
+    Ok(About { model_type: found.family.model_type.to_owned(), dtype: found.dtype(), spec: found.spec })
 }
 
 /// What the header says of the model, checked.
