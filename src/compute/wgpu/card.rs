@@ -29,6 +29,10 @@ impl Budget {
         let (operand, scratch) = if software { (64 << 20, 32 << 20) } else { (1 << 30, 256 << 20) };
         Self { operand: max_binding.min(operand), scratch: max_binding.min(scratch) }
     }
+    /// Of an operand and of the scratch.
+    fn floats(self) -> (usize, usize) {
+        ((self.operand / 4) as usize, (self.scratch / 4) as usize)
+    }
     /// After the card had no room; `None` when that leaves too little to work with.
     pub(super) fn half(self) -> Option<Self> {
         let half = Self { operand: self.operand / 2, scratch: self.scratch / 2 };
@@ -127,6 +131,36 @@ impl Card {
         sums
     }
 
+    /// Seconds of the kernels of a job alone, `rounds` times over operands that are on the card.
+    ///
+    /// # Errors
+    /// As [`Card::scan`]; when the operands do not fit whole.
+    pub fn kernel_seconds(&mut self, job: &ScanJob<'_>, rounds: usize) -> Outcome<Vec<f64>> {
+        let check = || Ok(());
+        // The operands go up, and the kernels are warm.
+        self.scan(std::slice::from_ref(job), &check)?;
+        let (layout, whole) = self.lay_out(job)?;
+        let pass = &layout.passes[0];
+        if !whole || layout.passes.len() > 1 {
+            return Err(Fault::Memory("the job is cut into several".into()));
+        }
+        let regions = self.regions(job, pass, whole, job.want_means);
+        let mut seconds = Vec::new();
+        for _ in 0..rounds {
+            let begun = std::time::Instant::now();
+            let mut last = None;
+            for &region in &regions {
+                self.region(job, pass, region, true, job.want_means, true, &check)?;
+                last = Some(self.recorder.submit(&self.gpu, &check, |_| {}, |_| {})?);
+            }
+            if let Some(last) = last {
+                self.gpu.wait(&last, &check)?;
+            }
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        Ok(seconds)
+    }
+
     fn one(&mut self, job: &ScanJob<'_>, check: &dyn Fn() -> Result<()>) -> Outcome<ScanSums> {
         let (out, inp) = (job.w.rows, job.w.cols);
         assert!(
@@ -137,22 +171,38 @@ impl Card {
             job.delta.rows,
             job.delta.cols
         );
-        let tile = (self.gpu.tile.height(), self.gpu.tile.width());
-        let area = tile.0 * tile.1;
-        let floats = |bytes: u64| (bytes / 4) as usize;
-        let (operand, scratch) = (floats(self.budget.operand), floats(self.budget.scratch));
-        // All tokens at once where both operands fit whole; otherwise few enough for regions of four tiles on a side.
-        let side = out.max(inp).next_multiple_of(4);
-        let whole = job.x.rows * side <= operand && out * inp.next_multiple_of(4) <= operand;
-        let tokens = if whole { job.x.rows } else { operand / (4 * tile.0.max(tile.1)) };
-        let limits = LayoutLimits { slots: scratch / area, chunks: scratch / area, tokens: tokens.max(1) };
-        let layout = Layout::new(job, limits)?;
+        let (layout, whole) = self.lay_out(job)?;
         let mut total = Total::new(job);
         for (n, pass) in layout.passes.iter().enumerate() {
             let first = n == 0;
             self.pass(job, &layout, pass, first, whole, &mut total, check)?;
         }
         Ok(total.finish(job))
+    }
+
+    /// The layout, and whether all operands fit on the card whole.
+    fn lay_out(&self, job: &ScanJob<'_>) -> Outcome<(Layout, bool)> {
+        let (out, inp) = (job.w.rows, job.w.cols);
+        let tile = (self.gpu.tile.height(), self.gpu.tile.width());
+        let area = tile.0 * tile.1;
+        let (operand, scratch) = self.budget.floats();
+        // All tokens at once where both operands fit whole; otherwise few enough for regions of four tiles on a side.
+        let side = out.max(inp).next_multiple_of(4);
+        let whole = job.x.rows * side <= operand && out * inp.next_multiple_of(4) <= operand;
+        let tokens = if whole { job.x.rows } else { operand / (4 * tile.0.max(tile.1)) };
+        let limits = LayoutLimits { slots: scratch / area, chunks: scratch / area, tokens: tokens.max(1) };
+        Ok((Layout::new(job, limits)?, whole))
+    }
+
+    /// As large as what is kept of them allows.
+    fn regions(&self, job: &ScanJob<'_>, pass: &Pass, whole: bool, want_means: bool) -> Vec<Region> {
+        let tile = (self.gpu.tile.height(), self.gpu.tile.width());
+        let (operand, scratch) = self.budget.floats();
+        let layers = pass.n_slots.max(if want_means { pass.chunks.len() } else { 0 });
+        let entries = (scratch / layers.max(1)).min(scratch / job.samples.len().max(1) * tile.0 * tile.1);
+        let most_tokens = pass.groups.iter().map(|g| g.tokens).max().unwrap_or(0);
+        let longest = if whole { usize::MAX } else { operand / most_tokens.max(1) };
+        regions((job.w.rows, job.w.cols), tile, entries, longest)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one pass of one job")]
@@ -166,16 +216,8 @@ impl Card {
         total: &mut Total,
         check: &dyn Fn() -> Result<()>,
     ) -> Outcome<()> {
-        let tile = (self.gpu.tile.height(), self.gpu.tile.width());
-        let floats = |bytes: u64| (bytes / 4) as usize;
-        let (operand, scratch) = (floats(self.budget.operand), floats(self.budget.scratch));
         let want_means = first && job.want_means;
-        let layers = pass.n_slots.max(if want_means { pass.chunks.len() } else { 0 });
-        let area = tile.0 * tile.1;
-        let entries = (scratch / layers.max(1)).min(scratch / job.samples.len().max(1) * area);
-        let most_tokens = pass.groups.iter().map(|g| g.tokens).max().unwrap_or(0);
-        let longest = if whole { usize::MAX } else { operand / most_tokens.max(1) };
-        let regions = regions((job.w.rows, job.w.cols), tile, entries, longest);
+        let regions = self.regions(job, pass, whole, want_means);
         self.tables(job, layout, pass, check)?;
         let resident = whole && pass.groups.len() <= 1;
         if resident {

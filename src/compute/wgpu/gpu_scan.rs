@@ -54,6 +54,16 @@ impl GpuScan {
         Ok(Self { card: Mutex::new(opened?), facts, lost: AtomicBool::new(false) })
     }
 
+    /// Seconds of a job's kernels without its transfers, `rounds` times: for measurements.
+    ///
+    /// # Errors
+    /// Those of the card; when the job does not fit on it whole.
+    pub fn kernel_seconds(&self, job: &ScanJob<'_>, rounds: usize) -> Result<Vec<f64>> {
+        let mut card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = guarded(&self.facts, || Ok(card.kernel_seconds(job, rounds)))?;
+        seconds.map_err(|fault| error_of(&card.gpu, fault))
+    }
+
     pub fn facts(&self) -> &AdapterFacts {
         &self.facts
     }
