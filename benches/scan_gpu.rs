@@ -134,8 +134,8 @@ fn main() -> Result<()> {
         if small {
             run(&card, &draws, "135M shape, 2 of 30 layers", &shape(2, 576, 1536, 9, 3, 4096), 8, 128, 3)?;
         } else {
-            run(&card, &draws, "SmolLM2-135M shape", &shape(30, 576, 1536, 9, 3, 49_152), 64, 128, 3)?;
-            run(&card, &draws, "1B shape, 4 of 16 layers", &shape(4, 2048, 8192, 32, 8, 16_384), 32, 128, 3)?;
+            run(&card, &draws, "SmolLM2-135M shape", &shape(30, 576, 1536, 9, 3, 49_152), 32, 128, 3)?;
+            run(&card, &draws, "1B shape, 4 of 16 layers", &shape(4, 2048, 8192, 32, 8, 16_384), 16, 128, 3)?;
         }
     }
     Ok(())

@@ -76,6 +76,8 @@ pub(super) struct ScanTaps<'a> {
 #[derive(Default)]
 pub(super) struct Seen {
     linear: [u32; Matrix::ALL.len()],
+    /// Inputs that were put in their place.
+    inputs: [bool; Input::COUNT],
     post: u32,
     z: u32,
 }
@@ -95,7 +97,11 @@ impl Taps for ScanTaps<'_> {
             Sink::Scan(scanner) => scanner.scan(layer, matrix, x, delta, self.sums),
             Sink::Gather(all) => {
                 let n = self.batch.n_tokens();
-                put(&mut all.x[Input::of(matrix) as usize], x, self.first_token, n);
+                // Matrices that read the same tensor bring it each.
+                let input = Input::of(matrix) as usize;
+                if !std::mem::replace(&mut self.seen.inputs[input], true) {
+                    put(&mut all.x[input], x, self.first_token, n);
+                }
                 put(&mut all.delta[matrix as usize], delta, self.first_token, n);
                 Ok(())
             }
@@ -123,7 +129,7 @@ impl Taps for ScanTaps<'_> {
     }
 }
 
-/// Copies a micro-batch's rows to their place among all samples' rows. q, k and v bring the same input three times; the copies agree.
+/// Copies a micro-batch's rows to their place among all samples' rows.
 fn put(all: &mut [f32], rows: &[f32], first: usize, n: usize) {
     let width = rows.len() / n.max(1);
     all[first * width..(first + n) * width].copy_from_slice(rows);

@@ -23,7 +23,7 @@ impl TileShape {
     /// Runs everywhere.
     pub const SMALL: Self = Self { rows: 4, cols: 1, held: true };
     /// For cards with many registers and a lot to do.
-    pub const LARGE: Self = Self { rows: 8, cols: 2, held: false };
+    pub const LARGE: Self = Self { rows: 8, cols: 2, held: true };
 
     pub const fn height(self) -> usize {
         16 * self.rows as usize

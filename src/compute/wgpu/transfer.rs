@@ -131,7 +131,7 @@ impl Upload<'_> {
             }
             let n = bytes.len().min(SLOT_BYTES - self.used);
             if let Some(view) = &mut self.view {
-                view.slice(self.used..self.used + n).copy_from_slice(&bytes[..n]);
+                copy(view.slice(self.used..self.used + n), &bytes[..n]);
             }
             self.used += n;
             bytes = &bytes[n..];
@@ -165,6 +165,35 @@ impl Upload<'_> {
     pub fn finish(mut self) -> Outcome<()> {
         self.flush()
     }
+}
+
+/// What a thread copies at a time.
+const SHARE: usize = 1 << 20;
+/// One core fills memory that a card sees at a few GB/s; more of them come near to the bus.
+const COPIERS: usize = 4;
+
+fn copy(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Half of the cores at most: the others are at the next layer.
+    let threads = (from.len() / SHARE).min(COPIERS).min(cores / 2);
+    if threads < 2 {
+        return to.copy_from_slice(from);
+    }
+    let (shares, mut rest) = to.into_chunks::<SHARE>();
+    let (parts, left) = from.as_chunks::<SHARE>();
+    let mut work: Vec<_> = shares.into_iter().zip(parts).collect();
+    let each = work.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        while !work.is_empty() {
+            let mine = work.split_off(work.len().saturating_sub(each));
+            scope.spawn(move || {
+                for (to, part) in mine {
+                    wgpu::WriteOnly::<[u8]>::from(to).copy_from_slice(part);
+                }
+            });
+        }
+        rest.copy_from_slice(left);
+    });
 }
 
 impl Drop for Upload<'_> {
