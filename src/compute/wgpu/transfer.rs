@@ -172,10 +172,13 @@ const SHARE: usize = 1 << 20;
 /// One core fills memory that a card sees at a few GB/s; more of them come near to the bus.
 const COPIERS: usize = 4;
 
-fn copy(mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
+fn copy(to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // Half of the cores at most: the others are at the next layer.
-    let threads = (from.len() / SHARE).min(COPIERS).min(cores / 2);
+    copy_with((from.len() / SHARE).min(COPIERS).min(cores / 2), to, from);
+}
+
+fn copy_with(threads: usize, mut to: wgpu::WriteOnly<'_, [u8]>, from: &[u8]) {
     if threads < 2 {
         return to.copy_from_slice(from);
     }
@@ -251,5 +254,22 @@ impl Downloads {
         drop(view);
         m.unmap();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_threads_copy_what_one_does() {
+        for len in [0, 5, SHARE, 3 * SHARE + 17] {
+            let from: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            for threads in [1, 2, 3, 4] {
+                let mut to = vec![0; len];
+                copy_with(threads, wgpu::WriteOnly::from_mut(&mut to[..]), &from);
+                assert!(to == from, "{threads} threads, {len} bytes");
+            }
+        }
     }
 }
