@@ -3,8 +3,8 @@
 
 use brodmann::{
     app::{
-        App, Command, Fit, HeldOut, JobId, JobState, JobView, Loading, MemoryNeed, ModelFacts, ModelRow, ModelsReport, Notice, NoticeLevel,
-        testing,
+        App, Command, DeviceChoice, Fit, HeldOut, JobId, JobState, JobView, Loading, MemoryNeed, ModelFacts, ModelRow, ModelsReport,
+        Notice, NoticeLevel, testing,
     },
     base::{Neuron, Progress},
     data::{Domain, DomainKind, RowProblem},
@@ -463,6 +463,21 @@ fn a_scan_is_set_up_and_started() {
     assert_eq!(all[0], Command::EnableDomain { name: "logic".into(), on: false });
     assert!(matches!(&all[1], Command::SetScanConfig { config } if config.objective == brodmann::scan::ObjectiveKind::Loss));
     assert_eq!(all[2], Command::StartScan { out: None });
+}
+
+#[test]
+fn the_scans_device_is_chosen_from_what_the_machine_has() {
+    let dir = folder();
+    let mut h = bench("scan", (440.0, 640.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("Device of the scan").click();
+    h.run();
+    // The list asks for the cards; the processor is in it from the start.
+    assert!(sent(&h).contains(&Command::FindDevices));
+    h.get_by_label("cpu").click();
+    h.run();
+    let chosen = |c: &Command| matches!(c, Command::SetPreferences { preferences } if preferences.device == DeviceChoice::Cpu);
+    assert!(sent(&h).iter().any(chosen));
+    assert_eq!(h.state().app.settings.device, DeviceChoice::Cpu);
 }
 
 #[test]
