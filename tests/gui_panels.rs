@@ -151,9 +151,10 @@ fn a_model_of_the_cache_opens_by_a_click() {
     h.get_by_label("google-bert/bert-base-uncased").click();
     h.run_steps(2);
     assert_eq!(h.state().sent.len(), 1);
+    let mut h = bench("models", (360.0, 400.0), egui::Theme::Dark, found_models(testing::for_tests(dir.path())));
     h.get_by_label("Look again").click();
     h.run_steps(2);
-    assert_eq!(h.state().sent.last(), Some(&Command::FindModels));
+    assert_eq!(h.state().sent, [Command::FindModels]);
 }
 
 #[test]
