@@ -68,7 +68,9 @@ fn open(bytes: &[u8]) -> brodmann::base::Result<Model> {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, bytes).expect("write");
-    (HELD.set(0), PEAK.set(0), LARGEST.set(0));
+    HELD.set(0);
+    PEAK.set(0);
+    LARGEST.set(0);
     let model = silently(|ctx| load_model(&path, ctx));
     let (peak, largest) = (PEAK.get() as usize, LARGEST.get());
     // A token of one letter becomes a text of its own in three tables, a metadata entry of 13 bytes a node of a tree.
