@@ -147,6 +147,37 @@ fn the_loop_on_a_model_and_files_of_ones_own() {
     look_and_ablate(&mut h, "animals", "colours");
 }
 
+/// Toggle, predicted mark in the same frame, measured mark, undo: by label, with the engines.
+#[test]
+fn a_toggle_is_predicted_within_its_frame_then_measured_then_undone() {
+    let dir = tempfile::tempdir().expect("folder");
+    let animals = dir.path().join("animals.jsonl");
+    questions(&animals, &["cat", "dog", "horse"]);
+    let mut program = testing::for_tests(dir.path());
+    program.settings.predicts = true;
+    program.apply(Command::OpenModel { path: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama") });
+    program.apply(Command::AddDomain { name: "animals".into(), path: animals, mapping: Default::default() });
+    let mut h = window(program);
+    wait(&mut h, "model and dataset", |a| a.library.spec().is_some() && a.library.domains.iter().all(|d| d.scored().is_some()));
+    // A panel that is looked at asks for the effects before anything is off.
+    press_button(&mut h, "Ablate");
+    wait(&mut h, "the effects", |a| a.prediction.ready.contains("animals") && a.running().is_none());
+    assert!(sees(&h, "Nothing is switched off"));
+    type_into(&mut h, "Neurons by name", "L0N0-43, L1N7");
+    h.get_by_label("Add these").click();
+    h.step();
+    // The click is handled in this frame; what it asks for is applied at its end, and the next frame draws it.
+    h.step();
+    assert!(app(&h).prediction.domains.contains_key("animals"), "predicted before any worker had a word");
+    wait(&mut h, "the measured accuracy", |a| !a.ablation.running && a.ablation.after.get("animals").is_some_and(|s| s.n() == 24));
+    assert!(sees(&h, "(first order)") && sees(&h, ", after ") && sees(&h, "McNemar p"), "the row speaks all three answers");
+    press(&mut h, "Prediction");
+    assert!(sees(&h, "points: Pearson") && sees(&h, "Select 45 neurons of animals"));
+    h.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    h.run_steps(3);
+    assert!(app(&h).prediction.domains.is_empty() && sees(&h, "Nothing is switched off"));
+}
+
 #[test]
 fn the_loop_on_the_demo() {
     let dir = tempfile::tempdir().expect("folder");

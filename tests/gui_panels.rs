@@ -96,9 +96,60 @@ fn similarity_looks_right() {
 fn ablation_looks_right() {
     let r = &mut SnapshotResults::new();
     pictures(r, "ablation", "ablation", (760.0, 520.0), testing::sample_app_ablated);
+    pictures(r, "ablation_predicted", "ablation", (880.0, 520.0), testing::sample_app_predicted);
     pictures(r, "ablation_narrow", "ablation", (400.0, 640.0), testing::sample_app_ablated);
     pictures(r, "ablation_nothing_off", "ablation", (620.0, 420.0), testing::sample_app);
     pictures(r, "ablation_empty", "ablation", (420.0, 260.0), testing::for_tests);
+}
+
+#[test]
+fn prediction_looks_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "prediction", "prediction", (640.0, 700.0), testing::sample_app_predicted);
+    pictures(r, "prediction_narrow", "prediction", (360.0, 520.0), testing::sample_app_predicted);
+    pictures(r, "prediction_empty", "prediction", (480.0, 260.0), testing::for_tests);
+    pictures(r, "prediction_nothing_off", "prediction", (480.0, 260.0), testing::sample_app);
+    pictures(r, "prediction_working", "prediction", (480.0, 260.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.prediction.running = true;
+        let mut effects = job(1, "First-order effects on 6 domains", JobState::Running);
+        effects.progress = Progress { phase: "predicting logic".into(), done: 96, total: 240, unit: "items" };
+        app.jobs.push(effects);
+        app
+    });
+    pictures(r, "prediction_failed", "prediction", (480.0, 300.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        app.prediction.failed = Some("mean ablation needs items that are not scored, and every item is".into());
+        app
+    });
+}
+
+#[test]
+fn an_outlier_of_the_prediction_is_selected_and_quantities_and_domains_are_chosen() {
+    let dir = folder();
+    let mut h = bench("prediction", (640.0, 900.0), egui::Theme::Dark, testing::sample_app_predicted(dir.path()));
+    let says = |h: &Harness<'_, Bench>, text: &str| h.query_all_by_label_contains(text).next().is_some();
+    assert!(says(&h, "54 points: Pearson 0.9"), "the chart's agreement is said");
+    // The largest disagreement is the set itself, in arithmetic.
+    h.get_by_label("Select 410 neurons of arithmetic").click();
+    h.run();
+    assert!(matches!(sent(&h).as_slice(), [Command::SelectNeurons { neurons }] if neurons.len() == 410));
+    h.get_by_label("accuracy").click();
+    h.run();
+    h.get_by_label("without controls").click();
+    h.run();
+    assert!(says(&h, "38 points: Pearson"), "16 controls are left out");
+    h.get_by_label("Domain of the points").click();
+    h.run();
+    h.get_by_label("logic").click();
+    h.run();
+    assert!(says(&h, "points: Pearson") && h.query_by_label("Select 410 neurons of arithmetic").is_none());
+    h.get_by_label("Show predictions as a table").click();
+    h.run();
+    assert!(h.query_by_label("predicted, points").is_some());
+    h.get_by_label("Forget the points").click();
+    h.run();
+    assert!(h.state().app.measured.is_empty() && says(&h, "Switch neurons off: each set"));
 }
 
 #[test]

@@ -227,6 +227,11 @@ impl App {
         }
     }
 
+    /// Domains under the set in force, with a key of everything that their scores depend on.
+    pub(super) fn after_units(&self) -> impl Iterator<Item = (&String, &str)> {
+        self.evaluation.units.iter().filter(|u| u.part == Part::After).map(|u| (&u.domain, u.key.as_str()))
+    }
+
     /// Forgets scores that are not in force when there are too many.
     fn trim_cache(&mut self) {
         let Evaluation { cache, units, .. } = &mut self.evaluation;

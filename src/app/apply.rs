@@ -28,6 +28,7 @@ impl App {
             self.mark_changed();
             self.reconcile();
             self.refresh_ablation();
+            self.refresh_prediction();
         } else if evaluates {
             self.refresh_ablation();
         }
@@ -42,6 +43,7 @@ impl App {
             self.mark_changed();
             self.reconcile();
             self.refresh_ablation();
+            self.refresh_prediction();
         }
     }
 
@@ -69,6 +71,8 @@ impl App {
             Command::StartScan { out } => self.start_scan(out),
             Command::SetEvalConfig { config } => p.eval = config,
             Command::Evaluate => self.evaluate(),
+            Command::Predict => self.predict(),
+            Command::ForgetMeasured => self.forget_measured(),
             Command::Trace { input, hooks, out } => self.trace(input, hooks, out),
             Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
             Command::Generate { prompt, config } => self.generate(prompt, config),

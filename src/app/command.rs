@@ -67,6 +67,10 @@ pub enum Command {
     },
     /// Accuracy of the enabled domains with nothing switched off.
     Evaluate,
+    /// First-order effects of every neuron and head on the enabled domains, before anything is switched off.
+    Predict,
+    /// Forgets the changes that were predicted and measured.
+    ForgetMeasured,
     /// Every hook point's tensor of one forward pass, the logits and the tokens, as one safetensors file.
     Trace {
         input: TraceInput,
@@ -275,6 +279,8 @@ impl Command {
             | Self::FindDevices
             | Self::FindModels
             | Self::Evaluate
+            | Self::Predict
+            | Self::ForgetMeasured
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }
             | Self::CheckModel { .. }

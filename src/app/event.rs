@@ -1,7 +1,7 @@
 //! What workers tell, and for whom a job works.
 
 use super::{DeviceReport, ModelsReport, ablation::Unit, generate::Generated, matrix::AblationMatrix};
-use crate::{check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
+use crate::{ablate::Attribution, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
 /// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.
@@ -17,6 +17,7 @@ pub(super) enum Target {
     Devices,
     Models,
     Evaluation(u64),
+    Attribution(u64),
     /// A file that somebody waits for.
     Export(PathBuf),
     Other,
@@ -41,6 +42,12 @@ pub(super) enum Event {
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,
+    },
+    /// First-order effects on one more domain.
+    Attributed {
+        generation: u64,
+        key: String,
+        effects: Arc<Attribution>,
     },
     /// The next items of a unit.
     Scored {

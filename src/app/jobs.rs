@@ -238,6 +238,11 @@ impl Runner {
         self.running.iter().rev().find(|h| !h.superseded && !h.cancel.is_cancelled()).map(|h| h.id)
     }
 
+    /// The newest job for such a target.
+    pub fn find(&self, of: impl Fn(&Target) -> bool) -> Option<JobId> {
+        self.running.iter().rev().find(|h| !h.superseded && of(&h.target)).map(|h| h.id)
+    }
+
     pub fn is_running(&self, same: impl Fn(&Target) -> bool) -> bool {
         self.running.iter().any(|h| !h.superseded && same(&h.target))
     }

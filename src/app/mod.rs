@@ -6,6 +6,7 @@ mod check;
 pub mod command;
 pub mod demo;
 mod device;
+pub mod effect;
 #[cfg(test)]
 mod engine_tests;
 mod event;
@@ -18,6 +19,9 @@ pub mod library;
 pub mod matrix;
 mod models;
 mod opening;
+pub mod prediction;
+#[cfg(test)]
+mod prediction_tests;
 pub mod preferences;
 pub mod project;
 pub mod project_file;
@@ -29,12 +33,14 @@ pub mod testing;
 
 pub use command::{Command, TraceInput};
 pub use device::{DeviceChoice, DeviceReport, DeviceRow};
+pub use effect::Effect;
 pub use generate::Generated;
 pub use held_out::{ChosenOn, HeldOut};
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use matrix::AblationMatrix;
 pub use models::{Fit, MemoryNeed, ModelFacts, ModelRow, ModelsReport};
+pub use prediction::{Measured, Origin, PredictionLive};
 pub use preferences::{Preferences, ThemeChoice};
 pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use settings::Settings;

@@ -28,6 +28,7 @@ impl App {
             self.decoder = None;
             self.library.check = None;
             self.forget_evaluation();
+            self.forget_prediction();
             self.model_generation = self.next_generation();
             self.library.model = self.project.model.clone().map(|path| ModelEntry { path, state: Loading::Working });
             if let Some(path) = self.project.model.clone() {

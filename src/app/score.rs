@@ -105,9 +105,16 @@ impl Scorer {
         Ok(())
     }
 
-    fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
+    pub(super) fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
         let means = if change.mode == AblationMode::Mean { Some(self.means(ctx)?) } else { None };
         Ok(Intervention { neurons: change.neurons.clone(), heads: change.heads.clone(), mode: change.mode, means })
+    }
+
+    /// Same key, same means.
+    pub(super) fn means_key(&self) -> String {
+        let from = self.means_from.iter().filter(|f| !f.1.is_empty());
+        let (hashes, indices): (Vec<&str>, Vec<_>) = from.map(|f| (f.0.items_sha256.as_str(), &f.1)).unzip();
+        sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.model.info.sha256, self.max_tokens).as_bytes())
     }
 
     fn means(&self, ctx: &Ctx<'_>) -> Result<Means> {
@@ -122,9 +129,7 @@ impl Scorer {
             ));
         }
         let source = format!("mean over {}", from.iter().map(|f| words(f)).collect::<Vec<_>>().join(", "));
-        let hashes: Vec<&str> = from.iter().map(|f| f.0.items_sha256.as_str()).collect();
-        let indices: Vec<_> = from.iter().map(|f| &f.1).collect();
-        let key = sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.model.info.sha256, self.max_tokens).as_bytes());
+        let key = self.means_key();
         let mut held = self.shared.means.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, means)) = held.as_ref().filter(|h| h.0 == key) {
             return Ok(means.clone());

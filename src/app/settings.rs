@@ -9,6 +9,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Keep the project in the data folder up to date while it changes.
     pub autosave: bool,
+    /// First-order predictions are made as soon as something is switched off, or somebody looks.
+    pub predicts: bool,
     /// Every scan becomes a run folder, below the data folder where none was named.
     pub keep_runs: bool,
     /// Where scans run.
@@ -34,6 +36,7 @@ impl Settings {
         Self {
             data_dir,
             autosave: false,
+            predicts: false,
             keep_runs: true,
             device: DeviceChoice::Auto,
             preferences: Preferences::default(),

@@ -9,6 +9,7 @@ use super::{
     jobs::{Failure, Message, Runner},
     library::Loading,
     matrix::AblationMatrix,
+    prediction::{Measured, PredictionLive, Predictor},
     project_file,
 };
 use crate::{base::provenance, eval::DomainScore, model::Decoder};
@@ -66,6 +67,10 @@ pub struct App {
     pub project: Project,
     pub library: Library,
     pub ablation: AblationLive,
+    /// What is predicted of the same ablation.
+    pub prediction: PredictionLive,
+    /// Changes that were predicted and then measured, in this session; oldest first.
+    pub measured: Vec<Measured>,
     /// Newest last.
     pub jobs: Vec<JobView>,
     /// Newest last.
@@ -91,6 +96,7 @@ pub struct App {
     /// Result of the last `FindModels`.
     pub models: Option<Arc<ModelsReport>>,
     pub(super) evaluation: Evaluation,
+    pub(super) predictor: Predictor,
     /// The project as last written to its file.
     saved: Project,
     autosaved: Project,
@@ -108,6 +114,8 @@ impl App {
             project: Project::default(),
             library: Library::default(),
             ablation: AblationLive::default(),
+            prediction: PredictionLive::default(),
+            measured: Vec::new(),
             jobs: Vec::new(),
             log: Vec::new(),
             settings,
@@ -124,6 +132,7 @@ impl App {
             devices: None,
             models: None,
             evaluation: Evaluation::default(),
+            predictor: Predictor::default(),
             saved: Project::default(),
             autosaved: Project::default(),
             changed_at: None,
@@ -150,7 +159,9 @@ impl App {
             self.start_wished_scan();
             if std::mem::take(&mut self.evaluation.due) {
                 self.refresh_ablation();
+                self.refresh_prediction();
             }
+            self.note_measured();
         }
         self.runner.tick(&mut self.jobs);
         self.autosave_when_due();
@@ -167,6 +178,7 @@ impl App {
             Event::Checked(report) => self.checked(report),
             Event::Generated(text) => self.generated = Some(text),
             Event::Run { output, path } => self.add_run(output, path),
+            Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }
     }
@@ -215,6 +227,7 @@ impl App {
             }
             (Target::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
             (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
+            (Target::Attribution(generation), failure) => self.attribution_ended(generation, failure),
             _ => {}
         }
     }

@@ -1,12 +1,14 @@
 //! An [`App`] with a made-up library, for tests and snapshots of the fronts. No number here was measured on anything.
 
 use super::{
-    App, Command, DomainEntry, ModelEntry, ProjectDomain, RunEntry, Settings,
+    App, Command, DomainEntry, Measured, ModelEntry, Origin, ProjectDomain, RunEntry, Settings,
     library::Loading,
+    prediction::label_of,
     state::{Notice, NoticeLevel},
 };
 use crate::{
-    base::{Grid, NeuronSet, provenance::Provenance, rng::Rng},
+    ablate::{Prediction, Summary},
+    base::{Grid, Neuron, NeuronSet, provenance::Provenance, rng::Rng},
     compute::{
         HISTOGRAM_BINS,
         scan_job::{histogram_bin, histogram_edge},
@@ -16,7 +18,7 @@ use crate::{
     model::{DecoderSpec, ModelInfo, spec::Sizes},
     scan::{DomainScan, MetricKind, PairSeries, ScanConfig, ScanOutput, Timing},
 };
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 pub const DOMAINS: [&str; 6] = ["arithmetic", "logic", "sentiment", "facts", "code", "agreement"];
 const CREATED: &str = "2026-01-31T12:00:00Z";
@@ -79,6 +81,57 @@ pub fn sample_app_ablated(data_dir: &Path) -> App {
         app.ablation.controls.insert((*name).into(), controls);
     }
     app
+}
+
+/// As [`sample_app_ablated`], with what was predicted of it, and a session's changes that were predicted and measured.
+pub fn sample_app_predicted(data_dir: &Path) -> App {
+    let mut app = sample_app_ablated(data_dir);
+    let mut rng = Rng::new(11);
+    for name in DOMAINS {
+        let (Some(before), Some(after)) = (app.ablation.before.get(name), app.ablation.after.get(name)) else { continue };
+        let (before, after) = (Summary::of(before), Summary::of(after));
+        let part = |v: Option<f64>, b: Option<f64>| Some(b? + 0.6 * (v? - b?));
+        let predicted = Summary {
+            acc: part(after.acc, before.acc),
+            margin: part(after.margin, before.margin),
+            loss: part(after.loss, before.loss),
+        };
+        let prediction = Prediction { n: 240, n_all: 240, before, after: predicted };
+        app.measured.push(sample_measured(&app, name, Origin::Toggle, prediction.change(), after.minus(&before)));
+        app.prediction.domains.insert(name.into(), prediction);
+    }
+    for (i, name) in DOMAINS.iter().cycle().take(48).enumerate() {
+        let size = 0.6 * rng.normal();
+        let summary = |v: f64| Summary { acc: Some(0.08 * v), margin: Some(v), loss: Some(-0.4 * v) };
+        // The linear picture holds for small changes and overshoots large ones.
+        let measured = size - 0.2 * size * size.abs() + 0.05 * rng.normal();
+        let origin = if i % 3 == 0 { Origin::Control } else { Origin::Toggle };
+        let mut point = sample_measured(&app, name, origin, summary(size), summary(measured));
+        if origin == Origin::Toggle {
+            point.neurons = Arc::new(NeuronSet::from_iter([Neuron::new(i as u32 % 8, i as u32 * 7 % 512)]));
+            point.label = point.neurons.to_string();
+        }
+        app.measured.push(point);
+    }
+    app
+}
+
+fn sample_measured(app: &App, domain: &str, origin: Origin, predicted: Summary, measured: Summary) -> Measured {
+    let neurons = match origin {
+        Origin::Control => app.project.off().random_like(512, 0),
+        _ => app.project.off(),
+    };
+    Measured {
+        label: label_of(&neurons, &BTreeSet::new()),
+        neurons: Arc::new(neurons),
+        heads: BTreeSet::new(),
+        mode: app.project.mode,
+        domain: domain.into(),
+        n: 240,
+        predicted,
+        measured,
+        origin,
+    }
 }
 
 /// Pumps until no job works.
@@ -226,6 +279,7 @@ pub fn sample_output(n_layers: usize, d_mlp: usize, seed: u64) -> ScanOutput {
                 histogram,
                 param_activation: map(2e-3, false),
                 relevance: map(4e-3, false),
+                attribution: None,
                 mean_activation: map(0.05, true),
                 mean_abs_activation: map(0.08, false),
                 ..DomainScan::default()

@@ -14,6 +14,54 @@ pub fn wilson_95(k: usize, n: usize) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
+/// 95 % interval of the difference of two paired shares, second minus first, from the four kinds of pairs: right in both, only in the first, only in
+/// the second, in neither. Wilson intervals of both shares combined, with their correlation. Source: Newcombe, Statistics in Medicine 17 (1998)
+/// 2635-2650, method 10. `(-1, 1)` without pairs.
+pub fn paired_difference_95(both: usize, first: usize, second: usize, neither: usize) -> (f64, f64) {
+    let n = both + first + second + neither;
+    if n == 0 {
+        return (-1.0, 1.0);
+    }
+    let (a, b, c, d, n_f) = (both as f64, first as f64, second as f64, neither as f64, n as f64);
+    let (p1, p2) = ((a + b) / n_f, (a + c) / n_f);
+    let ((l1, u1), (l2, u2)) = (wilson_95(both + first, n), wilson_95(both + second, n));
+    let margins = (a + b) * (c + d) * (a + c) * (b + d);
+    let cross = a * d - b * c;
+    // Corrected for continuity where it is positive.
+    let cross = if cross > n_f / 2.0 { cross - n_f / 2.0 } else { cross.min(0.0) };
+    let phi = if margins > 0.0 { cross / margins.sqrt() } else { 0.0 };
+    let width = |x: f64, y: f64| (x * x - 2.0 * phi * x * y + y * y).max(0.0).sqrt();
+    let difference = p2 - p1;
+    ((difference - width(p2 - l2, u1 - p1)).max(-1.0), (difference + width(u2 - p2, p1 - l1)).min(1.0))
+}
+
+/// Pearson's correlation; `None` below two pairs, or where one side does not vary.
+pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
+    let (mx, my) = (mean(x)?, mean(y)?);
+    let pairs = || x.iter().zip(y).map(|(x, y)| (x - mx, y - my));
+    let (xy, xx, yy) = pairs().fold((0.0, 0.0, 0.0), |(xy, xx, yy), (x, y)| (xy + x * y, xx + x * x, yy + y * y));
+    (x.len() == y.len() && xx > 0.0 && yy > 0.0).then(|| (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
+}
+
+/// Spearman's rank correlation, equal values sharing their mean rank; `None` where [`pearson`] of the ranks is.
+pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
+    pearson(&ranks(x), &ranks(y))
+}
+
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut before = 0;
+    for group in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        for &i in group {
+            ranks[i] = before as f64 + (group.len() as f64 - 1.0) / 2.0;
+        }
+        before += group.len();
+    }
+    ranks
+}
+
 /// Mean; `None` for an empty slice.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -56,6 +104,50 @@ mod tests {
         assert_eq!(quantile_sorted(&v, 0.5), Some(2.0));
         assert_eq!(quantile_sorted(&v, 0.75), Some(3.0));
         assert_eq!(quantile_sorted(&[], 0.5), None);
+    }
+
+    /// Coverage is the definition: of 4,000 draws of 120 dependent pairs the interval holds the true difference in 95 %, give or take 1.5 % (four standard
+    /// errors of a share of 0.95 over 4,000 draws are 1.4 %).
+    #[test]
+    fn a_paired_interval_covers_the_truth_as_often_as_it_says() {
+        let mut rng = crate::base::rng::Rng::new(3);
+        for (p_both, p_first, p_second) in [(0.6, 0.1, 0.1), (0.5, 0.25, 0.05), (0.1, 0.3, 0.2)] {
+            let covered = (0..4_000).filter(|_| {
+                let mut counts = [0usize; 4];
+                for _ in 0..120 {
+                    let u = rng.unit();
+                    let kind = [p_both, p_both + p_first, p_both + p_first + p_second].iter().filter(|edge| u >= **edge).count();
+                    counts[kind] += 1;
+                }
+                let (lo, hi) = paired_difference_95(counts[0], counts[1], counts[2], counts[3]);
+                let truth: f64 = p_second - p_first;
+                lo <= truth && truth <= hi
+            });
+            let share = covered.count() as f64 / 4_000.0;
+            assert!((share - 0.95).abs() < 0.015, "{share} of ({p_both}, {p_first}, {p_second})");
+        }
+    }
+
+    #[test]
+    fn a_paired_interval_turns_with_its_sides() {
+        let (lo, hi) = paired_difference_95(40, 20, 5, 35);
+        let (back_lo, back_hi) = paired_difference_95(40, 5, 20, 35);
+        assert!((lo + back_hi).abs() < 1e-12 && (hi + back_lo).abs() < 1e-12);
+        assert!(lo < -0.15 && -0.15 < hi && hi < 0.0, "{lo} {hi}");
+        // Nothing changed: 0, as far as so few pairs can tell.
+        let (lo, hi) = paired_difference_95(10, 0, 0, 0);
+        assert!(lo < 0.0 && hi > 0.0 && (lo + hi).abs() < 1e-12);
+        assert_eq!(paired_difference_95(0, 0, 0, 0), (-1.0, 1.0));
+    }
+
+    #[test]
+    fn correlations_match_those_of_python() {
+        // statistics.correlation(x, y), and with method="ranked".
+        let (x, y) = ([1.0, 2.0, 2.0, 4.0, 7.0], [2.0, 1.0, 3.0, 3.0, 9.0]);
+        assert!((pearson(&x, &y).expect("r") - 0.916_516_115_619_229_2).abs() < 1e-12, "{:?}", pearson(&x, &y));
+        assert!((spearman(&x, &y).expect("rho") - 0.763_157_894_736_842_1).abs() < 1e-12, "{:?}", spearman(&x, &y));
+        assert_eq!(pearson(&[1.0, 1.0], &[1.0, 2.0]), None);
+        assert_eq!(pearson(&[], &[]), None);
     }
 
     #[test]

@@ -14,6 +14,6 @@ pub use encode::{Encoded, encode_pair, encode_prompt, encode_text};
 pub use evaluate::{EvalConfig, evaluate, run_blocks};
 pub use intervention::{AblationMode, Intervention, Means};
 pub use means::means;
-pub use prepared::{Limits, Step, prepare};
+pub use prepared::{Limits, Question, Step, prepare};
 pub use score::{DomainScore, ItemScore};
 pub use switch::Switch;

@@ -56,9 +56,35 @@ pub struct Step {
     pub batch: Batch,
 }
 
+/// What is asked of one item, by rows of its step's batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub gold: Option<usize>,
+    /// Rows of all sequences of the item.
+    pub rows: std::ops::Range<usize>,
+    /// For each choice (one for a text): the rows that predict it, and the tokens asked of them.
+    pub choices: Vec<Vec<(usize, u32)>>,
+}
+
 impl Step {
     pub fn n_items(&self) -> usize {
         self.items.len()
+    }
+
+    /// Where the step's items are scored, in order.
+    pub fn questions(&self) -> Vec<Question> {
+        let mut sequence = 0;
+        let question = |item: &Prepared| {
+            let first = sequence;
+            sequence += item.sequences.len();
+            let asked = |t: &Target| {
+                let row = self.batch.starts[first + t.sequence] + t.first;
+                t.tokens.iter().enumerate().map(|(i, &token)| (row + i, token)).collect()
+            };
+            let rows = self.batch.starts[first]..self.batch.starts[sequence];
+            Question { gold: item.gold, rows, choices: item.targets.iter().map(asked).collect() }
+        };
+        self.items.iter().map(question).collect()
     }
 
     /// Scores of the step's items from the last `hook_resid_post` `[n, d_model]` of its batch.

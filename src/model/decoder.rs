@@ -18,7 +18,7 @@ use std::{
 
 pub use super::{
     block::BlockTape,
-    head::{Objective, ObjectiveValues},
+    head::{Objective, ObjectiveValues, ScoredToken},
 };
 
 /// A model on a device. Cheap to clone.

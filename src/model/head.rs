@@ -29,6 +29,14 @@ pub struct ObjectiveValues {
     pub d_resid: Vec<f32>,
 }
 
+/// A token asked of one row of the last residual, and the weight of its log-probability in a sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoredToken {
+    pub row: usize,
+    pub token: u32,
+    pub weight: f32,
+}
+
 /// Chosen rows on their way to the head.
 struct HeadRows {
     /// Of the last residual, `[rows, d_model]`.
@@ -225,6 +233,22 @@ impl Decoder {
         Ok((values[0], d_resid))
     }
 
+    /// Gradient `[n, d_model]` of `sum_i weight_i * ln p(token_i | row_i)` with respect to the last block's `hook_resid_post`. A row may be asked for
+    /// several tokens, and none need stand in the batch: choices of a question are scored this way.
+    ///
+    /// # Errors
+    /// When a row is outside the batch, or a number is not finite.
+    pub fn log_prob_gradient(&self, batch: &Batch, resid: &[f32], tokens: &[ScoredToken]) -> Result<Vec<f32>> {
+        let (n, vocab) = (batch.n_tokens(), self.model.spec.vocab);
+        if let Some(bad) = tokens.iter().find(|t| t.row >= n || t.token as usize >= vocab) {
+            return Err(Error::invalid(format!("token {} at row {}, expected below {vocab} and {n}", bad.token, bad.row)));
+        }
+        // Minus the cross-entropy is the log-probability.
+        let row = |t: &ScoredToken| LossRow { row: t.row, target: t.token, weight: -t.weight, sequence: 0 };
+        let rows: Vec<LossRow> = tokens.iter().map(row).collect();
+        Ok(self.rows_backward(batch, resid, 1, &[], &rows, &mut NoTaps)?.1)
+    }
+
     /// Values and residual gradient of maximum logits (`last_rows`: row and value index) and weighted losses.
     fn rows_backward(
         &self,
@@ -325,7 +349,8 @@ impl Decoder {
             }
         };
         for (&row, g) in rows.iter().zip(d_x.chunks_exact(d)) {
-            d_resid[row * d..(row + 1) * d].copy_from_slice(g);
+            // A row may be asked for several tokens.
+            add(&mut d_resid[row * d..(row + 1) * d], g);
         }
     }
 

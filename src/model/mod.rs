@@ -16,7 +16,7 @@ pub mod trace;
 pub mod weights;
 
 pub use batch::Batch;
-pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues};
+pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues, ScoredToken};
 pub use generate::{GenerateConfig, generate};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
 pub use load::{About, FoundModel, LoadOptions, find_models, find_on_disk, is_cache_name, load_embedded, load_model, load_model_with};

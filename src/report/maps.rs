@@ -24,6 +24,7 @@ pub fn unit(metric: MetricKind) -> &'static str {
         MetricKind::ParamActivation => "sum of |w · dD/dw| over the neuron's weights, in units of the objective",
         MetricKind::Llmdcos => "cosine",
         MetricKind::Relevance => "|Σ a · dLoss/da| (nat)",
+        MetricKind::Attribution => "Σ a · dLoss/da, signed (nat)",
         MetricKind::MeanActivation => "mean activation",
         MetricKind::MeanAbsActivation => "mean |activation|",
     }

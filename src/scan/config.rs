@@ -29,18 +29,26 @@ pub enum MetricKind {
     ParamActivation,
     Llmdcos,
     Relevance,
+    /// Relevance with its sign.
+    Attribution,
     MeanActivation,
     MeanAbsActivation,
 }
 
 impl MetricKind {
-    pub const ALL: [Self; 5] = [Self::ParamActivation, Self::Llmdcos, Self::Relevance, Self::MeanActivation, Self::MeanAbsActivation];
+    pub const ALL: [Self; 6] =
+        [Self::ParamActivation, Self::Llmdcos, Self::Relevance, Self::Attribution, Self::MeanActivation, Self::MeanAbsActivation];
+    /// Needs gradients of the task's loss.
+    pub fn needs_loss(self) -> bool {
+        matches!(self, Self::Relevance | Self::Attribution)
+    }
     /// As it reads in a sentence.
     pub fn label(self) -> &'static str {
         match self {
             Self::ParamActivation => "parameter activation",
             Self::Llmdcos => "LLMDcos",
             Self::Relevance => "relevance",
+            Self::Attribution => "attribution",
             Self::MeanActivation => "mean activation",
             Self::MeanAbsActivation => "mean absolute activation",
         }

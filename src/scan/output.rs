@@ -63,6 +63,8 @@ pub struct DomainScan {
     pub param_activation: Option<Grid>,
     /// `mean_samples |sum_t a_tj dLoss/da_tj|`, `[L, f]` (METHODS 2).
     pub relevance: Option<Grid>,
+    /// Relevance with its sign, `[L, f]`.
+    pub attribution: Option<Grid>,
     /// The same at `attn.hook_z`, summed over a head's coordinates before the absolute value, `[L, n_heads]`.
     pub head_relevance: Option<Grid>,
     /// Mean of `mlp.hook_post` over all tokens of all samples, `[L, f]`.

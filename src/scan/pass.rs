@@ -313,7 +313,7 @@ fn verify_layer(layer: usize, sums: &LayerSums) -> Result<()> {
     let at =
         |point: HookPoint, what: &str, index: usize| Error::numeric(point.to_string(), format!("{what} {index}: relevance is not finite"));
     let bad = |all: &[Vec<f64>]| all.iter().find_map(|d| d.iter().position(|v| !v.is_finite()));
-    if let Some(j) = bad(&sums.relevance) {
+    if let Some(j) = bad(&sums.relevance).or_else(|| bad(&sums.attribution)) {
         return Err(at(HookPoint::MlpPost(layer), "neuron", j));
     }
     if let Some(h) = bad(&sums.head_relevance) {

@@ -64,7 +64,7 @@ pub fn estimate(spec: &DecoderSpec, tokens: usize, sequences: usize, config: &Sc
     if scanned {
         flops += backward + blocks;
     }
-    if wants(MetricKind::Relevance) {
+    if config.metrics.iter().any(|m| m.needs_loss()) {
         flops += match (config.objective, scanned) {
             (ObjectiveKind::Loss, true) => 0.0,
             (ObjectiveKind::Loss, false) => backward,

@@ -68,15 +68,16 @@ fn scan_since(
 ) -> Result<ScanOutput> {
     verify_request(domains, config)?;
     let wants = |m| config.metrics.contains(&m);
+    let wants_loss = config.metrics.iter().any(|m| m.needs_loss());
     let objective_wants = Wants {
         means: wants(MetricKind::ParamActivation),
         pairs: wants(MetricKind::Llmdcos),
-        relevance: wants(MetricKind::Relevance) && config.objective == ObjectiveKind::Loss,
+        relevance: wants_loss && config.objective == ObjectiveKind::Loss,
         mean: wants(MetricKind::MeanActivation),
         mean_abs: wants(MetricKind::MeanAbsActivation),
     };
     let loss_wants = Wants { means: false, pairs: false, relevance: true, mean: false, mean_abs: false };
-    let needs_loss_pass = wants(MetricKind::Relevance) && config.objective == ObjectiveKind::MaxLogit;
+    let needs_loss_pass = wants_loss && config.objective == ObjectiveKind::MaxLogit;
 
     let counts: Vec<usize> = domains.iter().map(|d| d.sequences.len()).collect();
     let domain_of: Vec<usize> = counts.iter().enumerate().flat_map(|(d, &n)| std::iter::repeat_n(d, n)).collect();
@@ -124,7 +125,7 @@ fn scan_since(
     let params_per_layer = vec![spec.linear_params_per_layer(); spec.n_layers];
     let relevance_pass = if objective_wants.relevance { Some(&main) } else { loss.as_ref() };
     let scans = (0..domains.len())
-        .map(|d| domain_scan(d, &domains[d], &counts, &main, relevance_pass, objective_wants, &params_per_layer))
+        .map(|d| domain_scan(d, &domains[d], &counts, &main, relevance_pass, (objective_wants, config), &params_per_layer))
         .collect::<Result<_>>()?;
     Ok(ScanOutput {
         config: config.clone(),
@@ -159,7 +160,7 @@ fn verify_request(domains: &[PreparedDomain], config: &ScanConfig) -> Result<()>
         if d.sequences.is_empty() || d.sequences.iter().chain(&d.answers).any(|s| s.tokens.is_empty()) {
             return Err(Error::invalid(format!("domain {} has no sample, or an empty one", d.name)));
         }
-        let needs_answers = config.objective == ObjectiveKind::MaxLogit && config.metrics.contains(&MetricKind::Relevance);
+        let needs_answers = config.objective == ObjectiveKind::MaxLogit && config.metrics.iter().any(|m| m.needs_loss());
         if needs_answers && d.answers.len() != d.sequences.len() {
             return Err(Error::invalid(format!(
                 "domain {}: relevance needs the task's loss of {} samples, got {}",
@@ -182,7 +183,7 @@ fn domain_scan(
     counts: &[usize],
     main: &PassOutput,
     relevance: Option<&PassOutput>,
-    wants: Wants,
+    (wants, config): (Wants, &ScanConfig),
     params_per_layer: &[u64],
 ) -> Result<DomainScan> {
     let first: usize = counts[..d].iter().sum();
@@ -190,6 +191,8 @@ fn domain_scan(
     let tokens: usize = domain.sequences.iter().map(|s| s.tokens.len()).sum();
     let values = &main.values[first..first + samples];
     let layers = &main.layers;
+    let of_loss = |metric: MetricKind| relevance.filter(|_| config.metrics.contains(&metric)).map(|p| p.layers.iter());
+    let by = samples as f64;
     let activated_count: Vec<u64> = if wants.means { layers.iter().map(|l| l.activation[d].count).collect() } else { Vec::new() };
     Ok(DomainScan {
         name: domain.name.clone(),
@@ -201,8 +204,9 @@ fn domain_scan(
         activated_count,
         histogram: if wants.means { layers.iter().map(|l| l.activation[d].histogram.clone()).collect() } else { Vec::new() },
         param_activation: wants.means.then(|| grid(layers.iter().map(|l| &l.activation[d].roll_up), 1.0)).transpose()?,
-        relevance: relevance.map(|p| grid(p.layers.iter().map(|l| &l.relevance[d]), samples as f64)).transpose()?,
-        head_relevance: relevance.map(|p| grid(p.layers.iter().map(|l| &l.head_relevance[d]), samples as f64)).transpose()?,
+        relevance: of_loss(MetricKind::Relevance).map(|p| grid(p.map(|l| &l.relevance[d]), by)).transpose()?,
+        head_relevance: of_loss(MetricKind::Relevance).map(|p| grid(p.map(|l| &l.head_relevance[d]), by)).transpose()?,
+        attribution: of_loss(MetricKind::Attribution).map(|p| grid(p.map(|l| &l.attribution[d]), by)).transpose()?,
         mean_activation: wants.mean.then(|| grid(layers.iter().map(|l| &l.mean[d]), tokens as f64)).transpose()?,
         mean_abs_activation: wants.mean_abs.then(|| grid(layers.iter().map(|l| &l.mean_abs[d]), tokens as f64)).transpose()?,
     })

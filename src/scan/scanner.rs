@@ -19,6 +19,8 @@ pub(super) struct LayerSums {
     /// Sums over samples, `[domain][f]` and `[domain][heads]`.
     pub relevance: Vec<Vec<f64>>,
     pub head_relevance: Vec<Vec<f64>>,
+    /// As `relevance`, signed.
+    pub attribution: Vec<Vec<f64>>,
     /// Sums over tokens, `[domain][f]`.
     pub mean: Vec<Vec<f64>>,
     pub mean_abs: Vec<Vec<f64>>,
@@ -123,6 +125,7 @@ impl LayerSums {
             activation: vec![LayerActivation::zeros(d_mlp); if want_means { domains } else { 0 }],
             relevance: vec![vec![0.0; d_mlp]; domains],
             head_relevance: vec![vec![0.0; heads]; domains],
+            attribution: vec![vec![0.0; d_mlp]; domains],
             mean: vec![vec![0.0; d_mlp]; domains],
             mean_abs: vec![vec![0.0; d_mlp]; domains],
         }

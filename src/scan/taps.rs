@@ -114,13 +114,14 @@ impl Taps for ScanTaps<'_> {
             HookPoint::MlpPost(l) if l == self.layer => {
                 self.seen.post += 1;
                 if self.relevance.is_some() {
-                    add_relevance(self.batch, self.domains, values, gradient, 1, &mut self.sums.relevance);
+                    let LayerSums { relevance, attribution, .. } = &mut *self.sums;
+                    add_relevance(self.batch, self.domains, values, gradient, 1, relevance, Some(attribution));
                 }
             }
             HookPoint::Z(l) if l == self.layer => {
                 self.seen.z += 1;
                 if let Some(head) = self.relevance {
-                    add_relevance(self.batch, self.domains, values, gradient, head, &mut self.sums.head_relevance);
+                    add_relevance(self.batch, self.domains, values, gradient, head, &mut self.sums.head_relevance, None);
                 }
             }
             _ => {}

@@ -3,8 +3,10 @@
 use super::{
     ablation_rows::{self, Rows},
     ablation_sets::{self, Adder, Rename},
+    prediction_state,
 };
 use crate::{
+    ablate::predict,
     app::{App, Command, Loading},
     eval::AblationMode,
     gui::{
@@ -26,6 +28,8 @@ pub struct AblationPanel {
     table: bool,
     adder: Adder,
     rename: Rename,
+    /// Model whose first-order effects were asked for.
+    asked: Option<String>,
 }
 
 impl Panel for AblationPanel {
@@ -33,6 +37,7 @@ impl Panel for AblationPanel {
         if !ready(ui, cx) {
             return;
         }
+        prediction_state::ask_ui(cx, &mut self.asked);
         let rows = ablation_rows::rows(cx);
         self.bar_ui(ui, cx, &rows);
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
@@ -199,15 +204,17 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
             ui.add(bar).accessible_name(&text);
             ui.label(cx.theme.small(text));
-            if let Some(job) = app.running()
+            let job = app.evaluation_job().or_else(|| app.running().map(|j| j.id));
+            if let Some(id) = job
                 && ui.small_button("Stop").on_hover_text("Keeps what was scored").clicked()
             {
-                cx.send(Command::CancelJob { id: job.id.0 });
+                cx.send(Command::CancelJob { id: id.0 });
             }
         } else if live.before.is_empty() && live.failed.is_none() && ui.button("Measure accuracy").clicked() {
             cx.send(Command::Evaluate);
         }
     });
+    prediction_state::state_ui(ui, cx);
     held_out_ui(ui, cx);
     if let Some(message) = &app.ablation.failed {
         ui.horizontal_wrapped(|ui| {
@@ -243,30 +250,21 @@ fn held_out_ui(ui: &mut Ui, cx: &PanelCx<'_>) {
 fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
     let width = ui.available_width();
     let marked = cx.link.hover().domain.clone();
+    let shown = ablation_rows::columns(width);
+    let columns: Vec<_> = shown.iter().map(|&c| ablation_rows::COLUMNS[c]).collect();
+    let predicted = rows.predicted();
     let mut hovered = None;
-    if !rows.accuracy.is_empty() {
-        let chart = Dumbbell {
-            name: "Accuracy",
-            axis: rows.accuracy_axis(),
-            rows: &rows.accuracy,
-            columns: &ablation_rows::COLUMNS,
-            width,
-            marked: marked.as_deref(),
-            chance: true,
-        };
-        hovered = chart.show(ui, cx.theme).map(|i| &rows.accuracy[i]);
-    }
-    if !rows.perplexity.is_empty() {
-        let chart = Dumbbell {
-            name: "Perplexity",
-            axis: rows.perplexity_axis(),
-            rows: &rows.perplexity,
-            columns: &ablation_rows::COLUMNS,
-            width,
-            marked: marked.as_deref(),
-            chance: false,
-        };
-        hovered = chart.show(ui, cx.theme).map(|i| &rows.perplexity[i]).or(hovered);
+    for (name, all, axis, chance) in [
+        ("Accuracy", &rows.accuracy, rows.accuracy_axis(), true),
+        ("Perplexity", &rows.perplexity, rows.perplexity_axis(), false),
+    ] {
+        if all.is_empty() {
+            continue;
+        }
+        let fitting: Vec<_> = all.iter().map(|r| r.with_cells(shown)).collect();
+        let marked = marked.as_deref();
+        let chart = Dumbbell { name, axis, rows: &fitting, columns: &columns, width, marked, chance, predicted };
+        hovered = chart.show(ui, cx.theme).map(|i| &all[i]).or(hovered);
     }
     if let Some(row) = hovered {
         cx.link.hover_domain(&row.name);
@@ -274,12 +272,17 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
     }
     if rows.accuracy.is_empty() && rows.perplexity.is_empty() {
         remark(ui, cx.theme, "No accuracy has been measured yet. Switch neurons off below, or measure the model as it is.");
-    } else {
-        remark(
-            ui,
-            cx.theme,
-            "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · table: ± standard error",
-        );
+        return;
+    }
+    let mut words = "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · before, after: ± standard error · \
+                     points: difference with its paired 95 % interval · p: McNemar, exact"
+        .to_owned();
+    if predicted {
+        words.push_str(" · hollow diamond: first-order prediction");
+    }
+    let response = ui.add(egui::Label::new(cx.theme.small(words)).wrap());
+    if predicted {
+        response.on_hover_text(format!("{}\n{}", predict::FORMULA, predict::OBJECTIVE));
     }
 }
 

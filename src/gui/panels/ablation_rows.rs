@@ -1,7 +1,8 @@
 //! Scores of an ablation as rows of the dumbbell plot and of its table.
 
 use crate::{
-    app::App,
+    ablate::{Prediction, Summary},
+    app::{AblationLive, App, Effect},
     base::stats,
     eval::DomainScore,
     gui::{
@@ -9,13 +10,24 @@ use crate::{
         widgets::{
             axis::Axis,
             dumbbell::{DumbbellRow, Mark},
-            number::{change, plus_minus, sig3},
+            number::{plus_minus, sig3},
             table::Table,
         },
     },
 };
 
-pub const COLUMNS: [(&str, f32); 5] = [("before", 84.0), ("after", 84.0), ("change", 56.0), ("control", 84.0), ("n", 68.0)];
+/// Columns of the table and of the chart: title, width.
+pub const COLUMNS: [(&str, f32); 7] =
+    [("before", 78.0), ("predicted", 66.0), ("after", 84.0), ("points", 112.0), ("p", 60.0), ("random, points", 90.0), ("n", 54.0)];
+
+/// Those that a chart of this width has room for, most telling first to stay.
+pub fn columns(width: f32) -> &'static [usize] {
+    match width {
+        w if w >= 800.0 => &[0, 1, 2, 3, 4, 5, 6],
+        w if w >= 670.0 => &[0, 2, 3, 5, 6],
+        _ => &[0, 2, 3, 6],
+    }
+}
 
 #[derive(Default)]
 pub struct Rows {
@@ -41,11 +53,14 @@ pub fn rows(cx: &PanelCx<'_>) -> Rows {
     names.extend(live.before.keys().filter(|n| cx.app.project.domains.iter().all(|d| d.name != **n)));
     let mut rows = Rows::default();
     for name in names {
-        let (before, after) = (live.before.get(name), live.after.get(name));
-        let Some(any) = before.or(after).filter(|s| s.n() > 0) else { continue };
+        // A part that has no score yet has no mark.
+        let some = |s: &&DomainScore| s.n() > 0;
+        let (before, after) = (live.before.get(name).filter(some), live.after.get(name).filter(some));
+        let Some(any) = before.or(after) else { continue };
         let controls = live.controls.get(name).map_or(&[][..], Vec::as_slice);
         let total = live.n_total.get(name).copied().unwrap_or_else(|| any.n());
-        let row = Row { name, colour: cx.domain_colour(name), before, after, controls, total };
+        let prediction = cx.app.prediction.domains.get(name);
+        let row = Row { name, colour: cx.domain_colour(name), before, after, controls, total, prediction, live };
         if any.acc().is_some() { rows.accuracy.push(row.accuracy()) } else { rows.perplexity.push(row.perplexity()) }
     }
     rows
@@ -58,6 +73,8 @@ struct Row<'a> {
     after: Option<&'a DomainScore>,
     controls: &'a [DomainScore],
     total: usize,
+    prediction: Option<&'a Prediction>,
+    live: &'a AblationLive,
 }
 
 impl Row<'_> {
@@ -67,27 +84,41 @@ impl Row<'_> {
         (text, done as f32 / self.total.max(1) as f32)
     }
 
+    /// Before, as measured where it is, else of the questions that the prediction is made of; and the predicted change.
+    fn predicted(&self, of: impl Fn(&Summary) -> Option<f64>, measured: Option<f64>) -> Option<f64> {
+        let p = self.prediction?;
+        Some(measured.or(of(&p.before))? + of(&p.change())?)
+    }
+
     fn accuracy(self) -> DumbbellRow {
         let mark = |s: &DomainScore| Some(Mark { value: s.acc()?, interval: s.acc_interval() });
         let text = |s: Option<&DomainScore>| s.and_then(|s| Some(plus_minus(s.acc()?, s.stderr()))).unwrap_or_default();
         let accs: Vec<f64> = self.controls.iter().filter_map(DomainScore::acc).collect();
-        let control = spread_of(&accs);
-        let control_text = stats::mean(&accs).map(|m| plus_minus(m, stats::std_dev(&accs))).unwrap_or_default();
         let (before, after) = (self.before.and_then(mark), self.after.and_then(mark));
-        let delta = before.zip(after).map(|(b, a)| change(a.value - b.value)).unwrap_or_default();
+        let predicted = self.predicted(|s| s.acc, before.map(|b| b.value)).map(|v| v.clamp(0.0, 1.0));
+        let effect = self.live.effect(self.name);
+        let random: Vec<f64> = self.live.control_effects(self.name).iter().map(|e| 100.0 * e.difference).collect();
         let (n, done) = self.n();
-        let cells = [text(self.before), text(self.after), delta, control_text.clone(), n.clone()];
-        let summary = summary(self.name, &text(self.before), &text(self.after), &control_text, accs.len(), &n, "accuracy");
+        let cells = Cells {
+            before: text(self.before),
+            predicted: predicted.map(|v| format!("{v:.2}")).unwrap_or_default(),
+            after: text(self.after),
+            change: effect.map(|e| points(&e)).unwrap_or_default(),
+            p: effect.map(|e| p_text(e.p_value)).unwrap_or_default(),
+            random: spread_text(&random),
+            n,
+        };
         DumbbellRow {
             name: self.name.to_owned(),
             colour: self.colour,
             before,
             after,
-            control,
+            predicted,
+            control: spread_of(&accs),
             chance: self.before.or(self.after).and_then(chance),
-            folded: folded(&cells),
-            cells: cells.to_vec(),
-            summary,
+            folded: cells.folded(),
+            summary: cells.summary(self.name, "accuracy", "points", self.controls.len(), self.prediction),
+            cells: cells.list(),
             scored: done,
         }
     }
@@ -96,46 +127,124 @@ impl Row<'_> {
         let mark = |s: &DomainScore| Some(Mark { value: s.perplexity()?, interval: None });
         let text = |s: Option<&DomainScore>| s.and_then(|s| Some(sig3(s.perplexity()?))).unwrap_or_default();
         let values: Vec<f64> = self.controls.iter().filter_map(DomainScore::perplexity).collect();
-        let control_text = match (stats::mean(&values), stats::std_dev(&values)) {
-            (Some(m), Some(s)) => format!("{} ± {}", sig3(m), sig3(s)),
-            (Some(m), None) => sig3(m),
-            _ => String::new(),
-        };
         let (before, after) = (self.before.and_then(mark), self.after.and_then(mark));
-        let delta = before.zip(after).map(|(b, a)| format!("× {}", sig3(a.value / b.value))).unwrap_or_default();
+        let predicted = self.predicted(|s| s.loss, self.before.and_then(DomainScore::loss)).map(f64::exp);
+        let times = |v: f64| before.map(|b| v / b.value);
+        let random: Vec<f64> = values.iter().filter_map(|&v| times(v)).collect();
         let (n, done) = self.n();
-        let cells = [text(self.before), text(self.after), delta, control_text.clone(), n.clone()];
-        let summary = summary(self.name, &text(self.before), &text(self.after), &control_text, values.len(), &n, "perplexity");
+        let cells = Cells {
+            before: text(self.before),
+            predicted: predicted.map(sig3).unwrap_or_default(),
+            after: text(self.after),
+            change: after.and_then(|a| times(a.value)).map(|t| format!("× {}", sig3(t))).unwrap_or_default(),
+            p: String::new(),
+            random: match spread_text(&random) {
+                text if text.is_empty() => text,
+                text => format!("× {}", text.trim_start_matches('+')),
+            },
+            n,
+        };
         DumbbellRow {
             name: self.name.to_owned(),
             colour: self.colour,
             before,
             after,
+            predicted,
             control: spread_of(&values),
             chance: None,
-            folded: folded(&cells),
-            cells: cells.to_vec(),
-            summary,
+            folded: cells.folded(),
+            summary: cells.summary(self.name, "perplexity", "", self.controls.len(), self.prediction),
+            cells: cells.list(),
             scored: done,
         }
     }
 }
 
-/// `0.92 ± 0.02 → 0.55 ± 0.03 (-0.38) · random 0.77 ± 0.03 · n 300`
-fn folded(cells: &[String; 5]) -> String {
-    let [before, after, change, control, n] = cells;
-    let mut text = if before.is_empty() { "not measured".to_owned() } else { before.clone() };
-    if !after.is_empty() {
-        text.push_str(&format!(" → {after}"));
+/// The numbers of a row, in the order of [`COLUMNS`].
+struct Cells {
+    before: String,
+    predicted: String,
+    after: String,
+    change: String,
+    p: String,
+    random: String,
+    n: String,
+}
+
+impl Cells {
+    fn list(self) -> Vec<String> {
+        vec![self.before, self.predicted, self.after, self.change, self.p, self.random, self.n]
     }
-    if !change.is_empty() {
-        text.push_str(&format!(" ({change})"));
+
+    /// `0.92 ± 0.02 → 0.55 ± 0.03 (-38.3 [-44, -32], p < 0.001) · predicted 0.61 · random -1.2 ± 0.8 · n 300`
+    fn folded(&self) -> String {
+        let mut text = if self.before.is_empty() { "not measured".to_owned() } else { self.before.clone() };
+        if !self.after.is_empty() {
+            text.push_str(&format!(" → {}", self.after));
+        }
+        if !self.change.is_empty() {
+            let p = if self.p.is_empty() { String::new() } else { format!(", {}", self.p_words()) };
+            text.push_str(&format!(" ({}{p})", self.change));
+        }
+        if !self.predicted.is_empty() {
+            text.push_str(&format!(" · predicted {}", self.predicted));
+        }
+        if !self.random.is_empty() {
+            text.push_str(&format!(" · random {}", self.random));
+        }
+        text.push_str(&format!(" · n {}", self.n));
+        text
     }
-    if !control.is_empty() {
-        text.push_str(&format!(" · random {control}"));
+
+    fn p_words(&self) -> String {
+        if self.p.starts_with('<') { format!("p {}", self.p) } else { format!("p = {}", self.p) }
     }
-    text.push_str(&format!(" · n {n}"));
-    text
+
+    fn summary(&self, name: &str, what: &str, unit: &str, controls: usize, prediction: Option<&Prediction>) -> String {
+        let mut text = format!("{name}: {what} before {}", if self.before.is_empty() { "not measured" } else { &self.before });
+        if !self.predicted.is_empty() {
+            let part = prediction.filter(|p| p.n < p.n_all).map_or(String::new(), |p| format!(" from {} of {} items", p.n, p.n_all));
+            text.push_str(&format!(", predicted {}{part} (first order)", self.predicted));
+        }
+        if !self.after.is_empty() {
+            text.push_str(&format!(", after {}", self.after));
+        }
+        if !self.change.is_empty() {
+            let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+            text.push_str(&format!(", change {}{unit}", self.change));
+        }
+        if !self.p.is_empty() {
+            text.push_str(&format!(", McNemar {}", self.p_words()));
+        }
+        if !self.random.is_empty() {
+            text.push_str(&format!(", {controls} random control{} {}", if controls == 1 { "" } else { "s" }, self.random));
+        }
+        text.push_str(&format!(" (n {})", self.n));
+        text
+    }
+}
+
+/// `-38.3 [-44, -32]`
+fn points(e: &Effect) -> String {
+    let (lo, hi) = e.interval;
+    format!("{} [{:.0}, {:.0}]", signed(100.0 * e.difference), 100.0 * lo, 100.0 * hi)
+}
+
+fn signed(points: f64) -> String {
+    if points.abs() < 0.05 { "0.0".to_owned() } else { format!("{points:+.1}") }
+}
+
+fn p_text(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else if p >= 0.995 { "1".to_owned() } else { format!("{p:.3}") }
+}
+
+/// `-1.2 ± 0.8`: mean and standard deviation.
+fn spread_text(values: &[f64]) -> String {
+    match (stats::mean(values), stats::std_dev(values)) {
+        (Some(m), Some(s)) => format!("{} ± {s:.1}", signed(m)),
+        (Some(m), None) => signed(m),
+        _ => String::new(),
+    }
 }
 
 fn spread_of(values: &[f64]) -> Option<Mark> {
@@ -149,24 +258,16 @@ fn chance(score: &DomainScore) -> Option<f64> {
     stats::mean(&shares)
 }
 
-fn summary(name: &str, before: &str, after: &str, control: &str, controls: usize, n: &str, what: &str) -> String {
-    let mut text = format!("{name}: {what} before {}", if before.is_empty() { "not measured" } else { before });
-    if !after.is_empty() {
-        text.push_str(&format!(", after {after}"));
-    }
-    if !control.is_empty() {
-        text.push_str(&format!(", {controls} random control{} {control}", if controls == 1 { "" } else { "s" }));
-    }
-    text.push_str(&format!(" (n {n})"));
-    text
-}
-
 impl Rows {
+    /// Some row has a prediction.
+    pub fn predicted(&self) -> bool {
+        self.accuracy.iter().chain(&self.perplexity).any(|r| r.predicted.is_some())
+    }
     pub fn accuracy_axis(&self) -> Axis {
         Axis::linear(0.0, 1.0, "accuracy (share of questions answered right)")
     }
     pub fn perplexity_axis(&self) -> Axis {
-        let marks = self.perplexity.iter().flat_map(|r| [r.before, r.after, r.control]).flatten().map(|m| m.value);
+        let marks = self.perplexity.iter().flat_map(|r| [r.before, r.after, r.control].into_iter().flatten().map(|m| m.value).chain(r.predicted));
         let (lo, hi) = marks.fold((f64::INFINITY, 1.0f64), |(lo, hi), v| (lo.min(v), hi.max(v)));
         let title = "perplexity (lower is better)";
         if hi > 8.0 * lo {

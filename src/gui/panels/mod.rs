@@ -17,6 +17,8 @@ pub mod models;
 pub mod neurons;
 pub mod overlap;
 mod overlap_sets;
+pub mod prediction;
+mod prediction_state;
 pub mod scan;
 mod scan_cost;
 mod shown_run;
@@ -42,6 +44,7 @@ pub const PANELS: &[PanelInfo] = &[
     },
     PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, export: Some(View::Overlap), make: overlap::make },
     PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, export: None, make: ablation::make },
+    PanelInfo { id: "prediction", title: "Prediction", icon: icons::ICON_SCATTER_PLOT, export: None, make: prediction::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

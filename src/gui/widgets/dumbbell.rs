@@ -2,7 +2,7 @@
 
 use super::{axis::Axis, chart::small_font};
 use crate::gui::{Theme, theme};
-use eframe::egui::{self, Align2, Color32, Painter, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{self, Align2, Color32, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 /// A value and its interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,6 +17,8 @@ pub struct DumbbellRow {
     pub colour: Color32,
     pub before: Option<Mark>,
     pub after: Option<Mark>,
+    /// What `after` is predicted to be.
+    pub predicted: Option<f64>,
     /// Mean of the controls and mean ± standard deviation.
     pub control: Option<Mark>,
     /// What guessing gives.
@@ -31,6 +33,14 @@ pub struct DumbbellRow {
     pub scored: f32,
 }
 
+impl DumbbellRow {
+    /// With these of its cells.
+    #[must_use]
+    pub fn with_cells(&self, shown: &[usize]) -> Self {
+        Self { cells: shown.iter().filter_map(|&c| self.cells.get(c).cloned()).collect(), ..self.clone() }
+    }
+}
+
 pub struct Dumbbell<'a> {
     pub name: &'a str,
     pub axis: Axis,
@@ -42,6 +52,8 @@ pub struct Dumbbell<'a> {
     pub marked: Option<&'a str>,
     /// Rows have a chance level.
     pub chance: bool,
+    /// Rows have a prediction.
+    pub predicted: bool,
 }
 
 impl Dumbbell<'_> {
@@ -63,7 +75,9 @@ impl Dumbbell<'_> {
             self.rows.iter().map(lay_out).collect()
         };
         let row_height = 30.0 + under.iter().map(|g| g.size().y + 2.0).fold(0.0f32, f32::max);
-        let (head, foot) = (22.0, 32.0);
+        // With a prediction the legend is too wide to share a line with the titles of the columns.
+        let apart = self.predicted && table > 0.0;
+        let (head, foot) = (if apart { 38.0 } else { 22.0 }, 32.0);
         let size = vec2(self.width, head + row_height * self.rows.len() as f32 + foot);
         let (outer, chart) = ui.allocate_exact_size(size, Sense::hover());
         let painter = ui.painter_at(outer);
@@ -82,11 +96,12 @@ impl Dumbbell<'_> {
             painter.text(pos2(x, plot.bottom() + 4.0), Align2::CENTER_TOP, self.axis.tick_label(t, step), font.clone(), theme.secondary);
         }
         painter.text(pos2(plot.right(), outer.bottom() - 1.0), Align2::RIGHT_BOTTOM, &self.axis.title, font.clone(), theme.secondary);
-        legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0), self.chance);
+        legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0), self.predicted, self.chance);
         if table > 0.0 {
             let mut right = outer.right();
+            let y = outer.top() + if apart { 27.0 } else { 9.0 };
             for (title, width) in self.columns.iter().rev() {
-                painter.text(pos2(right, outer.top() + 9.0), Align2::RIGHT_CENTER, title, font.clone(), theme.secondary);
+                painter.text(pos2(right, y), Align2::RIGHT_CENTER, title, font.clone(), theme.secondary);
                 right -= width;
             }
         }
@@ -160,6 +175,15 @@ fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl
             painter.vline(b, y - 3.0..=y + 3.0, Stroke::new(1.25, colour));
         }
     };
+    if let Some(v) = row.predicted {
+        let at = pos2(x_of(v), y + 4.0);
+        // Alone it stands for the effect; under the solid mark its tips look out.
+        if let Some(b) = row.before.filter(|_| row.after.is_none()) {
+            let line = [pos2(x_of(b.value), y), pos2(at.x, y)];
+            painter.extend(Shape::dashed_line(&line, Stroke::new(1.5, theme.tint(row.colour, 0.6)), 4.0, 3.0));
+        }
+        diamond(painter, at, theme.panel, Stroke::new(1.75, row.colour));
+    }
     // Before and its interval sit a little above the line, after a little below, so that equal values stay readable.
     if let Some(b) = row.before {
         whisker(b, y - 4.0, theme.tint(row.colour, 0.75));
@@ -172,7 +196,14 @@ fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl
     }
 }
 
-fn legend(painter: &Painter, theme: &Theme, at: egui::Pos2, chance: bool) {
+/// Hollow where `fill` is the ground's colour.
+fn diamond(painter: &Painter, at: Pos2, fill: Color32, stroke: Stroke) {
+    const R: f32 = 7.0;
+    let tips = vec![at + vec2(0.0, -R), at + vec2(R, 0.0), at + vec2(0.0, R), at + vec2(-R, 0.0)];
+    painter.add(Shape::convex_polygon(tips, fill, stroke));
+}
+
+fn legend(painter: &Painter, theme: &Theme, at: Pos2, predicted: bool, chance: bool) {
     let ink = theme.secondary;
     let mut x = at.x + 5.0;
     let word = |x: &mut f32, text: &str| {
@@ -183,6 +214,11 @@ fn legend(painter: &Painter, theme: &Theme, at: egui::Pos2, chance: bool) {
     word(&mut x, "before");
     painter.circle_filled(pos2(x, at.y), 4.5, ink);
     word(&mut x, "after");
+    if predicted {
+        diamond(painter, pos2(x + 1.0, at.y), theme.panel, Stroke::new(1.5, ink));
+        x += 2.0;
+        word(&mut x, "predicted");
+    }
     painter.rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
     painter.vline(x, at.y - 6.0..=at.y + 6.0, Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
     word(&mut x, "random control");

@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod overlay;
 pub mod prepared_map;
 pub mod provenance;
+pub mod scatter;
 pub mod states;
 pub mod table;
 

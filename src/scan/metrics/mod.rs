@@ -1,5 +1,6 @@
 //! What a scan can measure: one file each, one line in [`METRICS`] each.
 
+pub mod attribution;
 pub mod llmdcos;
 pub mod mean_abs_activation;
 pub mod mean_activation;
@@ -27,8 +28,14 @@ pub struct MetricInfo {
 }
 
 /// Every metric, in the order shown.
-pub const METRICS: [MetricInfo; 5] =
-    [param_activation::INFO, llmdcos::INFO, relevance::INFO, mean_activation::INFO, mean_abs_activation::INFO];
+pub const METRICS: [MetricInfo; 6] = [
+    param_activation::INFO,
+    llmdcos::INFO,
+    relevance::INFO,
+    attribution::INFO,
+    mean_activation::INFO,
+    mean_abs_activation::INFO,
+];
 
 impl MetricKind {
     pub fn info(self) -> &'static MetricInfo {
@@ -36,6 +43,7 @@ impl MetricKind {
             Self::ParamActivation => &param_activation::INFO,
             Self::Llmdcos => &llmdcos::INFO,
             Self::Relevance => &relevance::INFO,
+            Self::Attribution => &attribution::INFO,
             Self::MeanActivation => &mean_activation::INFO,
             Self::MeanAbsActivation => &mean_abs_activation::INFO,
         }

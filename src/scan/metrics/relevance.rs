@@ -15,8 +15,17 @@ pub const INFO: MetricInfo = MetricInfo {
 };
 
 /// Adds `|sum over tokens and over each group of `group` neighbouring coordinates of a * da|` of every sequence of the batch to `sums` of its
-/// domain, `[width / group]`. `values`, `gradient` `[n, width]`; `domains[i]` belongs to sequence i. Sums run in f64.
-pub fn add_relevance(batch: &Batch, domains: &[usize], values: &[f32], gradient: &[f32], group: usize, sums: &mut [Vec<f64>]) {
+/// domain, `[width / group]`, and the same without the bars to `signed`. `values`, `gradient` `[n, width]`; `domains[i]` belongs to sequence i. Sums
+/// run in f64.
+pub fn add_relevance(
+    batch: &Batch,
+    domains: &[usize],
+    values: &[f32],
+    gradient: &[f32],
+    group: usize,
+    sums: &mut [Vec<f64>],
+    mut signed: Option<&mut Vec<Vec<f64>>>,
+) {
     let width = values.len() / batch.n_tokens().max(1);
     let mut sample = vec![0.0f64; width / group];
     for (i, &domain) in domains.iter().enumerate() {
@@ -33,6 +42,9 @@ pub fn add_relevance(batch: &Batch, domains: &[usize], values: &[f32], gradient:
             }
         }
         sums[domain].iter_mut().zip(&sample).for_each(|(s, r)| *s += r.abs());
+        if let Some(signed) = &mut signed {
+            signed[domain].iter_mut().zip(&sample).for_each(|(s, r)| *s += r);
+        }
     }
 }
 
@@ -46,12 +58,13 @@ mod tests {
         let batch = Batch::new(&[vec![1u32, 2], vec![3]]);
         let a = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0];
         let g = [1.0, -1.0, 0.5, -1.0, -1.0, 0.5, -3.0, 0.0, 1.0];
-        let mut sums = vec![vec![0.0; 3]];
-        add_relevance(&batch, &[0, 0], &a, &g, 1, &mut sums);
+        let (mut sums, mut signed) = (vec![vec![0.0; 3]], vec![vec![0.0; 3]]);
+        add_relevance(&batch, &[0, 0], &a, &g, 1, &mut sums, Some(&mut signed));
         // |1 - 1| + |-6|, |-2 - 1| + 0, |1.5 + 0.5| + 2
         assert_eq!(sums, vec![vec![6.0, 3.0, 4.0]]);
+        assert_eq!(signed, vec![vec![-6.0, -3.0, 4.0]]);
         let mut heads = vec![vec![0.0; 1]];
-        add_relevance(&batch, &[0, 0], &a, &g, 3, &mut heads);
+        add_relevance(&batch, &[0, 0], &a, &g, 3, &mut heads, None);
         // |1 - 2 + 1.5 - 1 - 1 + 0.5| + |-6 + 0 + 2|
         assert_eq!(heads, vec![vec![1.0 + 4.0]]);
     }

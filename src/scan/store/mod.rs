@@ -6,7 +6,7 @@
 //! | `activated_count/{domain}` | `[L]` i64 | how many do |
 //! | `param_histogram/{domain}` | `[L, bins]` i64 | by magnitude; `bins + 1` edges in the metadata under `histogram_edges` |
 //! | `param_activation/{domain}` | `[L, f]` f32 | roll-up onto hidden units |
-//! | `relevance/{domain}`, `mean_activation/{domain}`, `mean_abs_activation/{domain}` | `[L, f]` f32 | |
+//! | `relevance/{domain}`, `attribution/{domain}`, `mean_activation/{domain}`, `mean_abs_activation/{domain}` | `[L, f]` f32 | |
 //! | `head_relevance/{domain}` | `[L, heads]` f32 | |
 //! | `llmdcos/{a}\|{b}` | `[M, L]` f32 | -1 where undefined |
 
@@ -73,6 +73,7 @@ mod names {
     pub const PARAM_ACTIVATION: &str = "param_activation";
     pub const RELEVANCE: &str = "relevance";
     pub const HEAD_RELEVANCE: &str = "head_relevance";
+    pub const ATTRIBUTION: &str = "attribution";
     pub const MEAN: &str = "mean_activation";
     pub const MEAN_ABS: &str = "mean_abs_activation";
     pub const LLMDCOS: &str = "llmdcos";

@@ -120,6 +120,7 @@ fn read_domain(run: &RunFile, d: &DomainEntry, grids: &Grids<'_>) -> Result<Doma
         param_activation: map(names::PARAM_ACTIVATION, Some(f), 0.0)?,
         relevance: map(names::RELEVANCE, Some(f), 0.0)?,
         head_relevance: map(names::HEAD_RELEVANCE, None, 0.0)?,
+        attribution: map(names::ATTRIBUTION, Some(f), f32::NEG_INFINITY)?,
         mean_activation: map(names::MEAN, Some(f), f32::NEG_INFINITY)?,
         mean_abs_activation: map(names::MEAN_ABS, Some(f), 0.0)?,
         ..DomainScan::default()

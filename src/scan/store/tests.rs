@@ -40,6 +40,7 @@ fn domain(name: &str, samples: usize, layers: usize, params: u64, f: usize) -> D
         param_activation: Some(grid(layers, f, 1)),
         relevance: Some(grid(layers, f, 2)),
         head_relevance: Some(grid(layers, 2, 3)),
+        attribution: Some(Grid::new(layers, f, vec![-0.25; layers * f]).expect("grid")),
         mean_activation: Some(Grid::new(layers, f, vec![-0.5; layers * f]).expect("grid")),
         mean_abs_activation: None,
     }

@@ -89,6 +89,7 @@ fn domain_tensors(d: &DomainScan) -> Result<Vec<Tensor>> {
     map(names::PARAM_ACTIVATION, &d.param_activation);
     map(names::RELEVANCE, &d.relevance);
     map(names::HEAD_RELEVANCE, &d.head_relevance);
+    map(names::ATTRIBUTION, &d.attribution);
     map(names::MEAN, &d.mean_activation);
     map(names::MEAN_ABS, &d.mean_abs_activation);
     Ok(tensors)

@@ -1,0 +1,325 @@
+//! Keeps the first-order prediction of the ablation in force true to the project, and notes how far predictions held.
+
+use super::{
+    App, JobId, NoticeLevel,
+    ablation::{ItemSource, chosen, item_source},
+    event::{Event, Target},
+    score::Change,
+};
+use crate::{
+    ablate::{Attribution, AttributionLimits, Prediction, Summary, attribute, attributed_mode, random_heads_like},
+    base::{Head, NeuronSet, hash::sha256_bytes, number},
+    data::Domain,
+    eval::{self, AblationMode, DomainScore},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// What is predicted of the ablation in force.
+#[derive(Clone, Debug, Default)]
+pub struct PredictionLive {
+    /// By domain; empty while nothing is off.
+    pub domains: BTreeMap<String, Prediction>,
+    /// Effects are being computed.
+    pub running: bool,
+    pub failed: Option<String>,
+    /// Why the way to ablate that is in force has no prediction.
+    pub not_predicted: Option<&'static str>,
+    /// Domains whose effects are there.
+    pub ready: BTreeSet<String>,
+}
+
+/// A change of a model that was predicted and then measured on a domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// `L3N17`, `410 neurons`
+    pub label: String,
+    pub neurons: Arc<NeuronSet>,
+    pub heads: BTreeSet<Head>,
+    pub mode: AblationMode,
+    pub domain: String,
+    /// Items that both are means over.
+    pub n: usize,
+    /// Changes of accuracy, margin and loss.
+    pub predicted: Summary,
+    pub measured: Summary,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    Toggle,
+    /// A random control of a toggle.
+    Control,
+    Sweep,
+}
+
+#[derive(Default)]
+pub(super) struct Predictor {
+    /// Somebody looks at predictions before anything is off.
+    wanted: bool,
+    /// Domain and key of its effects, in the project's order.
+    wish: Vec<(String, String)>,
+    generation: u64,
+    cache: HashMap<String, Arc<Attribution>>,
+    /// Keys of the points that were noted.
+    noted: BTreeSet<String>,
+}
+
+/// Memory of all tables of effects that are kept.
+const TABLE_BYTES: usize = 512 << 20;
+/// Points kept; the oldest go first.
+const POINTS: usize = 20_000;
+
+impl App {
+    /// First-order effects of the enabled domains, before anything is switched off: the first toggle then finds them ready.
+    pub(super) fn predict(&mut self) {
+        self.predictor.wanted = true;
+        if self.prediction.failed.is_some() {
+            self.predictor.wish.clear();
+        }
+        self.refresh_prediction();
+    }
+
+    /// Starts what is missing for a prediction, and predicts what is in force from what is there.
+    pub(super) fn refresh_prediction(&mut self) {
+        if !self.settings.predicts {
+            return;
+        }
+        let Some(decoder) = self.decoder.clone() else { return };
+        let Some(domains) = self.scored_domains() else { return };
+        let ablates = !self.project.off().is_empty() || !self.project.heads.is_empty();
+        if !ablates {
+            self.prediction.domains.clear();
+            if !self.predictor.wanted {
+                return;
+            }
+        }
+        let Some(mode) = attributed_mode(self.project.mode) else {
+            self.prediction = PredictionLive { not_predicted: Some(NOT_PREDICTED), ..PredictionLive::default() };
+            self.predictor.wish.clear();
+            return;
+        };
+        let eval = self.project.eval.clone();
+        // A mean is that of the evaluation in force; effects on rows that are left out are there all the same.
+        let held_out = (mode == AblationMode::Mean).then(|| self.eval_in_force(&domains).0);
+        let scorer = self.scorer(decoder.clone(), held_out.as_ref().unwrap_or(&eval));
+        let model = decoder.model.info.sha256.clone();
+        let reference = if mode == AblationMode::Mean { scorer.means_key() } else { String::new() };
+        let sources: Vec<ItemSource> =
+            domains.iter().map(|d| item_source(&model, d, &eval)).filter(|s: &ItemSource| !s.items.is_empty()).collect();
+        let key = |s: &ItemSource| sha256_bytes(format!("{}\n{mode:?}\n{reference}", s.key).as_bytes());
+        let wish: Vec<(String, String)> = sources.iter().map(|s| (s.domain.name.clone(), key(s))).collect();
+        if wish == self.predictor.wish {
+            return self.predict_in_force(&domains);
+        }
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Attribution(_)));
+        let generation = self.next_generation();
+        self.predictor.generation = generation;
+        self.predictor.wish = wish;
+        self.prediction = PredictionLive::default();
+        let budget = self.settings.preferences.memory_bytes.map_or(TABLE_BYTES, |b| TABLE_BYTES.min((b / 4) as usize));
+        let limits = AttributionLimits {
+            eval: eval::Limits { max_tokens: eval.max_tokens, ..eval::Limits::default() },
+            table_bytes: budget / sources.len().max(1),
+            ..AttributionLimits::default()
+        };
+        self.trim_effects(budget);
+        let missing: Vec<(String, ItemSource)> =
+            self.predictor.wish.iter().map(|w| w.1.clone()).zip(sources).filter(|(k, _)| !self.predictor.cache.contains_key(k)).collect();
+        if !missing.is_empty() {
+            self.prediction.running = true;
+            let title = format!("First-order effects on {}", number::counted(missing.len() as u64, "domain"));
+            self.runner.spawn(&mut self.jobs, title, Target::Attribution(generation), move |ctx, out| {
+                let reference = scorer.intervention(&Change { mode, ..Change::default() }, ctx)?;
+                for (key, source) in missing {
+                    let Domain { name, kind, .. } = &*source.domain;
+                    let effects = attribute(&scorer.decoder, name, *kind, &source.items, &reference, limits, ctx)?;
+                    out.send(Event::Attributed { generation, key, effects: Arc::new(effects) });
+                }
+                Ok(())
+            });
+        }
+        self.predict_in_force(&domains);
+    }
+
+    /// Effects on one more domain are there.
+    pub(super) fn attributed(&mut self, generation: u64, key: String, effects: Arc<Attribution>) {
+        if generation != self.predictor.generation {
+            return;
+        }
+        if effects.n() < effects.n_all {
+            let details = format!("{} of {} questions fit the memory kept for it.", effects.n(), effects.n_all);
+            self.notice(NoticeLevel::Info, format!("The first-order prediction of {} is made from a part", effects.domain), details);
+        }
+        self.predictor.cache.insert(key, effects);
+        if let Some(domains) = self.scored_domains() {
+            self.predict_in_force(&domains);
+        }
+    }
+
+    pub(super) fn attribution_ended(&mut self, generation: u64, failure: Option<String>) {
+        if generation == self.predictor.generation {
+            self.prediction.running = false;
+            self.prediction.failed = failure;
+        }
+    }
+
+    /// A model or domain went.
+    pub(super) fn forget_prediction(&mut self) {
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Attribution(_)));
+        self.predictor.wish.clear();
+        self.prediction = PredictionLive::default();
+    }
+
+    /// Sums the effects of what is off: far less than a frame.
+    fn predict_in_force(&mut self, domains: &[Arc<Domain>]) {
+        let (off, heads, mode) = (self.project.off(), &self.project.heads, self.project.mode);
+        let held_out = self.eval_in_force(domains).0;
+        self.prediction.domains.clear();
+        self.prediction.ready.clear();
+        for (name, key) in &self.predictor.wish {
+            let Some(effects) = self.predictor.cache.get(key) else { continue };
+            self.prediction.ready.insert(name.clone());
+            if off.is_empty() && heads.is_empty() {
+                continue;
+            }
+            let same = held_out.exclude.get(name) == self.project.eval.exclude.get(name);
+            let domain = domains.iter().find(|d| d.name == *name).filter(|_| !same);
+            let lines: Option<BTreeSet<usize>> =
+                domain.map(|d| chosen(d, &held_out).into_iter().map(|i| d.items[i].line).collect());
+            if let Some(p) = effects.predict(&off, heads, mode, lines.as_ref()).filter(|p| p.n > 0) {
+                self.prediction.domains.insert(name.clone(), p);
+            }
+        }
+    }
+
+    /// Effects of a domain under the way to ablate in force, once they are there.
+    pub fn effects(&self, domain: &str) -> Option<&Arc<Attribution>> {
+        let (_, key) = self.predictor.wish.iter().find(|w| w.0 == domain)?;
+        self.predictor.cache.get(key)
+    }
+
+    /// Notes every domain whose change in force is measured to the end beside what was predicted of it.
+    pub(super) fn note_measured(&mut self) {
+        let Some(spec) = self.library.spec() else { return };
+        let (width, n_heads) = (spec.d_mlp, spec.attention.n_heads);
+        let pending = self.unnoted();
+        if pending.is_empty() {
+            return;
+        }
+        let off = Arc::new(self.project.off());
+        for (name, seed, key) in pending {
+            let live = &self.ablation;
+            let Some(before) = live.before.get(&name) else { continue };
+            let score = match seed {
+                None => live.after.get(&name),
+                Some(seed) => live.controls.get(&name).and_then(|c| c.get(seed)),
+            };
+            let Some(score) = score else { continue };
+            let (neurons, heads, origin) = match seed {
+                None => (off.clone(), self.project.heads.clone(), Origin::Toggle),
+                Some(seed) => {
+                    let heads = random_heads_like(&self.project.heads, n_heads, seed as u64);
+                    (Arc::new(off.random_like(width, seed as u64)), heads, Origin::Control)
+                }
+            };
+            if let Some(point) = self.point(&name, before, score, neurons, heads, origin) {
+                self.measured.push(point);
+            }
+            self.predictor.noted.insert(key);
+        }
+        if self.measured.len() > POINTS {
+            self.measured.drain(..self.measured.len() - POINTS);
+        }
+    }
+
+    /// Domain, control seed (`None`: the set itself) and key of what is measured to the end, has a prediction, and was not noted yet.
+    fn unnoted(&self) -> Vec<(String, Option<usize>, String)> {
+        let live = &self.ablation;
+        let mut pending = Vec::new();
+        for (name, unit) in self.after_units().filter(|(name, _)| self.effects(name).is_some()) {
+            let total = live.n_total.get(name).copied().unwrap_or(0);
+            let complete = |score: &DomainScore| total > 0 && score.n() == total;
+            if !live.before.get(name).is_some_and(complete) {
+                continue;
+            }
+            let after = live.after.get(name).map(|s| (None, s, unit.to_owned()));
+            let controls = live.controls.get(name).into_iter().flatten().enumerate();
+            let all = after.into_iter().chain(controls.map(|(i, s)| (Some(i), s, format!("{unit} control {i}"))));
+            let new = all.filter(|(_, score, key)| complete(score) && !self.predictor.noted.contains(key));
+            pending.extend(new.map(|(seed, _, key)| (name.clone(), seed, key)));
+        }
+        pending
+    }
+
+    /// Prediction and measurement of a change of a domain, over the items that both have.
+    fn point(
+        &self,
+        domain: &str,
+        before: &DomainScore,
+        after: &DomainScore,
+        neurons: Arc<NeuronSet>,
+        heads: BTreeSet<Head>,
+        origin: Origin,
+    ) -> Option<Measured> {
+        let effects = self.effects(domain)?;
+        let scored: BTreeSet<usize> = after.items.iter().map(|i| i.line).collect();
+        let prediction = effects.predict(&neurons, &heads, self.project.mode, Some(&scored)).filter(|p| p.n > 0)?;
+        let both: BTreeSet<usize> = effects.lines().filter(|l| scored.contains(l)).collect();
+        let of = |score: &DomainScore| {
+            let items = score.items.iter().filter(|i| both.contains(&i.line)).cloned().collect();
+            Summary::of(&DomainScore { items, ..score.clone() })
+        };
+        Some(Measured {
+            label: label_of(&neurons, &heads),
+            neurons,
+            heads,
+            mode: self.project.mode,
+            domain: domain.to_owned(),
+            n: prediction.n,
+            predicted: prediction.change(),
+            measured: of(after).minus(&of(before)),
+            origin,
+        })
+    }
+
+    /// Forgets the points of predicted against measured.
+    pub(super) fn forget_measured(&mut self) {
+        self.measured.clear();
+        self.predictor.noted.clear();
+    }
+
+    /// The job that measures accuracies now.
+    pub fn evaluation_job(&self) -> Option<JobId> {
+        self.runner.find(|t| matches!(t, Target::Evaluation(_)))
+    }
+    /// The job that computes first-order effects now.
+    pub fn attribution_job(&self) -> Option<JobId> {
+        self.runner.find(|t| matches!(t, Target::Attribution(_)))
+    }
+
+    fn trim_effects(&mut self, budget: usize) {
+        let Predictor { cache, wish, .. } = &mut self.predictor;
+        if cache.values().map(|e| e.bytes()).sum::<usize>() > budget {
+            cache.retain(|key, _| wish.iter().any(|w| w.1 == *key));
+        }
+    }
+}
+
+const NOT_PREDICTED: &str = "not predicted: a first-order prediction is made of zero, mean and scale";
+
+/// One neuron or head by name, more by number.
+pub fn label_of(neurons: &NeuronSet, heads: &BTreeSet<Head>) -> String {
+    let neuron = || neurons.iter().next().map(|n| n.to_string());
+    let head = || heads.iter().next().map(ToString::to_string);
+    match (neurons.len(), heads.len()) {
+        (1, 0) => neuron().unwrap_or_default(),
+        (0, 1) => head().unwrap_or_default(),
+        (n, 0) => number::counted(n as u64, "neuron"),
+        (0, h) => number::counted(h as u64, "head"),
+        (n, h) => format!("{} and {}", number::counted(n as u64, "neuron"), number::counted(h as u64, "head")),
+    }
+}

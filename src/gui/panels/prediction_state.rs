@@ -1,0 +1,58 @@
+//! How far first-order effects are, said in a line; and the wish for them.
+
+use crate::{
+    app::{Command, Loading},
+    gui::{
+        Ask, PanelCx,
+        widgets::{
+            control::remark,
+            number::counted,
+            states::{job_bar_ui, progress_line},
+        },
+    },
+};
+use eframe::egui::{self, Ui};
+use egui_material_icons::icons;
+
+/// Asks for the effects once a model, as soon as it and its domains are read: the first toggle then finds them ready.
+pub fn ask_ui(cx: &mut PanelCx<'_>, asked: &mut Option<String>) {
+    let app = cx.app;
+    let Some(model) = app.library.model_info().filter(|_| app.settings.predicts) else { return };
+    let waits = app.project.enabled().any(|d| app.library.domain(&d.name).is_none_or(|e| matches!(e.state, Loading::Working)));
+    if !waits && asked.as_ref() != Some(&model.sha256) {
+        *asked = Some(model.sha256.clone());
+        cx.send(Command::Predict);
+    }
+}
+
+/// While effects are computed, where they failed, and where there can be none.
+pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let app = cx.app;
+    let live = &app.prediction;
+    if let Some(words) = live.not_predicted {
+        remark(ui, cx.theme, words);
+    }
+    if let Some(message) = &live.failed {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(icons::ICON_ERROR.rich_text().size(16.0).color(cx.theme.bad));
+            ui.add(egui::Label::new(format!("The first-order effects could not be computed: {message}")).wrap());
+            if ui.button("Predict again").clicked() {
+                cx.send(Command::Predict);
+            }
+            if ui.button("Copy details").accessible_name("Copy details of the prediction").clicked() {
+                cx.link.ask(Ask::Copy(message.clone()));
+            }
+        });
+    }
+    if live.running {
+        let job = app.attribution_job().and_then(|id| app.jobs.iter().find(|j| j.id == id));
+        ui.horizontal_wrapped(|ui| {
+            let ready = counted(live.ready.len() as u64, "domain");
+            ui.label(cx.theme.small(format!("first-order effects: {ready} ready")));
+            if let Some(job) = job {
+                job_bar_ui(ui, job, 80.0);
+                ui.label(cx.theme.small(progress_line(job)));
+            }
+        });
+    }
+}
