@@ -86,7 +86,11 @@ fn predictions_are_the_central_difference_of_what_is_measured() {
                     assert!(largest > 2e-3, "{model} {name} {quantity:?}: the set does nothing: {largest}");
                     for (i, p) in predicted.iter().enumerate() {
                         let m = measured(quantity, i).expect("choices have margins");
-                        assert!((m + p).abs() < 4e-4 + 1e-2 * p.abs(), "{model} {name} {quantity:?} item {i}: {m} measured, {} predicted", -p);
+                        assert!(
+                            (m + p).abs() < 4e-4 + 1e-2 * p.abs(),
+                            "{model} {name} {quantity:?} item {i}: {m} measured, {} predicted",
+                            -p
+                        );
                     }
                 }
             }

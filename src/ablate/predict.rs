@@ -17,7 +17,8 @@ pub enum Quantity {
 }
 
 /// How a prediction is made, in words; `what` names the way to ablate.
-pub const FORMULA: &str = "first-order prediction: sum over the set of sum_t (r_tj - a_tj) dQ/da_tj at the model as it is, r = what the ablation writes";
+pub const FORMULA: &str =
+    "first-order prediction: sum over the set of sum_t (r_tj - a_tj) dQ/da_tj at the model as it is, r = what the ablation writes";
 pub const OBJECTIVE: &str = "Q = LL(right) - LL(best other choice) for accuracy and margin, Q = -LL(right answer) for loss, nat";
 
 /// An attributed item at the model as it is.

@@ -188,8 +188,7 @@ impl App {
             }
             let same = held_out.exclude.get(name) == self.project.eval.exclude.get(name);
             let domain = domains.iter().find(|d| d.name == *name).filter(|_| !same);
-            let lines: Option<BTreeSet<usize>> =
-                domain.map(|d| chosen(d, &held_out).into_iter().map(|i| d.items[i].line).collect());
+            let lines: Option<BTreeSet<usize>> = domain.map(|d| chosen(d, &held_out).into_iter().map(|i| d.items[i].line).collect());
             if let Some(p) = effects.predict(&off, heads, mode, lines.as_ref()).filter(|p| p.n > 0) {
                 self.prediction.domains.insert(name.clone(), p);
             }

@@ -91,11 +91,8 @@ pub fn sample_app_predicted(data_dir: &Path) -> App {
         let (Some(before), Some(after)) = (app.ablation.before.get(name), app.ablation.after.get(name)) else { continue };
         let (before, after) = (Summary::of(before), Summary::of(after));
         let part = |v: Option<f64>, b: Option<f64>| Some(b? + 0.6 * (v? - b?));
-        let predicted = Summary {
-            acc: part(after.acc, before.acc),
-            margin: part(after.margin, before.margin),
-            loss: part(after.loss, before.loss),
-        };
+        let predicted =
+            Summary { acc: part(after.acc, before.acc), margin: part(after.margin, before.margin), loss: part(after.loss, before.loss) };
         let prediction = Prediction { n: 240, n_all: 240, before, after: predicted };
         app.measured.push(sample_measured(&app, name, Origin::Toggle, prediction.change(), after.minus(&before)));
         app.prediction.domains.insert(name.into(), prediction);

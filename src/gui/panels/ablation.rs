@@ -254,10 +254,9 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
     let columns: Vec<_> = shown.iter().map(|&c| ablation_rows::COLUMNS[c]).collect();
     let predicted = rows.predicted();
     let mut hovered = None;
-    for (name, all, axis, chance) in [
-        ("Accuracy", &rows.accuracy, rows.accuracy_axis(), true),
-        ("Perplexity", &rows.perplexity, rows.perplexity_axis(), false),
-    ] {
+    for (name, all, axis, chance) in
+        [("Accuracy", &rows.accuracy, rows.accuracy_axis(), true), ("Perplexity", &rows.perplexity, rows.perplexity_axis(), false)]
+    {
         if all.is_empty() {
             continue;
         }
@@ -274,9 +273,10 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
         remark(ui, cx.theme, "No accuracy has been measured yet. Switch neurons off below, or measure the model as it is.");
         return;
     }
-    let mut words = "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · before, after: ± standard error · \
+    let mut words =
+        "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · before, after: ± standard error · \
                      points: difference with its paired 95 % interval · p: McNemar, exact"
-        .to_owned();
+            .to_owned();
     if predicted {
         words.push_str(" · hollow diamond: first-order prediction");
     }

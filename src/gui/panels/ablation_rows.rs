@@ -235,7 +235,13 @@ fn signed(points: f64) -> String {
 }
 
 fn p_text(p: f64) -> String {
-    if p < 0.001 { "< 0.001".to_owned() } else if p >= 0.995 { "1".to_owned() } else { format!("{p:.3}") }
+    if p < 0.001 {
+        "< 0.001".to_owned()
+    } else if p >= 0.995 {
+        "1".to_owned()
+    } else {
+        format!("{p:.3}")
+    }
 }
 
 /// `-1.2 ± 0.8`: mean and standard deviation.
@@ -267,7 +273,8 @@ impl Rows {
         Axis::linear(0.0, 1.0, "accuracy (share of questions answered right)")
     }
     pub fn perplexity_axis(&self) -> Axis {
-        let marks = self.perplexity.iter().flat_map(|r| [r.before, r.after, r.control].into_iter().flatten().map(|m| m.value).chain(r.predicted));
+        let marks =
+            self.perplexity.iter().flat_map(|r| [r.before, r.after, r.control].into_iter().flatten().map(|m| m.value).chain(r.predicted));
         let (lo, hi) = marks.fold((f64::INFINITY, 1.0f64), |(lo, hi), v| (lo.min(v), hi.max(v)));
         let title = "perplexity (lower is better)";
         if hi > 8.0 * lo {

@@ -107,8 +107,11 @@ impl Panel for PredictionPanel {
         let agreement = Agreement::of(&shown);
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
             prediction_state::state_ui(ui, cx);
-            ui.add(egui::Label::new(cx.theme.strong(agreement.words(of))).wrap())
-                .on_hover_text(format!("{}\n{}", predict::FORMULA, predict::OBJECTIVE));
+            ui.add(egui::Label::new(cx.theme.strong(agreement.words(of))).wrap()).on_hover_text(format!(
+                "{}\n{}",
+                predict::FORMULA,
+                predict::OBJECTIVE
+            ));
             if self.table {
                 table(of, &shown).ui(ui, cx.theme, "predicted and measured");
                 return;
@@ -126,7 +129,9 @@ fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
         return true;
     }
     let icon = icons::ICON_SCATTER_PLOT;
-    let working = |ui: &mut Ui, cx: &mut PanelCx<'_>, id: Option<crate::app::JobId>| match id.and_then(|id| cx.app.jobs.iter().find(|j| j.id == id)) {
+    let working = |ui: &mut Ui, cx: &mut PanelCx<'_>, id: Option<crate::app::JobId>| match id
+        .and_then(|id| cx.app.jobs.iter().find(|j| j.id == id))
+    {
         Some(job) => working_ui(ui, cx, job),
         None => {
             empty_ui(ui, cx.theme, icon, "First-order effects are being computed.", "");
@@ -188,11 +193,13 @@ impl PredictionPanel {
                     }
                 });
                 list.response.accessible_name("Domain of the points");
-                ui.checkbox(&mut hide, "without controls").on_hover_text("Leaves out the random controls, which are predicted and measured too");
+                ui.checkbox(&mut hide, "without controls")
+                    .on_hover_text("Leaves out the random controls, which are predicted and measured too");
             },
             |ui, cx| {
                 twin_switch(ui, &mut table_shown, "predictions", || table(of, shown));
-                if icon_button(ui, icons::ICON_DOWNLOAD, "Save the points as CSV", "All domains and quantities, with provenance").clicked() {
+                if icon_button(ui, icons::ICON_DOWNLOAD, "Save the points as CSV", "All domains and quantities, with provenance").clicked()
+                {
                     cx.link.ask(Ask::SaveFile("predicted-and-measured.csv".into(), csv(cx.app).into_bytes()));
                 }
                 if icon_button(ui, icons::ICON_DELETE_SWEEP, "Forget the points", "New ones come with the next change").clicked() {
@@ -258,11 +265,18 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agre
             marked: m.origin == Origin::Toggle && *m.neurons == off && m.heads == cx.app.project.heads && m.mode == cx.app.project.mode,
         })
         .collect();
-    let (x, y) = (format!("predicted change of {} ({})", of.name(), of.unit()), format!("measured change of {} ({})", of.name(), of.unit()));
+    let (x, y) =
+        (format!("predicted change of {} ({})", of.name(), of.unit()), format!("measured change of {} ({})", of.name(), of.unit()));
     let height = (ui.available_width() * 0.62).clamp(200.0, 380.0);
     let spoken = agreement.words(of);
-    let chart =
-        Scatter { name: "Predicted against measured", x: &x, y: &y, dots: &dots, size: vec2(ui.available_width(), height), spoken: &spoken };
+    let chart = Scatter {
+        name: "Predicted against measured",
+        x: &x,
+        y: &y,
+        dots: &dots,
+        size: vec2(ui.available_width(), height),
+        spoken: &spoken,
+    };
     let out = chart.show(ui, cx.theme);
     if let Some(i) = out.hovered {
         let words = words_of(of, &shown[i]);
@@ -292,7 +306,11 @@ fn legend_ui(ui: &mut Ui, cx: &PanelCx<'_>, shown: &[Shown<'_>]) {
             ui.painter().galley(rect.left_center() + vec2(11.0, -galley.size().y / 2.0), galley, cx.theme.text);
         }
     });
-    remark(ui, cx.theme, "● a set that was switched · × its random controls · ■ a unit of a sweep · ring: in force now · dashed: predicted = measured");
+    remark(
+        ui,
+        cx.theme,
+        "● a set that was switched · × its random controls · ■ a unit of a sweep · ring: in force now · dashed: predicted = measured",
+    );
 }
 
 /// The points that the linear picture misses most.
@@ -320,7 +338,8 @@ fn outliers_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>]) {
             }
             let (rect, _) = ui.allocate_exact_size(vec2(8.0, 20.0), egui::Sense::hover());
             ui.painter().circle_filled(rect.center(), 3.5, cx.domain_colour(&m.domain));
-            let text = format!("{}{control}: predicted {}, measured {}, off by {} {}", m.domain, sig3(*x), sig3(*y), sig3(y - x), of.unit());
+            let text =
+                format!("{}{control}: predicted {}, measured {}, off by {} {}", m.domain, sig3(*x), sig3(*y), sig3(y - x), of.unit());
             ui.add(egui::Label::new(text).wrap());
         });
     }
@@ -371,7 +390,8 @@ fn table(of: Of, shown: &[Shown<'_>]) -> Table {
     t.column("n", true);
     for (m, x, y) in shown {
         let mode = mode_word(m);
-        let cells = vec![m.label.clone(), origin_word(m.origin).into(), m.domain.clone(), mode, sig3(*x), sig3(*y), sig3(y - x), m.n.to_string()];
+        let cells =
+            vec![m.label.clone(), origin_word(m.origin).into(), m.domain.clone(), mode, sig3(*x), sig3(*y), sig3(y - x), m.n.to_string()];
         t.row(cells);
     }
     t

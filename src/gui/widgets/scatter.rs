@@ -71,7 +71,8 @@ impl Scatter<'_> {
 
 /// Both axes hold 0; the same round step on both, so that slopes can be compared.
 fn axes(dots: &[Dot], x: &str, y: &str) -> (Axis, Axis) {
-    let range = |of: fn(&Dot) -> f64| dots.iter().map(of).filter(|v| v.is_finite()).fold((0.0f64, 0.0f64), |(a, b), v| (a.min(v), b.max(v)));
+    let range =
+        |of: fn(&Dot) -> f64| dots.iter().map(of).filter(|v| v.is_finite()).fold((0.0f64, 0.0f64), |(a, b), v| (a.min(v), b.max(v)));
     let (rx, ry) = (range(|d| d.x), range(|d| d.y));
     let widest = (rx.1 - rx.0).max(ry.1 - ry.0).max(1e-9);
     let step = nice_step(widest / 5.0);

@@ -28,14 +28,8 @@ pub struct MetricInfo {
 }
 
 /// Every metric, in the order shown.
-pub const METRICS: [MetricInfo; 6] = [
-    param_activation::INFO,
-    llmdcos::INFO,
-    relevance::INFO,
-    attribution::INFO,
-    mean_activation::INFO,
-    mean_abs_activation::INFO,
-];
+pub const METRICS: [MetricInfo; 6] =
+    [param_activation::INFO, llmdcos::INFO, relevance::INFO, attribution::INFO, mean_activation::INFO, mean_abs_activation::INFO];
 
 impl MetricKind {
     pub fn info(self) -> &'static MetricInfo {
