@@ -6,7 +6,7 @@
 use brodmann::{
     base::rng::Rng,
     compute::{
-        Activation, AttentionShape, Backend, Mat, MatMut, Norm, NormKind, RopeTable,
+        Activation, AttentionShape, AttentionSpan, Backend, Mat, MatMut, Norm, NormKind, RopeTable,
         cpu::{CpuBackend, Isa},
     },
 };
@@ -292,6 +292,27 @@ fn attention(q: &[f64], k: &[f64], v: &[f64], t: usize, s: &AttentionShape) -> (
 }
 
 #[test]
+fn log_sums_of_exponentials_over_odd_widths() {
+    let mut rng = Rng::new(31);
+    for (rows, vocab) in [(1, 1), (3, 17), (5, 4097), (2, 50_001)] {
+        let logits: Vec<f32> = random(&mut rng, rows * vocab).iter().map(|v| 12.0 * v).collect();
+        let want: Vec<f64> = logits
+            .chunks_exact(vocab)
+            .map(|row| {
+                let top = row.iter().fold(f64::NEG_INFINITY, |m, v| m.max(f64::from(*v)));
+                top + row.iter().map(|v| (f64::from(*v) - top).exp()).sum::<f64>().ln()
+            })
+            .collect();
+        for b in backends() {
+            let mut got = vec![f64::NAN; rows];
+            b.log_sum_exp(&logits, &mut got);
+            // Each exponential is off by about 1e-7 of itself, so the sum by no more, and its logarithm by as much in absolute terms.
+            assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 3e-7), "{rows} x {vocab}: {got:?}, expected {want:?}");
+        }
+    }
+}
+
+#[test]
 fn attention_forward_over_packed_ragged_sequences() {
     let mut rng = Rng::new(5);
     for (n_heads, n_kv_heads, head_dim, window, soft_cap) in [
@@ -321,6 +342,37 @@ fn attention_forward_over_packed_ragged_sequences() {
             let mut alone = vec![0.0; (86 - 21) * wq];
             b.attention(&q[21 * wq..86 * wq], &k[21 * wk..86 * wk], &v[21 * wk..86 * wk], &[0, 65], &shape, &mut alone);
             assert!(alone == z[21 * wq..86 * wq]);
+        }
+    }
+}
+
+/// Queries that stand apart from their keys, and keys that lie in pieces, give the bits of the whole sequence: over several blocks of queries, with
+/// windows, and over more keys than one matrix product sums at once.
+#[test]
+fn attention_over_spans_has_the_bits_of_whole_sequences() {
+    let mut rng = Rng::new(6);
+    for (n_heads, n_kv_heads, head_dim, window, soft_cap) in
+        [(4, 2, 8, None, None), (3, 3, 16, Some(7), Some(0.5)), (2, 1, 4, Some(70), None), (2, 1, 4, Some(530), None)]
+    {
+        let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 0.4, window, soft_cap };
+        let (wq, wk, n) = (n_heads * head_dim, n_kv_heads * head_dim, 700);
+        let (q, k, v) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk));
+        for b in backends() {
+            let mut whole = vec![f32::NAN; n * wq];
+            b.attention(&q, &k, &v, &[0, n], &shape, &mut whole);
+            for (first, m) in [(0, 1), (1, 2), (63, 2), (64, 64), (130, 1), (600, 100), (699, 1)] {
+                // The keys' rows in another order: the last part before the first, as where a sequence goes on from another's beginning.
+                let (cut, end) = (first / 2 + 1, first + m);
+                let parts = |x: &[f32], w: usize| [&x[cut * w..end * w], &x[..cut * w]].concat();
+                let cut = cut.min(end);
+                let (ks, vs) = (parts(&k, wk), parts(&v, wk));
+                let span = AttentionSpan { rows: 1..1 + m, first, keys: vec![end - cut..end, 0..end - cut] };
+                let queries = [&q[..wq], &q[first * wq..end * wq], &q[..wq]].concat();
+                let mut z = vec![7.0; (m + 2) * wq];
+                b.attention_spans(&queries, &ks, &vs, &[span], &shape, &mut z);
+                assert!(z[wq..(m + 1) * wq] == whole[first * wq..end * wq], "{shape:?}: {m} queries from {first}");
+                assert!(z[..wq].iter().chain(&z[(m + 1) * wq..]).all(|v| *v == 7.0), "rows of no span stay");
+            }
         }
     }
 }

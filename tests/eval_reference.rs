@@ -37,7 +37,7 @@ fn intervention(run: &Value, of: &Means) -> Option<Intervention> {
         "mean" => AblationMode::Mean,
         _ => AblationMode::Scale(a["factor"].as_f64().expect("factor") as f32),
     };
-    Some(Intervention { neurons, heads: heads.collect(), mode, means: Some(of.clone()) })
+    Some(Intervention { means: Some(of.clone()), ..Intervention::new(neurons, heads.collect(), mode) })
 }
 
 fn close(what: &str, ours: f64, theirs: &Value) {

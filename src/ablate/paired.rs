@@ -1,6 +1,119 @@
-//! Did the same items change? Tests on pairs of outcomes.
+//! Did the same items change, and more than under random sets? Tests and intervals on pairs of outcomes.
 
-use crate::eval::DomainScore;
+use crate::{
+    base::{rng::Rng, stats},
+    eval::DomainScore,
+};
+use serde::Serialize;
+
+/// A difference with its 95 % interval and a two-sided p-value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+    /// Of no difference.
+    pub p: f64,
+    /// Items.
+    pub n: usize,
+    pub method: Method,
+}
+
+/// Where interval and p-value come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Method {
+    /// Items drawn again with replacement, both outcomes of an item together; percentiles. Says what other items of the kind would show.
+    PairedBootstrap { draws: usize, seed: u64 },
+    /// Student's t for one more random set beside `sets` of them on the same items: `s sqrt(1 + 1/sets)` with `sets - 1` degrees of freedom. Says
+    /// whether the set differs from a random one; where it was chosen at random too, the interval covers 0 in 95 of 100 cases.
+    ControlSpread { sets: usize },
+}
+
+impl Method {
+    pub fn words(self) -> String {
+        match self {
+            Self::PairedBootstrap { draws, seed } => format!("95 % percentile interval of {draws} paired bootstrap draws of the items, seed {seed}"),
+            Self::ControlSpread { sets } => format!("95 % prediction interval by the spread of {sets} random sets (Student's t)"),
+        }
+    }
+}
+
+/// Draws of [`bootstrap`], and the seed that results are shown with.
+pub const DRAWS: usize = 2000;
+pub const SEED: u64 = 0;
+
+/// `sum numerators / sum denominators` with its paired bootstrap: items are drawn again with replacement. `None` without items.
+///
+/// The p-value is the share of draws on the other side of 0, twice (Efron and Tibshirani 1993, section 15.4), with one added to count and total so
+/// that it is never 0.
+pub fn bootstrap(numerators: &[f64], denominators: &[f64], seed: u64) -> Option<Difference> {
+    let n = numerators.len();
+    let total: f64 = denominators.iter().sum();
+    if n == 0 || n != denominators.len() || total <= 0.0 {
+        return None;
+    }
+    let mut rng = Rng::stream(seed, "paired bootstrap");
+    let mut draws: Vec<f64> = Vec::with_capacity(DRAWS);
+    while draws.len() < DRAWS {
+        let (mut above, mut below) = (0.0, 0.0);
+        for _ in 0..n {
+            let i = rng.below(n);
+            above += numerators[i];
+            below += denominators[i];
+        }
+        // A draw of items without a token says nothing.
+        if below > 0.0 {
+            draws.push(above / below);
+        }
+    }
+    draws.sort_by(f64::total_cmp);
+    let side = |count: usize| (count + 1) as f64 / (DRAWS + 1) as f64;
+    let (down, up) = (draws.iter().filter(|d| **d <= 0.0).count(), draws.iter().filter(|d| **d >= 0.0).count());
+    Some(Difference {
+        value: numerators.iter().sum::<f64>() / total,
+        low: stats::quantile_sorted(&draws, 0.025)?,
+        high: stats::quantile_sorted(&draws, 0.975)?,
+        p: (2.0 * side(down).min(side(up))).min(1.0),
+        n,
+        method: Method::PairedBootstrap { draws: DRAWS, seed },
+    })
+}
+
+/// A measured value against those of random sets on the same `n` items. `None` below two sets.
+pub fn beyond_controls(value: f64, controls: &[f64], n: usize) -> Option<Difference> {
+    let sets = controls.len();
+    let (mean, spread) = (stats::mean(controls)?, stats::std_dev(controls)?);
+    let (difference, freedom) = (value - mean, (sets - 1) as f64);
+    let scale = spread * (1.0 + 1.0 / sets as f64).sqrt();
+    let half = stats::student_quantile(0.975, freedom) * scale;
+    let p = match (difference == 0.0, scale > 0.0) {
+        (true, _) => 1.0,
+        (false, true) => 2.0 * stats::student_cdf(-(difference / scale).abs(), freedom),
+        (false, false) => 0.0,
+    };
+    Some(Difference { value: difference, low: difference - half, high: difference + half, p, n, method: Method::ControlSpread { sets } })
+}
+
+/// True when two scores are of the same items, in the same order.
+fn paired(a: &DomainScore, b: &DomainScore) -> bool {
+    !a.items.is_empty() && a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(a, b)| a.line == b.line)
+}
+
+/// Accuracy of `after` less that of `before`. `None` without choices, or for other items.
+pub fn accuracy_difference(before: &DomainScore, after: &DomainScore, seed: u64) -> Option<Difference> {
+    before.acc().and(after.acc())?;
+    let one = |right: bool| f64::from(u8::from(right));
+    let changes: Vec<f64> = before.items.iter().zip(&after.items).map(|(b, a)| one(a.correct) - one(b.correct)).collect();
+    paired(before, after).then(|| bootstrap(&changes, &vec![1.0; changes.len()], seed)).flatten()
+}
+
+/// Mean loss a token of `after` less that of `before`, nat. `None` for other items.
+pub fn loss_difference(before: &DomainScore, after: &DomainScore, seed: u64) -> Option<Difference> {
+    let changes: Vec<f64> = before.items.iter().zip(&after.items).map(|(b, a)| a.nll - b.nll).collect();
+    let tokens: Vec<f64> = after.items.iter().map(|i| i.n_tokens as f64).collect();
+    paired(before, after).then(|| bootstrap(&changes, &tokens, seed)).flatten()
+}
 
 /// McNemar's exact test: of `b` items right only before and `c` right only after, how likely is a split at least this uneven if either way were
 /// equally likely. Two-sided binomial; 1 where nothing changed. Source: McNemar 1947, exact form as in SciPy's `binomtest`.
@@ -24,8 +137,7 @@ pub fn mcnemar_exact(b: usize, c: usize) -> f64 {
 /// Items right only in `before` and only in `after`, paired by place. `None` for domains without choices or scores of different items.
 pub fn discordant(before: &DomainScore, after: &DomainScore) -> Option<(usize, usize)> {
     before.acc().and(after.acc())?;
-    let same = before.items.len() == after.items.len() && before.items.iter().zip(&after.items).all(|(a, b)| a.line == b.line);
-    if !same {
+    if !paired(before, after) {
         return None;
     }
     let count =
@@ -46,6 +158,41 @@ mod tests {
             assert_eq!(mcnemar_exact(b, c), mcnemar_exact(c, b));
         }
         assert!(mcnemar_exact(4000, 3000) > 0.0);
+    }
+
+    #[test]
+    fn a_bootstrap_agrees_with_the_normal_interval_where_that_holds() {
+        // 400 differences with mean 0.1 and standard deviation 1: standard error 0.05, so about 0.1 -+ 0.098 and p near 0.0455. Tolerances are
+        // three standard errors of a 2.5 % quantile from 2000 draws (0.0028 / density 1.17 at 0.05 scale).
+        let mut rng = Rng::new(4);
+        let mut d: Vec<f64> = (0..400).map(|_| rng.normal()).collect();
+        let (m, s) = (stats::mean(&d).expect("mean"), stats::std_dev(&d).expect("deviation"));
+        d.iter_mut().for_each(|v| *v = (*v - m) / s + 0.1);
+        let b = bootstrap(&d, &vec![1.0; 400], 7).expect("bootstrap");
+        assert!((b.value - 0.1).abs() < 1e-12 && (b.low - 0.002).abs() < 0.01 && (b.high - 0.198).abs() < 0.01, "{b:?}");
+        assert!((b.p - 0.0455).abs() < 0.02, "{b:?}");
+        assert_eq!(bootstrap(&d, &vec![1.0; 400], 7), Some(b), "the seed decides");
+        let none = bootstrap(&[0.0; 9], &[1.0; 9], 0).expect("bootstrap");
+        assert_eq!((none.value, none.low, none.high, none.p), (0.0, 0.0, 0.0, 1.0));
+        assert_eq!(bootstrap(&[], &[], 0), None);
+    }
+
+    #[test]
+    fn the_spread_of_controls_covers_another_random_set_in_95_of_100_cases() {
+        // Values of six random sets from one distribution: whichever is taken as the set, 0 lies inside in 95 % of cases. 4000 cases: three
+        // standard errors are 1.03 %.
+        let mut rng = Rng::new(11);
+        let covered = (0..4000)
+            .filter(|_| {
+                let v: Vec<f64> = (0..6).map(|_| 0.3 + 0.02 * rng.normal()).collect();
+                let d = beyond_controls(v[0], &v[1..], 100).expect("difference");
+                assert_eq!(d.p < 0.05, d.low > 0.0 || d.high < 0.0, "{d:?}");
+                d.low <= 0.0 && 0.0 <= d.high
+            })
+            .count();
+        assert!((0.9397..0.9603).contains(&(covered as f64 / 4000.0)), "{covered} of 4000");
+        assert_eq!(beyond_controls(1.0, &[0.5], 9), None);
+        assert_eq!(beyond_controls(0.5, &[0.5, 0.5], 9).expect("equal").p, 1.0);
     }
 
     #[test]

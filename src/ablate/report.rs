@@ -1,9 +1,9 @@
 //! What an ablation gives.
 
-use super::paired;
+use super::{Difference, paired};
 use crate::{
     base::{provenance::Provenance, stats},
-    eval::{AblationMode, DomainScore},
+    eval::{AblationAt, AblationMode, DomainScore},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,11 +39,29 @@ impl DomainAblation {
         let (b, c) = paired::discordant(&self.before, &self.after)?;
         Some(paired::mcnemar_exact(b, c))
     }
+    /// Accuracy after less before, over the items (paired bootstrap).
+    pub fn accuracy_change(&self) -> Option<Difference> {
+        paired::accuracy_difference(&self.before, &self.after, paired::SEED)
+    }
+    /// Loss after less before, nat a token, over the items (paired bootstrap).
+    pub fn loss_change(&self) -> Option<Difference> {
+        paired::loss_difference(&self.before, &self.after, paired::SEED)
+    }
+    /// Accuracy with the set off less that with random sets off, by their spread.
+    pub fn accuracy_beyond_control(&self) -> Option<Difference> {
+        paired::beyond_controls(self.after.acc()?, &self.control_accs(), self.after.n())
+    }
+    /// Loss with the set off less that with random sets off, by their spread.
+    pub fn loss_beyond_control(&self) -> Option<Difference> {
+        let losses: Vec<f64> = self.controls.iter().filter_map(DomainScore::loss).collect();
+        paired::beyond_controls(self.after.loss()?, &losses, self.after.n())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AblationReport {
     pub mode: AblationMode,
+    pub at: AblationAt,
     pub neurons: usize,
     pub heads: usize,
     pub domains: Vec<DomainAblation>,

@@ -1,21 +1,27 @@
 //! Accuracy before and after, for every domain, beside random controls.
 
-use super::{AblationReport, DomainAblation, EvalSession, SessionLimits};
+use super::{AblationReport, DomainAblation, EvalSession, SessionLimits, random_heads_like};
 use crate::{
-    base::{Ctx, Head, NeuronSet, Result, provenance, provenance::Provenance, rng::Rng},
+    base::{Ctx, Head, NeuronSet, Result, provenance, provenance::Provenance},
     data::Domain,
-    eval::{AblationMode, DomainScore, EvalConfig, Intervention, Means},
+    eval::{AblationAt, AblationMode, Donors, DomainScore, EvalConfig, Intervention, Means},
     model::Decoder,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct AblationRequest {
     pub neurons: NeuronSet,
     pub heads: BTreeSet<Head>,
     pub mode: AblationMode,
-    /// Needed for [`AblationMode::Mean`]: of data that is not evaluated.
+    pub at: AblationAt,
+    /// Needed for [`AblationMode::Mean`] and [`AblationMode::PositionalMean`]: of data that is not evaluated.
     pub means: Option<Means>,
+    /// Needed for [`AblationMode::PositionalMean`] and [`AblationMode::Resample`], with the neurons of the controls.
+    pub donors: Option<Arc<Donors>>,
     /// One random control for each.
     pub control_seeds: Vec<u64>,
     pub eval: EvalConfig,
@@ -29,14 +35,17 @@ impl AblationRequest {
             neurons,
             heads: BTreeSet::new(),
             mode,
+            at: AblationAt::default(),
             means: None,
+            donors: None,
             control_seeds: (0..5).collect(),
             eval: EvalConfig::default(),
             exclude: BTreeMap::new(),
         }
     }
     fn intervention(&self, neurons: NeuronSet, heads: BTreeSet<Head>) -> Intervention {
-        Intervention { neurons, heads, mode: self.mode, means: self.means.clone() }
+        let (means, donors) = (self.means.clone(), self.donors.clone());
+        Intervention { neurons, heads, mode: self.mode.clone(), at: self.at, means, donors }
     }
 }
 
@@ -95,7 +104,8 @@ pub fn run(
         reports.push(DomainAblation { name: domain.name.clone(), before, after, controls, left_out, chosen_on: 0 });
     }
     Ok(AblationReport {
-        mode: request.mode,
+        mode: request.mode.clone(),
+        at: request.at,
         neurons: request.neurons.len(),
         heads: request.heads.len(),
         domains: reports,
@@ -105,11 +115,8 @@ pub fn run(
 
 fn provenance_of(decoder: &Decoder, domains: &[impl AsRef<Domain>], request: &AblationRequest) -> Provenance {
     let info = &decoder.model.info;
-    let mode = match request.mode {
-        AblationMode::Zero => "set to 0".to_owned(),
-        AblationMode::Scale(k) => format!("multiplied by {k}"),
-        AblationMode::Mean => format!("set to its {}", request.means.as_ref().map_or("mean", |m| m.source.as_str())),
-    };
+    let given = [request.means.as_ref().map(|m| m.source.as_str()), request.donors.as_ref().map(|d| d.source.as_str())];
+    let given: String = given.iter().flatten().filter(|_| request.mode.needs_data()).map(|s| format!("; {s}")).collect();
     Provenance {
         program: provenance::program(),
         model: info.name.clone(),
@@ -118,7 +125,9 @@ fn provenance_of(decoder: &Decoder, domains: &[impl AsRef<Domain>], request: &Ab
         prompts: domains.iter().map(|d| (d.as_ref().name.clone(), d.as_ref().template.clone())).collect(),
         bos: decoder.model.tokenizer.bos_policy(),
         formula: format!(
-            "accuracy by log-likelihood with mlp.hook_post of the neurons (attn.hook_z of the heads) {mode} at every position"
+            "accuracy by log-likelihood with mlp.hook_post of the neurons (attn.hook_z of the heads) {} {}{given}",
+            request.mode.words(),
+            request.at.words()
         ),
         objective: "log-likelihood".to_owned(),
         seed: request.control_seeds.first().copied().unwrap_or(0),
@@ -127,16 +136,4 @@ fn provenance_of(decoder: &Decoder, domains: &[impl AsRef<Domain>], request: &Ab
         command: String::new(),
         created: provenance::now_utc(),
     }
-}
-
-/// Random heads, as many in each layer.
-pub fn random_heads_like(heads: &BTreeSet<Head>, n_heads: usize, seed: u64) -> BTreeSet<Head> {
-    let mut rng = Rng::stream(seed, "random heads");
-    let layers: BTreeSet<u32> = heads.iter().map(|h| h.layer).collect();
-    let mut out = BTreeSet::new();
-    for layer in layers {
-        let count = heads.iter().filter(|h| h.layer == layer).count();
-        out.extend(rng.sample(n_heads, count).into_iter().map(|i| Head::new(layer, i as u32)));
-    }
-    out
 }

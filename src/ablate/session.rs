@@ -1,46 +1,68 @@
 //! A domain prepared for being evaluated again and again while neurons are switched: tokens, the baseline's scores, and a cache of residuals, so
-//! that a change in layer l runs the layers from l on only. The arithmetic of those layers is the same as in a full pass, so scores are
-//! equal bit for bit; nothing is approximated.
+//! that a change in layer l runs the layers from l on only.
+//!
+//! The arithmetic of those layers is the same as in a full pass, so scores are equal bit for bit, with one exception: where only a few neurons
+//! of the first changed layer are switched, what they add to the residual is corrected instead of running the layer (rank-k correction), which
+//! rounds otherwise. Which way is taken depends on the change alone, never on what is cached.
 
-use crate::{
-    base::{Ctx, Result},
-    data::{DomainKind, Item},
-    eval::{DomainScore, Intervention, ItemScore, Limits, Step, Switch, prepare, run_blocks},
-    model::{Decoder, NoHooks},
+use super::{
+    cache::{Place, ResidualCache},
+    stack,
 };
-use std::sync::OnceLock;
+use crate::{
+    base::{Ctx, HookPoint, Result},
+    data::{DomainKind, Item},
+    eval::{Cancellable, DomainScore, Intervention, ItemScore, Limits, Step, Switch, prepare},
+    model::{Batch, Decoder, Hooks, NoHooks, spec::Residual},
+};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 /// What a session may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
     pub eval: Limits,
-    /// Bytes of cached residuals. With too few for every layer, every second, third... layer is kept.
+    /// Bytes of residuals kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of residuals kept in a temporary file once memory is full; 0: none. With too little room for every layer in both, every second,
+    /// third... layer is kept.
+    pub spill_bytes: u64,
+    /// Folder of that file; `None`: the system's for temporary files.
+    pub spill_folder: Option<PathBuf>,
 }
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { eval: Limits::default(), cache_bytes: 256 << 20 }
+        Self { eval: Limits::default(), cache_bytes: 256 << 20, spill_bytes: 0, spill_folder: None }
     }
 }
 
 /// Shared between threads freely: the caches fill themselves once.
 pub struct EvalSession {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     name: String,
     kind: DomainKind,
     n_items: usize,
-    steps: Vec<CachedStep>,
-    /// `hook_resid_pre` is kept for layers that are multiples of this; 0: for none.
-    stride: usize,
+    pub(super) steps: Vec<CachedStep>,
+    plan: Plan,
+    cache: ResidualCache,
 }
 
-struct CachedStep {
-    step: Step,
-    /// Unablated `hook_resid_pre` of layers `stride`, `2 * stride`...
-    resid: Vec<OnceLock<Vec<f32>>>,
+pub(super) struct CachedStep {
+    pub step: Step,
     /// Scores with nothing switched.
     baseline: OnceLock<Vec<ItemScore>>,
+}
+
+/// Which residuals are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    /// `hook_resid_pre` is kept for layers that are multiples of this; 0: for none.
+    stride: usize,
+    /// `hook_resid_mid` is kept from this layer on.
+    mid_from: usize,
 }
 
 impl EvalSession {
@@ -50,13 +72,15 @@ impl EvalSession {
     /// When the tokenizer fails, an item cannot be scored, or the work is cancelled.
     pub fn new(decoder: Decoder, name: &str, kind: DomainKind, items: &[Item], limits: SessionLimits, ctx: &Ctx<'_>) -> Result<Self> {
         let spec = &decoder.model.spec;
-        let steps = prepare(name, kind, items, &decoder.model.tokenizer, spec.max_positions, limits.eval, ctx)?;
-        let tokens: usize = steps.iter().map(|s| s.batch.n_tokens()).sum();
-        let stride = stride(spec.n_layers, tokens * spec.d_model * size_of::<f32>(), limits.cache_bytes);
-        let slots = (spec.n_layers - 1).checked_div(stride).unwrap_or(0);
-        let cached = |step| CachedStep { step, resid: (0..slots).map(|_| OnceLock::new()).collect(), baseline: OnceLock::new() };
-        let steps = steps.into_iter().map(cached).collect();
-        Ok(Self { name: name.to_owned(), kind, n_items: items.len(), steps, stride, decoder })
+        let steps = prepare(name, kind, items, &decoder.model.tokenizer, spec, limits.eval, ctx)?;
+        let row = spec.d_model * size_of::<f32>();
+        let layer: usize = steps.iter().map(|s| s.batch.n_tokens() * row).sum();
+        let scored: usize = steps.iter().map(|s| s.at.rows.len() * row).sum();
+        let room = limits.cache_bytes.saturating_add(usize::try_from(limits.spill_bytes).unwrap_or(usize::MAX));
+        let plan = Plan::of(spec.n_layers, layer, scored, room, spec.residual != Residual::Parallel);
+        let cache = ResidualCache::new(limits.cache_bytes, limits.spill_bytes, limits.spill_folder.unwrap_or_else(std::env::temp_dir));
+        let steps = steps.into_iter().map(|step| CachedStep { step, baseline: OnceLock::new() }).collect();
+        Ok(Self { name: name.to_owned(), kind, n_items: items.len(), steps, plan, cache, decoder })
     }
 
     pub fn n_items(&self) -> usize {
@@ -65,10 +89,20 @@ impl EvalSession {
     pub fn domain(&self) -> &str {
         &self.name
     }
-    /// Bytes of residuals held now.
+    pub fn kind(&self) -> DomainKind {
+        self.kind
+    }
+    /// Tokens that a full pass runs, beginnings that choices share counted once.
+    pub fn n_tokens(&self) -> usize {
+        self.steps.iter().map(|s| s.step.batch.n_tokens()).sum()
+    }
+    /// Bytes of residuals held in memory now.
     pub fn cached_bytes(&self) -> usize {
-        let held = self.steps.iter().flat_map(|s| &s.resid).filter_map(OnceLock::get);
-        held.map(|r| r.len() * size_of::<f32>()).sum()
+        self.cache.bytes_in_memory()
+    }
+    /// Bytes of residuals held on the disk now.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.cache.bytes_on_disk()
     }
 
     /// Scores every item; `on_items` gets those of each step as soon as they are there, in order.
@@ -81,7 +115,7 @@ impl EvalSession {
             items.extend_from_slice(new);
             on_items(new);
         })?;
-        Ok(DomainScore { domain: self.name.clone(), kind: self.kind, items })
+        Ok(self.score_of(items))
     }
 
     /// As [`EvalSession::evaluate`], for items `known..` only: goes on where a cancelled evaluation stopped.
@@ -97,76 +131,191 @@ impl EvalSession {
     ) -> Result<()> {
         let switch = change.map(|c| Switch::new(c, &self.decoder.model.spec)).transpose()?.filter(|s| s.first_layer().is_some());
         let mut first = 0;
-        for cached in &self.steps {
+        for (s, cached) in self.steps.iter().enumerate() {
             let end = first + cached.step.n_items();
             if end > known {
                 ctx.check()?;
-                let new = cached.scores(&self.decoder, self.stride, switch.as_ref(), ctx)?;
+                let new = match &switch {
+                    Some(switch) => stack::scores(self, s, &[switch], ctx)?.swap_remove(0),
+                    None => self.baseline(s, ctx)?,
+                };
                 on_items(&new[known.saturating_sub(first)..]);
             }
             first = end;
         }
         Ok(())
     }
-}
 
-impl CachedStep {
-    fn scores(&self, decoder: &Decoder, stride: usize, switch: Option<&Switch>, ctx: &Ctx<'_>) -> Result<Vec<ItemScore>> {
-        let layers = decoder.model.spec.n_layers;
-        let Some(changed) = switch.and_then(Switch::first_layer) else {
-            if let Some(known) = self.baseline.get() {
-                return Ok(known.clone());
+    /// Scores every item under each of the changes, several side by side where that is faster; the scores are those of
+    /// [`EvalSession::evaluate`], bit for bit. `on_step` hears how many of the changes times items are done.
+    ///
+    /// # Errors
+    /// As [`EvalSession::evaluate`].
+    pub fn evaluate_many(&self, changes: &[Intervention], ctx: &Ctx<'_>, on_step: &mut dyn FnMut(usize)) -> Result<Vec<DomainScore>> {
+        let spec = &self.decoder.model.spec;
+        let switches = changes.iter().map(|c| Switch::new(c, spec)).collect::<Result<Vec<_>>>()?;
+        let mut items: Vec<Vec<ItemScore>> = vec![Vec::with_capacity(self.n_items); changes.len()];
+        let mut done = 0;
+        for (s, cached) in self.steps.iter().enumerate() {
+            for group in stack::groups(&switches, &cached.step, spec.n_layers) {
+                ctx.check()?;
+                let together: Vec<&Switch> = group.iter().map(|&i| &switches[i]).collect();
+                let scores = if together.iter().any(|t| t.first_layer().is_none()) {
+                    vec![self.baseline(s, ctx)?; group.len()]
+                } else {
+                    stack::scores(self, s, &together, ctx)?
+                };
+                for (&i, scores) in group.iter().zip(scores) {
+                    done += scores.len();
+                    items[i].extend(scores);
+                }
+                on_step(done);
             }
-            let resid = self.resid_pre(decoder, stride, layers, ctx)?;
-            let scores = self.step.scores(decoder, &resid)?;
-            return Ok(self.baseline.get_or_init(|| scores).clone());
-        };
-        let mut resid = self.resid_pre(decoder, stride, changed, ctx)?;
-        run_blocks(decoder, &self.step.batch, &mut resid, changed..layers, switch, ctx)?;
-        self.step.scores(decoder, &resid)
+        }
+        Ok(items.into_iter().map(|items| self.score_of(items)).collect())
     }
 
-    /// Unablated `hook_resid_pre` of `layer` (or, for the number of layers, the last `hook_resid_post`), from the nearest cached layer before
-    /// it; what it passes on the way is cached.
-    fn resid_pre(&self, decoder: &Decoder, stride: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Vec<f32>> {
-        let batch = &self.step.batch;
-        let nearest = (0..self.resid.len()).rev().filter(|i| (i + 1) * stride <= layer).find_map(|i| Some((i + 1, self.resid[i].get()?)));
+    fn score_of(&self, items: Vec<ItemScore>) -> DomainScore {
+        DomainScore { domain: self.name.clone(), kind: self.kind, items }
+    }
+
+    fn baseline(&self, s: usize, ctx: &Ctx<'_>) -> Result<Vec<ItemScore>> {
+        let CachedStep { step, baseline } = &self.steps[s];
+        if let Some(known) = baseline.get() {
+            return Ok(known.clone());
+        }
+        let (_, post) = self.last_rows(s, ctx)?;
+        let scores = step.scores_at(&self.decoder, &post, ctx)?.swap_remove(0);
+        Ok(baseline.get_or_init(|| scores).clone())
+    }
+
+    /// What the MLP of the last layer reads, and what that layer gives, at the scored rows of the unablated pass. (A parallel block reads
+    /// `hook_resid_pre`.)
+    pub(super) fn last_rows(&self, s: usize, ctx: &Ctx<'_>) -> Result<(Arc<Vec<f32>>, Arc<Vec<f32>>)> {
+        if let (Some(mid), Some(post)) = (self.cache.get(s, Place::LastMid), self.cache.get(s, Place::LastPost)) {
+            return Ok((mid, post));
+        }
+        let (decoder, step) = (&self.decoder, &self.steps[s].step);
+        let spec = &decoder.model.spec;
+        let last = spec.n_layers - 1;
+        let pre = self.resid_pre(s, last, ctx)?;
+        let mut keep = Keep { point: HookPoint::ResidMid(last), values: Vec::new() };
+        let post = decoder.block_forward_at(last, &step.batch, &pre, &step.at, &mut Cancellable { hooks: &mut keep, ctx })?;
+        let read = if spec.residual == Residual::Parallel { step.at.of(&pre, spec.d_model) } else { keep.values };
+        self.cache.put(s, Place::LastPost, &post);
+        self.cache.put(s, Place::LastMid, &read);
+        Ok((Arc::new(read), Arc::new(post)))
+    }
+
+    /// What the MLP of a layer reads, for all rows of the unablated pass.
+    pub(super) fn mlp_input(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Arc<Vec<f32>>> {
+        if self.decoder.model.spec.residual == Residual::Parallel {
+            return self.resid_pre(s, layer, ctx);
+        }
+        if let Some(held) = self.cache.get(s, Place::Mid(layer)) {
+            return Ok(held);
+        }
+        let pre = self.resid_pre(s, layer, ctx)?;
+        let mut resid = pre.to_vec();
+        let step = &self.steps[s].step;
+        self.decoder.attention_forward(layer, &step.batch, &mut resid, &mut Cancellable { hooks: &mut NoHooks, ctx })?;
+        if layer >= self.plan.mid_from {
+            self.cache.put(s, Place::Mid(layer), &resid);
+        }
+        Ok(Arc::new(resid))
+    }
+
+    /// Unablated `hook_resid_pre` of `layer`, from the nearest cached layer before it; what it passes on the way is cached.
+    pub(super) fn resid_pre(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Arc<Vec<f32>>> {
+        let (decoder, batch) = (&self.decoder, &self.steps[s].step.batch);
+        let nearest = (1..=layer).rev().find_map(|l| Some((l, self.cache.get(s, Place::Pre(l))?)));
         let (mut at, mut resid) = match nearest {
-            Some((slot, held)) => (slot * stride, held.clone()),
+            Some((l, held)) if l == layer => return Ok(held),
+            Some((l, held)) => (l, held.to_vec()),
             None => (0, decoder.embed(batch, &mut NoHooks)?),
         };
         while at < layer {
-            let next = at.checked_div(stride).map_or(layer, |slot| ((slot + 1) * stride).min(layer));
-            run_blocks(decoder, batch, &mut resid, at..next, None, ctx)?;
-            at = next;
-            if stride > 0
-                && at % stride == 0
-                && let Some(slot) = self.resid.get(at / stride - 1)
-            {
-                slot.get_or_init(|| resid.clone());
+            ctx.check()?;
+            self.run_block(s, at, &mut resid, ctx)?;
+            at += 1;
+            if self.plan.stride > 0 && at.is_multiple_of(self.plan.stride) {
+                self.cache.put(s, Place::Pre(at), &resid);
             }
         }
-        Ok(resid)
+        Ok(Arc::new(resid))
+    }
+
+    /// True when [`EvalSession::resid_pre`] has only to look it up.
+    pub(super) fn has_resid_pre(&self, s: usize, layer: usize) -> bool {
+        self.cache.holds(s, Place::Pre(layer))
+    }
+
+    /// One unablated layer over all rows of a step.
+    pub(super) fn run_block(&self, s: usize, layer: usize, resid: &mut [f32], ctx: &Ctx<'_>) -> Result<()> {
+        let batch = &self.steps[s].step.batch;
+        let wanted = layer >= self.plan.mid_from && !self.cache.holds(s, Place::Mid(layer));
+        let point = if wanted { HookPoint::ResidMid(layer) } else { HookPoint::FinalNorm };
+        let mut keep = Keep { point, values: Vec::new() };
+        self.decoder.block_forward(layer, batch, resid, None, &mut Cancellable { hooks: &mut keep, ctx })?;
+        if wanted {
+            self.cache.put(s, Place::Mid(layer), &keep.values);
+        }
+        Ok(())
     }
 }
 
-/// The smallest distance of cached layers whose residuals fit; layer 0 is the embedding and costs nothing. 0: not even one fits.
-fn stride(layers: usize, bytes_a_layer: usize, cache_bytes: usize) -> usize {
-    (1..layers).find(|s| ((layers - 1) / s).saturating_mul(bytes_a_layer) <= cache_bytes).unwrap_or(0)
+/// Copies one tensor.
+struct Keep {
+    point: HookPoint,
+    values: Vec<f32>,
+}
+
+impl Hooks for Keep {
+    fn wants(&self, point: HookPoint) -> bool {
+        point == self.point
+    }
+    fn at(&mut self, _: HookPoint, _: &Batch, values: &mut [f32]) -> Result<()> {
+        self.values = values.to_vec();
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// For residuals of `layer` bytes a layer, and `scored` bytes of the last layer's. First comes what the last layer needs, then
+    /// `hook_resid_pre` of as many layers as fit evenly (layer 0's is the embedding and costs nothing), then `hook_resid_mid` from the back.
+    fn of(layers: usize, layer: usize, scored: usize, room: usize, has_mid: bool) -> Self {
+        let mut room = room.saturating_sub(2 * scored);
+        let stride = (1..layers).find(|s| ((layers - 1) / s).saturating_mul(layer) <= room).unwrap_or(0);
+        let mut mid_from = layers;
+        if stride == 1 && has_mid {
+            room -= (layers - 1) * layer;
+            mid_from = (layers - 1).saturating_sub(room.checked_div(layer).unwrap_or(0));
+        }
+        // The last layer's own is kept at the scored rows only.
+        Self { stride, mid_from: if mid_from >= layers - 1 { layers } else { mid_from } }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::stride;
+    use super::Plan;
 
     #[test]
     fn the_cache_thins_out_to_fit() {
-        // 8 layers have 7 residuals worth keeping, every second leaves 3, every fourth 1.
-        assert_eq!(stride(8, 10, 70), 1);
-        assert_eq!(stride(8, 10, 69), 2);
-        assert_eq!(stride(8, 10, 29), 3);
-        assert_eq!(stride(8, 10, 10), 4);
-        assert_eq!(stride(8, 10, 9), 0);
-        assert_eq!(stride(1, 10, 100), 0);
+        let plan = |layers, room| {
+            let p = Plan::of(layers, 10, 1, room, true);
+            (p.stride, p.mid_from)
+        };
+        // 2 for the scored rows; 8 layers have 7 residuals worth keeping, every second leaves 3, every fourth 1.
+        assert_eq!(plan(8, 72), (1, 8));
+        assert_eq!(plan(8, 71), (2, 8));
+        assert_eq!(plan(8, 31), (3, 8));
+        assert_eq!(plan(8, 12), (4, 8));
+        assert_eq!(plan(8, 11), (0, 8));
+        assert_eq!(plan(1, 100), (0, 1));
+        // Whatever is left goes to the middles of the last layers but one.
+        assert_eq!(plan(8, 92), (1, 5));
+        assert_eq!(plan(8, 10_000), (1, 0));
+        assert_eq!(Plan::of(8, 10, 1, 10_000, false).mid_from, 8);
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, score};
 use crate::{
-    ablate::random_heads_like,
-    base::{Head, NeuronSet, hash::sha256_bytes, rng::Rng},
+    ablate::{ControlMatch, random_heads_like, random_neurons},
+    base::{Grid, Head, NeuronSet, hash::sha256_bytes, rng::Rng},
     data::{Domain, Item},
-    eval::{AblationMode, DomainScore, ItemScore},
+    eval::{AblationAt, AblationMode, DomainScore, ItemScore},
     model::Decoder,
-    scan::Order,
+    scan::{MetricKind, Order},
 };
 use std::{
     collections::{BTreeSet, HashMap},
@@ -37,7 +37,9 @@ struct Wish {
     off: NeuronSet,
     heads: BTreeSet<Head>,
     mode: AblationMode,
+    at: AblationAt,
     controls: usize,
+    control_match: ControlMatch,
     eval: EvalConfig,
     /// Name, and hash of what is read.
     domains: Vec<(String, String)>,
@@ -101,8 +103,10 @@ impl App {
             model: decoder.model.info.sha256.clone(),
             off: self.project.off(),
             heads: self.project.heads.clone(),
-            mode: self.project.mode,
+            mode: self.project.mode.clone(),
+            at: self.project.at,
             controls: self.project.controls,
+            control_match: self.project.control_match,
             eval,
             domains: domains.iter().map(|d| (d.name.clone(), d.items_sha256.clone())).collect(),
             asked: self.evaluation.asked,
@@ -117,12 +121,18 @@ impl App {
         let ablates = !wish.off.is_empty() || !wish.heads.is_empty();
         let mut changes = vec![(Part::Before, score::Change::default())];
         if ablates {
-            changes.push((Part::After, score::Change { neurons: wish.off.clone(), heads: wish.heads.clone(), mode: wish.mode }));
+            let change = |neurons, heads| score::Change { neurons, heads, mode: wish.mode.clone(), at: wish.at };
+            changes.push((Part::After, change(wish.off.clone(), wish.heads.clone())));
+            let scale = self.activation_scale();
+            if wish.control_match == ControlMatch::Scale && scale.is_none() && wish.controls > 0 && !wish.off.is_empty() {
+                let details = "The shown run holds no mean |activation| of this model; scan with that metric. Until then they match in size.";
+                self.notice(NoticeLevel::Warn, "The random controls cannot match in activation scale", details);
+            }
             changes.extend((0..wish.controls as u64).map(|seed| {
                 let spec = &decoder.model.spec;
-                let neurons = wish.off.random_like(spec.d_mlp, seed);
+                let neurons = random_neurons(&wish.off, spec.d_mlp, wish.control_match, scale.as_ref(), seed);
                 let heads = random_heads_like(&wish.heads, spec.attention.n_heads, seed);
-                (Part::Control(seed), score::Change { neurons, heads, mode: wish.mode })
+                (Part::Control(seed), change(neurons, heads))
             }));
         }
         let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&wish.model, d, &wish.eval)).collect();
@@ -167,24 +177,45 @@ impl App {
 
     /// What scores items, with everything it may need from the library.
     pub(super) fn scorer(&self, decoder: Decoder, eval: &EvalConfig) -> score::Scorer {
-        let means_from = self.project.enabled().filter_map(|d| self.library.domain(&d.name)).filter_map(|entry| {
+        let unscored = |name: &str| -> Option<score::Unscored> {
+            let entry = self.library.domain(name)?;
             let scanned = entry.state.ready()?;
             Some(match &entry.test {
                 Some(_) => (scanned.clone(), (0..scanned.items.len()).collect()),
-                // One file for both: what is not scored may give the means.
+                // One file for both: what is not scored may give its activations.
                 None => {
-                    let scored = chosen(scanned, eval);
+                    let scored: BTreeSet<usize> = chosen(scanned, eval).into_iter().collect();
                     (scanned.clone(), (0..scanned.items.len()).filter(|i| !scored.contains(i)).collect())
                 }
             })
-        });
+        };
+        let means_from = self.project.enabled().filter_map(|d| unscored(&d.name));
+        let resample_from = match &self.project.mode {
+            AblationMode::Resample { domain, .. } => unscored(domain),
+            _ => None,
+        };
         score::Scorer {
             decoder,
             shared: self.evaluation.shared.clone(),
             means_from: means_from.collect(),
+            resample_from,
+            domains: self.project.enabled().count(),
+            spill_bytes: self.settings.preferences.spill_bytes,
             max_tokens: eval.max_tokens,
             memory_bytes: self.settings.preferences.memory_bytes,
         }
+    }
+
+    /// Mean |activation| of each neuron of the open model over the domains of the shown run.
+    pub(super) fn activation_scale(&self) -> Option<Grid> {
+        let (scan, spec) = (self.library.scan()?, self.library.spec()?);
+        let maps: Vec<&Grid> = scan.domains.iter().filter_map(|d| d.map(MetricKind::MeanAbsActivation)).collect();
+        let same = (scan.n_layers, scan.d_mlp) == (spec.n_layers, spec.d_mlp);
+        if maps.is_empty() || !same {
+            return None;
+        }
+        let mean = |i: usize| maps.iter().map(|m| m.values()[i]).sum::<f32>() / maps.len() as f32;
+        Grid::new(spec.n_layers, spec.d_mlp, (0..spec.n_layers * spec.d_mlp).map(mean).collect::<Vec<_>>()).ok()
     }
 
     /// The next items of a unit have been scored.
@@ -269,7 +300,7 @@ pub(super) fn item_source(model_sha256: &str, domain: &Arc<Domain>, eval: &EvalC
 
 fn unit_key(source: &ItemSource, change: &score::Change) -> String {
     let heads = change.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let mode = (!change.is_none()).then_some(change.mode);
+    let mode = (!change.is_none()).then_some((&change.mode, change.at));
     sha256_bytes(format!("{}\n{}\n{heads}\n{mode:?}", source.key, change.neurons).as_bytes())
 }
 

@@ -75,6 +75,7 @@ impl App {
             Command::ForgetMeasured => self.forget_measured(),
             Command::Trace { input, hooks, out } => self.trace(input, hooks, out),
             Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
+            Command::Sweep { request, out } => self.start_sweep(request, out),
             Command::Generate { prompt, config } => self.generate(prompt, config),
             Command::CheckModel { again } => self.check_model(again),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
@@ -132,7 +133,9 @@ impl App {
                 (p.single, p.spared) = (NeuronSet::new(), NeuronSet::new());
             }
             Command::SetAblationMode { mode } => p.mode = mode,
+            Command::SetAblationAt { at } => p.at = at,
             Command::SetControls { count } => p.controls = count,
+            Command::SetControlMatch { like } => p.control_match = like,
 
             Command::SetMetric { metric } => p.view.metric = metric,
             Command::ShowDomain { domain, minus } => (p.view.domain, p.view.minus) = (domain, minus),

@@ -2,9 +2,10 @@
 
 use super::EvalConfig;
 use crate::{
+    ablate::ControlMatch,
     base::{Head, Neuron, NeuronSet, heatmap::ScaleKind},
     data::Mapping,
-    eval::AblationMode,
+    eval::{AblationAt, AblationMode},
     model::GenerateConfig,
     report::export::ExportSpec,
     scan::{MetricKind, ObjectiveKind, ScanConfig},
@@ -83,6 +84,13 @@ pub enum Command {
         metric: MetricKind,
         percent: f64,
     },
+    /// One unit at a time, accuracy against k, or the search for a set that breaks a domain. `out`: folder of the results; the same request goes on
+    /// in it where it was stopped (default: one below the data folder).
+    Sweep {
+        request: super::SweepRequest,
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
     /// Forward pass and gradients of the open model against plain f64 arithmetic. A certificate that is kept is made anew only `again`.
     CheckModel {
         again: bool,
@@ -159,8 +167,16 @@ pub enum Command {
     SetAblationMode {
         mode: AblationMode,
     },
+    /// At which positions activations change.
+    SetAblationAt {
+        at: AblationAt,
+    },
     SetControls {
         count: usize,
+    },
+    /// What random controls have in common with the set.
+    SetControlMatch {
+        like: ControlMatch,
     },
 
     // View (undoable, changes no number)
@@ -258,7 +274,9 @@ impl Command {
             Self::RenameSet { name, .. } => format!("rename a set to {name}"),
             Self::ClearAblation => "clear the ablation".into(),
             Self::SetAblationMode { .. } => "ablation mode".into(),
+            Self::SetAblationAt { .. } => "ablated positions".into(),
             Self::SetControls { .. } => "number of controls".into(),
+            Self::SetControlMatch { .. } => "kind of controls".into(),
             Self::SetMetric { .. } => "metric".into(),
             Self::ShowDomain { minus: Some(_), .. } => "show a difference".into(),
             Self::ShowDomain { .. } => "shown domain".into(),
@@ -283,6 +301,7 @@ impl Command {
             | Self::ForgetMeasured
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }
+            | Self::Sweep { .. }
             | Self::CheckModel { .. }
             | Self::Generate { .. }
             | Self::TrainDemo { .. }

@@ -1,10 +1,11 @@
 //! The app with its engines, on the small fixture model.
 
-use super::{App, Command, EvalConfig, JobState, Loading, NoticeLevel, testing};
+use super::{App, Command, EvalConfig, JobState, Loading, NoticeLevel, SweepRequest, testing};
 use crate::{
+    ablate::{ControlMatch, Rule, SweepMeasure, SweepUnit},
     base::{Neuron, NeuronSet},
     data::Mapping,
-    eval::{AblationMode, DomainScore},
+    eval::{AblationAt, AblationMode, DomainScore},
     scan::{MetricKind, ScanConfig},
 };
 use std::path::{Path, PathBuf};
@@ -191,4 +192,122 @@ fn the_matrix_repeats_what_single_ablations_give() {
             assert_eq!(*of_matrix, common(alone, of_matrix));
         }
     }
+}
+
+/// A run with one metric for both domains, 20 of 30 items scored.
+fn ranked(folder: &Path) -> App {
+    let mut app = opening(folder);
+    app.settings.keep_runs = false;
+    let config = ScanConfig { samples: 3, metrics: vec![MetricKind::Relevance, MetricKind::MeanAbsActivation], ..ScanConfig::default() };
+    app.apply(Command::SetScanConfig { config });
+    app.apply(Command::SetControls { count: 2 });
+    app.apply(Command::SetEvalConfig { config: EvalConfig { samples: Some(20), ..EvalConfig::default() } });
+    app.apply(Command::StartScan { out: None });
+    testing::settle(&mut app);
+    app
+}
+
+#[test]
+fn a_sweep_fills_its_map_and_goes_on_where_it_was_stopped() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut app = ranked(dir.path());
+    let request = SweepRequest::Units { unit: SweepUnit::Neuron, domain: "a".into(), layers: Some((1, 2)) };
+    let out = dir.path().join("sweep");
+    let ask = |app: &mut App| app.apply(Command::Sweep { request: request.clone(), out: Some(out.clone()) });
+    ask(&mut app);
+    // Stopped once something is there.
+    let measured = |app: &App| app.sweeps.units.as_ref().and_then(|v| v.result.as_ref()).map_or(0, |s| s.done());
+    while measured(&app) == 0 {
+        app.pump();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    app.apply(Command::CancelNewest);
+    testing::settle(&mut app);
+    let view = app.sweeps.units.clone().expect("view");
+    assert!(!view.running, "{view:?}");
+    let partial = view.result.expect("some");
+    ask(&mut app);
+    testing::settle(&mut app);
+    assert_eq!(errors(&app), Vec::<String>::new());
+    let view = app.sweeps.units.clone().expect("view");
+    let sweep = view.result.expect("all");
+    assert_eq!((sweep.done(), sweep.total, view.failed), (176, 176, None));
+    assert!(partial.effects.iter().zip(&sweep.effects).all(|(p, s)| p.is_none() || p == s));
+    let grid = sweep.grid(SweepMeasure::Loss);
+    assert!(grid.row(0).iter().all(|v| v.is_nan()) && grid.row(2).iter().all(|v| v.is_finite()));
+    let command = &sweep.provenance.command;
+    assert!(command.starts_with("brodmann sweep --model ") && command.contains("--unit neuron --domain a --layers 1-2"), "{command}");
+    // One unit of it is what a toggle shows.
+    app.apply(Command::SetControls { count: 0 });
+    app.apply(Command::EnableDomain { name: "b".into(), on: false });
+    app.apply(Command::ToggleNeuron { neuron: Neuron::new(2, 5) });
+    testing::settle(&mut app);
+    let toggled = app.ablation_report().expect("complete");
+    let unit = sweep.get(crate::ablate::UnitId { layer: 2, index: 5 }).expect("measured");
+    assert_eq!(unit.loss, toggled.domains[0].after.loss());
+    // Another request does not write into the same folder.
+    app.apply(Command::SetAblationMode { mode: AblationMode::Scale(2.0) });
+    ask(&mut app);
+    testing::settle(&mut app);
+    assert!(errors(&app).iter().any(|e| e.contains("name a new folder")), "{:?}", errors(&app));
+}
+
+#[test]
+fn a_curve_and_a_search_rank_by_the_shown_run() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut app = ranked(dir.path());
+    app.apply(Command::SetControlMatch { like: ControlMatch::Scale });
+    let request = SweepRequest::AgainstK { ranking: "b".into(), metric: MetricKind::Relevance, percents: vec![50.0, 2.0] };
+    app.apply(Command::Sweep { request, out: Some(dir.path().join("k")) });
+    testing::settle(&mut app);
+    assert_eq!(errors(&app), Vec::<String>::new());
+    let curve = app.sweeps.against_k.clone().and_then(|v| v.result).expect("curve");
+    // The ranking's own domain comes first, less the three rows it was scanned on where they are scored.
+    assert_eq!(curve.domains, ["b", "a"]);
+    assert_eq!(curve.points.iter().map(|p| (p.neurons, p.controls.len())).collect::<Vec<_>>(), [(5, 2), (132, 2)]);
+    let kept: crate::ablate::KCurve = serde_json::from_slice(&std::fs::read(dir.path().join("k/against-k.json")).expect("file")).expect("json");
+    assert_eq!(kept.points.len(), 2);
+    assert!(kept.provenance.command.contains("--against-k top:b --percents 2,50") && kept.provenance.command.contains("--match scale"));
+
+    app.apply(Command::SetAblationMode { mode: AblationMode::Scale(5.0) });
+    let rule = Rule { threshold: Some(0.2), most: 3, ..Rule::default() };
+    let request = SweepRequest::Break { domain: "a".into(), metric: MetricKind::Relevance, candidates: 12, rule };
+    app.apply(Command::Sweep { request, out: Some(dir.path().join("broken")) });
+    testing::settle(&mut app);
+    let live = app.sweeps.broken.clone().expect("view");
+    // Random weights may be no better than 0.2 to begin with: then the search says so.
+    match live.result.and_then(|l| l.outcome) {
+        Some(broken) => assert!(broken.set.len() <= 3 && broken.judged.len() == 2 && dir.path().join("broken/break.json").exists()),
+        None => assert!(live.failed.as_deref().is_some_and(|f| f.contains("nothing to break")), "{:?}", live.failed),
+    }
+    // What cannot start says why, in the view too.
+    let request = SweepRequest::Units { unit: SweepUnit::Head, domain: "c".into(), layers: None };
+    app.apply(Command::Sweep { request, out: None });
+    assert!(app.sweeps.units.as_ref().and_then(|v| v.failed.as_deref()).is_some_and(|f| f.contains("`c`")));
+}
+
+#[test]
+fn every_kind_of_ablation_runs_and_says_what_it_is() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut app = ranked(dir.path());
+    app.apply(Command::ToggleNeuron { neuron: Neuron::new(1, 1) });
+    let mut seen = Vec::new();
+    for mode in [AblationMode::PositionalMean, AblationMode::Resample { domain: "b".into(), seed: 2 }, AblationMode::Scale(5.0)] {
+        for at in AblationAt::ALL {
+            app.apply(Command::SetAblationMode { mode: mode.clone() });
+            app.apply(Command::SetAblationAt { at });
+            testing::settle(&mut app);
+            let report = app.ablation_report().unwrap_or_else(|| panic!("{mode:?} {at:?}: {:?}", app.ablation.failed));
+            let p = &report.provenance;
+            assert!(p.formula.contains(&mode.words()) && p.formula.contains(at.words()), "{}", p.formula);
+            assert!(p.command.contains(&format!("--mode {}", mode.word())), "{}", p.command);
+            assert_eq!(p.command.contains("--at answer"), at == AblationAt::Answer);
+            let items = report.domains[0].after.items.clone();
+            assert!(!seen.contains(&items), "{mode:?} {at:?} is another change");
+            seen.push(items);
+        }
+    }
+    app.apply(Command::SetAblationMode { mode: AblationMode::Resample { domain: "nowhere".into(), seed: 0 } });
+    testing::settle(&mut app);
+    assert!(app.ablation.failed.as_deref().is_some_and(|m| m.contains("nowhere")), "{:?}", app.ablation.failed);
 }

@@ -1,6 +1,6 @@
 //! What workers tell, and for whom a job works.
 
-use super::{DeviceReport, ModelsReport, ablation::Unit, generate::Generated, matrix::AblationMatrix};
+use super::{DeviceReport, ModelsReport, ablation::Unit, generate::Generated, matrix::AblationMatrix, sweep::SweepNews};
 use crate::{ablate::Attribution, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
 use std::{path::PathBuf, sync::Arc};
 
@@ -18,6 +18,7 @@ pub(super) enum Target {
     Models,
     Evaluation(u64),
     Attribution(u64),
+    Sweep(super::SweepKind),
     /// A file that somebody waits for.
     Export(PathBuf),
     Other,
@@ -35,6 +36,7 @@ pub(super) enum Event {
         test: Option<Arc<Domain>>,
     },
     Matrix(Arc<AblationMatrix>),
+    Sweep(SweepNews),
     Devices(Arc<DeviceReport>),
     Models(Arc<ModelsReport>),
     Checked(Arc<CheckReport>),

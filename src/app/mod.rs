@@ -29,6 +29,7 @@ mod run;
 mod score;
 pub mod settings;
 pub mod state;
+pub mod sweep;
 pub mod testing;
 
 pub use command::{Command, TraceInput};
@@ -44,4 +45,5 @@ pub use prediction::{Measured, Origin, PredictionLive};
 pub use preferences::{Preferences, ThemeChoice};
 pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use settings::Settings;
+pub use sweep::{BreakLive, SweepKind, SweepRequest, SweepView, Sweeps};
 pub use state::{AblationLive, App, Notice, NoticeLevel};

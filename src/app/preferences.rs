@@ -24,6 +24,8 @@ pub struct Preferences {
     pub threads: Option<usize>,
     /// Memory that a scan or an evaluation may use for what it keeps; `None`: three fifths of what is free when it starts.
     pub memory_bytes: Option<u64>,
+    /// Disk that an evaluation may use for residuals it has no memory for, in the system's folder for temporary files; 0: none.
+    pub spill_bytes: u64,
     pub device: DeviceChoice,
     /// Of magnitudes; signed maps are always blue-white-red.
     pub colours: ColourMap,
@@ -36,6 +38,7 @@ impl Default for Preferences {
             scale: 1.0,
             threads: None,
             memory_bytes: None,
+            spill_bytes: 4 << 30,
             device: DeviceChoice::default(),
             colours: ColourMap::default(),
         }

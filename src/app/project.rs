@@ -2,9 +2,10 @@
 
 use super::ChosenOn;
 use crate::{
+    ablate::ControlMatch,
     base::{Head, Neuron, NeuronSet},
     data::Mapping,
-    eval::AblationMode,
+    eval::{AblationAt, AblationMode},
     scan::{MetricKind, Order, ScanConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,12 @@ pub struct Project {
     /// Attention heads that are off.
     pub heads: BTreeSet<Head>,
     pub mode: AblationMode,
+    /// Positions at which activations change.
+    pub at: AblationAt,
     /// Random controls of an ablation.
     pub controls: usize,
+    /// What they have in common with the set.
+    pub control_match: ControlMatch,
     pub eval: EvalConfig,
     /// Run folder shown by the panels; follows the library and is not undone.
     pub run: Option<PathBuf>,
@@ -131,7 +136,9 @@ impl Default for Project {
             spared: NeuronSet::new(),
             heads: BTreeSet::new(),
             mode: AblationMode::Zero,
+            at: AblationAt::All,
             controls: 5,
+            control_match: ControlMatch::Size,
             eval: EvalConfig::default(),
             run: None,
             view: View::default(),

@@ -15,13 +15,13 @@ use super::{
     score::Change,
 };
 use crate::{
-    ablate::{AblationReport, DomainAblation},
+    ablate::{AblationReport, ControlMatch, DomainAblation},
     base::{Error, NeuronSet, Result, atomic_file, heatmap::ColourMap, number, provenance, provenance::Provenance},
     data::{
         Domain, ShotOrder, Shots, is_hub,
         prompt::{SHOT_SEED, escape},
     },
-    eval::{AblationMode, DomainScore},
+    eval::{AblationAt, DomainScore},
     model::{self, Decoder},
     report::{self, Report},
     scan::{self, MetricKind, ObjectiveKind, Order, ScanConfig},
@@ -196,7 +196,7 @@ impl App {
     }
 
     /// `brodmann VERB` with the model and the domains, as a shell reads it.
-    fn words_of<'a>(&self, verb: &str, domains: impl Iterator<Item = &'a str>) -> Vec<String> {
+    pub(super) fn words_of<'a>(&self, verb: &str, domains: impl Iterator<Item = &'a str>) -> Vec<String> {
         let mut words = vec!["brodmann".to_owned(), verb.to_owned()];
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
         let full = |p: &Path| if is_demo(p) || is_hub(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
@@ -254,29 +254,37 @@ impl App {
         if ablates {
             let names = (!off.is_empty()).then(|| off.to_string()).into_iter().chain(p.heads.iter().map(ToString::to_string));
             add("--neurons", names.collect::<Vec<_>>().join(","));
-            add(
-                "--mode",
-                match p.mode {
-                    AblationMode::Zero => "zero".into(),
-                    AblationMode::Mean => "mean".into(),
-                    AblationMode::Scale(k) => format!("scale={k}"),
-                },
-            );
+            add("--mode", p.mode.word());
+            if p.at != AblationAt::All {
+                add("--at", p.at.word().into());
+            }
             add("--controls", p.controls.to_string());
+            if p.control_match != ControlMatch::Size {
+                add("--match", p.control_match.word().into());
+                self.library.run().and_then(|r| r.path.as_ref()).iter().for_each(|run| add("--run", run.display().to_string()));
+            }
         }
-        if let Some(n) = p.eval.samples {
+        let domains: Vec<_> = p.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
+        words.extend(self.eval_words(&self.eval_in_force(&domains).0));
+        words.join(" ")
+    }
+
+    /// The flags that choose the same items to score.
+    pub(super) fn eval_words(&self, eval: &super::EvalConfig) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
+        if let Some(n) = eval.samples {
             add("--samples", n.to_string());
         }
-        add("--seed", p.eval.seed.to_string());
-        add("--order", if p.eval.order == Order::File { "file" } else { "shuffle" }.into());
-        add("--max-tokens", p.eval.max_tokens.to_string());
-        let domains: Vec<_> = p.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
-        for (name, lines) in &self.eval_in_force(&domains).0.exclude {
-            if domains.iter().any(|d| d.name == *name) {
+        add("--seed", eval.seed.to_string());
+        add("--order", if eval.order == Order::File { "file" } else { "shuffle" }.into());
+        add("--max-tokens", eval.max_tokens.to_string());
+        for (name, lines) in &eval.exclude {
+            if self.project.enabled().any(|d| d.name == *name) {
                 add("--exclude", format!("{name}={}", fold_lines(lines)));
             }
         }
-        words.join(" ")
+        words
     }
 
     pub(super) fn trace(&mut self, input: TraceInput, hooks: Vec<String>, path: PathBuf) {
@@ -330,7 +338,7 @@ impl App {
             Err(details) => return self.notice(NoticeLevel::Error, "The ablation matrix cannot start", details),
         };
         let mut changes = vec![Change::default()];
-        let off = |neurons| Change { neurons, mode: self.project.mode, ..Change::default() };
+        let off = |neurons| Change { neurons, mode: self.project.mode.clone(), at: self.project.at, ..Change::default() };
         changes.extend(sets.iter().map(|s| off(s.clone())));
         let seeds = self.project.controls as u64;
         for set in &sets {
@@ -458,7 +466,8 @@ impl App {
         }
         let off = self.project.off();
         Some(AblationReport {
-            mode: self.project.mode,
+            mode: self.project.mode.clone(),
+            at: self.project.at,
             neurons: off.len(),
             heads: self.project.heads.len(),
             domains,
@@ -468,6 +477,13 @@ impl App {
 
     /// What numbers measured now come from.
     pub fn provenance(&self) -> Provenance {
+        let (p, off) = (&self.project, self.project.off());
+        let change = if off.is_empty() && p.heads.is_empty() {
+            String::new()
+        } else {
+            let what = format!("{} and {}", number::counted(off.len() as u64, "neuron"), number::counted(p.heads.len() as u64, "head"));
+            format!("; {what} {} {}; controls: {}", p.mode.words(), p.at.words(), p.control_match.words())
+        };
         let info = self.library.model_info();
         let read = || self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored());
         Provenance {
@@ -477,7 +493,7 @@ impl App {
             data_sha256: read().map(|d| (d.name.clone(), d.sha256.clone())).collect(),
             prompts: read().map(|d| (d.name.clone(), d.template.clone())).collect(),
             bos: self.decoder.as_ref().map_or_else(String::new, |d| d.model.tokenizer.bos_policy()),
-            formula: "multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token".into(),
+            formula: format!("multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token{change}"),
             objective: "log-likelihood of the right answer".into(),
             seed: self.project.eval.seed,
             dtype: "f32".into(),

@@ -4,8 +4,8 @@ use super::ablation::{ItemSource, Part, Task, Unit};
 use crate::{
     ablate::{EvalSession, SessionLimits},
     base::{Ctx, Error, Head, NeuronSet, Result, hash::sha256_bytes},
-    data::Domain,
-    eval::{self, AblationMode, Intervention, ItemScore, Means},
+    data::{Domain, Item},
+    eval::{self, AblationAt, AblationMode, Donors, Intervention, ItemScore, Means},
     model::Decoder,
 };
 use std::{
@@ -14,17 +14,12 @@ use std::{
 };
 
 /// What is switched off.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Change {
     pub neurons: NeuronSet,
     pub heads: BTreeSet<Head>,
     pub mode: AblationMode,
-}
-
-impl Default for Change {
-    fn default() -> Self {
-        Self { neurons: NeuronSet::new(), heads: BTreeSet::new(), mode: AblationMode::Zero }
-    }
+    pub at: AblationAt,
 }
 
 impl Change {
@@ -39,11 +34,17 @@ pub(super) struct Shared {
     /// By [`ItemSource::key`], oldest use first.
     sessions: Mutex<Vec<(String, Arc<EvalSession>)>>,
     means: Mutex<Option<(String, Means)>>,
+    /// Activations of other texts for the changes of late, oldest use first.
+    donors: Mutex<Vec<(String, Arc<Donors>)>>,
 }
 
 /// Domains whose tokens and residuals are kept, and the memory of the residuals of all of them.
 const SESSIONS: usize = 12;
 const RESIDUAL_BYTES: usize = 768 << 20;
+/// A set with its controls.
+const DONORS: usize = 8;
+/// Texts that a resampled activation is drawn from.
+const RESAMPLED_TEXTS: usize = 32;
 
 impl Shared {
     fn session(&self, decoder: &Decoder, source: &ItemSource, limits: SessionLimits, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
@@ -66,12 +67,21 @@ impl Shared {
     }
 }
 
+/// A domain and which of its items are not scored.
+pub(super) type Unscored = (Arc<Domain>, Vec<usize>);
+
 /// Scores items under changes of the model.
 pub(super) struct Scorer {
     pub decoder: Decoder,
     pub shared: Arc<Shared>,
     /// Domains and which of their items may give the means of a mean ablation: never items that are scored.
-    pub means_from: Vec<(Arc<Domain>, Vec<usize>)>,
+    pub means_from: Vec<Unscored>,
+    /// For a change that resamples: the domain it names, as above; `None`: there is none.
+    pub resample_from: Option<Unscored>,
+    /// Domains that share the memory for residuals.
+    pub domains: usize,
+    /// Bytes of residuals that may lie on the disk.
+    pub spill_bytes: u64,
     pub max_tokens: usize,
     /// What a user allows; `None`: no word about it.
     pub memory_bytes: Option<u64>,
@@ -81,7 +91,13 @@ impl Scorer {
     fn limits(&self) -> SessionLimits {
         let allowed = self.memory_bytes.map_or(usize::MAX, |b| usize::try_from(b / 2).unwrap_or(usize::MAX));
         let eval = eval::Limits { max_tokens: self.max_tokens, ..eval::Limits::default() };
-        SessionLimits { eval, cache_bytes: RESIDUAL_BYTES.min(allowed) / SESSIONS }
+        let share = self.domains.clamp(1, SESSIONS);
+        SessionLimits {
+            eval,
+            cache_bytes: RESIDUAL_BYTES.min(allowed) / share,
+            spill_bytes: self.spill_bytes / share as u64,
+            spill_folder: None,
+        }
     }
     /// Works off the tasks in order; `scored` gets the next items of a unit as soon as they are there.
     pub fn score_all(&self, tasks: &[Task], ctx: &Ctx<'_>, scored: &mut dyn FnMut(&Unit, &[ItemScore])) -> Result<()> {
@@ -94,7 +110,7 @@ impl Scorer {
                 Part::Control(seed) => format!("scoring {}, random control {}", task.unit.domain, seed + 1),
             };
             ctx.progress(phase.as_str(), done, total, "items");
-            let session = self.shared.session(&self.decoder, &task.source, self.limits(), ctx)?;
+            let session = self.session(&task.source, ctx)?;
             let change = if task.change.is_none() { None } else { Some(self.intervention(&task.change, ctx)?) };
             session.evaluate_from(task.known, change.as_ref(), ctx, &mut |items| {
                 done += items.len();
@@ -105,9 +121,63 @@ impl Scorer {
         Ok(())
     }
 
-    pub(super) fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
-        let means = if change.mode == AblationMode::Mean { Some(self.means(ctx)?) } else { None };
-        Ok(Intervention { neurons: change.neurons.clone(), heads: change.heads.clone(), mode: change.mode, means })
+    pub fn session(&self, source: &ItemSource, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
+        self.shared.session(&self.decoder, source, self.limits(), ctx)
+    }
+
+    /// The change with the activations it needs of other texts.
+    pub fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
+        let Change { neurons, heads, mode, at } = change;
+        let means = if matches!(mode, AblationMode::Mean | AblationMode::PositionalMean) { Some(self.means(ctx)?) } else { None };
+        let donors = match mode {
+            AblationMode::PositionalMean | AblationMode::Resample { .. } => Some(self.donors(change, ctx)?),
+            _ => None,
+        };
+        Ok(Intervention { neurons: neurons.clone(), heads: heads.clone(), mode: mode.clone(), at: *at, means, donors })
+    }
+
+    fn donors(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Arc<Donors>> {
+        let from: Vec<&Unscored> = match &change.mode {
+            AblationMode::Resample { domain, .. } => match &self.resample_from {
+                Some(from) if !from.1.is_empty() => vec![from],
+                Some(_) => {
+                    return Err(Error::invalid(format!(
+                        "resampling from {domain} needs items of it that are not scored, and every item is: score fewer (--samples, or Accuracy settings)"
+                    )));
+                }
+                None => return Err(Error::invalid(format!("resampling from {domain}: there is no such domain, or it is not read"))),
+            },
+            _ => self.means_from.iter().filter(|f| !f.1.is_empty()).collect(),
+        };
+        let key = {
+            let hashes: Vec<_> = from.iter().map(|f| (&f.0.items_sha256, &f.1)).collect();
+            let Change { neurons, heads, mode, .. } = change;
+            let model = &self.decoder.model.info.sha256;
+            sha256_bytes(format!("{model}\n{hashes:?}\n{}\n{neurons}\n{heads:?}\n{mode:?}", self.max_tokens).as_bytes())
+        };
+        let mut held = self.shared.donors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = held.iter().position(|h| h.0 == key) {
+            let found = held.remove(at);
+            let donors = found.1.clone();
+            held.push(found);
+            return Ok(donors);
+        }
+        drop(held);
+        let items: Vec<&Item> = from.iter().flat_map(|(d, indices)| indices.iter().map(|&i| &d.items[i])).collect();
+        let source = from.iter().map(|f| words(f)).collect::<Vec<_>>().join(", ");
+        let places = (&change.neurons, &change.heads);
+        let donors = Arc::new(match change.mode {
+            AblationMode::Resample { seed, .. } => {
+                eval::resample_donors(&self.decoder, &items, places, RESAMPLED_TEXTS, seed, self.max_tokens, &source, ctx)?
+            }
+            _ => eval::positional_means(&self.decoder, &items, places, self.max_tokens, &source, ctx)?,
+        });
+        let mut held = self.shared.donors.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push((key, donors.clone()));
+        if held.len() > DONORS {
+            held.remove(0);
+        }
+        Ok(donors)
     }
 
     /// Same key, same means.
@@ -118,10 +188,6 @@ impl Scorer {
     }
 
     fn means(&self, ctx: &Ctx<'_>) -> Result<Means> {
-        let words = |(d, items): &(Arc<Domain>, Vec<usize>)| {
-            let what = if items.len() == d.items.len() { format!("the {} split", d.split) } else { "items that are not scored".to_owned() };
-            format!("{} ({what}, {} items)", d.name, items.len())
-        };
         let from: Vec<_> = self.means_from.iter().filter(|f| !f.1.is_empty()).collect();
         if from.is_empty() {
             return Err(Error::invalid(
@@ -139,4 +205,9 @@ impl Scorer {
         *held = Some((key, means.clone()));
         Ok(means)
     }
+}
+
+fn words((d, items): &Unscored) -> String {
+    let what = if items.len() == d.items.len() { format!("the {} split", d.split) } else { "items that are not scored".to_owned() };
+    format!("{} ({what}, {} items)", d.name, items.len())
 }

@@ -89,6 +89,8 @@ pub struct App {
     pub(super) scan_wish: Option<Option<PathBuf>>,
     /// Result of the last `AblationMatrix`.
     pub matrix: Option<Arc<AblationMatrix>>,
+    /// The last sweeps, as far as they came.
+    pub sweeps: super::Sweeps,
     /// What the model wrote last.
     pub generated: Option<Arc<Generated>>,
     /// Result of the last `FindDevices`.
@@ -129,6 +131,7 @@ impl App {
             generated: None,
             scan_wish: None,
             matrix: None,
+            sweeps: super::Sweeps::default(),
             devices: None,
             models: None,
             evaluation: Evaluation::default(),
@@ -173,6 +176,7 @@ impl App {
             Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
             Event::Matrix(matrix) => self.matrix = Some(matrix),
+            Event::Sweep(news) => self.sweep_news(news),
             Event::Devices(devices) => self.devices = Some(devices),
             Event::Models(models) => self.models = Some(models),
             Event::Checked(report) => self.checked(report),
@@ -228,6 +232,7 @@ impl App {
             (Target::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
             (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
             (Target::Attribution(generation), failure) => self.attribution_ended(generation, failure),
+            (Target::Sweep(kind), failure) => self.sweep_ended(kind, failure),
             _ => {}
         }
     }

@@ -86,6 +86,65 @@ pub fn quantile_sorted(sorted: &[f64], q: f64) -> Option<f64> {
     Some(sorted[lo] + (at - lo as f64) * (sorted[hi] - sorted[lo]))
 }
 
+/// Distribution function of Student's t with `freedom` degrees of freedom, through the incomplete beta function.
+pub fn student_cdf(t: f64, freedom: f64) -> f64 {
+    let x = freedom / (freedom + t * t);
+    let tail = 0.5 * incomplete_beta(x, freedom / 2.0, 0.5);
+    if t > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// The `t` with `student_cdf(t) = q`, for `q` in (0, 1): by bisection, to about 1e-12.
+pub fn student_quantile(q: f64, freedom: f64) -> f64 {
+    let (mut low, mut high) = (-1e8, 1e8);
+    for _ in 0..120 {
+        let middle = 0.5 * (low + high);
+        if student_cdf(middle, freedom) < q { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+/// Regularised incomplete beta function `I_x(a, b)` by its continued fraction (Lentz). Source: DLMF 8.17.22.
+fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
+    if x <= 0.0 || x >= 1.0 {
+        return x.clamp(0.0, 1.0);
+    }
+    if x > (a + 1.0) / (a + b + 2.0) {
+        return 1.0 - incomplete_beta(1.0 - x, b, a);
+    }
+    let front = (a * x.ln() + b * (1.0 - x).ln() + ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b)).exp() / a;
+    let tiny = 1e-300;
+    let guard = |v: f64| if v.abs() < tiny { tiny } else { v };
+    let (mut c, mut d) = (1.0, 1.0 / guard(1.0 - (a + b) * x / (a + 1.0)));
+    let mut fraction = d;
+    for m in 1..400 {
+        let m = f64::from(m);
+        for coefficient in [
+            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)),
+        ] {
+            d = 1.0 / guard(1.0 + coefficient * d);
+            c = guard(1.0 + coefficient / c);
+            fraction *= c * d;
+        }
+        if (c * d - 1.0).abs() < 1e-15 {
+            break;
+        }
+    }
+    front * fraction
+}
+
+/// Logarithm of the gamma function for `x > 0`, to about 1e-14: Stirling's series after shifting `x` beyond 12. Source: DLMF 5.11.1.
+fn ln_gamma(mut x: f64) -> f64 {
+    let mut shift = 0.0;
+    while x < 12.0 {
+        shift -= x.ln();
+        x += 1.0;
+    }
+    let r = 1.0 / (x * x);
+    let series = (1.0 / 12.0 - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r * (1.0 / 1680.0 - r / 1188.0)))) / x;
+    shift + (x - 0.5) * x.ln() - x + 0.5 * std::f64::consts::TAU.ln() + series
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +207,17 @@ mod tests {
         assert!((spearman(&x, &y).expect("rho") - 0.763_157_894_736_842_1).abs() < 1e-12, "{:?}", spearman(&x, &y));
         assert_eq!(pearson(&[1.0, 1.0], &[1.0, 2.0]), None);
         assert_eq!(pearson(&[], &[]), None);
+    }
+
+    #[test]
+    fn student_matches_its_tables() {
+        // Quantiles at 0.975: 12.706204736, 4.302652730, 2.776445105, 2.570581836, 1.962339081 for 1, 2, 4, 5 and 1000 degrees of freedom.
+        for (freedom, t) in [(1.0, 12.706_204_736), (2.0, 4.302_652_730), (4.0, 2.776_445_105), (5.0, 2.570_581_836), (1000.0, 1.962_339_081)] {
+            assert!((student_quantile(0.975, freedom) - t).abs() < 1e-8, "{freedom}: {}", student_quantile(0.975, freedom));
+            assert!((student_cdf(-t, freedom) - 0.025).abs() < 1e-10);
+        }
+        // With one degree of freedom it is Cauchy's: 1/2 + atan(t) / pi.
+        assert!((student_cdf(0.7, 1.0) - (0.5 + 0.7f64.atan() / std::f64::consts::PI)).abs() < 1e-13);
     }
 
     #[test]

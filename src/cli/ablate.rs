@@ -1,7 +1,7 @@
 //! `brodmann ablate`
 
 use super::{
-    args::{AblateArgs, Format},
+    args::{AblateArgs, Common, Format, MatchArg},
     output::{self, Table},
     setup,
     watch::{Session, Stop},
@@ -19,15 +19,17 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.keep_runs = false;
     let mut session = setup::session(common, settings)?;
     let config = EvalConfig {
-        samples: args.samples,
+        samples: args.items.samples,
         seed: common.seed,
         order: common.order.into(),
         max_tokens: common.max_tokens,
-        exclude: setup::excluded(&args.exclude, &session)?,
+        exclude: setup::excluded(&args.items.exclude, &session)?,
     };
     session.app.apply(Command::SetEvalConfig { config });
-    session.app.apply(Command::SetControls { count: args.controls });
-    session.app.apply(Command::SetAblationMode { mode: args.mode });
+    session.app.apply(Command::SetControls { count: args.controls.controls });
+    session.app.apply(Command::SetAblationMode { mode: args.change.mode.clone() });
+    session.app.apply(Command::SetAblationAt { at: args.change.at.into() });
+    session.app.apply(Command::SetControlMatch { like: args.controls.like.into() });
     if let Some(path) = args.run.clone() {
         session.run(Command::OpenRun { path })?;
     }
@@ -49,7 +51,11 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
         Selection::File(path) => session.app.apply(Command::AddSetFile { path: path.clone() }),
         Selection::Top { domain, percent } => {
             if args.run.is_none() {
-                scan_one(&mut session, domain, &args)?;
+                let mut metrics = vec![MetricKind::Relevance];
+                if matches!(args.controls.like, MatchArg::Scale) {
+                    metrics.push(MetricKind::MeanAbsActivation);
+                }
+                scan_one(&mut session, domain, common, &metrics)?;
             }
             session.app.apply(Command::AddTopSet { domain: domain.clone(), metric: MetricKind::Relevance, percent: *percent });
         }
@@ -64,17 +70,17 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
     }
 }
 
-/// Relevance of one domain, measured here and now.
-fn scan_one(session: &mut Session, domain: &str, args: &AblateArgs) -> Result<(), Stop> {
+/// Maps of one domain, measured here and now.
+pub(super) fn scan_one(session: &mut Session, domain: &str, common: &Common, metrics: &[MetricKind]) -> Result<(), Stop> {
     let names: Vec<String> = session.app.project.domains.iter().map(|d| d.name.clone()).collect();
     if !names.iter().any(|n| n == domain) {
-        return Err(Stop::Usage(format!("--neurons takes its set from `{domain}`, but the domains are {}", names.join(", "))));
+        return Err(Stop::Usage(format!("neurons are to be ranked by `{domain}`, but the domains are {}", names.join(", "))));
     }
     let config = ScanConfig {
-        seed: args.common.seed,
-        order: args.common.order.into(),
-        max_tokens: args.common.max_tokens,
-        metrics: vec![MetricKind::Relevance],
+        seed: common.seed,
+        order: common.order.into(),
+        max_tokens: common.max_tokens,
+        metrics: metrics.to_vec(),
         ..ScanConfig::default()
     };
     session.app.apply(Command::SetScanConfig { config });
@@ -95,6 +101,7 @@ fn document(session: &Session, report: &AblationReport) -> Value {
         "neurons": report.neurons,
         "heads": report.heads,
         "mode": report.mode,
+        "at": report.at,
         "sets": session.app.project.sets.iter().map(|s| json!({ "name": s.name, "source": s.source, "neurons": s.neurons })).collect::<Vec<_>>(),
         "device": report.provenance.device,
         "provenance": report.provenance,
@@ -118,6 +125,10 @@ fn domain(d: &DomainAblation) -> Value {
         "control_loss_mean": d.control_loss().0,
         "control_loss_std": d.control_loss().1,
         "p_value": d.p_value(),
+        "accuracy_change": d.accuracy_change(),
+        "loss_change": d.loss_change(),
+        "accuracy_beyond_control": d.accuracy_beyond_control(),
+        "loss_beyond_control": d.loss_beyond_control(),
     })
 }
 
@@ -175,9 +186,10 @@ fn text(report: &AblationReport) -> String {
         }
     }
     format!(
-        "{} changed ({}) in {}\n\n{}{held}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss: mean, nat/token; {}\n",
+        "{} changed ({}, {}) in {}\n\n{}{held}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss: mean, nat/token; {}\n",
         what.join(" and "),
-        mode_words(report),
+        report.mode.words(),
+        report.at.words(),
         report.provenance.model,
         t.render(),
         number::counted(seeds as u64, "random set"),
@@ -187,13 +199,4 @@ fn text(report: &AblationReport) -> String {
 
 fn rows(n: usize) -> String {
     number::counted(n as u64, "row")
-}
-
-fn mode_words(report: &AblationReport) -> String {
-    use crate::eval::AblationMode;
-    match report.mode {
-        AblationMode::Zero => "set to 0".into(),
-        AblationMode::Mean => "set to their mean".into(),
-        AblationMode::Scale(k) => format!("multiplied by {k}"),
-    }
 }

@@ -2,13 +2,13 @@
 
 use super::prompt_args::PromptArgs;
 use crate::{
-    ablate::Selection,
+    ablate::{ControlMatch, Selection, SweepUnit},
     app::DeviceChoice,
     base::{
         NeuronSet,
         heatmap::{ColourMap, ScaleKind},
     },
-    eval::AblationMode,
+    eval::{AblationAt, AblationMode},
     report::export::{FileKind, View},
     scan::{MetricKind, ObjectiveKind, Order},
 };
@@ -41,6 +41,10 @@ pub enum Verb {
     Eval(EvalArgs),
     /// Accuracy before and after neurons are switched off, beside random controls of the same size.
     Ablate(AblateArgs),
+    /// Each neuron, head or layer switched by itself over a domain; or accuracy against the share of neurons that is switched.
+    Sweep(SweepArgs),
+    /// The smallest set of neurons found that breaks a domain and spares the others.
+    Break(BreakArgs),
     /// The hook points' tensors of one forward pass, under their TransformerLens names.
     Trace(TraceArgs),
     /// One view of a run as a picture (PNG, SVG) with axes, colour bar and provenance, or as a table in long form (CSV).
@@ -149,21 +153,123 @@ pub struct AblateArgs {
     /// Neurons to switch off: `L3N17,L4N0-15` (heads as `L3H2`), a JSON file `{"3": [17]}`, or `top:DOMAIN:PERCENT` by relevance.
     #[arg(long, value_name = "SET", value_parser = parse_selection)]
     pub neurons: Selection,
-    /// What happens to them: `zero`, `mean` (their mean over a split that is not scored), `scale=K`.
-    #[arg(long, value_name = "MODE", default_value = "zero", value_parser = parse_mode)]
-    pub mode: AblationMode,
-    /// Random controls: sets with as many neurons in each layer.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub controls: usize,
-    /// Items of each domain. Default: all of them.
-    #[arg(long, value_name = "N", value_parser = parse_count)]
-    pub samples: Option<usize>,
-    /// Lines of a domain's file that are not scored; repeatable. Rows that `top:` chose its neurons on are left out anyway.
-    #[arg(long, value_name = "NAME=1-64,70", value_parser = parse_lines)]
-    pub exclude: Vec<Lines>,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub controls: ControlArgs,
+    #[command(flatten)]
+    pub items: ItemArgs,
     /// Run folder that `top:` takes its map from. Default: 64 samples of the domain are scanned first.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["unit", "against_k"])))]
+pub struct SweepArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Switch each neuron, head or layer (all of its neurons and heads) by itself, and score --domain each time. Goes on where it was stopped.
+    #[arg(long, value_name = "neuron|head|layer", value_parser = parse_unit, requires = "domain")]
+    pub unit: Option<SweepUnit>,
+    /// The domain that is scored.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Only these layers. Default: all.
+    #[arg(long, value_name = "FIRST-LAST", value_parser = parse_layers, requires = "unit")]
+    pub layers: Option<(usize, usize)>,
+    /// Switch the top k % of a domain's map, k rising, and score every domain, beside random sets.
+    #[arg(long, value_name = "top:DOMAIN", value_parser = parse_ranking, conflicts_with_all = ["unit", "domain"])]
+    pub against_k: Option<Selection>,
+    /// The k of --against-k.
+    #[arg(long, value_delimiter = ',', value_name = "PERCENT,...", value_parser = parse_percent, default_value = "0.1,0.2,0.5,1,2,5,10,20")]
+    pub percents: Vec<f64>,
+    /// Which map --against-k ranks by.
+    #[arg(long, value_enum)]
+    pub metric: Option<MetricArg>,
+    /// Run folder (or `demo`) that --against-k takes its map from. Default: 64 samples of the domain are scanned first.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub controls: ControlArgs,
+    #[command(flatten)]
+    pub items: ItemArgs,
+    /// Folder of the results; an earlier sweep in it, if it is the same, is gone on with. Default: one below the data folder, named after the request.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct BreakArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// The domain that is to break; the other domains are to be spared.
+    #[arg(long, value_name = "NAME")]
+    pub domain: String,
+    /// Neurons the search chooses from: the top N of the domain's map.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = parse_count)]
+    pub candidates: usize,
+    /// Accuracy at or below which the domain counts as broken. Default: chance.
+    #[arg(long, value_name = "ACCURACY", value_parser = parse_share)]
+    pub threshold: Option<f64>,
+    /// Weight of the mean damage to the other domains against the damage to this one.
+    #[arg(long, value_name = "WEIGHT", default_value_t = 1.0, value_parser = parse_weight)]
+    pub penalty: f64,
+    /// Neurons of the largest set.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_count)]
+    pub most: usize,
+    /// Which map the candidates are the top of.
+    #[arg(long, value_enum)]
+    pub metric: Option<MetricArg>,
+    /// Run folder (or `demo`) with that map. Default: 64 samples of the domain are scanned first.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    #[command(flatten)]
+    pub controls: ControlArgs,
+    #[command(flatten)]
+    pub items: ItemArgs,
+    /// Folder of the result. Default: one below the data folder, named after the request.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Random sets beside a set.
+#[derive(Args, Debug, Clone)]
+pub struct ControlArgs {
+    /// Random controls: sets with as many neurons in each layer.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub controls: usize,
+    /// What controls have in common with the set: as many neurons in each layer (`size`), or also in each tenth of a layer by mean |activation|
+    /// (`scale`; needs a run that holds it).
+    #[arg(long = "match", value_enum, default_value_t = MatchArg::Size)]
+    pub like: MatchArg,
+}
+
+/// Which items are scored.
+#[derive(Args, Debug, Clone)]
+pub struct ItemArgs {
+    /// Items of each domain. Default: all of them.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub samples: Option<usize>,
+    /// Lines of a domain's file that are not scored; repeatable. Rows that neurons were chosen on are left out anyway.
+    #[arg(long, value_name = "NAME=1-64,70", value_parser = parse_lines)]
+    pub exclude: Vec<Lines>,
+}
+
+/// What happens to the neurons, and where.
+#[derive(Args, Debug, Clone)]
+pub struct ChangeArgs {
+    /// What happens to them: `zero`, `mean` (their mean over a split that is not scored), `positional-mean` (at the same position),
+    /// `resample=DOMAIN` (their values in that domain's texts; drawn by a seed, `resample=DOMAIN@7`), `scale=K` (0 to 5 damps or amplifies).
+    #[arg(long, value_name = "MODE", default_value = "zero", value_parser = parse_mode)]
+    pub mode: AblationMode,
+    /// Where: at every position, or only at those that predict the answer.
+    #[arg(long, value_enum, default_value_t = AtArg::All)]
+    pub at: AtArg,
 }
 
 #[derive(Args, Debug)]
@@ -352,6 +458,18 @@ pub enum Format {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum AtArg {
+    All,
+    Answer,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum MatchArg {
+    Size,
+    Scale,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum OrderArg {
     Shuffle,
     File,
@@ -409,6 +527,24 @@ pub enum MetricArg {
     MeanActivation,
     #[value(alias = "mean_abs_activation")]
     MeanAbsActivation,
+}
+
+impl From<AtArg> for AblationAt {
+    fn from(a: AtArg) -> Self {
+        match a {
+            AtArg::All => Self::All,
+            AtArg::Answer => Self::Answer,
+        }
+    }
+}
+
+impl From<MatchArg> for ControlMatch {
+    fn from(m: MatchArg) -> Self {
+        match m {
+            MatchArg::Size => Self::Size,
+            MatchArg::Scale => Self::Scale,
+        }
+    }
 }
 
 impl From<OrderArg> for Order {
@@ -545,16 +681,28 @@ fn parse_selection(text: &str) -> Result<Selection, String> {
     text.parse::<Selection>().map_err(|e| e.to_string())
 }
 
-fn parse_mode(text: &str) -> Result<AblationMode, String> {
-    match text.split_once('=') {
-        None if text == "zero" => Ok(AblationMode::Zero),
-        None if text == "mean" => Ok(AblationMode::Mean),
-        Some(("scale", k)) => match k.parse::<f32>() {
-            Ok(k) if k.is_finite() => Ok(AblationMode::Scale(k)),
-            _ => Err(format!("`{k}` is no number to scale by")),
-        },
-        _ => Err("expected zero, mean or scale=K, e.g. scale=0.5".into()),
+/// `top:DOMAIN`, without a percentage.
+fn parse_ranking(text: &str) -> Result<Selection, String> {
+    match text.strip_prefix("top:").map(str::trim) {
+        Some(domain) if !domain.is_empty() => Ok(Selection::Top { domain: domain.to_owned(), percent: 100.0 }),
+        _ => Err("write the domain whose map ranks the neurons, as top:arithmetic".into()),
     }
+}
+
+fn parse_unit(text: &str) -> Result<SweepUnit, String> {
+    text.parse()
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|s| (0.0..1.0).contains(s)).ok_or_else(|| "expected an accuracy from 0 to below 1, e.g. 0.3".into())
+}
+
+fn parse_weight(text: &str) -> Result<f64, String> {
+    text.parse::<f64>().ok().filter(|w| w.is_finite() && *w >= 0.0).ok_or_else(|| "expected a number from 0 on".into())
+}
+
+fn parse_mode(text: &str) -> Result<AblationMode, String> {
+    text.parse()
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -14,6 +14,7 @@ mod output;
 mod prompt_args;
 mod scan;
 mod setup;
+mod sweep;
 mod trace;
 mod watch;
 
@@ -53,6 +54,8 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Scan(a) => scan::run(a, settings),
         Verb::Eval(a) => eval::run(a, settings),
         Verb::Ablate(a) => ablate::run(a, settings),
+        Verb::Sweep(a) => sweep::run(a, settings),
+        Verb::Break(a) => sweep::run_break(a, settings),
         Verb::Trace(a) => trace::run(a, settings),
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),

@@ -2,6 +2,7 @@
 //! A kernel never allocates more than a few tiles of scratch, and its result does not depend on how many rows it is given at once.
 
 use super::{Mat, MatMut, ScanJob, ScanSums};
+use std::ops::Range;
 
 /// Elementwise nonlinearity of an MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -53,6 +54,17 @@ pub struct AttentionShape {
     pub soft_cap: Option<f32>,
 }
 
+/// Queries that stand in one line of text, and the keys they see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttentionSpan {
+    /// Rows of the queries, neighbours in the text.
+    pub rows: Range<usize>,
+    /// Position of the first of them.
+    pub first: usize,
+    /// Rows of the keys at positions 0, 1, 2... up to the last query's own.
+    pub keys: Vec<Range<usize>>,
+}
+
 /// cos and sin of every position and rotated pair: `[max_positions, pairs]` each. Pair `i` of a head is coordinates `i` and `i + pairs`
 /// (the half-split layout of Hugging Face); coordinates from `2 * pairs` on stay as they are. Long-context scalings multiply cos and sin by a
 /// factor.
@@ -86,6 +98,9 @@ pub trait Backend: Send + Sync {
 
     /// Causal softmax attention inside each sequence. `q` `[n, n_heads * head_dim]`, `k`, `v` `[n, n_kv_heads * head_dim]`, `z` as `q`.
     fn attention(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], shape: &AttentionShape, z: &mut [f32]);
+    /// As [`Backend::attention`] where queries and keys lie apart: `q`, `z` `[m, ..]`, `k`, `v` `[n, ..]`. Each row of `z` is that of a plain pass
+    /// over its text, bit for bit; rows that no span names stay.
+    fn attention_spans(&self, q: &[f32], k: &[f32], v: &[f32], spans: &[AttentionSpan], shape: &AttentionShape, z: &mut [f32]);
     /// The probabilities of one sequence: `[n_heads, t, t]` for `q` `[t, ..]`, `k` `[t, ..]`.
     fn attention_pattern(&self, q: &[f32], k: &[f32], shape: &AttentionShape) -> Vec<f32>;
     /// Overwrites `dq`, `dk`, `dv`; the probabilities are recomputed.
@@ -122,6 +137,9 @@ pub trait Backend: Send + Sync {
     /// Cross-entropy of each row of `logits` `[n, vocab]` against `targets` `[n]`, into `losses` `[n]` (natural log). With `weights` `[n]` the
     /// rows are replaced by `weights[r] * (softmax - onehot)`, the gradient of `sum_r weights[r] * losses[r]`.
     fn cross_entropy(&self, logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]);
+
+    /// `ln sum_v exp(logits[r, v])` of each row of `logits` `[out.len(), vocab]`, to about 1e-7: exponentials in f32, summed in blocks into f64.
+    fn log_sum_exp(&self, logits: &[f32], out: &mut [f64]);
 
     /// Parameter activation of one matrix over all samples, reduced tile by tile (METHODS 1). Adds to `sums`.
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums);

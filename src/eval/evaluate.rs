@@ -1,8 +1,8 @@
 //! Scores a domain, step by step.
 
-use super::{DomainScore, Intervention, ItemScore, Switch, prepared::Limits, prepared::prepare};
+use super::{DomainScore, Intervention, ItemScore, Switch, SwitchHooks, prepared::Limits, prepared::prepare};
 use crate::{
-    base::{Ctx, Error, Result},
+    base::{Ctx, Error, HookPoint, Result},
     data::{Domain, Item},
     model::{Batch, Decoder, Hooks, NoHooks},
 };
@@ -17,18 +17,20 @@ pub struct EvalConfig {
     pub exclude_lines: BTreeSet<usize>,
     pub max_tokens: usize,
     pub batch_tokens: usize,
+    /// See [`Limits::share`].
+    pub share: bool,
 }
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        let Limits { max_tokens, batch_tokens } = Limits::default();
-        Self { max_items: None, exclude_lines: BTreeSet::new(), max_tokens, batch_tokens }
+        let Limits { max_tokens, batch_tokens, share } = Limits::default();
+        Self { max_items: None, exclude_lines: BTreeSet::new(), max_tokens, batch_tokens, share }
     }
 }
 
 impl EvalConfig {
     pub fn limits(&self) -> Limits {
-        Limits { max_tokens: self.max_tokens, batch_tokens: self.batch_tokens }
+        Limits { max_tokens: self.max_tokens, batch_tokens: self.batch_tokens, share: self.share }
     }
     /// The items that are scored, in file order.
     ///
@@ -49,32 +51,23 @@ impl EvalConfig {
     }
 }
 
-/// Blocks `from..` on `resid`, the `hook_resid_pre` of block `from`. Asks before every block whether to stop.
-///
-/// # Errors
-/// Of the forward pass; when the work is cancelled.
-pub fn run_blocks(
-    decoder: &Decoder,
-    batch: &Batch,
-    resid: &mut [f32],
-    layers: std::ops::Range<usize>,
-    switch: Option<&Switch>,
-    ctx: &Ctx<'_>,
-) -> Result<()> {
-    let mut switched = switch;
-    let mut none = NoHooks;
-    for layer in layers {
-        ctx.check()?;
-        let hooks: &mut dyn Hooks = match &mut switched {
-            Some(s) => s,
-            None => &mut none,
-        };
-        decoder.block_forward(layer, batch, resid, None, hooks)?;
-    }
-    Ok(())
+/// Hooks that also end the pass, at the next matrix, once the work is cancelled.
+pub struct Cancellable<'a, 'c> {
+    pub hooks: &'a mut dyn Hooks,
+    pub ctx: &'a Ctx<'c>,
 }
 
-/// Scores the domain. `on_items` gets the scores of every step as soon as they are there, in order.
+impl Hooks for Cancellable<'_, '_> {
+    fn wants(&self, point: HookPoint) -> bool {
+        self.hooks.wants(point) || (self.ctx.cancel.is_cancelled() && !matches!(point, HookPoint::Pattern(_)))
+    }
+    fn at(&mut self, point: HookPoint, batch: &Batch, values: &mut [f32]) -> Result<()> {
+        self.ctx.check()?;
+        if self.hooks.wants(point) { self.hooks.at(point, batch, values) } else { Ok(()) }
+    }
+}
+
+/// Scores the domain by running every layer over all of it: what an ablation is held against. `on_items` gets the scores of every step as soon as they are there, in order.
 ///
 /// # Errors
 /// When no item is left, one cannot be scored, a number is not finite, or the work is cancelled.
@@ -89,13 +82,20 @@ pub fn evaluate(
     let spec = &decoder.model.spec;
     let switch = intervention.map(|i| Switch::new(i, spec)).transpose()?;
     let items = config.choose(domain)?;
-    let steps = prepare(&domain.name, domain.kind, &items, &decoder.model.tokenizer, spec.max_positions, config.limits(), ctx)?;
+    let steps = prepare(&domain.name, domain.kind, &items, &decoder.model.tokenizer, spec, config.limits(), ctx)?;
     let mut scores = Vec::with_capacity(items.len());
     for step in &steps {
         ctx.progress(format!("scoring {}", domain.name), scores.len(), items.len(), "items");
-        let mut resid = decoder.embed(&step.batch, &mut NoHooks)?;
-        run_blocks(decoder, &step.batch, &mut resid, 0..spec.n_layers, switch.as_ref(), ctx)?;
-        let new = step.scores(decoder, &resid)?;
+        let mut none = NoHooks;
+        let mut switched = switch.as_ref().map(|s| SwitchHooks::one(s, &step.tags));
+        let hooks: &mut dyn Hooks = switched.as_mut().map_or(&mut none, |s| s as &mut dyn Hooks);
+        let mut hooks = Cancellable { hooks, ctx };
+        let mut resid = decoder.embed(&step.batch, &mut hooks)?;
+        for layer in 0..spec.n_layers {
+            ctx.check()?;
+            decoder.block_forward(layer, &step.batch, &mut resid, None, &mut hooks)?;
+        }
+        let new = step.scores(decoder, &resid, ctx)?;
         on_items(&new);
         scores.extend(new);
     }

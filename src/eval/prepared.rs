@@ -1,13 +1,14 @@
 //! Items as token sequences in steps of a few dozen, and from the last residual back to scores.
 //!
 //! A model reads each sequence without its last token, which is only predicted. Choices whose reading is the beginning of another's share one
-//! sequence: all one-token choices of a question cost one forward pass. That is exact, for attention looks only back.
+//! sequence: all one-token choices of a question cost one forward pass. What the choices of a question have in common at the beginning (the
+//! prompt) is read once, and each goes on from there. That is exact, for attention looks only back.
 
-use super::{ItemScore, encode_pair, encode_text, prompt_text};
+use super::{ItemScore, RowTags, encode_pair, encode_text, prompt_text};
 use crate::{
     base::{Ctx, Error, Result},
     data::{DomainKind, Item},
-    model::{Batch, Decoder, TextTokenizer},
+    model::{Batch, Decoder, DecoderSpec, RowsAt, TextTokenizer},
 };
 
 /// What is cut and how much runs at once.
@@ -17,22 +18,32 @@ pub struct Limits {
     pub max_tokens: usize,
     /// Tokens of a step, unless one item alone has more.
     pub batch_tokens: usize,
+    /// Whether the choices of a question share what they can; without, each is a sequence of its own. Changes the time, no result.
+    pub share: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_tokens: 256, batch_tokens: 2048 }
+        Self { max_tokens: 256, batch_tokens: 2048, share: true }
     }
 }
 
 /// Items of a step: enough to fill a batch, few enough that a result is seen soon.
 const STEP_ITEMS: usize = 48;
 
-/// The tokens of one choice (or text) that are scored: token `targets[i]` is predicted at row `first + i` of sequence `sequence` of the item.
+/// The tokens of one choice (or text) that are scored: token `targets[i]` is predicted at position `first + i` of sequence `sequence` of the
+/// item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
     sequence: usize,
     first: usize,
+    tokens: Vec<u32>,
+}
+
+/// Tokens that are read; those of a branch follow the first `len` tokens of the item's first sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reading {
+    len: usize,
     tokens: Vec<u32>,
 }
 
@@ -44,7 +55,7 @@ struct Prepared {
     gold: Option<usize>,
     /// Characters of each choice.
     chars: Vec<usize>,
-    sequences: Vec<Vec<u32>>,
+    sequences: Vec<Reading>,
     /// One for each choice; one for a text.
     targets: Vec<Target>,
 }
@@ -54,6 +65,14 @@ struct Prepared {
 pub struct Step {
     items: Vec<Prepared>,
     pub batch: Batch,
+    /// Of the batch's rows.
+    pub tags: RowTags,
+    /// The rows whose predictions are scored: all that the last layer need compute.
+    pub at: RowsAt,
+    /// Of the rows `at`.
+    pub at_tags: RowTags,
+    /// Every token that is asked for, item by item, with the number of its row among those of `at`.
+    wanted: Vec<(usize, u32)>,
 }
 
 /// What is asked of one item, by rows of its step's batch.
@@ -67,6 +86,34 @@ pub struct Question {
 }
 
 impl Step {
+    fn new(items: Vec<Prepared>) -> Self {
+        let (mut batch, mut tags) = (Batch::default(), RowTags::default());
+        let mut asked: Vec<(usize, u32)> = Vec::new();
+        for item in &items {
+            let first = batch.n_sequences();
+            for reading in &item.sequences {
+                match reading.len {
+                    0 => batch.push(&reading.tokens),
+                    len => batch.branch(first, len, &reading.tokens),
+                }
+            }
+            for t in &item.targets {
+                let row = |i: usize| batch.row(first + t.sequence, t.first + i);
+                asked.extend(t.tokens.iter().enumerate().map(|(i, &token)| (row(i), token)));
+            }
+            tags.lines.resize(batch.n_tokens(), u32::try_from(item.line).unwrap_or(u32::MAX));
+        }
+        let mut rows: Vec<usize> = asked.iter().map(|w| w.0).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        tags.answer = vec![false; batch.n_tokens()];
+        rows.iter().for_each(|&r| tags.answer[r] = true);
+        let wanted = asked.into_iter().map(|(row, token)| (rows.partition_point(|&r| r < row), token)).collect();
+        let at_tags = tags.select(&rows);
+        let at = RowsAt::new(&batch, rows);
+        Self { items, batch, tags, at, at_tags, wanted }
+    }
+
     pub fn n_items(&self) -> usize {
         self.items.len()
     }
@@ -90,33 +137,32 @@ impl Step {
     /// Scores of the step's items from the last `hook_resid_post` `[n, d_model]` of its batch.
     ///
     /// # Errors
-    /// When a number is not finite.
-    pub fn scores(&self, decoder: &Decoder, resid: &[f32]) -> Result<Vec<ItemScore>> {
-        // Every (row, token) that is asked for, rows as they lie in the batch.
-        let mut wanted: Vec<(usize, u32)> = Vec::new();
-        let mut sequence = 0;
-        for item in &self.items {
-            for t in &item.targets {
-                let first = self.batch.starts[sequence + t.sequence] + t.first;
-                wanted.extend(t.tokens.iter().enumerate().map(|(i, &token)| (first + i, token)));
-            }
-            sequence += item.sequences.len();
-        }
-        let log_probs = log_probs(decoder, resid, &wanted)?;
+    /// When a number is not finite, or the work is cancelled.
+    pub fn scores(&self, decoder: &Decoder, resid: &[f32], ctx: &Ctx<'_>) -> Result<Vec<ItemScore>> {
+        let rows = self.at.of(resid, decoder.model.spec.d_model);
+        Ok(self.scores_at(decoder, &rows, ctx)?.swap_remove(0))
+    }
+
+    /// The same from the rows `at` alone, `[copies, rows, d_model]`: of as many passes over the batch as there are copies.
+    ///
+    /// # Errors
+    /// As [`Step::scores`].
+    pub fn scores_at(&self, decoder: &Decoder, resid: &[f32], ctx: &Ctx<'_>) -> Result<Vec<Vec<ItemScore>>> {
+        let rows = self.at.rows.len();
+        let copies = (resid.len() / decoder.model.spec.d_model).checked_div(rows).unwrap_or(1).max(1);
+        let wanted: Vec<(usize, u32)> =
+            (0..copies).flat_map(|c| self.wanted.iter().map(move |&(row, token)| (c * rows + row, token))).collect();
+        let log_probs = log_probs(decoder, resid, &wanted, ctx)?;
         let mut at = 0;
-        let scores = self.items.iter().map(|item| {
-            let sums: Vec<f64> = item
-                .targets
-                .iter()
-                .map(|t| {
-                    let sum = log_probs[at..at + t.tokens.len()].iter().sum();
-                    at += t.tokens.len();
-                    sum
-                })
-                .collect();
-            item.score(sums)
-        });
-        Ok(scores.collect())
+        let mut score = |item: &Prepared| {
+            let sums = item.targets.iter().map(|t| {
+                let sum = log_probs[at..at + t.tokens.len()].iter().sum();
+                at += t.tokens.len();
+                sum
+            });
+            item.score(sums.collect())
+        };
+        Ok((0..copies).map(|_| self.items.iter().map(&mut score).collect()).collect())
     }
 }
 
@@ -145,8 +191,8 @@ fn arg_max(values: &[f64]) -> usize {
     values.iter().enumerate().fold(0, |best, (i, &v)| if v > values[best] { i } else { best })
 }
 
-/// Natural-log probability of each token at its row, in f64 from the logits. Rows that are asked for several tokens are computed once.
-fn log_probs(decoder: &Decoder, resid: &[f32], wanted: &[(usize, u32)]) -> Result<Vec<f64>> {
+/// Natural-log probability of each token at its row, in f64 from the logits and their log-sum. Rows that are asked for several tokens are computed once.
+fn log_probs(decoder: &Decoder, resid: &[f32], wanted: &[(usize, u32)], ctx: &Ctx<'_>) -> Result<Vec<f64>> {
     /// Rows whose logits are held at once.
     const ROWS: usize = 128;
     let mut rows: Vec<usize> = wanted.iter().map(|w| w.0).collect();
@@ -158,10 +204,11 @@ fn log_probs(decoder: &Decoder, resid: &[f32], wanted: &[(usize, u32)]) -> Resul
     let mut out = vec![0.0; wanted.len()];
     let mut next = 0;
     for slice in rows.chunks(ROWS) {
+        ctx.check()?;
         let logits = decoder.logits(resid, slice)?;
-        for (&row, logits) in slice.iter().zip(logits.chunks_exact(vocab)) {
-            let top = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let log_sum = top + logits.iter().map(|&v| (f64::from(v) - top).exp()).sum::<f64>().ln();
+        let mut log_sums = vec![0.0; slice.len()];
+        decoder.backend.log_sum_exp(&logits, &mut log_sums);
+        for ((&row, logits), &log_sum) in slice.iter().zip(logits.chunks_exact(vocab)).zip(&log_sums) {
             while let Some(&i) = by_row.get(next).filter(|&&i| wanted[i].0 == row) {
                 out[i] = f64::from(logits[wanted[i].1 as usize]) - log_sum;
                 next += 1;
@@ -183,40 +230,43 @@ pub fn prepare(
     kind: DomainKind,
     items: &[Item],
     tokenizer: &TextTokenizer,
-    max_positions: usize,
+    spec: &DecoderSpec,
     limits: Limits,
     ctx: &Ctx<'_>,
 ) -> Result<Vec<Step>> {
     // The last token is only predicted, so one more than the model's positions fits.
-    let max_tokens = limits.max_tokens.min(max_positions.saturating_add(1)).max(2);
+    let max_tokens = limits.max_tokens.min(spec.max_positions.saturating_add(1)).max(2);
+    // A text that is long to its rotation turns from its first token on otherwise than a short one.
+    let share = limits.share.then(|| spec.long_from().unwrap_or(usize::MAX));
     let mut steps = Vec::new();
     let (mut pending, mut tokens): (Vec<Prepared>, usize) = (Vec::new(), 0);
     for (i, item) in items.iter().enumerate() {
         if i % 64 == 0 {
             ctx.check()?;
         }
-        let item = prepare_item(domain, kind, item, tokenizer, max_tokens)?;
-        let n: usize = item.sequences.iter().map(Vec::len).sum();
+        let item = prepare_item(domain, kind, item, tokenizer, max_tokens, share)?;
+        let n: usize = item.sequences.iter().map(|s| s.tokens.len()).sum();
         if !pending.is_empty() && (tokens + n > limits.batch_tokens || pending.len() == STEP_ITEMS) {
-            steps.push(step(std::mem::take(&mut pending)));
+            steps.push(Step::new(std::mem::take(&mut pending)));
             tokens = 0;
         }
         tokens += n;
         pending.push(item);
     }
     if !pending.is_empty() {
-        steps.push(step(pending));
+        steps.push(Step::new(pending));
     }
     Ok(steps)
 }
 
-fn step(items: Vec<Prepared>) -> Step {
-    let sequences: Vec<&[u32]> = items.iter().flat_map(|i| i.sequences.iter().map(Vec::as_slice)).collect();
-    let batch = Batch::new(&sequences);
-    Step { items, batch }
-}
-
-fn prepare_item(domain: &str, kind: DomainKind, item: &Item, tokenizer: &TextTokenizer, max_tokens: usize) -> Result<Prepared> {
+fn prepare_item(
+    domain: &str,
+    kind: DomainKind,
+    item: &Item,
+    tokenizer: &TextTokenizer,
+    max_tokens: usize,
+    share_up_to: Option<usize>,
+) -> Result<Prepared> {
     let mut encoded = Vec::new();
     if matches!(kind, DomainKind::Text | DomainKind::Pairs) || item.choices.is_empty() {
         let text = encode_text(tokenizer, &item.context, max_tokens)?;
@@ -240,32 +290,68 @@ fn prepare_item(domain: &str, kind: DomainKind, item: &Item, tokenizer: &TextTok
             encoded.push((pair.tokens, pair.from.min(n - 1)));
         }
     }
-    Ok(share(item, kind, &encoded))
+    Ok(lay_out(item, kind, &encoded, share_up_to))
 }
 
-/// Turns (tokens, first scored) of every choice into as few sequences as possible.
-fn share(item: &Item, kind: DomainKind, encoded: &[(Vec<u32>, usize)]) -> Prepared {
-    let read = |(tokens, _): &(Vec<u32>, usize)| tokens[..tokens.len().saturating_sub(1).max(usize::from(tokens.len() == 1))].to_vec();
-    let readings: Vec<Vec<u32>> = encoded.iter().map(read).collect();
-    let mut sequences: Vec<Vec<u32>> = Vec::new();
+/// Turns (tokens, first scored) of every choice into as few sequences as possible, or into one each where `share_up_to` is `None`. Sequences
+/// longer than it share no beginning with others.
+fn lay_out(item: &Item, kind: DomainKind, encoded: &[(Vec<u32>, usize)], share_up_to: Option<usize>) -> Prepared {
+    // What is read, and where its scored positions begin.
+    let read = |(tokens, from): &(Vec<u32>, usize)| {
+        let n = tokens.len().saturating_sub(1).max(usize::from(tokens.len() == 1));
+        (tokens[..n].to_vec(), from.saturating_sub(1))
+    };
+    let readings: Vec<(Vec<u32>, usize)> = encoded.iter().map(read).collect();
+    // Scored positions must be those of every text that a sequence stands for: an ablation may change these alone.
+    let within = |r: &(Vec<u32>, usize), other: &(Vec<u32>, usize)| r.1 == other.1 && other.0.starts_with(&r.0);
+    let mut whole: Vec<&(Vec<u32>, usize)> = Vec::new();
     for (i, r) in readings.iter().enumerate() {
-        let longer = |other: &Vec<u32>| other.len() > r.len() && other.starts_with(r);
-        if !readings.iter().any(longer) && !readings[..i].contains(r) && !r.is_empty() {
-            sequences.push(r.clone());
+        let elsewhere = |other: &(Vec<u32>, usize)| within(r, other) && other.0.len() > r.0.len();
+        let shared = share_up_to.is_some() && (readings.iter().any(elsewhere) || readings[..i].contains(r));
+        if !shared && !r.0.is_empty() {
+            whole.push(r);
         }
     }
-    let targets = encoded.iter().zip(&readings).map(|((tokens, from), r)| {
-        let sequence = sequences.iter().position(|s| s.starts_with(r)).unwrap_or(0);
-        Target { sequence, first: from.saturating_sub(1), tokens: tokens.get(*from..).unwrap_or_default().to_vec() }
+    let place = |i: usize, r: &(Vec<u32>, usize)| match share_up_to {
+        Some(_) => whole.iter().position(|w| within(r, w)).unwrap_or(0),
+        None => i.min(whole.len().saturating_sub(1)),
+    };
+    let common = share_up_to.map_or(0, |most| common_beginning(&whole, most));
+    // The common beginning is the first sequence, and the others follow it.
+    let shift = usize::from(common > 0);
+    let targets = encoded.iter().zip(&readings).enumerate().map(|(i, ((tokens, from), r))| Target {
+        sequence: place(i, r) + shift,
+        first: r.1,
+        tokens: tokens.get(*from..).unwrap_or_default().to_vec(),
     });
     let targets = targets.collect();
+    let mut sequences = Vec::with_capacity(whole.len() + shift);
+    if common > 0 {
+        sequences.push(Reading { len: 0, tokens: whole[0].0[..common].to_vec() });
+    }
+    sequences.extend(whole.iter().map(|w| Reading { len: common, tokens: w.0[common..].to_vec() }));
     let chars = item.choices.iter().map(|c| c.chars().count()).collect();
     Prepared { line: item.line, kind, gold: item.gold, chars, sequences, targets }
+}
+
+/// Tokens at the beginning that all sequences have in common and may share: each keeps one of its own, and where their scored positions begin
+/// apart, none of these is shared.
+fn common_beginning(whole: &[&(Vec<u32>, usize)], most: usize) -> usize {
+    let [first, rest @ ..] = whole else { return 0 };
+    if rest.is_empty() || whole.iter().any(|w| w.0.len() > most) {
+        return 0;
+    }
+    let same = rest.iter().map(|w| first.0.iter().zip(&w.0).take_while(|(a, b)| a == b).count()).min().unwrap_or(0);
+    let shortest = whole.iter().map(|w| w.0.len()).min().unwrap_or(0);
+    let scored = if rest.iter().all(|w| w.1 == first.1) { usize::MAX } else { whole.iter().map(|w| w.1).min().unwrap_or(0) };
+    same.min(shortest.saturating_sub(1)).min(scored)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SHARED: Option<usize> = Some(usize::MAX);
 
     fn item(choices: &[&str]) -> Item {
         Item { line: 3, choices: choices.iter().map(|c| (*c).to_owned()).collect(), gold: Some(0), ..Item::default() }
@@ -274,24 +360,55 @@ mod tests {
     #[test]
     fn one_token_choices_share_the_reading_of_their_context() {
         let encoded = [(vec![1, 2, 3, 7], 3), (vec![1, 2, 3, 8], 3), (vec![1, 2, 3, 7, 9], 3)];
-        let p = share(&item(&["a", "b", "c d"]), DomainKind::MultipleChoice, &encoded);
+        let p = lay_out(&item(&["a", "b", "c d"]), DomainKind::MultipleChoice, &encoded, SHARED);
         // Choices 0 and 1 need 1 2 3, the beginning of what choice 2 reads.
-        assert_eq!(p.sequences, [vec![1, 2, 3, 7]]);
+        assert_eq!(p.sequences, [Reading { len: 0, tokens: vec![1, 2, 3, 7] }]);
         let at = |t: usize| (p.targets[t].sequence, p.targets[t].first, p.targets[t].tokens.clone());
         assert_eq!((at(0), at(1), at(2)), ((0, 2, vec![7]), (0, 2, vec![8]), (0, 2, vec![7, 9])));
     }
 
     #[test]
-    fn choices_of_other_contexts_keep_their_own_sequence() {
+    fn choices_read_their_prompt_once() {
+        let encoded = [(vec![1, 2, 3, 7, 8], 3), (vec![1, 2, 3, 7, 9, 4], 3), (vec![1, 2, 3, 5], 3)];
+        let p = lay_out(&item(&["a", "b", "c"]), DomainKind::MultipleChoice, &encoded, SHARED);
+        // Read are 1 2 3 7, 1 2 3 7 9 and 1 2 3: the first and the last are beginnings of the second.
+        assert_eq!(p.sequences.len(), 1);
+        let encoded = [(vec![1, 2, 3, 7, 8], 3), (vec![1, 2, 3, 6, 9, 4], 3), (vec![1, 2, 3, 5], 3)];
+        let p = lay_out(&item(&["a", "b", "c"]), DomainKind::MultipleChoice, &encoded, SHARED);
+        let reading = |len, tokens: &[u32]| Reading { len, tokens: tokens.to_vec() };
+        assert_eq!(p.sequences, [reading(0, &[1, 2, 3]), reading(3, &[7]), reading(3, &[6, 9])]);
+        let s = Step::new(vec![p.clone()]);
+        assert_eq!((s.batch.n_tokens(), s.batch.positions.as_slice()), (6, &[0, 1, 2, 3, 3, 4][..]));
+        // 7 8 and 6 9 4 and 5: the first token of each is predicted where the prompt ends, in row 2.
+        assert_eq!(s.at.rows, [2, 3, 4, 5]);
+        assert_eq!(s.wanted, [(0, 7), (1, 8), (0, 6), (2, 9), (3, 4), (0, 5)]);
+        assert_eq!(s.tags.answer, [false, false, true, true, true, true]);
+        // A sequence that is long to its rotation stays whole; so do all when nothing is to be shared.
+        let whole = lay_out(&item(&["a", "b", "c"]), DomainKind::MultipleChoice, &encoded, Some(4));
+        assert_eq!(whole.sequences.iter().map(|s| s.len).collect::<Vec<_>>(), [0, 0]);
+        let apart = lay_out(&item(&["a", "b", "c"]), DomainKind::MultipleChoice, &encoded, None);
+        assert_eq!((apart.sequences.len(), apart.targets[2].sequence), (3, 2));
+    }
+
+    #[test]
+    fn choices_of_other_contexts_share_what_stands_before_both_answers() {
         let encoded = [(vec![1, 2, 5, 6], 2), (vec![1, 3, 5, 6], 2)];
-        let p = share(&item(&["x y", "x y"]), DomainKind::MultipleChoice, &encoded);
-        assert_eq!(p.sequences, [vec![1, 2, 5], vec![1, 3, 5]]);
-        assert_eq!((p.targets[1].sequence, p.targets[1].first), (1, 1));
+        let p = lay_out(&item(&["x y", "x y"]), DomainKind::MultipleChoice, &encoded, SHARED);
+        assert_eq!(p.sequences.iter().map(|s| (s.len, s.tokens.clone())).collect::<Vec<_>>(), [
+            (0, vec![1]),
+            (1, vec![2, 5]),
+            (1, vec![3, 5])
+        ]);
+        assert_eq!((p.targets[1].sequence, p.targets[1].first), (2, 1));
+        // The first is scored from position 1 on, the second from 2: position 1 is not the same to both.
+        let encoded = [(vec![1, 2, 5, 6], 2), (vec![1, 2, 4, 6], 3)];
+        let p = lay_out(&item(&["5 6", "6"]), DomainKind::MultipleChoice, &encoded, SHARED);
+        assert_eq!(p.sequences[0].tokens, [1]);
     }
 
     #[test]
     fn a_text_of_one_token_has_nothing_to_score() {
-        let p = share(&Item { line: 1, context: "x".into(), ..Item::default() }, DomainKind::Text, &[(vec![4], 1)]);
+        let p = lay_out(&Item { line: 1, context: "x".into(), ..Item::default() }, DomainKind::Text, &[(vec![4], 1)], SHARED);
         assert_eq!((p.sequences.len(), p.targets[0].tokens.len()), (1, 0));
         let s = p.score(vec![0.0]);
         assert_eq!((s.n_tokens, s.margin, s.correct), (0, None, false));
@@ -299,7 +416,7 @@ mod tests {
 
     #[test]
     fn scores_follow_the_harness() {
-        let p = share(&item(&["ab", "abcdef"]), DomainKind::MultipleChoice, &[(vec![1, 2], 1), (vec![1, 3], 1)]);
+        let p = lay_out(&item(&["ab", "abcdef"]), DomainKind::MultipleChoice, &[(vec![1, 2], 1), (vec![1, 3], 1)], SHARED);
         // -2 beats -3, but -3 over 6 characters beats -2 over 2.
         let s = p.score(vec![-2.0, -3.0]);
         assert_eq!((s.correct, s.correct_norm, s.margin, s.nll, s.n_tokens), (true, false, Some(1.0), 2.0, 1));

@@ -1,7 +1,7 @@
 //! One block: its forward pass, and its vector-Jacobian product from what the forward kept.
 
 use super::{
-    Batch, Decoder, Hooks, Matrix, Taps,
+    Batch, Decoder, Hooks, Matrix, RowsAt, Taps,
     decoder::{add, add_rows, call, sized},
     spec::{MlpSpec, Residual},
     weights::{Block, BlockNorm, Role, Tensor},
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Default)]
 pub struct BlockTape {
     /// `[n, d_model]`
-    resid_pre: Vec<f32>,
+    pub(super) resid_pre: Vec<f32>,
     /// Input of q, k and v, `[n, d_model]`.
     x_attn: Vec<f32>,
     /// Before their norm, where there is one.
@@ -63,9 +63,9 @@ impl BlockTape {
 /// Working memory of a pass.
 #[derive(Default)]
 pub(super) struct Scratch {
-    tape: BlockTape,
+    pub tape: BlockTape,
     /// Output of attention or MLP in a forward pass; gradient of a normed input in a backward pass.
-    wide: Vec<f32>,
+    pub wide: Vec<f32>,
     /// Gradient of what attention or MLP writes, where that is not the residual's.
     d_branch: Vec<f32>,
     d_z: Vec<f32>,
@@ -117,22 +117,45 @@ impl Decoder {
         out: &mut Vec<f32>,
         hooks: &mut dyn Hooks,
     ) -> Result<()> {
-        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
-        assert_eq!(resid.len(), n * spec.d_model, "residual of {n} tokens");
-        let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        assert_eq!(resid.len(), batch.n_tokens() * self.model.spec.d_model, "residual of {} tokens", batch.n_tokens());
         let block = &*self.model.weights.block(l);
-        let w = |m: Matrix| (block.matrix(m), block.bias(m));
-
         call(hooks, HookPoint::ResidPre(l), batch, resid)?;
         keep(&mut t.resid_pre, resid);
+        self.attention_part(l, block, batch, None, resid, t, out, hooks)?;
+        self.mlp_part(l, block, batch, resid, t, out, hooks)
+    }
+
+    /// From `t.resid_pre` `[n, d_model]` to `hook_resid_mid` (of a parallel block: what the MLP's part is added to), which `resid` becomes. With
+    /// `at`, keys and values are those of all rows and everything else of the chosen ones; then `resid` holds these, and so does the tape.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's forward")]
+    pub(super) fn attention_part(
+        &self,
+        l: usize,
+        block: &Block,
+        batch: &Batch,
+        at: Option<&RowsAt>,
+        resid: &mut [f32],
+        t: &mut BlockTape,
+        out: &mut Vec<f32>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        let w = |m: Matrix| (block.matrix(m), block.bias(m));
+        // The rows whose queries are computed.
+        let (rows, m) = at.map_or((batch, n), |at| (&at.batch, at.rows.len()));
         match spec.residual {
-            Residual::PostNorm => keep(&mut t.x_attn, resid),
-            _ => self.norm(block, BlockNorm::Attn, resid, &mut t.x_attn),
+            Residual::PostNorm => keep(&mut t.x_attn, &t.resid_pre),
+            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, &mut t.x_attn),
         }
-        self.linear(&t.x_attn, w(Matrix::Q), n, &mut t.q);
         self.linear(&t.x_attn, w(Matrix::K), n, &mut t.k);
         self.linear(&t.x_attn, w(Matrix::V), n, &mut t.v);
-        call(hooks, HookPoint::Q(l), batch, &mut t.q)?;
+        if let Some(at) = at {
+            at.take(&mut t.x_attn, spec.d_model);
+            at.take(&mut t.resid_pre, spec.d_model);
+        }
+        self.linear(&t.x_attn, w(Matrix::Q), m, &mut t.q);
+        call(hooks, HookPoint::Q(l), rows, &mut t.q)?;
         call(hooks, HookPoint::K(l), batch, &mut t.k)?;
         call(hooks, HookPoint::V(l), batch, &mut t.v)?;
         if a.qk_norm {
@@ -141,11 +164,15 @@ impl Decoder {
             self.norm(block, BlockNorm::Q, &t.q_raw, &mut t.q);
             self.norm(block, BlockNorm::K, &t.k_raw, &mut t.k);
         }
-        if let Some((table, rows)) = self.rope_for(l, batch) {
-            b.rope(&mut t.q, &rows, &table, a.n_heads, a.head_dim, false);
-            b.rope(&mut t.k, &rows, &table, a.n_kv_heads, a.head_dim, false);
+        if let Some((table, places)) = self.rope_for(l, batch) {
+            let chosen = at.map(|at| at.rows.iter().map(|&r| places[r]).collect::<Vec<u32>>());
+            b.rope(&mut t.q, chosen.as_deref().unwrap_or(&places), &table, a.n_heads, a.head_dim, false);
+            b.rope(&mut t.k, &places, &table, a.n_kv_heads, a.head_dim, false);
         }
         if hooks.wants(HookPoint::Pattern(l)) {
+            if at.is_some() || batch.is_branched() {
+                return Err(Error::invalid("attention patterns are those of whole sequences: run each by itself"));
+            }
             for i in 0..batch.n_sequences() {
                 let rows = |width: usize| batch.span(i).start * width..batch.span(i).end * width;
                 let (q, k) = (&t.q[rows(spec.q_width())], &t.k[rows(spec.kv_width())]);
@@ -153,22 +180,43 @@ impl Decoder {
                 hooks.at(HookPoint::Pattern(l), batch, &mut pattern)?;
             }
         }
-        b.attention(&t.q, &t.k, &t.v, &batch.starts, &shape, sized(&mut t.z, n * spec.q_width()));
-        call(hooks, HookPoint::Z(l), batch, &mut t.z)?;
-        self.linear(&t.z, w(Matrix::O), n, out);
+        let z = sized(&mut t.z, m * spec.q_width());
+        match at {
+            Some(at) => b.attention_spans(&t.q, &t.k, &t.v, &at.spans, &shape, z),
+            None if batch.is_branched() => b.attention_spans(&t.q, &t.k, &t.v, &batch.spans(), &shape, z),
+            None => b.attention(&t.q, &t.k, &t.v, &batch.starts, &shape, z),
+        }
+        call(hooks, HookPoint::Z(l), rows, &mut t.z)?;
+        self.linear(&t.z, w(Matrix::O), m, out);
         if spec.residual == Residual::Sandwich {
             std::mem::swap(&mut t.before_post_attn, out);
             self.norm(block, BlockNorm::PostAttn, &t.before_post_attn, out);
         }
-        call(hooks, HookPoint::AttnOut(l), batch, out)?;
+        call(hooks, HookPoint::AttnOut(l), rows, out)?;
         // Not by a GEMM that accumulates into the residual: with and without a hook the sums must round alike.
         add(resid, out);
         if spec.residual == Residual::PostNorm {
             keep(&mut t.before_post_attn, resid);
             self.norm_into(block, BlockNorm::Attn, &t.before_post_attn, resid);
         }
+        if spec.residual == Residual::Parallel { Ok(()) } else { call(hooks, HookPoint::ResidMid(l), rows, resid) }
+    }
+
+    /// From what [`Decoder::attention_part`] leaves (of a parallel block also `t.resid_pre`) to `hook_resid_post`.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's forward")]
+    pub(super) fn mlp_part(
+        &self,
+        l: usize,
+        block: &Block,
+        batch: &Batch,
+        resid: &mut [f32],
+        t: &mut BlockTape,
+        out: &mut Vec<f32>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let w = |m: Matrix| (block.matrix(m), block.bias(m));
         if spec.residual != Residual::Parallel {
-            call(hooks, HookPoint::ResidMid(l), batch, resid)?;
             keep(&mut t.resid_mid, resid);
         }
         match spec.residual {
@@ -226,6 +274,7 @@ impl Decoder {
         s: &mut Scratch,
     ) -> Result<()> {
         let (spec, n) = (&self.model.spec, batch.n_tokens());
+        assert!(!batch.is_branched(), "a batch whose sequences go on from others runs forward only");
         assert_eq!(d_resid.len(), n * spec.d_model, "residual gradient of {n} tokens");
         assert_eq!(t.resid_pre.len(), n * spec.d_model, "a tape of this batch");
         let block = &*self.model.weights.block(l);
@@ -374,7 +423,7 @@ impl Decoder {
     }
 
     /// A norm of the block over rows of its own width.
-    fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut Vec<f32>) {
+    pub(super) fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut Vec<f32>) {
         self.norm_into(block, norm, x, sized(y, x.len()));
     }
 

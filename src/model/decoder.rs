@@ -74,8 +74,8 @@ impl Decoder {
     pub fn embed(&self, batch: &Batch, hooks: &mut dyn Hooks) -> Result<Vec<f32>> {
         let spec = &self.model.spec;
         for i in 0..batch.n_sequences() {
-            match batch.span(i).len() {
-                0 => return Err(Error::invalid(format!("sequence {i} of the batch has no tokens"))),
+            match batch.len_of(i) {
+                _ if batch.span(i).is_empty() => return Err(Error::invalid(format!("sequence {i} of the batch has no tokens"))),
                 n if n > spec.max_positions => {
                     let most = spec.max_positions;
                     return Err(Error::invalid(format!("a sequence of {n} tokens is longer than the model's {most} positions; cut it")));
@@ -172,9 +172,8 @@ impl Decoder {
         let half = (table.cos.len() / table.pairs.max(1) / 2) as u32;
         let mut rows = batch.positions.clone();
         for i in 0..batch.n_sequences() {
-            let span = batch.span(i);
-            if span.len() > original {
-                rows[span].iter_mut().for_each(|p| *p += half);
+            if batch.len_of(i) > original {
+                rows[batch.span(i)].iter_mut().for_each(|p| *p += half);
             }
         }
         Some((table, Cow::Owned(rows)))

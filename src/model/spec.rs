@@ -245,6 +245,12 @@ impl DecoderSpec {
         }
     }
 
+    /// The length beyond which a sequence is rotated otherwise from its first token on, where there is one.
+    pub fn long_from(&self) -> Option<usize> {
+        let PositionSpec::Rope { rope, local } = &self.positions else { return None };
+        std::iter::once(rope).chain(local).filter_map(super::rope::long_from).min()
+    }
+
     /// Width of the queries and of `attn.hook_z`.
     pub fn q_width(&self) -> usize {
         self.attention.n_heads * self.attention.head_dim

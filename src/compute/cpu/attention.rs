@@ -10,7 +10,7 @@ use super::{
     numeric::{LANES, dot, exp, fold, max, tanh},
     pool::{Pool, SharedMut},
 };
-use crate::compute::AttentionShape;
+use crate::compute::{AttentionShape, AttentionSpan};
 
 /// Queries handled at once.
 const QUERIES: usize = 64;
@@ -43,31 +43,78 @@ impl Widths {
 
 /// See [`crate::compute::Backend::attention`].
 pub(super) fn attention(pool: &Pool, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], shape: &AttentionShape, z: &mut [f32]) {
+    Widths::of(shape).check(starts, &[q, z], &[k, v]);
+    let span = |w: &[usize]| AttentionSpan { rows: w[0]..w[1], first: 0, keys: std::iter::once(w[0]..w[1]).collect() };
+    let spans: Vec<AttentionSpan> = starts.windows(2).map(span).collect();
+    attention_spans(pool, q, k, v, &spans, shape, z);
+}
+
+/// Working memory of a task: scores, and the keys and values of one head where they lie apart.
+#[derive(Default)]
+struct Gathered {
+    scores: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+/// See [`crate::compute::Backend::attention_spans`]. Queries go in blocks that begin at the same positions whatever the span begins at: sums
+/// over a window's keys are cut alike.
+pub(super) fn attention_spans(
+    pool: &Pool,
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    spans: &[AttentionSpan],
+    shape: &AttentionShape,
+    z: &mut [f32],
+) {
     let w = Widths::of(shape);
-    let sequences = w.check(starts, &[q, z], &[k, v]);
+    let (n_q, n_kv) = (q.len() / w.q.max(1), k.len() / w.kv.max(1));
+    assert!(q.len() == n_q * w.q && z.len() == q.len() && k.len() == n_kv * w.kv && v.len() == k.len(), "attention of {n_q} rows");
+    let mut end = 0;
+    for s in spans {
+        assert!(s.rows.start >= end && s.rows.end <= n_q, "spans must not share a query, nor name one of {n_q} that is not there");
+        assert!(s.keys.iter().all(|r| r.start <= r.end && r.end <= n_kv), "keys beyond the {n_kv} that are there");
+        assert_eq!(s.keys.iter().map(ExactSizeIterator::len).sum::<usize>(), s.first + s.rows.len(), "keys up to the last query's own");
+        end = s.rows.end;
+    }
     let z = SharedMut::new(z);
-    let heads = shape.n_heads;
-    pool.map_with(sequences * heads, Vec::new, |scores: &mut Vec<f32>, task| {
-        let (s, h) = (task / heads, task % heads);
-        let (start, t) = (starts[s], starts[s + 1] - starts[s]);
-        let (at_q, at_kv) = (start * w.q + h * shape.head_dim, start * w.kv + h / w.group * shape.head_dim);
-        if t == 0 {
+    let (heads, d) = (shape.n_heads, shape.head_dim);
+    pool.map_with(spans.len() * heads, Gathered::default, |own: &mut Gathered, task| {
+        let (span, h) = (&spans[task / heads], task % heads);
+        let (t, queries) = (span.first + span.rows.len(), span.rows.len());
+        if queries == 0 {
             return;
         }
-        scores.resize(QUERIES.min(t) * t, 0.0);
-        for first in (0..t).step_by(QUERIES) {
-            let m = QUERIES.min(t - first);
-            let keys = keys_of(first, m, shape);
-            let (here, width, from) = (at_q + first * w.q, keys.len(), at_kv + keys.start * w.kv);
-            #[expect(unsafe_code, reason = "strided views of one head")]
-            // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of `z`.
-            unsafe {
-                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&k[from..], w.kv).transposed());
-                product(m, width, shape.head_dim, scores.as_mut_ptr(), width, qv, kt, 1.0, 0.0);
-                softmax_rows(pool.isa, &mut scores[..m * width], width, first - keys.start, shape);
-                let (p, vv) = (View::new(scores, width), View::new(&v[from..], w.kv));
-                product(m, shape.head_dim, width, z.ptr(here), w.q, p, vv, 1.0, 0.0);
+        let Gathered { scores, k: own_k, v: own_v } = own;
+        let at_head = h / w.group * d;
+        let (keys, values, stride) = match span.keys.as_slice() {
+            [whole] => (&k[whole.start * w.kv + at_head..], &v[whole.start * w.kv + at_head..], w.kv),
+            parts => {
+                for (all, from) in [(&mut *own_k, k), (&mut *own_v, v)] {
+                    all.clear();
+                    parts.iter().cloned().flatten().for_each(|r| all.extend_from_slice(&from[r * w.kv + at_head..][..d]));
+                }
+                (own_k.as_slice(), own_v.as_slice(), d)
             }
+        };
+        scores.resize(QUERIES.min(t) * t, 0.0);
+        let mut first = span.first;
+        while first < t {
+            let block = first / QUERIES * QUERIES;
+            let m = (block + QUERIES).min(t) - first;
+            let seen = keys_of(block, first - block + m, shape);
+            let (here, width, from) = ((span.rows.start + first - span.first) * w.q + h * d, seen.len(), seen.start * stride);
+            #[expect(unsafe_code, reason = "strided views of one head")]
+            // SAFETY: rows of this span and columns of this head, checked above; only this task writes these of `z`.
+            unsafe {
+                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&keys[from..], stride).transposed());
+                product(m, width, d, scores.as_mut_ptr(), width, qv, kt, 1.0, 0.0);
+                softmax_rows(pool.isa, &mut scores[..m * width], width, first - seen.start, shape);
+                let (p, vv) = (View::new(scores, width), View::new(&values[from..], stride));
+                product(m, d, width, z.ptr(here), w.q, p, vv, 1.0, 0.0);
+            }
+            first += m;
         }
     });
 }

@@ -1,7 +1,7 @@
 //! [`CpuBackend`]: the kernel list, each line leading to its own file.
 
 use super::{Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, pool::Pool, rope, scan};
-use crate::compute::{Activation, AttentionShape, Backend, Mat, MatMut, Norm, RopeTable, ScanJob, ScanSums};
+use crate::compute::{Activation, AttentionShape, AttentionSpan, Backend, Mat, MatMut, Norm, RopeTable, ScanJob, ScanSums};
 
 /// Computes on the processor, with its own bounded threads.
 pub struct CpuBackend {
@@ -49,6 +49,9 @@ impl Backend for CpuBackend {
     fn attention(&self, q: &[f32], k: &[f32], v: &[f32], starts: &[usize], shape: &AttentionShape, z: &mut [f32]) {
         attention::attention(&self.pool, q, k, v, starts, shape, z);
     }
+    fn attention_spans(&self, q: &[f32], k: &[f32], v: &[f32], spans: &[AttentionSpan], shape: &AttentionShape, z: &mut [f32]) {
+        attention::attention_spans(&self.pool, q, k, v, spans, shape, z);
+    }
     fn attention_pattern(&self, q: &[f32], k: &[f32], shape: &AttentionShape) -> Vec<f32> {
         attention::attention_pattern(&self.pool, q, k, shape)
     }
@@ -86,6 +89,9 @@ impl Backend for CpuBackend {
     }
     fn cross_entropy(&self, logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) {
         cross_entropy::cross_entropy(&self.pool, logits, targets, weights, losses);
+    }
+    fn log_sum_exp(&self, logits: &[f32], out: &mut [f64]) {
+        cross_entropy::log_sum_exp(&self.pool, logits, out);
     }
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums) {
         scan::scan(&self.pool, job, sums);

@@ -29,24 +29,56 @@ pub(super) fn cross_entropy(pool: &Pool, logits: &mut [f32], targets: &[u32], we
     });
 }
 
+/// See [`crate::compute::Backend::log_sum_exp`].
+pub(super) fn log_sum_exp(pool: &Pool, logits: &[f32], out: &mut [f64]) {
+    let n = out.len();
+    assert!(logits.len().is_multiple_of(n.max(1)), "{} logits in {n} rows", logits.len());
+    let vocab = logits.len() / n.max(1);
+    let step = pool.rows_per_task(n, vocab);
+    let parts = pool.map_with(n.div_ceil(step), || (), |(), task| {
+        let (from, to) = (task * step, n.min((task + 1) * step));
+        let mut sums = vec![0.0; to - from];
+        log_sums(pool.isa, &logits[from * vocab..to * vocab], &mut sums);
+        sums
+    });
+    out.iter_mut().zip(parts.into_iter().flatten()).for_each(|(o, s)| *o = s);
+}
+
+#[inline(always)]
+fn log_sums_body<const FMA: bool>(logits: &[f32], out: &mut [f64]) {
+    let vocab = logits.len() / out.len().max(1);
+    for (x, out) in logits.chunks_exact(vocab.max(1)).zip(out) {
+        let highest = max(x);
+        *out = sum_exp::<FMA>(x, highest).ln() + f64::from(highest);
+    }
+}
+per_isa! { fn log_sums(logits: &[f32], out: &mut [f64]) { log_sums_body } }
+
+/// `sum exp(x - highest)`
+#[inline(always)]
+fn sum_exp<const FMA: bool>(x: &[f32], highest: f32) -> f64 {
+    let mut sum = 0.0f64;
+    for block in x.chunks(SUM_BLOCK) {
+        let mut acc = [0.0f32; LANES];
+        let mut chunks = block.chunks_exact(LANES);
+        for c in &mut chunks {
+            for j in 0..LANES {
+                acc[j] += exp::<FMA>(c[j] - highest);
+            }
+        }
+        let rest: f32 = chunks.remainder().iter().map(|v| exp::<FMA>(v - highest)).sum();
+        sum += f64::from(fold(&acc) + rest);
+    }
+    sum
+}
+
 #[inline(always)]
 fn rows_body<const FMA: bool>(logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) {
     let vocab = logits.len() / targets.len();
     for (i, (x, loss)) in logits.chunks_exact_mut(vocab).zip(losses).enumerate() {
         let target = targets[i] as usize;
         let highest = max(x);
-        let mut sum = 0.0f64;
-        for block in x.chunks(SUM_BLOCK) {
-            let mut acc = [0.0f32; LANES];
-            let mut chunks = block.chunks_exact(LANES);
-            for c in &mut chunks {
-                for j in 0..LANES {
-                    acc[j] += exp::<FMA>(c[j] - highest);
-                }
-            }
-            let rest: f32 = chunks.remainder().iter().map(|v| exp::<FMA>(v - highest)).sum();
-            sum += f64::from(fold(&acc) + rest);
-        }
+        let sum = sum_exp::<FMA>(x, highest);
         *loss = (sum.ln() + f64::from(highest) - f64::from(x[target])) as f32;
         if let Some(weights) = weights {
             let weight = weights[i];

@@ -108,6 +108,8 @@ impl AblationPanel {
                     AblationMode::Zero => 0,
                     AblationMode::Mean => 1,
                     AblationMode::Scale(_) => 2,
+                    AblationMode::PositionalMean => 3,
+                    AblationMode::Resample { .. } => 4,
                 };
                 let options = [
                     (0, "zero", "The activation becomes 0 at every position"),
@@ -115,7 +117,7 @@ impl AblationPanel {
                     (2, "scale", "It is multiplied by a factor"),
                 ];
                 if choice(ui, theme, &mut kind, &options) {
-                    let mode = [AblationMode::Zero, AblationMode::Mean, AblationMode::Scale(0.5)][kind];
+                    let mode = [AblationMode::Zero, AblationMode::Mean, AblationMode::Scale(0.5)][kind].clone();
                     cx.send(Command::SetAblationMode { mode });
                 }
                 if let AblationMode::Scale(mut factor) = app.project.mode {

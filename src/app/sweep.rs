@@ -1,0 +1,466 @@
+//! Sweeps, accuracy against k, and the search for a set that breaks a domain: requests, jobs, and what the panels show.
+
+use super::{
+    App, ChosenOn, NoticeLevel,
+    ablation::{ItemSource, item_source},
+    event::{Event, Target},
+    held_out::hold_out,
+    run::shell_word,
+    score::{Change, Scorer},
+};
+use crate::{
+    ablate::{
+        BreakStep, Broken, ControlMatch, EvalSession, Halves, KCurve, KPoint, Rule, Sweep, SweepFile, SweepHeader, SweepSpec, SweepUnit,
+        Totals, UnitId, against_k, break_domain, random_neurons, sweep,
+    },
+    base::{Ctx, Error, Grid, NeuronSet, Result, atomic_file, hash::sha256_bytes, provenance::Provenance},
+    eval::{AblationAt, AblationMode, Intervention},
+    scan::MetricKind,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What is measured. What becomes of an activation, where, with how many controls, and which items are scored are the project's settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum SweepRequest {
+    /// Each unit switched by itself, one domain scored.
+    Units {
+        unit: SweepUnit,
+        domain: String,
+        /// First and last; `None`: all.
+        #[serde(default)]
+        layers: Option<(usize, usize)>,
+    },
+    /// The top k % of a domain's map in the shown run switched, every enabled domain scored.
+    AgainstK { ranking: String, metric: MetricKind, percents: Vec<f64> },
+    /// The smallest set found among the top `candidates` of a domain's map in the shown run that breaks the domain and spares the other enabled
+    /// ones.
+    Break { domain: String, metric: MetricKind, candidates: usize, rule: Rule },
+}
+
+impl SweepRequest {
+    fn kind(&self) -> SweepKind {
+        match self {
+            Self::Units { .. } => SweepKind::Units,
+            Self::AgainstK { .. } => SweepKind::AgainstK,
+            Self::Break { .. } => SweepKind::Break,
+        }
+    }
+    fn title(&self) -> String {
+        match self {
+            Self::Units { unit, domain, .. } => format!("Sweep of {unit}s over {domain}"),
+            Self::AgainstK { ranking, .. } => format!("Accuracy against k of {ranking}"),
+            Self::Break { domain, .. } => format!("Breaking {domain}"),
+        }
+    }
+}
+
+/// Which of the results a job fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SweepKind {
+    Units,
+    AgainstK,
+    Break,
+}
+
+/// A result that fills while it is measured, and stays until the next of its kind is asked for.
+#[derive(Clone, Debug)]
+pub struct SweepView<T> {
+    pub request: SweepRequest,
+    /// `None` until the first numbers are there.
+    pub result: Option<T>,
+    /// Counts up with every change of `result`: what is made of it can be kept until then.
+    pub version: u64,
+    pub running: bool,
+    pub failed: Option<String>,
+    /// Where it is kept.
+    pub folder: Option<PathBuf>,
+}
+
+/// A search as far as it came, and its outcome.
+#[derive(Clone, Debug, Default)]
+pub struct BreakLive {
+    pub steps: Vec<BreakStep>,
+    pub outcome: Option<Arc<Broken>>,
+}
+
+/// The last results of each kind.
+#[derive(Clone, Debug, Default)]
+pub struct Sweeps {
+    pub units: Option<SweepView<Sweep>>,
+    pub against_k: Option<SweepView<KCurve>>,
+    pub broken: Option<SweepView<BreakLive>>,
+}
+
+/// From a sweep's worker.
+pub(super) enum SweepNews {
+    Started(Box<Sweep>),
+    Measured(Vec<(UnitId, Totals)>),
+    Curve(Box<KCurve>),
+    Point(Box<KPoint>),
+    Step(BreakStep),
+    Broken(Arc<Broken>),
+}
+
+impl Sweeps {
+    fn begin(&mut self, request: SweepRequest, folder: Option<PathBuf>) {
+        fn view<T>(request: SweepRequest, result: Option<T>, folder: Option<PathBuf>) -> Option<SweepView<T>> {
+            Some(SweepView { request, result, version: 0, running: true, failed: None, folder })
+        }
+        match request.kind() {
+            SweepKind::Units => self.units = view(request, None, folder),
+            SweepKind::AgainstK => self.against_k = view(request, None, folder),
+            SweepKind::Break => self.broken = view(request, Some(BreakLive::default()), folder),
+        }
+    }
+
+    fn hear(&mut self, news: SweepNews) {
+        fn change<T>(view: &mut Option<SweepView<T>>, with: impl FnOnce(&mut Option<T>)) {
+            if let Some(view) = view {
+                with(&mut view.result);
+                view.version += 1;
+            }
+        }
+        match news {
+            SweepNews::Started(sweep) => change(&mut self.units, |r| *r = Some(*sweep)),
+            SweepNews::Measured(rows) => change(&mut self.units, |r| {
+                if let Some(sweep) = r {
+                    rows.into_iter().for_each(|(id, totals)| sweep.set(id, totals));
+                }
+            }),
+            SweepNews::Curve(curve) => change(&mut self.against_k, |r| *r = Some(*curve)),
+            SweepNews::Point(point) => change(&mut self.against_k, |r| {
+                if let Some(curve) = r {
+                    curve.points.push(*point);
+                }
+            }),
+            SweepNews::Step(step) => change(&mut self.broken, |r| r.get_or_insert_default().steps.push(step)),
+            SweepNews::Broken(outcome) => change(&mut self.broken, |r| r.get_or_insert_default().outcome = Some(outcome)),
+        }
+    }
+
+    fn end(&mut self, kind: SweepKind, failure: Option<String>) {
+        fn end<T>(view: &mut Option<SweepView<T>>, failure: Option<String>) {
+            if let Some(view) = view {
+                (view.running, view.failed) = (false, failure);
+                view.version += 1;
+            }
+        }
+        match kind {
+            SweepKind::Units => end(&mut self.units, failure),
+            SweepKind::AgainstK => end(&mut self.against_k, failure),
+            SweepKind::Break => end(&mut self.broken, failure),
+        }
+    }
+}
+
+/// How sets are switched: the project's settings when the job began.
+struct Switching {
+    scorer: Scorer,
+    mode: AblationMode,
+    at: AblationAt,
+    d_mlp: usize,
+    like: ControlMatch,
+    scale: Option<Grid>,
+    seeds: Vec<u64>,
+}
+
+impl Switching {
+    fn change(&self, neurons: NeuronSet, heads: BTreeSet<crate::base::Head>, ctx: &Ctx<'_>) -> Result<Intervention> {
+        self.scorer.intervention(&Change { neurons, heads, mode: self.mode.clone(), at: self.at }, ctx)
+    }
+    fn control(&self, set: &NeuronSet, seed: u64) -> NeuronSet {
+        random_neurons(set, self.d_mlp, self.like, self.scale.as_ref(), seed)
+    }
+}
+
+impl App {
+    /// Starts, or goes on with, what is asked for. Results go into `out`, or a folder below the data folder that is named after the request.
+    pub(super) fn start_sweep(&mut self, request: SweepRequest, out: Option<PathBuf>) {
+        let kind = request.kind();
+        self.runner.supersede(&mut self.jobs, |t| *t == Target::Sweep(kind));
+        let started = match &request {
+            SweepRequest::Units { unit, domain, layers } => self.start_units(&request, *unit, domain, *layers, out),
+            SweepRequest::AgainstK { ranking, metric, percents } => self.start_against_k(&request, ranking, *metric, percents, out),
+            SweepRequest::Break { domain, metric, candidates, rule } => self.start_break(&request, domain, *metric, *candidates, *rule, out),
+        };
+        if let Err(details) = started {
+            self.sweeps.begin(request.clone(), None);
+            self.sweeps.end(kind, Some(details.clone()));
+            self.notice(NoticeLevel::Error, format!("{} cannot start", request.title()), details);
+        }
+    }
+
+    pub(super) fn sweep_news(&mut self, news: SweepNews) {
+        self.sweeps.hear(news);
+    }
+
+    pub(super) fn sweep_ended(&mut self, kind: SweepKind, failure: Option<String>) {
+        self.sweeps.end(kind, failure);
+    }
+
+    fn switching(&self) -> Result<Switching, String> {
+        let decoder = self.decoder.clone().ok_or("There is no model: open one and wait until it is read.")?;
+        let p = &self.project;
+        let d_mlp = decoder.model.spec.d_mlp;
+        let scale = self.activation_scale();
+        if p.control_match == ControlMatch::Scale && scale.is_none() {
+            return Err("Controls that match in activation scale need a run with mean |activation| of this model: scan first.".into());
+        }
+        Ok(Switching {
+            scorer: self.scorer(decoder, &p.eval),
+            mode: p.mode.clone(),
+            at: p.at,
+            d_mlp,
+            like: p.control_match,
+            scale,
+            seeds: (0..p.controls as u64).collect(),
+        })
+    }
+
+    /// Items of the enabled domains, `first` before the others, without rows that a choice by its map would judge.
+    fn sweep_sources(&self, first: &str, chosen: &[ChosenOn]) -> Result<Vec<ItemSource>, String> {
+        let decoder = self.decoder.as_ref().ok_or("There is no model: open one and wait until it is read.")?;
+        let mut domains = self.scored_domains().ok_or("A domain is still being read.")?;
+        let place = domains.iter().position(|d| d.name == first).ok_or_else(|| {
+            let names: Vec<&str> = domains.iter().map(|d| d.name.as_str()).collect();
+            format!("There is no domain `{first}` that is read and switched on; there are {}.", names.join(", "))
+        })?;
+        let target = domains.remove(place);
+        domains.insert(0, target);
+        let eval = hold_out(&self.project.eval, &domains, &chosen.iter().collect::<Vec<_>>()).0;
+        let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&decoder.model.info.sha256, d, &eval)).collect();
+        match sources.iter().find(|s| s.items.is_empty()) {
+            Some(empty) => Err(format!("Nothing of {} is left to score.", empty.domain.name)),
+            None => Ok(sources),
+        }
+    }
+
+    /// The map of a domain in the shown run, and what it is called.
+    fn ranking(&self, domain: &str, metric: MetricKind) -> Result<(Grid, String), String> {
+        let run = self.library.run().ok_or("There is no run to rank neurons by: scan first, or open one.")?;
+        let map = run.output.domain(domain).and_then(|d| d.map(metric));
+        let map = map.ok_or_else(|| format!("{} holds no {} of {domain}.", run.name, metric.label()))?;
+        Ok((map.clone(), format!("{} of {domain}, {}", metric.label(), run.name)))
+    }
+
+    /// `out`, or a folder that the same request finds again.
+    fn sweep_folder(&self, out: Option<PathBuf>, word: &str, key: &str) -> PathBuf {
+        out.unwrap_or_else(|| self.settings.data_dir.join("sweeps").join(format!("{word}-{}", &sha256_bytes(key.as_bytes())[..12])))
+    }
+
+    fn sweep_provenance(&self, what: &str, domains: &[&ItemSource], command: String) -> Provenance {
+        let mut p = self.provenance();
+        p.data_sha256 = domains.iter().map(|s| (s.domain.name.clone(), s.domain.sha256.clone())).collect();
+        p.prompts = domains.iter().map(|s| (s.domain.name.clone(), s.domain.template.clone())).collect();
+        let (mode, at) = (self.project.mode.words(), self.project.at.words());
+        p.formula =
+            format!("{what}; mlp.hook_post of neurons and attn.hook_z of heads {mode} {at}; multiple choice by log-likelihood, loss by token");
+        p.command = command;
+        p
+    }
+
+    fn start_units(
+        &mut self,
+        request: &SweepRequest,
+        unit: SweepUnit,
+        domain: &str,
+        layers: Option<(usize, usize)>,
+        out: Option<PathBuf>,
+    ) -> Result<(), String> {
+        let switching = self.switching()?;
+        let source = self.sweep_sources(domain, &[])?.swap_remove(0);
+        let model = switching.scorer.decoder.model.clone();
+        let spec = SweepSpec { unit, layers, mode: self.project.mode.clone(), at: self.project.at };
+        let units = spec.units(&model.spec).map_err(|e| e.to_string())?;
+        let folder = self.sweep_folder(out, &format!("{unit}-{domain}"), &format!("{}\n{spec:?}", source.key));
+        let provenance = self.sweep_provenance(
+            &format!("each {unit} by itself, change against nothing switched"),
+            &[&source],
+            self.sweep_command("sweep", &[&source], &{
+                let mut flags = vec![("--unit", unit.word().to_owned()), ("--domain", domain.to_owned())];
+                flags.extend(layers.map(|(a, b)| ("--layers", format!("{a}-{b}"))));
+                flags
+            }),
+        );
+        self.sweeps.begin(request.clone(), Some(folder.clone()));
+        self.runner.spawn(&mut self.jobs, request.title(), Target::Sweep(SweepKind::Units), move |ctx, out| {
+            let news = |news| out.send(Event::Sweep(news));
+            let session = switching.scorer.session(&source, ctx)?;
+            let baseline = Totals::of(&session.evaluate(None, ctx, &mut |_| {})?);
+            let shape = (model.spec.n_layers, unit.per_layer(&model.spec));
+            let header = SweepHeader::new(spec.clone(), &source.domain.name, shape, &source.key, baseline, provenance);
+            let (mut file, header, known) = SweepFile::open(&folder, &header)?;
+            let mut state = Sweep::new(spec.clone(), &source.domain.name, &model.spec, baseline, header.provenance)?;
+            known.iter().for_each(|&(id, totals)| state.set(id, totals));
+            let open: Vec<UnitId> = units.into_iter().filter(|&id| state.get(id).is_none()).collect();
+            news(SweepNews::Started(Box::new(state)));
+            let change = |id: UnitId| {
+                let (neurons, heads) = spec.places(&model.spec, id);
+                switching.change(neurons, heads, ctx)
+            };
+            sweep::run(&session, &open, &change, ctx, &mut |rows| {
+                file.append(rows)?;
+                news(SweepNews::Measured(rows.to_vec()));
+                Ok(())
+            })
+        });
+        Ok(())
+    }
+
+    fn start_against_k(
+        &mut self,
+        request: &SweepRequest,
+        ranking: &str,
+        metric: MetricKind,
+        percents: &[f64],
+        out: Option<PathBuf>,
+    ) -> Result<(), String> {
+        let switching = self.switching()?;
+        let percents = against_k::percentages(percents).map_err(|e| e.to_string())?;
+        let (map, words) = self.ranking(ranking, metric)?;
+        let sources = self.sweep_sources(ranking, &self.scanned_rows(&[ranking.to_owned()]))?;
+        let list: Vec<String> = percents.iter().map(ToString::to_string).collect();
+        let all: Vec<&ItemSource> = sources.iter().collect();
+        let mut flags = vec![("--against-k", format!("top:{ranking}")), ("--percents", list.join(","))];
+        flags.extend(self.run_flags(metric));
+        let command = self.sweep_command("sweep", &all, &flags);
+        let provenance = self.sweep_provenance(&format!("top k % by {words}, k rising"), &all, command);
+        let key = format!("{:?}\n{words}\n{percents:?}", sources.iter().map(|s| &s.key).collect::<Vec<_>>());
+        let folder = self.sweep_folder(out, &format!("against-k-{ranking}"), &key);
+        self.sweeps.begin(request.clone(), Some(folder.clone()));
+        self.runner.spawn(&mut self.jobs, request.title(), Target::Sweep(SweepKind::AgainstK), move |ctx, out| {
+            let sessions = sources.iter().map(|s| switching.scorer.session(s, ctx)).collect::<Result<Vec<_>>>()?;
+            let mut curve = KCurve {
+                ranking: words,
+                domains: sources.iter().map(|s| s.domain.name.clone()).collect(),
+                baseline: baselines(&sessions, ctx)?,
+                points: Vec::new(),
+                provenance,
+            };
+            out.send(Event::Sweep(SweepNews::Curve(Box::new(curve.clone()))));
+            let change = |set| switching.change(set, BTreeSet::new(), ctx);
+            let control = |set: &NeuronSet, seed| switching.control(set, seed);
+            against_k::run(&sessions, &map, &percents, &switching.seeds, &change, &control, ctx, &mut |point| {
+                curve.points.push(point.clone());
+                out.send(Event::Sweep(SweepNews::Point(Box::new(point))));
+            })?;
+            write_json(&folder.join("against-k.json"), &curve)
+        });
+        Ok(())
+    }
+
+    fn start_break(
+        &mut self,
+        request: &SweepRequest,
+        domain: &str,
+        metric: MetricKind,
+        candidates: usize,
+        rule: Rule,
+        out: Option<PathBuf>,
+    ) -> Result<(), String> {
+        let switching = self.switching()?;
+        let (map, words) = self.ranking(domain, metric)?;
+        let sources = self.sweep_sources(domain, &self.scanned_rows(&[domain.to_owned()]))?;
+        if sources.iter().any(|s| s.items.len() < 2) {
+            return Err("Each domain needs two items: on one half the set is sought, on the other it is judged.".into());
+        }
+        let neurons: Vec<_> = NeuronSet::top_count(&map, candidates.max(1)).iter().collect();
+        let ranking = format!("the top {} by {words}", neurons.len());
+        let mut flags = vec![("--domain", domain.to_owned()), ("--candidates", candidates.to_string())];
+        flags.extend([("--penalty", rule.penalty.to_string()), ("--most", rule.most.to_string())]);
+        flags.extend(rule.threshold.map(|t| ("--threshold", t.to_string())));
+        flags.extend(self.run_flags(metric));
+        let all: Vec<&ItemSource> = sources.iter().collect();
+        let command = self.sweep_command("break", &all, &flags);
+        let provenance = self.sweep_provenance(
+            &format!("greedy search among {ranking}: merit = damage to {domain} - {} x mean damage to the others", rule.penalty),
+            &all,
+            command,
+        );
+        let key = format!("{:?}\n{words}\n{candidates} {rule:?}", sources.iter().map(|s| &s.key).collect::<Vec<_>>());
+        let folder = self.sweep_folder(out, &format!("break-{domain}"), &key);
+        self.sweeps.begin(request.clone(), Some(folder.clone()));
+        self.runner.spawn(&mut self.jobs, request.title(), Target::Sweep(SweepKind::Break), move |ctx, out| {
+            let halves = sources
+                .iter()
+                .map(|s| {
+                    let half = |odd: usize| switching.scorer.session(&half_of(s, odd), ctx);
+                    Ok(Halves { search: half(0)?, judge: half(1)? })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let Some((target, others)) = halves.split_first() else { return Err(Error::invalid("there is no domain to break")) };
+            let change = |set| switching.change(set, BTreeSet::new(), ctx);
+            let control = |set: &NeuronSet, seed| switching.control(set, seed);
+            let broken = break_domain::run(
+                target,
+                others,
+                &neurons,
+                rule,
+                &switching.seeds,
+                &change,
+                &control,
+                (ranking, provenance),
+                ctx,
+                &mut |step| out.send(Event::Sweep(SweepNews::Step(*step))),
+            )?;
+            write_json(&folder.join("break.json"), &broken)?;
+            out.send(Event::Sweep(SweepNews::Broken(Arc::new(broken))));
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Where the ranking comes from.
+    fn run_flags(&self, metric: MetricKind) -> Vec<(&'static str, String)> {
+        let run = self.library.run().and_then(|r| r.path.as_ref()).filter(|_| self.settings.keep_runs || self.project.run.is_some());
+        let mut flags: Vec<_> = run.map(|path| ("--run", path.display().to_string())).into_iter().collect();
+        if metric != MetricKind::Relevance {
+            flags.push(("--metric", metric.info().id.replace('_', "-")));
+        }
+        flags
+    }
+
+    /// The command line that makes the same numbers again.
+    fn sweep_command(&self, verb: &str, domains: &[&ItemSource], flags: &[(&str, String)]) -> String {
+        let p = &self.project;
+        // In the project's order: which of them is meant, a flag says.
+        let names = p.enabled().map(|d| d.name.as_str()).filter(|n| domains.iter().any(|s| s.domain.name == *n));
+        let mut words = self.words_of(verb, names);
+        let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), shell_word(value)]);
+        flags.iter().for_each(|(flag, value)| add(flag, value));
+        add("--mode", &p.mode.word());
+        if p.at != AblationAt::All {
+            add("--at", p.at.word());
+        }
+        if domains.len() > 1 {
+            add("--controls", &p.controls.to_string());
+            if p.control_match != ControlMatch::Size {
+                add("--match", p.control_match.word());
+            }
+        }
+        words.extend(self.eval_words(&p.eval));
+        words.join(" ")
+    }
+}
+
+fn baselines(sessions: &[Arc<EvalSession>], ctx: &Ctx<'_>) -> Result<Vec<Totals>> {
+    sessions.iter().map(|s| Ok(Totals::of(&s.evaluate(None, ctx, &mut |_| {})?))).collect()
+}
+
+/// Every second item, from the first (0) or the second (1).
+fn half_of(source: &ItemSource, odd: usize) -> ItemSource {
+    let items = source.items.iter().skip(odd).step_by(2).cloned().collect();
+    ItemSource { key: format!("{} half {odd}", source.key), domain: source.domain.clone(), items: Arc::new(items) }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|e| Error::format(path, e.to_string()))?;
+    json.push(b'\n');
+    atomic_file::write(path, &json)
+}

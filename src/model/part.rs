@@ -1,0 +1,158 @@
+//! Parts of a block, for whoever knows the rest of a forward pass already: an ablation does.
+
+use super::{
+    Batch, Decoder, Hooks, Matrix,
+    block::Scratch,
+    spec::{MlpSpec, Residual},
+    weights::{BlockNorm, Tensor},
+};
+use crate::{
+    base::Result,
+    compute::{AttentionSpan, Mat, MatMut},
+};
+
+/// Chosen rows of a batch, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowsAt {
+    pub rows: Vec<usize>,
+    /// The rows as a batch of their own.
+    pub batch: Batch,
+    pub(super) spans: Vec<AttentionSpan>,
+}
+
+impl RowsAt {
+    pub fn new(batch: &Batch, rows: Vec<usize>) -> Self {
+        let (part, spans) = batch.select(&rows);
+        Self { rows, batch: part, spans }
+    }
+    /// The rows of each of `times` copies of the batch, which has `n` tokens.
+    pub fn repeat(&self, batch: &Batch, times: usize) -> Self {
+        let n = batch.n_tokens();
+        Self::new(&batch.repeat(times), (0..times).flat_map(|i| self.rows.iter().map(move |r| i * n + r)).collect())
+    }
+    /// Keeps the chosen rows of `values` `[n, width]`.
+    pub fn take(&self, values: &mut Vec<f32>, width: usize) {
+        for (i, &r) in self.rows.iter().enumerate() {
+            values.copy_within(r * width..(r + 1) * width, i * width);
+        }
+        values.truncate(self.rows.len() * width);
+    }
+    /// Writes `[rows, width]` over the chosen rows of `values` `[n, width]`.
+    pub fn put(&self, chosen: &[f32], values: &mut [f32], width: usize) {
+        for (&r, row) in self.rows.iter().zip(chosen.chunks_exact(width)) {
+            values[r * width..(r + 1) * width].copy_from_slice(row);
+        }
+    }
+    /// A copy of the chosen rows of `values` `[n, width]`.
+    pub fn of(&self, values: &[f32], width: usize) -> Vec<f32> {
+        self.rows.iter().flat_map(|&r| &values[r * width..(r + 1) * width]).copied().collect()
+    }
+}
+
+impl Decoder {
+    /// Runs block `layer` for the rows `at` only: `resid` `[n, d_model]` is `hook_resid_pre` of all rows of the batch, for their keys and values;
+    /// the result is `hook_resid_post` of the chosen ones. Hooks see the chosen rows, but for `hook_k` and `hook_v`. Each row is that of
+    /// [`Decoder::block_forward`], bit for bit.
+    ///
+    /// # Errors
+    /// Those of the hooks.
+    pub fn block_forward_at(&self, layer: usize, batch: &Batch, resid: &[f32], at: &RowsAt, hooks: &mut dyn Hooks) -> Result<Vec<f32>> {
+        let d = self.model.spec.d_model;
+        assert_eq!(resid.len(), batch.n_tokens() * d, "residual of {} tokens", batch.n_tokens());
+        let block = &*self.model.weights.block(layer);
+        let mut scratch = self.take_scratch();
+        let Scratch { tape, wide, .. } = &mut scratch;
+        tape.resid_pre.clear();
+        tape.resid_pre.extend_from_slice(resid);
+        let mut chosen = at.of(resid, d);
+        let done = self
+            .attention_part(layer, block, batch, Some(at), &mut chosen, tape, wide, hooks)
+            .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, tape, wide, hooks));
+        self.return_scratch(scratch);
+        done.map(|()| chosen)
+    }
+
+    /// The attention's part of block `layer` alone: `resid` is its `hook_resid_pre` on entry, its `hook_resid_mid` on return.
+    ///
+    /// # Errors
+    /// Those of the hooks.
+    pub fn attention_forward(&self, layer: usize, batch: &Batch, resid: &mut [f32], hooks: &mut dyn Hooks) -> Result<()> {
+        let block = &*self.model.weights.block(layer);
+        let mut scratch = self.take_scratch();
+        let Scratch { tape, wide, .. } = &mut scratch;
+        tape.resid_pre.clear();
+        tape.resid_pre.extend_from_slice(resid);
+        let done = self.attention_part(layer, block, batch, None, resid, tape, wide, hooks);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// The MLP's part of block `layer` alone: `resid` is its `hook_resid_mid` on entry, its `hook_resid_post` on return. `batch` names the rows;
+    /// they need not be whole sequences.
+    ///
+    /// # Errors
+    /// Those of the hooks.
+    ///
+    /// # Panics
+    /// For a parallel block, whose MLP reads something else: a bug of the caller.
+    pub fn mlp_forward(&self, layer: usize, batch: &Batch, resid: &mut [f32], hooks: &mut dyn Hooks) -> Result<()> {
+        assert!(self.model.spec.residual != Residual::Parallel, "the MLP of a parallel block does not read `hook_resid_mid`");
+        let block = &*self.model.weights.block(layer);
+        let mut scratch = self.take_scratch();
+        let Scratch { tape, wide, .. } = &mut scratch;
+        let done = self.mlp_part(layer, block, batch, resid, tape, wide, hooks);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// True where a change of a layer's neurons is a sum added to its `hook_resid_post`: no norm stands between the MLP and the residual.
+    pub fn adds_neurons(&self) -> bool {
+        matches!(self.model.spec.residual, Residual::Sequential | Residual::Parallel)
+    }
+
+    /// `mlp.hook_post` of some neurons of a layer, `[n, neurons]`, from what its MLP's norm reads, `[n, d_model]`: `hook_resid_mid`, or
+    /// `hook_resid_pre` of a parallel block. Each value is that of a full pass, bit for bit.
+    pub fn neurons_at(&self, layer: usize, read: &[f32], neurons: &[usize]) -> Vec<f32> {
+        let spec = &self.model.spec;
+        let (d, k) = (spec.d_model, neurons.len());
+        let n = read.len() / d;
+        let block = &*self.model.weights.block(layer);
+        let mut normed = Vec::new();
+        let x = match spec.residual {
+            Residual::PostNorm => read,
+            _ => {
+                self.norm(block, BlockNorm::Mlp, read, &mut normed);
+                &normed
+            }
+        };
+        let pre = |m: Matrix| {
+            let (w, bias) = (block.matrix(m), block.bias(m));
+            let rows: Vec<f32> = neurons.iter().flat_map(|&i| &w[i * d..(i + 1) * d]).copied().collect();
+            let mut out = vec![0.0; n * k];
+            self.backend.gemm_nt(MatMut::new(&mut out, n, k), Mat::new(x, n, d), Mat::new(&rows, k, d), 1.0, 0.0);
+            if let Some(bias) = bias.map(Tensor::values) {
+                self.backend.add_bias(&mut out, &neurons.iter().map(|&i| bias[i]).collect::<Vec<_>>());
+            }
+            out
+        };
+        let up = pre(Matrix::Up);
+        let mut post = vec![0.0; n * k];
+        match spec.mlp {
+            MlpSpec::Gated { act, .. } => self.backend.gated(act, &pre(Matrix::Gate), &up, &mut post),
+            MlpSpec::Plain { act, .. } => self.backend.activate(act, &up, &mut post),
+        }
+        post
+    }
+
+    /// Adds what a change of neurons makes of `hook_resid_post` `[n, d_model]`: `delta` `[n, neurons]` through their columns of the down matrix.
+    /// In exact arithmetic the full pass; in f32 the last bits differ, for the sum has another order.
+    pub fn add_neurons(&self, layer: usize, neurons: &[usize], delta: &[f32], resid: &mut [f32]) {
+        let spec = &self.model.spec;
+        let (d, f, k) = (spec.d_model, spec.d_mlp, neurons.len());
+        let n = resid.len() / d;
+        let block = &*self.model.weights.block(layer);
+        let down = block.matrix(Matrix::Down);
+        let columns: Vec<f32> = neurons.iter().flat_map(|&i| (0..d).map(move |r| down[r * f + i])).collect();
+        self.backend.gemm_nn(MatMut::new(resid, n, d), Mat::new(delta, n, k), Mat::new(&columns, k, d), 1.0, 1.0);
+    }
+}
