@@ -136,7 +136,11 @@ fn table(subject: &Subject, data: &str, layers: Vec<usize>, rounds: usize, ctx: 
     );
     let start = Instant::now();
     session.evaluate(None, ctx, &mut |_| {})?;
-    println!("first evaluation, which fills the cache: {:.1} ms, {} MB kept", start.elapsed().as_secs_f64() * 1e3, session.cached_bytes() >> 20);
+    println!(
+        "first evaluation, which fills the cache: {:.1} ms, {} MB kept",
+        start.elapsed().as_secs_f64() * 1e3,
+        session.cached_bytes() >> 20
+    );
     // The middle layers' own reading is kept on the first toggle there.
     let (mut plain, mut shared) = (Vec::new(), Vec::new());
     let mut toggles = vec![(Vec::new(), Vec::new()); layers.len()];
@@ -162,7 +166,11 @@ fn table(subject: &Subject, data: &str, layers: Vec<usize>, rounds: usize, ctx: 
         }
     }
     let (plain, shared) = (median(plain), median(shared));
-    println!("full evaluation: plain {:.2} ms, shared {:.2} ms; largest difference of a log-likelihood {worst:.1e}", plain * 1e3, shared * 1e3);
+    println!(
+        "full evaluation: plain {:.2} ms, shared {:.2} ms; largest difference of a log-likelihood {worst:.1e}",
+        plain * 1e3,
+        shared * 1e3
+    );
     println!("layer   neurons ms   x plain   x shared   |   a head ms   x plain   x shared");
     let mut mean = 0.0;
     for (l, (neurons, head)) in layers.iter().zip(toggles) {

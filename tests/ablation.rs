@@ -5,9 +5,7 @@ use brodmann::{
     base::{CancelToken, Ctx, Head, Neuron, NeuronSet, job::silently},
     compute::cpu::CpuBackend,
     data::{Domain, Item, Mapping, open_domain},
-    eval::{
-        AblationAt, AblationMode, DomainScore, EvalConfig, Intervention, Limits, evaluate, means, positional_means, resample_donors,
-    },
+    eval::{AblationAt, AblationMode, DomainScore, EvalConfig, Intervention, Limits, evaluate, means, positional_means, resample_donors},
     model::{Decoder, Matrix, Role, load_model},
 };
 use proptest::{prelude::*, test_runner::TestCaseError};
@@ -149,7 +147,9 @@ proptest! {
 #[test]
 fn a_model_with_the_columns_of_its_neurons_cleared_scores_the_same() {
     let d = domain("eval_choices.jsonl");
-    for (name, set) in [("tiny-llama", "L1N3,L1N40-44,L2N7"), ("tiny-gpt2", "L0N5-9,L2N100"), ("tiny-gpt_neox", "L2N0-15"), ("tiny-gemma3", "L1N80")] {
+    for (name, set) in
+        [("tiny-llama", "L1N3,L1N40-44,L2N7"), ("tiny-gpt2", "L0N5-9,L2N100"), ("tiny-gpt_neox", "L2N0-15"), ("tiny-gemma3", "L1N80")]
+    {
         let neurons = NeuronSet::parse(set).expect("set");
         let mut edited = silently(|ctx| load_model(&fixture(name), ctx)).expect("model");
         let (f, width) = (edited.spec.d_mlp, edited.spec.d_model);

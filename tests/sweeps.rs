@@ -131,11 +131,14 @@ fn a_curve_holds_every_point_with_its_controls() {
     let zero = |set: NeuronSet| Ok(Intervention::new(set, BTreeSet::new(), AblationMode::Zero));
     let control = |set: &NeuronSet, seed: u64| set.random_like(88, seed);
     let mut points = Vec::new();
-    silently(|ctx| against_k::run(&sessions, &map, &[1.0, 20.0, 100.0], &[0, 1], &zero, &control, ctx, &mut |p| points.push(p))).expect("curve");
+    silently(|ctx| against_k::run(&sessions, &map, &[1.0, 20.0, 100.0], &[0, 1], &zero, &control, ctx, &mut |p| points.push(p)))
+        .expect("curve");
     assert_eq!(points.iter().map(|p| p.neurons).collect::<Vec<_>>(), [3, 53, 264]);
     let set = NeuronSet::top_percent(&map, 20.0);
     for (d, session) in sessions.iter().enumerate() {
-        let alone = |set: NeuronSet| Totals::of(&silently(|ctx| session.evaluate(Some(&zero(set).expect("change")), ctx, &mut |_| {})).expect("score"));
+        let alone = |set: NeuronSet| {
+            Totals::of(&silently(|ctx| session.evaluate(Some(&zero(set).expect("change")), ctx, &mut |_| {})).expect("score"))
+        };
         assert_eq!(points[1].scores[d], alone(set.clone()));
         assert_eq!(points[1].controls[1][d], alone(control(&set, 1)));
         // All neurons off is one set, whoever draws it.
@@ -170,7 +173,8 @@ fn a_search_only_keeps_what_breaks_the_domain() {
     assert!(broken.steps.windows(2).all(|w| w[1].merit > w[0].merit), "each round adds merit: {:?}", broken.steps);
     assert_eq!(broken.judged.iter().map(|j| j.domain.as_str()).collect::<Vec<_>>(), ["eval_choices.jsonl", "eval_contexts.jsonl"]);
     // The set alone gives the accuracy that is told.
-    let alone = silently(|ctx| target.search.evaluate(Some(&amplify(broken.set.clone()).expect("change")), ctx, &mut |_| {})).expect("score");
+    let alone =
+        silently(|ctx| target.search.evaluate(Some(&amplify(broken.set.clone()).expect("change")), ctx, &mut |_| {})).expect("score");
     assert_eq!(alone.acc(), broken.accuracy_after);
     assert_eq!(search(rule).expect("again"), broken, "the search is decided by its inputs");
     let e = search(Rule { threshold: Some(0.99), ..rule }).expect_err("nothing to break").to_string();

@@ -246,7 +246,8 @@ pub fn run(
             }
         }
     }
-    let judged = std::iter::once(target).chain(others).map(|h| judge(&h.judge, &set, seeds, change, control, ctx)).collect::<Result<_>>()?;
+    let judged =
+        std::iter::once(target).chain(others).map(|h| judge(&h.judge, &set, seeds, change, control, ctx)).collect::<Result<_>>()?;
     Ok(Broken {
         domain: before.domain,
         rule,

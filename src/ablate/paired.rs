@@ -33,7 +33,9 @@ pub enum Method {
 impl Method {
     pub fn words(self) -> String {
         match self {
-            Self::PairedBootstrap { draws, seed } => format!("95 % percentile interval of {draws} paired bootstrap draws of the items, seed {seed}"),
+            Self::PairedBootstrap { draws, seed } => {
+                format!("95 % percentile interval of {draws} paired bootstrap draws of the items, seed {seed}")
+            }
             Self::ControlSpread { sets } => format!("95 % prediction interval by the spread of {sets} random sets (Student's t)"),
         }
     }

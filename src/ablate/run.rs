@@ -4,7 +4,7 @@ use super::{AblationReport, DomainAblation, EvalSession, SessionLimits, random_h
 use crate::{
     base::{Ctx, Head, NeuronSet, Result, provenance, provenance::Provenance},
     data::Domain,
-    eval::{AblationAt, AblationMode, Donors, DomainScore, EvalConfig, Intervention, Means},
+    eval::{AblationAt, AblationMode, DomainScore, Donors, EvalConfig, Intervention, Means},
     model::Decoder,
 };
 use std::{

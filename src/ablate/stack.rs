@@ -183,8 +183,7 @@ impl Correction {
     fn of(&self, decoder: &Decoder, switch: &Switch, batch: &Batch, tags: &RowTags) -> Vec<f32> {
         let mine: Vec<usize> = switch.neurons(self.layer).collect();
         let columns: Vec<usize> = mine.iter().map(|&i| self.neurons.partition_point(|&j| j < i)).collect();
-        let old: Vec<f32> =
-            self.values.chunks_exact(self.neurons.len().max(1)).flat_map(|row| columns.iter().map(|&c| row[c])).collect();
+        let old: Vec<f32> = self.values.chunks_exact(self.neurons.len().max(1)).flat_map(|row| columns.iter().map(|&c| row[c])).collect();
         let mut delta = old.clone();
         switch.apply_packed(self.layer, &batch.positions, tags.all(), &mut delta);
         delta.iter_mut().zip(&old).for_each(|(new, old)| *new -= old);

@@ -159,7 +159,10 @@ fn parse(path: &Path, text: &str) -> Result<(SweepHeader, Vec<(UnitId, Totals)>)
     let header: SweepHeader = serde_json::from_str(header)
         .map_err(|e| Error::format(path, format!("is no sweep of Brodmann: its first line does not say what it holds ({e})")))?;
     if header.format != FORMAT || header.version > VERSION || lines.next() != Some(COLUMNS) {
-        return Err(Error::format(path, format!("is no sweep that this program reads: expected `{FORMAT}`, version {VERSION}, `{COLUMNS}`")));
+        return Err(Error::format(
+            path,
+            format!("is no sweep that this program reads: expected `{FORMAT}`, version {VERSION}, `{COLUMNS}`"),
+        ));
     }
     let mut rows = Vec::new();
     for (i, line) in lines.enumerate() {
@@ -196,7 +199,12 @@ mod tests {
     fn a_file_cut_off_in_its_last_line_goes_on_with_the_same_numbers() {
         let dir = tempfile::tempdir().expect("folder");
         let row = |i: usize| {
-            let totals = Totals { n: 8, correct: (i > 0).then_some(i), margin: (i > 1).then_some(0.1 * i as f64), loss: Some(1.0 / (3.0 + i as f64)) };
+            let totals = Totals {
+                n: 8,
+                correct: (i > 0).then_some(i),
+                margin: (i > 1).then_some(0.1 * i as f64),
+                loss: Some(1.0 / (3.0 + i as f64)),
+            };
             (UnitId { layer: i / 4, index: i % 4 }, totals)
         };
         let (mut file, ..) = SweepFile::open(dir.path(), &header()).expect("new");

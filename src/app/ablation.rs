@@ -125,7 +125,8 @@ impl App {
             changes.push((Part::After, change(wish.off.clone(), wish.heads.clone())));
             let scale = self.activation_scale();
             if wish.control_match == ControlMatch::Scale && scale.is_none() && wish.controls > 0 && !wish.off.is_empty() {
-                let details = "The shown run holds no mean |activation| of this model; scan with that metric. Until then they match in size.";
+                let details =
+                    "The shown run holds no mean |activation| of this model; scan with that metric. Until then they match in size.";
                 self.notice(NoticeLevel::Warn, "The random controls cannot match in activation scale", details);
             }
             changes.extend((0..wish.controls as u64).map(|seed| {

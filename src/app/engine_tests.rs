@@ -265,7 +265,8 @@ fn a_curve_and_a_search_rank_by_the_shown_run() {
     // The ranking's own domain comes first, less the three rows it was scanned on where they are scored.
     assert_eq!(curve.domains, ["b", "a"]);
     assert_eq!(curve.points.iter().map(|p| (p.neurons, p.controls.len())).collect::<Vec<_>>(), [(5, 2), (132, 2)]);
-    let kept: crate::ablate::KCurve = serde_json::from_slice(&std::fs::read(dir.path().join("k/against-k.json")).expect("file")).expect("json");
+    let kept: crate::ablate::KCurve =
+        serde_json::from_slice(&std::fs::read(dir.path().join("k/against-k.json")).expect("file")).expect("json");
     assert_eq!(kept.points.len(), 2);
     assert!(kept.provenance.command.contains("--against-k top:b --percents 2,50") && kept.provenance.command.contains("--match scale"));
 

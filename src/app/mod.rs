@@ -45,5 +45,5 @@ pub use prediction::{Measured, Origin, PredictionLive};
 pub use preferences::{Preferences, ThemeChoice};
 pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use settings::Settings;
-pub use sweep::{BreakLive, SweepKind, SweepRequest, SweepView, Sweeps};
 pub use state::{AblationLive, App, Notice, NoticeLevel};
+pub use sweep::{BreakLive, SweepKind, SweepRequest, SweepView, Sweeps};

@@ -187,7 +187,9 @@ impl App {
         let started = match &request {
             SweepRequest::Units { unit, domain, layers } => self.start_units(&request, *unit, domain, *layers, out),
             SweepRequest::AgainstK { ranking, metric, percents } => self.start_against_k(&request, ranking, *metric, percents, out),
-            SweepRequest::Break { domain, metric, candidates, rule } => self.start_break(&request, domain, *metric, *candidates, *rule, out),
+            SweepRequest::Break { domain, metric, candidates, rule } => {
+                self.start_break(&request, domain, *metric, *candidates, *rule, out)
+            }
         };
         if let Err(details) = started {
             self.sweeps.begin(request.clone(), None);
@@ -259,8 +261,9 @@ impl App {
         p.data_sha256 = domains.iter().map(|s| (s.domain.name.clone(), s.domain.sha256.clone())).collect();
         p.prompts = domains.iter().map(|s| (s.domain.name.clone(), s.domain.template.clone())).collect();
         let (mode, at) = (self.project.mode.words(), self.project.at.words());
-        p.formula =
-            format!("{what}; mlp.hook_post of neurons and attn.hook_z of heads {mode} {at}; multiple choice by log-likelihood, loss by token");
+        p.formula = format!(
+            "{what}; mlp.hook_post of neurons and attn.hook_z of heads {mode} {at}; multiple choice by log-likelihood, loss by token"
+        );
         p.command = command;
         p
     }

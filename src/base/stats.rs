@@ -118,10 +118,9 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     let mut fraction = d;
     for m in 1..400 {
         let m = f64::from(m);
-        for coefficient in [
-            m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)),
-        ] {
+        for coefficient in
+            [m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)), -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0))]
+        {
             d = 1.0 / guard(1.0 + coefficient * d);
             c = guard(1.0 + coefficient / c);
             fraction *= c * d;
@@ -212,7 +211,9 @@ mod tests {
     #[test]
     fn student_matches_its_tables() {
         // Quantiles at 0.975: 12.706204736, 4.302652730, 2.776445105, 2.570581836, 1.962339081 for 1, 2, 4, 5 and 1000 degrees of freedom.
-        for (freedom, t) in [(1.0, 12.706_204_736), (2.0, 4.302_652_730), (4.0, 2.776_445_105), (5.0, 2.570_581_836), (1000.0, 1.962_339_081)] {
+        for (freedom, t) in
+            [(1.0, 12.706_204_736), (2.0, 4.302_652_730), (4.0, 2.776_445_105), (5.0, 2.570_581_836), (1000.0, 1.962_339_081)]
+        {
             assert!((student_quantile(0.975, freedom) - t).abs() < 1e-8, "{freedom}: {}", student_quantile(0.975, freedom));
             assert!((student_cdf(-t, freedom) - 0.025).abs() < 1e-10);
         }

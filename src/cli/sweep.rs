@@ -65,13 +65,7 @@ fn nothing() -> Stop {
 }
 
 /// Model, domains and settings.
-fn begin(
-    common: &Common,
-    items: &ItemArgs,
-    change: &ChangeArgs,
-    controls: &ControlArgs,
-    mut settings: Settings,
-) -> Result<Session, Stop> {
+fn begin(common: &Common, items: &ItemArgs, change: &ChangeArgs, controls: &ControlArgs, mut settings: Settings) -> Result<Session, Stop> {
     settings.keep_runs = false;
     let mut session = setup::session(common, settings)?;
     let config = EvalConfig {
@@ -209,7 +203,12 @@ fn curve_text(curve: &KCurve) -> String {
     for p in &curve.points {
         rows(p.percent.to_string(), number::count(p.neurons as u64), &p.scores, &p.controls);
     }
-    format!("Top k % by {}\n\n{}\nrandom sets: mean ± standard deviation; loss: mean, nat/token; {}\n", curve.ranking, t.render(), curve.provenance.device)
+    format!(
+        "Top k % by {}\n\n{}\nrandom sets: mean ± standard deviation; loss: mean, nat/token; {}\n",
+        curve.ranking,
+        t.render(),
+        curve.provenance.device
+    )
 }
 
 fn broken_text(b: &Broken) -> String {
@@ -233,7 +232,13 @@ fn broken_text(b: &Broken) -> String {
         ]);
     }
     let outcome = if b.reached {
-        format!("{} {} accuracy from {} to {}", number::counted(b.set.len() as u64, "neuron"), if b.set.len() == 1 { "brings" } else { "bring" }, acc(b.accuracy_before), acc(b.accuracy_after))
+        format!(
+            "{} {} accuracy from {} to {}",
+            number::counted(b.set.len() as u64, "neuron"),
+            if b.set.len() == 1 { "brings" } else { "bring" },
+            acc(b.accuracy_before),
+            acc(b.accuracy_after)
+        )
     } else {
         format!(
             "Not broken: with {} accuracy comes from {} to {}, and no candidate adds to it (or the largest size is reached)",

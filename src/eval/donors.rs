@@ -240,6 +240,7 @@ pub fn positional_means(
         sums.starts.push(counts.len());
     }
     sums.verify()?;
-    sums.source = format!("mean by position over {texts} texts of {source}, positions 0 to {}; beyond, the mean over all", counts.len() - 1);
+    sums.source =
+        format!("mean by position over {texts} texts of {source}, positions 0 to {}; beyond, the mean over all", counts.len() - 1);
     Ok(sums)
 }

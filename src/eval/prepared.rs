@@ -394,11 +394,10 @@ mod tests {
     fn choices_of_other_contexts_share_what_stands_before_both_answers() {
         let encoded = [(vec![1, 2, 5, 6], 2), (vec![1, 3, 5, 6], 2)];
         let p = lay_out(&item(&["x y", "x y"]), DomainKind::MultipleChoice, &encoded, SHARED);
-        assert_eq!(p.sequences.iter().map(|s| (s.len, s.tokens.clone())).collect::<Vec<_>>(), [
-            (0, vec![1]),
-            (1, vec![2, 5]),
-            (1, vec![3, 5])
-        ]);
+        assert_eq!(
+            p.sequences.iter().map(|s| (s.len, s.tokens.clone())).collect::<Vec<_>>(),
+            [(0, vec![1]), (1, vec![2, 5]), (1, vec![3, 5])]
+        );
         assert_eq!((p.targets[1].sequence, p.targets[1].first), (2, 1));
         // The first is scored from position 1 on, the second from 2: position 1 is not the same to both.
         let encoded = [(vec![1, 2, 5, 6], 2), (vec![1, 2, 4, 6], 3)];

@@ -154,18 +154,10 @@ impl Switch {
         self.change(HookPoint::MlpPost(layer), positions, tags, values, |ordinal, _| ordinal);
     }
 
-    fn change(
-        &self,
-        point: HookPoint,
-        positions: &[u32],
-        tags: RowTagsRef<'_>,
-        values: &mut [f32],
-        place: impl Fn(usize, usize) -> usize,
-    ) {
+    fn change(&self, point: HookPoint, positions: &[u32], tags: RowTagsRef<'_>, values: &mut [f32], place: impl Fn(usize, usize) -> usize) {
         let acts = self.acts(point);
         let width = values.len() / positions.len().max(1);
-        let donors: Vec<Donor<'_>> =
-            self.donors.iter().flat_map(|d| acts.iter().filter_map(move |&(i, _)| d.donor(point, i))).collect();
+        let donors: Vec<Donor<'_>> = self.donors.iter().flat_map(|d| acts.iter().filter_map(move |&(i, _)| d.donor(point, i))).collect();
         // Neighbouring rows are of one item.
         let mut drawn: Option<(u32, usize)> = None;
         for (r, row) in values.chunks_exact_mut(width.max(1)).enumerate() {

@@ -35,12 +35,16 @@ pub(super) fn log_sum_exp(pool: &Pool, logits: &[f32], out: &mut [f64]) {
     assert!(logits.len().is_multiple_of(n.max(1)), "{} logits in {n} rows", logits.len());
     let vocab = logits.len() / n.max(1);
     let step = pool.rows_per_task(n, vocab);
-    let parts = pool.map_with(n.div_ceil(step), || (), |(), task| {
-        let (from, to) = (task * step, n.min((task + 1) * step));
-        let mut sums = vec![0.0; to - from];
-        log_sums(pool.isa, &logits[from * vocab..to * vocab], &mut sums);
-        sums
-    });
+    let parts = pool.map_with(
+        n.div_ceil(step),
+        || (),
+        |(), task| {
+            let (from, to) = (task * step, n.min((task + 1) * step));
+            let mut sums = vec![0.0; to - from];
+            log_sums(pool.isa, &logits[from * vocab..to * vocab], &mut sums);
+            sums
+        },
+    );
     out.iter_mut().zip(parts.into_iter().flatten()).for_each(|(o, s)| *o = s);
 }
 
