@@ -119,6 +119,15 @@ impl Scale {
     }
 }
 
+/// What a set does on the halves that are searched.
+#[derive(Clone, Copy)]
+struct Outcome {
+    accuracy: Option<f64>,
+    damage: f64,
+    /// Mean over the other domains.
+    others: f64,
+}
+
 /// The search at work.
 struct Search<'a> {
     target: &'a EvalSession,
@@ -130,8 +139,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Accuracy and merit of each set.
-    fn try_sets(&self, sets: &[NeuronSet], ctx: &Ctx<'_>) -> Result<Vec<(Option<f64>, f64, f64)>> {
+    fn try_sets(&self, sets: &[NeuronSet], ctx: &Ctx<'_>) -> Result<Vec<Outcome>> {
         let changes = sets.iter().map(|s| (self.change)(s.clone())).collect::<Result<Vec<_>>>()?;
         let on_target = self.target.evaluate_many(&changes, ctx, &mut |_| {})?;
         let mut others = vec![0.0; sets.len()];
@@ -139,10 +147,11 @@ impl Search<'_> {
             let scores = session.evaluate_many(&changes, ctx, &mut |_| {})?;
             others.iter_mut().zip(&scores).for_each(|(sum, s)| *sum += scale.damage(s).max(0.0) / self.others.len() as f64);
         }
-        Ok(on_target.iter().zip(others).map(|(s, others)| (s.acc(), self.target_scale.damage(s), others)).collect())
+        let outcome = |(s, others): (&DomainScore, f64)| Outcome { accuracy: s.acc(), damage: self.target_scale.damage(s), others };
+        Ok(on_target.iter().zip(others).map(outcome).collect())
     }
-    fn merit(&self, &(_, damage, others): &(Option<f64>, f64, f64)) -> f64 {
-        damage - self.penalty * others
+    fn merit(&self, outcome: &Outcome) -> f64 {
+        outcome.damage - self.penalty * outcome.others
     }
 }
 
@@ -198,7 +207,7 @@ pub fn run(
     while set.len() < rule.most && !broken(accuracy) && !open.is_empty() {
         ctx.progress(format!("{} neurons, accuracy {:.3}", set.len(), accuracy.unwrap_or(0.0)), set.len(), rule.most, "neurons");
         open.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let mut best: Option<(usize, (Option<f64>, f64, f64))> = None;
+        let mut best: Option<(usize, Outcome)> = None;
         let mut tried = 0;
         while tried < open.len() {
             let end = (tried + rule.tried.max(1)).min(open.len());
@@ -222,8 +231,8 @@ pub fn run(
         let (neuron, _) = open.remove(b);
         set.insert(neuron);
         merit = search.merit(&outcome);
-        accuracy = outcome.0;
-        steps.push(BreakStep { neuron, accuracy, damage: outcome.1, others: outcome.2, merit });
+        accuracy = outcome.accuracy;
+        steps.push(BreakStep { neuron, accuracy, damage: outcome.damage, others: outcome.others, merit });
         if let Some(last) = steps.last() {
             step(last);
         }

@@ -56,6 +56,9 @@ pub(super) struct CachedStep {
     baseline: OnceLock<Vec<ItemScore>>,
 }
 
+/// A residual, `[rows, d_model]`.
+pub(super) type Resid = Arc<Vec<f32>>;
+
 /// Which residuals are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
@@ -191,7 +194,7 @@ impl EvalSession {
 
     /// What the MLP of the last layer reads, and what that layer gives, at the scored rows of the unablated pass. (A parallel block reads
     /// `hook_resid_pre`.)
-    pub(super) fn last_rows(&self, s: usize, ctx: &Ctx<'_>) -> Result<(Arc<Vec<f32>>, Arc<Vec<f32>>)> {
+    pub(super) fn last_rows(&self, s: usize, ctx: &Ctx<'_>) -> Result<(Resid, Resid)> {
         if let (Some(mid), Some(post)) = (self.cache.get(s, Place::LastMid), self.cache.get(s, Place::LastPost)) {
             return Ok((mid, post));
         }
@@ -208,7 +211,7 @@ impl EvalSession {
     }
 
     /// What the MLP of a layer reads, for all rows of the unablated pass.
-    pub(super) fn mlp_input(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Arc<Vec<f32>>> {
+    pub(super) fn mlp_input(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Resid> {
         if self.decoder.model.spec.residual == Residual::Parallel {
             return self.resid_pre(s, layer, ctx);
         }
@@ -226,7 +229,7 @@ impl EvalSession {
     }
 
     /// Unablated `hook_resid_pre` of `layer`, from the nearest cached layer before it; what it passes on the way is cached.
-    pub(super) fn resid_pre(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Arc<Vec<f32>>> {
+    pub(super) fn resid_pre(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Resid> {
         let (decoder, batch) = (&self.decoder, &self.steps[s].step.batch);
         let nearest = (1..=layer).rev().find_map(|l| Some((l, self.cache.get(s, Place::Pre(l))?)));
         let (mut at, mut resid) = match nearest {

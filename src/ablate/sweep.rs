@@ -59,6 +59,9 @@ pub struct UnitId {
     pub index: usize,
 }
 
+/// A unit and what it made of the domain.
+pub type Measured = (UnitId, Totals);
+
 /// Scores of a domain in four numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
@@ -234,7 +237,7 @@ pub fn run(
     units: &[UnitId],
     change: &dyn Fn(UnitId) -> Result<Intervention>,
     ctx: &Ctx<'_>,
-    measured: &mut dyn FnMut(&[(UnitId, Totals)]) -> Result<()>,
+    measured: &mut dyn FnMut(&[Measured]) -> Result<()>,
 ) -> Result<()> {
     let mut done = 0;
     for chunk in units.chunk_by(|a, b| a.layer == b.layer).flat_map(|layer| layer.chunks(CHUNK)) {
@@ -243,7 +246,7 @@ pub fn run(
         let items = session.n_items().max(1);
         let phase = format!("sweeping layer {}", chunk[0].layer);
         let scores = session.evaluate_many(&changes, ctx, &mut |n| ctx.progress(phase.as_str(), done + n / items, units.len(), "units"))?;
-        let results: Vec<(UnitId, Totals)> = chunk.iter().copied().zip(scores.iter().map(Totals::of)).collect();
+        let results: Vec<Measured> = chunk.iter().copied().zip(scores.iter().map(Totals::of)).collect();
         measured(&results)?;
         done += chunk.len();
         ctx.progress(phase, done, units.len(), "units");

@@ -7,7 +7,7 @@
 //! 5,0,64,41,0.8125,1.25
 //! ```
 
-use super::sweep::{SweepSpec, Totals, UnitId};
+use super::sweep::{Measured, SweepSpec, Totals, UnitId};
 use crate::base::{Error, Result, provenance::Provenance};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -84,7 +84,7 @@ impl SweepFile {
     ///
     /// # Errors
     /// When the file cannot be read or written, or holds another sweep.
-    pub fn open(folder: &Path, header: &SweepHeader) -> Result<(Self, SweepHeader, Vec<(UnitId, Totals)>)> {
+    pub fn open(folder: &Path, header: &SweepHeader) -> Result<(Self, SweepHeader, Vec<Measured>)> {
         let path = folder.join(SWEEP_FILE);
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let io = |e| Error::io(&path, e);
@@ -112,9 +112,9 @@ impl SweepFile {
 
     /// # Errors
     /// When the file cannot be written.
-    pub fn append(&mut self, rows: &[(UnitId, Totals)]) -> Result<()> {
+    pub fn append(&mut self, rows: &[Measured]) -> Result<()> {
         let number = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
-        let line = |(id, t): &(UnitId, Totals)| {
+        let line = |(id, t): &Measured| {
             let correct = t.correct.map_or_else(String::new, |c| c.to_string());
             format!("{},{},{},{correct},{},{}\n", id.layer, id.index, t.n, number(t.margin), number(t.loss))
         };
@@ -147,13 +147,13 @@ fn lock(path: &Path, file: &File) -> Result<()> {
 ///
 /// # Errors
 /// When there is no such file, or it is damaged.
-pub fn read(folder: &Path) -> Result<(SweepHeader, Vec<(UnitId, Totals)>)> {
+pub fn read(folder: &Path) -> Result<(SweepHeader, Vec<Measured>)> {
     let path = folder.join(SWEEP_FILE);
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
     parse(&path, &text[..text.rfind('\n').map_or(0, |end| end + 1)])
 }
 
-fn parse(path: &Path, text: &str) -> Result<(SweepHeader, Vec<(UnitId, Totals)>)> {
+fn parse(path: &Path, text: &str) -> Result<(SweepHeader, Vec<Measured>)> {
     let mut lines = text.lines();
     let header = lines.next().and_then(|l| l.strip_prefix("# ")).unwrap_or_default();
     let header: SweepHeader = serde_json::from_str(header)
