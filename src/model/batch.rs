@@ -165,7 +165,7 @@ mod tests {
         assert_eq!((part.tokens.as_slice(), part.positions.as_slice()), (&[3, 4, 6][..], &[2, 3, 5][..]));
         assert_eq!(
             spans.iter().map(|s| (s.rows.clone(), s.first, s.keys.clone())).collect::<Vec<_>>(),
-            [(0..1, 2, vec![0..3]), (1..2, 3, vec![0..3, 3..4]), (2..3, 5, vec![0..3, 3..6]),]
+            [(0..1, 2, std::iter::once(0..3).collect()), (1..2, 3, vec![0..3, 3..4]), (2..3, 5, vec![0..3, 3..6]),]
         );
     }
 
