@@ -29,7 +29,7 @@ fn main() {
     let (layers, width) = (spec.n_layers, spec.d_mlp);
     println!("{}, {}", decoder.model.info.name, decoder.backend.device());
 
-    let reference = Intervention { neurons: NeuronSet::new(), heads: BTreeSet::new(), mode: AblationMode::Zero, means: None };
+    let reference = Intervention::new(NeuronSet::new(), BTreeSet::new(), AblationMode::Zero);
     let begun = Instant::now();
     let limits = AttributionLimits { table_bytes: 1 << 30, ..AttributionLimits::default() };
     let effects = silently(|ctx| attribute(&decoder, "domain", domain.kind, &domain.items, &reference, limits, ctx)).expect("effects");
@@ -54,7 +54,7 @@ fn main() {
         let mut times: Vec<f64> = (0..200)
             .map(|_| {
                 let begun = Instant::now();
-                std::hint::black_box(effects.predict(&set, &BTreeSet::new(), AblationMode::Zero, None));
+                std::hint::black_box(effects.predict(&set, &BTreeSet::new(), &AblationMode::Zero, None));
                 begun.elapsed().as_secs_f64() * 1e6
             })
             .collect();

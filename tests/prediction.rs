@@ -31,7 +31,7 @@ fn decoder(name: &str) -> Decoder {
 static LLAMA: LazyLock<Decoder> = LazyLock::new(|| decoder("tiny-llama"));
 
 fn change(neurons: &NeuronSet, heads: &BTreeSet<Head>, mode: AblationMode, means: Option<Means>) -> Intervention {
-    Intervention { neurons: neurons.clone(), heads: heads.clone(), mode, means }
+    Intervention { means, ..Intervention::new(neurons.clone(), heads.clone(), mode) }
 }
 
 fn reference(mode: AblationMode, means: Option<Means>) -> Intervention {
@@ -78,7 +78,7 @@ fn predictions_are_the_central_difference_of_what_is_measured() {
                     Quantity::Margin => Some(slope(more[i].margin?, less[i].margin?)),
                 };
                 for quantity in [Quantity::Loss, Quantity::Margin] {
-                    let Some(predicted) = attribution.changes(quantity, neurons, heads, AblationMode::Zero) else {
+                    let Some(predicted) = attribution.changes(quantity, neurons, heads, &AblationMode::Zero) else {
                         assert!(quantity == Quantity::Margin && name == "eval_texts.txt");
                         continue;
                     };
@@ -114,7 +114,7 @@ fn the_loss_of_an_answer_gives_the_scans_relevance() {
     let (map, heads) = (scan.domains[0].relevance.as_ref().expect("map"), scan.domains[0].head_relevance.as_ref().expect("heads"));
     let mean = |neurons: &NeuronSet, heads: &BTreeSet<Head>| {
         // The scan's loss is the mean over the answer's tokens, an item's is their sum.
-        let effects = attribution.changes(Quantity::Loss, neurons, heads, AblationMode::Zero).expect("zero");
+        let effects = attribution.changes(Quantity::Loss, neurons, heads, &AblationMode::Zero).expect("zero");
         effects.iter().zip(&scores).map(|(e, s)| e.abs() / s.n_tokens as f64).sum::<f64>() / n as f64
     };
     let largest = f64::from(map.range().expect("values").1);
@@ -129,7 +129,7 @@ fn the_loss_of_an_answer_gives_the_scans_relevance() {
     for (i, &attribution_of) in signed.values().iter().enumerate() {
         let neuron = Neuron::new((i / signed.cols()) as u32, (i % signed.cols()) as u32);
         let one = NeuronSet::from_iter([neuron]);
-        let effects = attribution.changes(Quantity::Loss, &one, &BTreeSet::new(), AblationMode::Zero).expect("zero");
+        let effects = attribution.changes(Quantity::Loss, &one, &BTreeSet::new(), &AblationMode::Zero).expect("zero");
         let effect = effects.iter().zip(&scores).map(|(e, s)| e / s.n_tokens as f64).sum::<f64>() / n as f64;
         assert!((effect + f64::from(attribution_of)).abs() < 1e-4 * largest, "{neuron}: {effect} and {attribution_of}");
     }
@@ -145,7 +145,7 @@ fn the_loss_of_an_answer_gives_the_scans_relevance() {
 fn nothing_ablated_is_what_is_measured() {
     for name in ["eval_choices.jsonl", "eval_contexts.jsonl", "eval_texts.txt"] {
         let d = domain(name);
-        let p = zero(&LLAMA, &d).predict(&NeuronSet::new(), &BTreeSet::new(), AblationMode::Zero, None).expect("zero");
+        let p = zero(&LLAMA, &d).predict(&NeuronSet::new(), &BTreeSet::new(), &AblationMode::Zero, None).expect("zero");
         let score = brodmann::eval::DomainScore { domain: name.into(), kind: d.kind, items: scored(&LLAMA, &d, None) };
         assert_eq!((p.before, p.after, p.n), (Summary::of(&score), Summary::of(&score), d.items.len()), "{name}");
     }
@@ -160,7 +160,7 @@ fn memory_changes_how_many_items_not_their_numbers() {
     // Without room for tapes the blocks run forward a second time.
     assert_eq!(of(AttributionLimits { tape_bytes: 0, ..usual }).lines().collect::<Vec<_>>(), whole.lines().collect::<Vec<_>>());
     let set = NeuronSet::parse("L0N0-87,L2N3").expect("set");
-    let changes = |a: &Attribution| a.changes(Quantity::Margin, &set, &BTreeSet::new(), AblationMode::Zero).expect("margins");
+    let changes = |a: &Attribution| a.changes(Quantity::Margin, &set, &BTreeSet::new(), &AblationMode::Zero).expect("margins");
     // One item a step instead of all: products of other shapes round another way.
     let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
     let again = changes(&of(AttributionLimits { tape_bytes: 0, ..usual }));
@@ -185,10 +185,10 @@ fn a_mean_moves_the_effect_by_the_gradient() {
     let set = NeuronSet::parse("L0N0-87").expect("set");
     let changes = |v: f32| {
         let a = attributed(&LLAMA, &d, &reference(AblationMode::Mean, Some(means(v))), AttributionLimits::default());
-        assert_eq!(a.predict(&set, &BTreeSet::new(), AblationMode::Zero, None), None, "means say nothing of zero");
-        a.changes(Quantity::Loss, &set, &BTreeSet::new(), AblationMode::Mean).expect("mean")
+        assert_eq!(a.predict(&set, &BTreeSet::new(), &AblationMode::Zero, None), None, "means say nothing of zero");
+        a.changes(Quantity::Loss, &set, &BTreeSet::new(), &AblationMode::Mean).expect("mean")
     };
-    let of_zero = zero(&LLAMA, &d).changes(Quantity::Loss, &set, &BTreeSet::new(), AblationMode::Zero).expect("zero");
+    let of_zero = zero(&LLAMA, &d).changes(Quantity::Loss, &set, &BTreeSet::new(), &AblationMode::Zero).expect("zero");
     let (none, one, two) = (changes(0.0), changes(0.1), changes(0.2));
     assert_eq!(none, of_zero);
     for i in 0..none.len() {

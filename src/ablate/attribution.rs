@@ -7,11 +7,12 @@
 
 use super::predict::{Known, Quantity};
 use crate::{
-    base::{Ctx, Error, HookPoint, Result},
+    base::{Ctx, Error, Head, HookPoint, Neuron, NeuronSet, Result},
     data::{DomainKind, Item},
-    eval::{AblationMode, Intervention, ItemScore, Limits, Question, Step, Switch, prepare},
-    model::{Batch, BlockTape, Decoder, DecoderSpec, Hooks, Matrix, NoHooks, ScoredToken, Taps},
+    eval::{AblationAt, AblationMode, Intervention, ItemScore, Limits, Question, Step, Switch, prepare},
+    model::{BlockTape, Decoder, DecoderSpec, Matrix, NoHooks, ScoredToken, Taps},
 };
+use std::collections::BTreeSet;
 
 /// What the effects of one domain may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,9 @@ pub(super) struct Effects {
 pub struct Attribution {
     pub domain: String,
     pub kind: DomainKind,
-    /// `Zero` (which gives every scale too) or `Mean`.
+    /// As [`attributed_mode`] has it: `Zero` stands for every scale too.
     pub mode: AblationMode,
+    pub at: AblationAt,
     pub n_layers: usize,
     pub d_mlp: usize,
     pub n_heads: usize,
@@ -57,15 +59,15 @@ pub struct Attribution {
 }
 
 /// The way to ablate whose effects give those of `mode`: a scale is a share of zero.
-pub fn attributed_mode(mode: AblationMode) -> Option<AblationMode> {
+pub fn attributed_mode(mode: &AblationMode) -> AblationMode {
     match mode {
-        AblationMode::Zero | AblationMode::Scale(_) => Some(AblationMode::Zero),
-        AblationMode::Mean => Some(AblationMode::Mean),
+        AblationMode::Scale(_) => AblationMode::Zero,
+        other => other.clone(),
     }
 }
 
-/// Effects of every neuron and head on every item, or on as many as the limits allow, evenly spaced. `reference` says what an ablation writes;
-/// its sets are not looked at.
+/// Effects of every neuron and head on every item, or on as many as the limits allow, evenly spaced. `reference` says what an ablation writes
+/// and where; its sets are not looked at, but what it brings of other texts must be there for every neuron and head.
 ///
 /// # Errors
 /// When the means are missing or another model's, an item cannot be scored, a tap did not fire, a number is not finite, or the work is
@@ -81,8 +83,7 @@ pub fn attribute(
 ) -> Result<Attribution> {
     let spec = &decoder.model.spec;
     let (layers, f, heads) = (spec.n_layers, spec.d_mlp, spec.attention.n_heads);
-    let mode = attributed_mode(reference.mode)
-        .ok_or_else(|| Error::invalid("this way to ablate has no first-order prediction; use zero, mean or scale"))?;
+    let mode = attributed_mode(&reference.mode);
     let quantities: &[Quantity] = match kind {
         DomainKind::MultipleChoice => &[Quantity::Loss, Quantity::Margin],
         _ => &[Quantity::Loss],
@@ -91,16 +92,20 @@ pub fn attribute(
     let kept = thinned(items.len(), limits.table_bytes / bytes.max(1));
     let chosen: Vec<Item> = kept.iter().map(|&i| items[i].clone()).collect();
     // Nothing needs to be written for zero: the change is minus the activation.
-    let written = match mode {
-        AblationMode::Zero => None,
-        _ => Some(Switch::new(&everything(reference, spec), spec)?),
+    let written = match (&mode, reference.at) {
+        (AblationMode::Zero, AblationAt::All) => None,
+        _ => {
+            let (neurons, heads) = everything(spec);
+            Some(Switch::new(&Intervention { neurons, heads, mode: mode.clone(), ..reference.clone() }, spec)?)
+        }
     };
     let n = chosen.len();
     let empty = || Effects { neurons: vec![0.0; layers * f * n], heads: vec![0.0; layers * heads * n] };
     let mut effects: Vec<(Quantity, Effects)> = quantities.iter().map(|&q| (q, empty())).collect();
     let a_step = (limits.tape_bytes / tape_bytes_a_token(spec)).clamp(64, limits.eval.batch_tokens.max(64));
-    let eval = Limits { batch_tokens: a_step, ..limits.eval };
-    let steps = prepare(domain, kind, &chosen, &decoder.model.tokenizer, spec.max_positions, eval, ctx)?;
+    // A gradient runs through whole sequences: choices do not share their prompt here.
+    let eval = Limits { batch_tokens: a_step, share: false, ..limits.eval };
+    let steps = prepare(domain, kind, &chosen, &decoder.model.tokenizer, spec, eval, ctx)?;
     let mut known = Vec::with_capacity(n);
     for step in &steps {
         ctx.progress(format!("predicting {domain}"), known.len(), n, "items");
@@ -119,6 +124,7 @@ pub fn attribute(
         domain: domain.to_owned(),
         kind,
         mode,
+        at: reference.at,
         n_layers: layers,
         d_mlp: f,
         n_heads: heads,
@@ -135,15 +141,11 @@ fn thinned(n: usize, most: usize) -> Vec<usize> {
     (0..k).map(|i| i * n / k).collect()
 }
 
-/// The same way to ablate, of every neuron and head.
-fn everything(reference: &Intervention, spec: &DecoderSpec) -> Intervention {
-    use crate::base::{Head, Neuron};
-    let layers = 0..spec.n_layers as u32;
-    Intervention {
-        neurons: layers.clone().flat_map(|l| (0..spec.d_mlp as u32).map(move |i| Neuron::new(l, i))).collect(),
-        heads: layers.flat_map(|l| (0..spec.attention.n_heads as u32).map(move |i| Head::new(l, i))).collect(),
-        ..reference.clone()
-    }
+/// Every neuron and head of a model.
+pub fn everything(spec: &DecoderSpec) -> (NeuronSet, BTreeSet<Head>) {
+    let (layers, heads) = (0..spec.n_layers as u32, spec.attention.n_heads as u32);
+    let neurons = layers.clone().flat_map(|l| (0..spec.d_mlp as u32).map(move |i| Neuron::new(l, i))).collect();
+    (neurons, layers.flat_map(|l| (0..heads).map(move |i| Head::new(l, i))).collect())
 }
 
 /// Bytes that the tapes of all blocks take for one token, about.
@@ -192,7 +194,7 @@ impl StepWork<'_> {
             decoder.block_forward(layer, batch, &mut resid, tape, &mut NoHooks)?;
         }
         let questions = self.step.questions();
-        let scores = self.step.scores(decoder, &resid)?;
+        let scores = self.step.scores(decoder, &resid, self.ctx)?;
         known.extend(scores.iter().zip(&questions).map(|(s, q)| Known::new(s, q.gold)));
         let mut gradients = Vec::with_capacity(effects.len());
         for (quantity, _) in effects.iter() {
@@ -275,7 +277,7 @@ impl Taps for EffectTaps<'_> {
             _ => return Ok(()),
         };
         self.fired[place] += 1;
-        let change = change_of(written, point, &step.batch, values)?;
+        let change = change_of(written, point, step, values);
         let width = values.len() / step.batch.n_tokens().max(1);
         let units = width / group;
         let out = &mut out[self.layer * units * n..(self.layer + 1) * units * n];
@@ -301,12 +303,12 @@ impl Taps for EffectTaps<'_> {
 }
 
 /// What the ablation would add to the values: what it writes, less what stands there.
-fn change_of(written: Option<&Switch>, point: HookPoint, batch: &Batch, values: &[f32]) -> Result<Vec<f32>> {
-    let Some(mut switch) = written else { return Ok(values.iter().map(|v| -v).collect()) };
+fn change_of(written: Option<&Switch>, point: HookPoint, step: &Step, values: &[f32]) -> Vec<f32> {
+    let Some(switch) = written else { return values.iter().map(|v| -v).collect() };
     let mut change = values.to_vec();
-    switch.at(point, batch, &mut change)?;
+    switch.apply(point, &step.batch.positions, step.tags.all(), &mut change);
     change.iter_mut().zip(values).for_each(|(c, v)| *c -= v);
-    Ok(change)
+    change
 }
 
 #[cfg(test)]

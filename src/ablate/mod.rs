@@ -16,7 +16,7 @@ pub mod sweep;
 pub mod sweep_file;
 
 pub use against_k::{KCurve, KPoint};
-pub use attribution::{Attribution, AttributionLimits, attribute, attributed_mode};
+pub use attribution::{Attribution, AttributionLimits, attribute, attributed_mode, everything};
 pub use break_domain::{BreakStep, Broken, Halves, Judged, Rule};
 pub use controls::{ControlMatch, random_heads_like, random_neurons};
 pub use paired::Difference;

@@ -129,18 +129,17 @@ impl Attribution {
     }
 
     /// Share of the attributed effects that this way to ablate has; `None` where it is another way.
-    fn share(&self, mode: AblationMode) -> Option<f64> {
-        match (self.mode, mode) {
-            (AblationMode::Zero, AblationMode::Zero) | (AblationMode::Mean, AblationMode::Mean) => Some(1.0),
+    fn share(&self, mode: &AblationMode) -> Option<f64> {
+        match (&self.mode, mode) {
             // a (k - 1) = (1 - k) (0 - a)
-            (AblationMode::Zero, AblationMode::Scale(k)) => Some(1.0 - f64::from(k)),
-            _ => None,
+            (AblationMode::Zero, AblationMode::Scale(k)) => Some(1.0 - f64::from(*k)),
+            (own, asked) => (own == asked).then_some(1.0),
         }
     }
 
     /// Predicted change of the quantity of each item, in order; `None` where the way to ablate was not attributed or the domain has no such
     /// quantity.
-    pub fn changes(&self, quantity: Quantity, neurons: &NeuronSet, heads: &BTreeSet<Head>, mode: AblationMode) -> Option<Vec<f64>> {
+    pub fn changes(&self, quantity: Quantity, neurons: &NeuronSet, heads: &BTreeSet<Head>, mode: &AblationMode) -> Option<Vec<f64>> {
         let share = self.share(mode)?;
         let mut sums = self.effects(quantity)?.sum(self, neurons, heads);
         sums.iter_mut().for_each(|s| *s *= share);
@@ -153,7 +152,7 @@ impl Attribution {
         &self,
         neurons: &NeuronSet,
         heads: &BTreeSet<Head>,
-        mode: AblationMode,
+        mode: &AblationMode,
         lines: Option<&BTreeSet<usize>>,
     ) -> Option<Prediction> {
         let nll = self.changes(Quantity::Loss, neurons, heads, mode)?;
@@ -203,7 +202,7 @@ impl Attribution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DomainKind;
+    use crate::{data::DomainKind, eval::AblationAt};
 
     /// One layer of two neurons and one head, three items.
     fn attribution() -> Attribution {
@@ -212,6 +211,7 @@ mod tests {
             domain: "a".into(),
             kind: DomainKind::MultipleChoice,
             mode: AblationMode::Zero,
+            at: AblationAt::All,
             n_layers: 1,
             d_mlp: 2,
             n_heads: 1,
@@ -230,26 +230,26 @@ mod tests {
     fn a_set_is_the_sum_of_its_neurons_and_ties_go_by_the_order_of_choices() {
         let a = attribution();
         let none = BTreeSet::new();
-        let nothing = a.predict(&NeuronSet::new(), &none, AblationMode::Zero, None).expect("zero");
+        let nothing = a.predict(&NeuronSet::new(), &none, &AblationMode::Zero, None).expect("zero");
         assert_eq!((nothing.n, nothing.n_all, nothing.before), (3, 5, nothing.after));
         assert_eq!(nothing.before, Summary { acc: Some(2.0 / 3.0), margin: Some(1.25 / 3.0), loss: Some(1.0) });
         // Margins become 0 (wins the tie), 0 (loses it) and -0.25: one of three stays right.
-        let one = a.predict(&set("L0N0"), &none, AblationMode::Zero, None).expect("zero");
+        let one = a.predict(&set("L0N0"), &none, &AblationMode::Zero, None).expect("zero");
         assert_eq!((one.after.acc, one.after.loss), (Some(1.0 / 3.0), Some(9.0 / 6.0)));
         // The second neuron lifts the last item to 0.25, the head alone to 0, a tie it wins.
-        assert_eq!(a.predict(&set("L0N0-1"), &none, AblationMode::Zero, None).expect("zero").after.acc, Some(2.0 / 3.0));
+        assert_eq!(a.predict(&set("L0N0-1"), &none, &AblationMode::Zero, None).expect("zero").after.acc, Some(2.0 / 3.0));
         // Of lines 3 and 4 only line 3 was attributed.
-        let part = a.predict(&set("L0N0"), &none, AblationMode::Zero, Some(&BTreeSet::from([3, 4]))).expect("zero");
+        let part = a.predict(&set("L0N0"), &none, &AblationMode::Zero, Some(&BTreeSet::from([3, 4]))).expect("zero");
         assert_eq!((part.n, part.n_all, part.before.acc, part.after.acc), (1, 2, Some(1.0), Some(0.0)));
         let head = BTreeSet::from([Head::new(0, 0)]);
-        assert_eq!(a.predict(&NeuronSet::new(), &head, AblationMode::Zero, None).expect("zero").after.acc, Some(1.0));
+        assert_eq!(a.predict(&NeuronSet::new(), &head, &AblationMode::Zero, None).expect("zero").after.acc, Some(1.0));
     }
 
     #[test]
     fn a_scale_is_a_share_and_another_way_is_not_predicted() {
         let a = attribution();
         let none = BTreeSet::new();
-        let changes = |mode| a.changes(Quantity::Margin, &set("L0N0"), &none, mode);
+        let changes = |mode| a.changes(Quantity::Margin, &set("L0N0"), &none, &mode);
         assert_eq!(changes(AblationMode::Scale(3.0)), Some(vec![2.0, 1.0, 0.0]));
         assert_eq!(changes(AblationMode::Scale(1.0)), Some(vec![0.0, 0.0, 0.0]));
         assert_eq!(changes(AblationMode::Scale(0.0)), changes(AblationMode::Zero));

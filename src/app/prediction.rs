@@ -1,16 +1,20 @@
 //! Keeps the first-order prediction of the ablation in force true to the project, and notes how far predictions held.
 
 use super::{
-    App, JobId, NoticeLevel,
+    App, JobId, NoticeLevel, SweepKind,
     ablation::{ItemSource, chosen, item_source},
     event::{Event, Target},
     score::Change,
 };
 use crate::{
-    ablate::{Attribution, AttributionLimits, Prediction, Summary, attribute, attributed_mode, random_heads_like},
+    ablate::{
+        Attribution, AttributionLimits, Prediction, Summary, UnitId, attribute, attributed_mode, everything, random_heads_like,
+        random_neurons,
+    },
     base::{Head, NeuronSet, hash::sha256_bytes, number},
     data::Domain,
-    eval::{self, AblationMode, DomainScore},
+    eval::{self, AblationAt, AblationMode, DomainScore},
+    model::DecoderSpec,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -39,6 +43,7 @@ pub struct Measured {
     pub neurons: Arc<NeuronSet>,
     pub heads: BTreeSet<Head>,
     pub mode: AblationMode,
+    pub at: AblationAt,
     pub domain: String,
     /// Items that both are means over.
     pub n: usize,
@@ -66,12 +71,17 @@ pub(super) struct Predictor {
     cache: HashMap<String, Arc<Attribution>>,
     /// Keys of the points that were noted.
     noted: BTreeSet<String>,
+    /// Version of the sweep that was looked at last, and which sweep that was; and its units that are points.
+    swept: (u64, String),
+    swept_units: BTreeSet<usize>,
 }
 
 /// Memory of all tables of effects that are kept.
 const TABLE_BYTES: usize = 512 << 20;
 /// Points kept; the oldest go first.
 const POINTS: usize = 20_000;
+/// Units of a sweep that are noted at one look: a frame waits for no more.
+const SWEPT_AT_ONCE: usize = 256;
 
 impl App {
     /// First-order effects of the enabled domains, before anything is switched off: the first toggle then finds them ready.
@@ -97,20 +107,22 @@ impl App {
                 return;
             }
         }
-        let Some(mode) = attributed_mode(self.project.mode) else {
+        let (mode, at) = (attributed_mode(&self.project.mode), self.project.at);
+        if donated_bytes(&mode, &decoder.model.spec) > DONATED_BYTES {
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Attribution(_)));
             self.prediction = PredictionLive { not_predicted: Some(NOT_PREDICTED), ..PredictionLive::default() };
             self.predictor.wish.clear();
             return;
-        };
+        }
         let eval = self.project.eval.clone();
         // A mean is that of the evaluation in force; effects on rows that are left out are there all the same.
-        let held_out = (mode == AblationMode::Mean).then(|| self.eval_in_force(&domains).0);
+        let held_out = mode.needs_data().then(|| self.eval_in_force(&domains).0);
         let scorer = self.scorer(decoder.clone(), held_out.as_ref().unwrap_or(&eval));
         let model = decoder.model.info.sha256.clone();
-        let reference = if mode == AblationMode::Mean { scorer.means_key() } else { String::new() };
+        let reference = if mode.needs_data() { scorer.means_key() } else { String::new() };
         let sources: Vec<ItemSource> =
             domains.iter().map(|d| item_source(&model, d, &eval)).filter(|s: &ItemSource| !s.items.is_empty()).collect();
-        let key = |s: &ItemSource| sha256_bytes(format!("{}\n{mode:?}\n{reference}", s.key).as_bytes());
+        let key = |s: &ItemSource| sha256_bytes(format!("{}\n{mode:?} {at:?}\n{reference}", s.key).as_bytes());
         let wish: Vec<(String, String)> = sources.iter().map(|s| (s.domain.name.clone(), key(s))).collect();
         if wish == self.predictor.wish {
             return self.predict_in_force(&domains);
@@ -133,7 +145,9 @@ impl App {
             self.prediction.running = true;
             let title = format!("First-order effects on {}", number::counted(missing.len() as u64, "domain"));
             self.runner.spawn(&mut self.jobs, title, Target::Attribution(generation), move |ctx, out| {
-                let reference = scorer.intervention(&Change { mode, ..Change::default() }, ctx)?;
+                // What is written of other texts must be there for every neuron and head.
+                let (neurons, heads) = if mode.needs_data() { everything(&scorer.decoder.model.spec) } else { Default::default() };
+                let reference = scorer.intervention(&Change { neurons, heads, mode, at }, ctx)?;
                 for (key, source) in missing {
                     let Domain { name, kind, .. } = &*source.domain;
                     let effects = attribute(&scorer.decoder, name, *kind, &source.items, &reference, limits, ctx)?;
@@ -176,7 +190,7 @@ impl App {
 
     /// Sums the effects of what is off: far less than a frame.
     fn predict_in_force(&mut self, domains: &[Arc<Domain>]) {
-        let (off, heads, mode) = (self.project.off(), &self.project.heads, self.project.mode);
+        let (off, heads, mode) = (self.project.off(), &self.project.heads, &self.project.mode);
         let held_out = self.eval_in_force(domains).0;
         self.prediction.domains.clear();
         self.prediction.ready.clear();
@@ -209,7 +223,7 @@ impl App {
         if pending.is_empty() {
             return;
         }
-        let off = Arc::new(self.project.off());
+        let (off, scale) = (Arc::new(self.project.off()), self.activation_scale());
         for (name, seed, key) in pending {
             let live = &self.ablation;
             let Some(before) = live.before.get(&name) else { continue };
@@ -222,7 +236,9 @@ impl App {
                 None => (off.clone(), self.project.heads.clone(), Origin::Toggle),
                 Some(seed) => {
                     let heads = random_heads_like(&self.project.heads, n_heads, seed as u64);
-                    (Arc::new(off.random_like(width, seed as u64)), heads, Origin::Control)
+                    let like = self.project.control_match;
+                    let neurons = random_neurons(&off, width, like, scale.as_ref(), seed as u64);
+                    (Arc::new(neurons), heads, Origin::Control)
                 }
             };
             if let Some(point) = self.point(&name, before, score, neurons, heads, origin) {
@@ -266,7 +282,7 @@ impl App {
     ) -> Option<Measured> {
         let effects = self.effects(domain)?;
         let scored: BTreeSet<usize> = after.items.iter().map(|i| i.line).collect();
-        let prediction = effects.predict(&neurons, &heads, self.project.mode, Some(&scored)).filter(|p| p.n > 0)?;
+        let prediction = effects.predict(&neurons, &heads, &self.project.mode, Some(&scored)).filter(|p| p.n > 0)?;
         let both: BTreeSet<usize> = effects.lines().filter(|l| scored.contains(l)).collect();
         let of = |score: &DomainScore| {
             let items = score.items.iter().filter(|i| both.contains(&i.line)).cloned().collect();
@@ -276,7 +292,8 @@ impl App {
             label: label_of(&neurons, &heads),
             neurons,
             heads,
-            mode: self.project.mode,
+            mode: self.project.mode.clone(),
+            at: self.project.at,
             domain: domain.to_owned(),
             n: prediction.n,
             predicted: prediction.change(),
@@ -285,15 +302,61 @@ impl App {
         })
     }
 
+    /// Notes the units of a sweep that were measured since the last look beside what is predicted of each.
+    pub(super) fn note_swept(&mut self) {
+        let Some(view) = self.sweeps.units.as_ref().filter(|v| v.version != self.predictor.swept.0 || !v.running) else { return };
+        let (Some(sweep), Some(spec)) = (view.result.as_ref(), self.library.spec()) else { return };
+        let Some(effects) = self.effects(&sweep.domain).filter(|e| e.at == sweep.spec.at) else { return };
+        let base = format!("sweep {:?} {} {}", sweep.spec, sweep.domain, sweep.provenance.created);
+        let known = if self.predictor.swept.1 == base { &self.predictor.swept_units } else { &BTreeSet::new() };
+        let before = Summary { acc: sweep.baseline.accuracy(), margin: sweep.baseline.margin, loss: sweep.baseline.loss };
+        let (mut points, mut seen) = (Vec::new(), known.clone());
+        for (i, totals) in sweep.effects.iter().enumerate().filter_map(|(i, t)| Some((i, (*t)?))) {
+            if points.len() == SWEPT_AT_ONCE || known.contains(&i) {
+                continue;
+            }
+            let id = UnitId { layer: i / sweep.width, index: i % sweep.width };
+            let (neurons, heads) = sweep.spec.places(spec, id);
+            let Some(prediction) = effects.predict(&neurons, &heads, &sweep.spec.mode, None) else { break };
+            seen.insert(i);
+            let after = Summary { acc: totals.accuracy(), margin: totals.margin, loss: totals.loss };
+            points.push(Measured {
+                label: sweep.name(id),
+                neurons: Arc::new(neurons),
+                heads,
+                mode: sweep.spec.mode.clone(),
+                at: sweep.spec.at,
+                domain: sweep.domain.clone(),
+                n: prediction.n,
+                predicted: prediction.change(),
+                measured: after.minus(&before),
+                origin: Origin::Sweep,
+            });
+        }
+        let version = if points.len() == SWEPT_AT_ONCE { self.predictor.swept.0 } else { view.version };
+        self.predictor.swept = (version, base);
+        self.predictor.swept_units = seen;
+        self.measured.extend(points);
+        if self.measured.len() > POINTS {
+            self.measured.drain(..self.measured.len() - POINTS);
+        }
+    }
+
     /// Forgets the points of predicted against measured.
     pub(super) fn forget_measured(&mut self) {
         self.measured.clear();
-        self.predictor.noted.clear();
+        // What is in force now is forgotten too, until it is measured anew.
+        let in_force: Vec<String> = self.after_units().map(|(_, key)| key.to_owned()).collect();
+        self.predictor.noted.retain(|key| in_force.iter().any(|f| key.starts_with(f.as_str())));
     }
 
     /// The job that measures accuracies now.
     pub fn evaluation_job(&self) -> Option<JobId> {
         self.runner.find(|t| matches!(t, Target::Evaluation(_)))
+    }
+    /// The job of a sweep of this kind.
+    pub fn sweep_job(&self, kind: SweepKind) -> Option<JobId> {
+        self.runner.find(|t| *t == Target::Sweep(kind))
     }
     /// The job that computes first-order effects now.
     pub fn attribution_job(&self) -> Option<JobId> {
@@ -308,7 +371,20 @@ impl App {
     }
 }
 
-const NOT_PREDICTED: &str = "not predicted: a first-order prediction is made of zero, mean and scale";
+const NOT_PREDICTED: &str =
+    "not predicted: the other texts' activations of every neuron of this model take more memory than is kept for them";
+/// Memory of activations of other texts, for every neuron and head.
+const DONATED_BYTES: usize = 512 << 20;
+
+/// Bytes of what a way to ablate brings of other texts for every neuron and head, at some 64 positions a text.
+fn donated_bytes(mode: &AblationMode, spec: &DecoderSpec) -> usize {
+    let texts = match mode {
+        AblationMode::Resample { .. } => 32,
+        AblationMode::PositionalMean => 2,
+        _ => 0,
+    };
+    texts * 64 * spec.n_layers * (spec.d_mlp + spec.q_width()) * size_of::<f32>()
+}
 
 /// One neuron or head by name, more by number.
 pub fn label_of(neurons: &NeuronSet, heads: &BTreeSet<Head>) -> String {

@@ -165,6 +165,7 @@ impl App {
                 self.refresh_prediction();
             }
             self.note_measured();
+            self.note_swept();
         }
         self.runner.tick(&mut self.jobs);
         self.autosave_when_due();

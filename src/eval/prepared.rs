@@ -125,8 +125,8 @@ impl Step {
             let first = sequence;
             sequence += item.sequences.len();
             let asked = |t: &Target| {
-                let row = self.batch.starts[first + t.sequence] + t.first;
-                t.tokens.iter().enumerate().map(|(i, &token)| (row + i, token)).collect()
+                let row = |i: usize| self.batch.row(first + t.sequence, t.first + i);
+                t.tokens.iter().enumerate().map(|(i, &token)| (row(i), token)).collect()
             };
             let rows = self.batch.starts[first]..self.batch.starts[sequence];
             Question { gold: item.gold, rows, choices: item.targets.iter().map(asked).collect() }

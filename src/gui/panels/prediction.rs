@@ -5,6 +5,7 @@ use crate::{
     ablate::{Summary, predict},
     app::{App, Command, Loading, Measured, Origin},
     base::{provenance, stats},
+    eval::AblationAt,
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
@@ -262,7 +263,11 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agre
                 Origin::Control => Shape::Cross,
                 Origin::Sweep => Shape::Square,
             },
-            marked: m.origin == Origin::Toggle && *m.neurons == off && m.heads == cx.app.project.heads && m.mode == cx.app.project.mode,
+            marked: m.origin == Origin::Toggle
+                && *m.neurons == off
+                && m.heads == cx.app.project.heads
+                && m.mode == cx.app.project.mode
+                && m.at == cx.app.project.at,
         })
         .collect();
     let (x, y) =
@@ -398,11 +403,9 @@ fn table(of: Of, shown: &[Shown<'_>]) -> Table {
 }
 
 fn mode_word(m: &Measured) -> String {
-    use crate::eval::AblationMode as M;
-    match &m.mode {
-        M::Zero => "zero".into(),
-        M::Mean => "mean".into(),
-        M::Scale(k) => format!("scale {k}"),
+    match m.at {
+        AblationAt::All => m.mode.word(),
+        at => format!("{} at {at}", m.mode.word()),
     }
 }
 
@@ -453,6 +456,7 @@ mod tests {
             neurons: Arc::new(NeuronSet::parse("L0N1,L1N2").expect("set")),
             heads: BTreeSet::new(),
             mode: AblationMode::Zero,
+            at: AblationAt::All,
             domain: "a, b".into(),
             n: 5,
             predicted: of(x),
