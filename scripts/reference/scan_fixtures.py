@@ -2,10 +2,12 @@
 """Makes everything under tests/fixtures/scan: two small data files of our own sentences (seed 7), and the reference values of
 tests/golden_methods.rs by scan_reference.py.
 
-    python scripts/reference/scan_fixtures.py --shared ../shared
+    python scripts/reference/scan_fixtures.py --shared ../shared --smollm2 FOLDER
 
 Without --shared only the values of the committed tiny models are made. The files named there are read, never copied: the values made from
-them are numbers only.
+them are numbers only. FOLDER is what smollm2_folder.py writes; `--only` makes one model's values alone. SmolLM2's rounding grows over 30
+layers: PyTorch's own float32 differs from float64 by up to 4.2e-5 of a tensor's largest value and by up to 6 in a count of 3.5 million, so weights
+within 5e-5 of a threshold may fall on either side of it (--band). Of its 46,080 neurons every 16th is kept.
 """
 
 import argparse
@@ -46,20 +48,29 @@ def write_data():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path)
-    shared = parser.parse_args().shared
+    parser.add_argument("--smollm2", type=Path)
+    parser.add_argument("--only", metavar="NAME")
+    args = parser.parse_args()
+    shared = args.shared
     write_data()
     own = [("text", OUT / "text.jsonl"), ("choice", OUT / "choice.jsonl")]
     folders = sorted((ROOT / "tests/fixtures").glob("tiny-*"))
-    cases = [(folder.name.replace("-", "_"), folder, own, 8, 48) for folder in folders]
+    cases = [(folder.name.replace("-", "_"), folder, own, 8, 48, []) for folder in folders]
     if shared:
         data = [("stories", "tinystories"), ("boolq", "boolq_validation"), ("arc", "arc_easy")]
         paths = [(name, shared / "data" / f"{file}.jsonl") for name, file in data]
-        cases.append(("stories260k", shared / "models/stories260K", paths, 16, 64))
-    for name, model, data, samples, tokens in cases:
+        cases.append(("stories260k", shared / "models/stories260K", paths, 16, 64, []))
+        if args.smollm2:
+            paths = [(name, shared / "data" / f"{file}.jsonl") for name, file in [("boolq", "boolq_validation"), ("humaneval", "humaneval")]]
+            large = ["--layers-at-once", "10", "--every", "16", "--band", "5e-5", "--threads", "2"]
+            cases.append(("smollm2", args.smollm2, paths, 4, 96, large))
+    for name, model, data, samples, tokens, more in cases:
+        if args.only not in (None, name):
+            continue
         for objective in ("max-logit", "loss"):
             command = [sys.executable, str(ROOT / "scripts/reference/scan_reference.py"), "--model", str(model), "--objective", objective]
             command += ["--samples", str(samples), "--max-tokens", str(tokens), "--out", str(OUT / f"{name}.{objective}.safetensors")]
-            command += [arg for d, path in data for arg in ("--data", f"{d}={path}")] + [arg for g in GAMMAS for arg in ("--gamma", g)]
+            command += [arg for d, path in data for arg in ("--data", f"{d}={path}")] + [arg for g in GAMMAS for arg in ("--gamma", g)] + more
             print(name, objective, flush=True)
             subprocess.run(command, check=True)
 

@@ -11,7 +11,11 @@ Everything is computed twice, in float32 and in float64, so that a difference to
     python scripts/reference/scan_reference.py --model DIR --data NAME=FILE.jsonl ... --objective max-logit|loss --out FILE.safetensors
 
 Rows are read in file order: `{"text"}` is a plain text, `{"query", "choices", "gold"}` and `{"question", "passage", "answer"}` are multiple
-choice (ARC, BoolQ; see `item`). The output holds numbers only: no text, no token ids (their SHA-256 instead).
+choice (ARC, BoolQ), `{"prompt", "canonical_solution"}` is code (HumanEval); see `item`. The output holds numbers only: no text, no token ids
+(their SHA-256 instead).
+
+A vector of activations is as large as the model, and one is held for each sample. For models of some size `--layers-at-once` runs one backward
+pass for so many layers, and `--every` keeps every so-manieth neuron of the maps, beside each layer's sum over all of them.
 """
 
 import argparse
@@ -42,16 +46,18 @@ EDGES = [2.0**e for e in range(-36, 0, 4)]
 
 
 def item(row):
-    """-> (context, gold continuation or None)."""
+    """-> (context, gold continuation with what parts it from the context, or None)."""
     if "text" in row:
         return row["text"], None
     if "query" in row:
         context = row["query"]
         if context.startswith("Question:"):
             context = context.rstrip() + "\nAnswer:"
-        return context, row["choices"][row["gold"]]
+        return context, " " + row["choices"][row["gold"]]
     if "passage" in row:
-        return f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:", ["no", "yes"][row["answer"]]
+        return f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:", " " + ["no", "yes"][row["answer"]]
+    if "canonical_solution" in row:
+        return row["prompt"], row["canonical_solution"]
     raise SystemExit(f"no reading of a row with {sorted(row)}")
 
 
@@ -60,7 +66,6 @@ def encode(tok, context, continuation, max_tokens):
     if continuation is None:
         ids = tok.encode(context).ids[:max_tokens]
         return ids, ids, 1
-    continuation = " " + continuation
     stripped = context.rstrip()
     continuation, context = context[len(stripped) :] + continuation, stripped
     prompt = tok.encode(context).ids
@@ -113,65 +118,90 @@ def rows(x):
     return x.reshape(-1, x.shape[-1])
 
 
-def measure(path, domains, objective, gammas, dtype):
+def pick(values, every):
+    """Every so-manieth neuron of a map [L, f], and the sums of its rows."""
+    return values[:, ::every], values.sum(1)
+
+
+def measure(path, domains, objective, gammas, dtype, at_once=None, every=1, band=1e-6):
     model = Model(path, dtype)
-    n_layers, heads = len(model.layers), model.net.config.num_attention_heads
-    out, vectors = {}, {}
+    n_layers, heads, per = len(model.layers), model.net.config.num_attention_heads, len(model.matrices)
+    out, maps = {}, {}
     for name, samples in domains.items():
-        activations = [[] for _ in range(n_layers)]
         values, relevance, head_relevance = [], [], []
         total, total_abs, n_tokens = 0.0, 0.0, 0
         for prompt, whole, start in samples:
             ids = prompt if objective == "max-logit" else whole
-            value = model.value(ids, objective, start)
-            values.append(value.item())
+            with torch.no_grad():
+                values.append(model.value(ids, objective, start).item())
             post = [model.taken[("post", i)] for i in range(n_layers)]
-            total = total + np.stack([rows(p).detach().double().sum(0).numpy() for p in post])
-            total_abs = total_abs + np.stack([rows(p).detach().double().abs().sum(0).numpy() for p in post])
+            total = total + np.stack([rows(p).double().sum(0).numpy() for p in post])
+            total_abs = total_abs + np.stack([rows(p).double().abs().sum(0).numpy() for p in post])
             n_tokens += len(ids)
-            weights = [w for i in range(n_layers) for w in model.weights(i)]
-            for k, g in enumerate(torch.autograd.grad(value, weights)):
-                activations[k // len(model.matrices)].append((weights[k].detach() * g).abs().flatten().double().numpy())
             loss = model.value(whole, "loss", start)
             taken = [model.taken[(what, i)] for what in ("post", "z") for i in range(n_layers)]
             products = [rows(a.detach() * g).double().sum(0) for a, g in zip(taken, torch.autograd.grad(loss, taken))]
             relevance.append(np.stack([p.abs().numpy() for p in products[:n_layers]]))
             head_relevance.append(np.stack([p.reshape(heads, -1).sum(1).abs().numpy() for p in products[n_layers:]]))
-        # One vector a sample and layer: all matrices flattened, one after another.
-        per = len(model.matrices)
-        vectors[name] = [
-            np.stack([np.concatenate(activations[i][m * per : (m + 1) * per]) for m in range(len(samples))]) for i in range(n_layers)
-        ]
-        counts, band, at_edges, roll_up = [], [], [], []
-        for i in range(n_layers):
-            mean = vectors[name][i].mean(0)
-            counts.append([int((mean > g).sum()) for g in gammas])
-            band.append([int((np.abs(mean - g) <= 1e-6 * g).sum()) for g in gammas])
-            at_edges.append([int((mean >= e).sum()) for e in EDGES])
-            roll_up.append(model.roll_up(i, mean))
-        unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors[name]]
-        out[f"count/{name}"] = np.array(counts, dtype=np.int64)
-        out[f"band/{name}"] = np.array(band, dtype=np.int64)
-        out[f"count_at_edges/{name}"] = np.array(at_edges, dtype=np.int64)
-        out[f"param_activation/{name}"] = np.stack(roll_up)
         out[f"objective/{name}"] = np.array(values)
-        out[f"relevance/{name}"] = np.mean(relevance, axis=0)
         out[f"head_relevance/{name}"] = np.mean(head_relevance, axis=0)
-        out[f"mean_activation/{name}"] = total / n_tokens
-        out[f"mean_abs_activation/{name}"] = total_abs / n_tokens
-        # [L, N, N]: whoever pairs a domain with itself picks the pairs.
-        out[f"self_cosine/{name}"] = np.stack([u @ u.T for u in unit])
-    names = list(domains)
-    for a in range(len(names)):
-        for b in range(a + 1, len(names)):
-            m = min(len(domains[names[a]]), len(domains[names[b]]))
-            pairs = []
-            for va, vb in zip(vectors[names[a]], vectors[names[b]]):
-                va, vb = va[:m], vb[:m]
-                pairs.append((va * vb).sum(1) / (np.linalg.norm(va, axis=1) * np.linalg.norm(vb, axis=1)))
-            out[f"llmdcos/{names[a]}|{names[b]}"] = np.stack(pairs, axis=1)
-    out["params_per_layer"] = np.array([v.shape[1] for v in vectors[names[0]]], dtype=np.int64)
+        maps[f"relevance/{name}"] = np.mean(relevance, axis=0)
+        maps[f"mean_activation/{name}"] = total / n_tokens
+        maps[f"mean_abs_activation/{name}"] = total_abs / n_tokens
+    # Of each layer, in their order: what a domain's vectors give, and what a pair's.
+    found, pairs, params = {}, {}, []
+    names, group = list(domains), at_once or n_layers
+    for first in range(0, n_layers, group):
+        layers = range(first, min(first + group, n_layers))
+        # One vector a sample and layer: all matrices flattened, one after another.
+        vectors = {name: {i: [] for i in layers} for name in names}
+        for name, samples in domains.items():
+            for prompt, whole, start in samples:
+                value = model.value(prompt if objective == "max-logit" else whole, objective, start)
+                weights = [w for i in layers for w in model.weights(i)]
+                grads = torch.autograd.grad(value, weights)
+                for k, i in enumerate(layers):
+                    of = range(k * per, (k + 1) * per)
+                    vectors[name][i].append(np.concatenate([(weights[m].detach() * grads[m]).abs().flatten().double().numpy() for m in of]))
+        for i in layers:
+            params.append(vectors[names[0]][i][0].size)
+            for name in names:
+                v = vectors[name][i] = np.stack(vectors[name][i])
+                mean, norms = v.mean(0), np.linalg.norm(v, axis=1)
+                add = lambda what, value, name=name: found.setdefault(f"{what}/{name}", []).append(value)
+                add("count", [int((mean > g).sum()) for g in gammas])
+                add("band", [int((np.abs(mean - g) <= band * g).sum()) for g in gammas])
+                add("count_at_edges", [int((mean >= e).sum()) for e in EDGES])
+                add("band_at_edges", [int((np.abs(mean - e) <= band * e).sum()) for e in EDGES])
+                add("param_activation", model.roll_up(i, mean))
+                # [N, N]: whoever pairs a domain with itself picks the pairs.
+                add("self_cosine", v @ v.T / norms[:, None] / norms)
+            for a in range(len(names)):
+                for b in range(a + 1, len(names)):
+                    m = min(len(domains[names[a]]), len(domains[names[b]]))
+                    va, vb = vectors[names[a]][i][:m], vectors[names[b]][i][:m]
+                    cosine = (va * vb).sum(1) / (np.linalg.norm(va, axis=1) * np.linalg.norm(vb, axis=1))
+                    pairs.setdefault(f"llmdcos/{names[a]}|{names[b]}", []).append(cosine)
+            for name in names:
+                del vectors[name][i]
+    for key, values in found.items():
+        if key.startswith("param_activation"):
+            maps[key] = np.stack(values)
+        else:
+            out[key] = np.array(values, dtype=np.float64 if key.startswith("self_cosine") else np.int64)
+    for key, values in pairs.items():
+        out[key] = np.stack(values, axis=1)
+    for key, values in maps.items():
+        out[key], sums = pick(values, every)
+        if every > 1:
+            out["sum_" + key] = sums
+    out["params_per_layer"] = np.array(params, dtype=np.int64)
     return out
+
+
+def weights_digest(folder):
+    with open(f"{folder}/model.safetensors", "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def main():
@@ -182,10 +212,14 @@ def main():
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--objective", choices=["max-logit", "loss"], default="max-logit")
     parser.add_argument("--gamma", type=float, action="append")
+    parser.add_argument("--layers-at-once", type=int, help="layers whose vectors are held at a time (default: all)")
+    parser.add_argument("--every", type=int, default=1, help="keep every so-manieth neuron of the maps")
+    parser.add_argument("--band", type=float, default=1e-6, help="relative distance from a threshold within which rounding may decide a count")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     torch.manual_seed(0)  # nothing is drawn; stated so that a reader need not wonder
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
 
     tok = Tokenizer.from_file(f"{args.model}/tokenizer.json")
     # The engine compares with the f32 nearest to what the user typed.
@@ -194,8 +228,8 @@ def main():
     for spec in args.data:
         name, path = spec.split("=", 1)
         chosen = []
-        with open(path, encoding="utf-8") as rows:
-            for row in rows:
+        with open(path, encoding="utf-8") as lines:
+            for row in lines:
                 prompt, whole, start = encode(tok, *item(json.loads(row)), args.max_tokens)
                 if len(prompt) >= 2 and len(whole) > start:
                     chosen.append((prompt, whole, start))
@@ -205,8 +239,9 @@ def main():
         text = ";".join(f"{','.join(map(str, p))}|{','.join(map(str, w))}|{s}" for p, w, s in chosen)
         digests[name] = hashlib.sha256(text.encode()).hexdigest()
 
-    tensors = measure(args.model, domains, args.objective, gammas, torch.float64)
-    single = measure(args.model, domains, args.objective, gammas, torch.float32)
+    how = (args.objective, gammas), (args.layers_at_once, args.every, args.band)
+    tensors = measure(args.model, domains, *how[0], torch.float64, *how[1])
+    single = measure(args.model, domains, *how[0], torch.float32, *how[1])
     noise = {}
     for key, exact in list(tensors.items()):
         if exact.dtype.kind == "f":
@@ -222,12 +257,15 @@ def main():
         "made_by": "scripts/reference/scan_reference.py",
         "versions": f"python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
         f"tokenizers {tokenizers.__version__}, numpy {np.__version__}",
-        "arithmetic": "float64, stored as float32; counts also in float32 (@f32); eager attention, one thread",
+        "arithmetic": f"float64, stored as float32; counts also in float32 (@f32); eager attention, {args.threads} thread(s)",
         "float32_error": json.dumps(noise),
         "order": "file",
         "objective": args.objective,
         "samples": str(args.samples),
         "max_tokens": str(args.max_tokens),
+        "every": str(args.every),
+        "band": str(args.band),
+        "model_sha256": weights_digest(args.model),
         "tokens_sha256": json.dumps(digests),
     }
     save_file(tensors, args.out, metadata=meta)

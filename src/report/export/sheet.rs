@@ -36,8 +36,8 @@ pub struct Sheet {
 const PAD: f64 = 24.0;
 const GAP: f64 = 24.0;
 const LEAST_WIDTH: f64 = 760.0;
-/// Mean width of a character of Inter, of its size; only line breaks depend on it.
-const CHARACTER: f64 = 0.525;
+/// Mean width of a character of Inter, of its size, in lines full of digits and hashes, the widest there are; only line breaks depend on it.
+const CHARACTER: f64 = 0.56;
 
 const STYLE: &str = include_str!("../style.css");
 const DRAWING_STYLE: &str = include_str!("../svg.css");
