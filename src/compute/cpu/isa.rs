@@ -34,6 +34,14 @@ impl Isa {
         }
         levels
     }
+    /// The highest level of this processor.
+    pub(super) fn highest() -> Self {
+        static HIGHEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
+        *HIGHEST.get_or_init(|| {
+            let available = Self::available();
+            available[available.len() - 1]
+        })
+    }
     /// The highest level of this processor, or the one that `BRODMANN_ISA` (`avx512`, `avx2`, `baseline`) names if the processor has it.
     pub fn best() -> Self {
         let available = Self::available();

@@ -3,8 +3,15 @@
 //! The crate adds up an element's products one after another in blocks along `k`; the block length follows the shape only when `k` exceeds
 //! 512, so longer sums are cut here. It takes other paths, with another order, for vectors and for tiny products of two matrices that both
 //! run along `k`; those go through a small transposed copy instead.
+//!
+//! A few rows against a weight `[out, in]`, which is what writing a text asks for all the time, are no job for it: it would turn the whole weight for
+//! them. These go through [`super::panel`], whose chains of multiply-adds are the same.
 
-use super::pool::{Pool, SharedMut};
+use super::{
+    Isa,
+    panel::{self, Job, LINE, Left, Panels, aligned, pack_columns, panel_width},
+    pool::{Pool, SharedMut},
+};
 use crate::compute::{Mat, MatMut};
 
 /// Longest sum handed to the `gemm` crate in one piece: up to here it never splits.
@@ -261,6 +268,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     let bv = View::new(b.data, b.stride);
     let bv = Address::of(if form == Form::Nt { bv.transposed() } else { bv });
     let stride = out.stride;
+    if form == Form::Nt && m <= FEW_ROWS && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 0 && n > 1 {
+        return few_rows(pool, out, a, b, beta == 1.0);
+    }
     let shared = SharedMut::new(out.data);
     let (rows, cols) = pieces(pool.threads, m, n, k);
     let (across, down) = (n.div_ceil(cols.max(1)), m.div_ceil(rows.max(1)));
@@ -273,6 +283,43 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
             product(rows.min(m - r), cols.min(n - c), k, shared.ptr(r * stride + c), stride, a, b, alpha, beta);
         }
     });
+}
+
+/// Rows up to which a weight is turned a little at a time instead of as a whole.
+const FEW_ROWS: usize = 32;
+/// Columns turned at once.
+const FEW_COLUMNS: usize = 64;
+
+/// `out = a . b^T (+ out)` for few rows.
+fn few_rows(pool: &Pool, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, add: bool) {
+    // The level of the crate's kernels, whose bits these must be.
+    let isa = Isa::highest();
+    let width = panel_width(isa);
+    let (m, k, n, stride) = (a.rows, a.cols, b.rows, out.stride);
+    let shared = SharedMut::new(out.data);
+    let cols = if pool.threads == 1 || n * k < SERIAL_BELOW { n } else { n.div_ceil(4 * pool.threads).next_multiple_of(FEW_COLUMNS) };
+    pool.map_with(
+        n.div_ceil(cols),
+        || pool.lend(FEW_COLUMNS * K_BLOCK.min(k) + LINE),
+        |lent, task| {
+            for c in (task * cols..n.min((task + 1) * cols)).step_by(FEW_COLUMNS) {
+                let count = FEW_COLUMNS.min(n - c);
+                for first in (0..k).step_by(K_BLOCK) {
+                    let depth = K_BLOCK.min(k - first);
+                    let panels = aligned(&mut lent.buffer, count.next_multiple_of(width) * depth);
+                    pack_columns(isa, count, depth, |j| &b.row(c + j)[first..first + depth], panels);
+                    let left = Left { ptr: a.data[first..].as_ptr(), rs: a.stride, cs: 1 };
+                    let right = Panels { ptr: panels.as_ptr(), step: depth * width, row: width };
+                    let job = Job { m, cols: count, depth, left, right, out: shared.ptr(c), out_row: stride, add: add || first > 0 };
+                    #[expect(unsafe_code, reason = "each task writes its own columns of the result")]
+                    // SAFETY: the operands were checked against their slices or packed above; columns of different tasks share no element.
+                    unsafe {
+                        panel::multiply(isa, &job);
+                    }
+                }
+            }
+        },
+    );
 }
 
 /// A view that tasks may share; they only read through it.

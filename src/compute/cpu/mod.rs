@@ -13,6 +13,7 @@ mod matmul;
 mod memory;
 mod norm;
 mod numeric;
+mod panel;
 mod pool;
 mod rope;
 mod scan;

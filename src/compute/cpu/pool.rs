@@ -76,7 +76,7 @@ impl Pool {
             }
         }
     }
-    /// A buffer of `len` floats that hold anything: clearing megabytes for every matrix would cost as much as filling them.
+    /// A buffer of at least `len` floats that hold anything: clearing megabytes for every matrix would cost as much as filling them.
     pub fn take_buffer(&self, len: usize) -> Vec<f32> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is long enough, else the longest, which grows.
@@ -86,8 +86,14 @@ impl Pool {
         });
         let mut buffer = best.map(|i| buffers.swap_remove(i)).unwrap_or_default();
         drop(buffers);
-        buffer.resize(len, 0.0);
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
+        }
         buffer
+    }
+    /// A buffer as by [`Pool::take_buffer`] that comes back by itself.
+    pub fn lend(&self, len: usize) -> Lent<'_> {
+        Lent { pool: self, buffer: self.take_buffer(len) }
     }
     pub fn return_buffer(&self, buffer: Vec<f32>) {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,6 +104,18 @@ impl Pool {
     /// How many rows of `width` elements go to a task; all of them when there is too little work to share.
     pub fn rows_per_task(&self, rows: usize, width: usize) -> usize {
         if self.threads == 1 || rows * width < SERIAL_BELOW { rows.max(1) } else { (TASK_ELEMENTS / width.max(1)).clamp(1, rows.max(1)) }
+    }
+}
+
+/// A buffer of the pool's.
+pub(super) struct Lent<'a> {
+    pool: &'a Pool,
+    pub buffer: Vec<f32>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool.return_buffer(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -6,6 +6,7 @@
 //! order of the tiles whatever thread made them.
 
 use super::{
+    panel::{LINE, aligned},
     pool::{Pool, SharedMut},
     scan_block::Geometry,
     scan_pairs::{self, Star},
@@ -99,6 +100,10 @@ impl Plan {
         }
         Self { order, active, packed_start, packed_tokens, domain_sizes, slot, n_slots, stars: scan_pairs::stars(cross) }
     }
+    /// Floats of the panels of all active tokens, `length` elements each.
+    fn packed_len(&self, length: usize, width: usize) -> usize {
+        self.packed_tokens * length.div_ceil(width) * width
+    }
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
         let slots = self.n_slots.max(1);
@@ -138,15 +143,15 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
     let (tile_rows, tile_cols) = plan.tile(g);
     let (super_rows, super_cols) = super_block(&plan, out, inp, tile_rows, tile_cols);
     let mut total = Total::new(job);
-    let panels = |length: usize, width: usize| pool.take_buffer(plan.packed_tokens * length.div_ceil(width) * width);
-    let mut x_panels = panels(super_cols.min(inp), g.cols);
-    let mut delta_panels = panels(super_rows.min(out), g.rows);
+    let (x_len, delta_len) = (plan.packed_len(super_cols.min(inp), g.cols), plan.packed_len(super_rows.min(out), g.rows));
+    let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
+    let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
     for c0 in (0..inp).step_by(super_cols) {
         let cols = super_cols.min(inp - c0);
-        pack(pool, &plan, job.x.columns(c0, cols), g.cols, &mut x_panels);
+        pack(pool, &plan, job.x.columns(c0, cols), g.cols, x_panels);
         for r0 in (0..out).step_by(super_rows) {
             let rows = super_rows.min(out - r0);
-            pack(pool, &plan, job.delta.columns(r0, rows), g.rows, &mut delta_panels);
+            pack(pool, &plan, job.delta.columns(r0, rows), g.rows, delta_panels);
             let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
             let tiles = pool.map_with(
                 down * across,
@@ -157,8 +162,8 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
                         job,
                         plan: &plan,
                         geometry: g,
-                        delta_panels: &delta_panels,
-                        x_panels: &x_panels,
+                        delta_panels,
+                        x_panels,
                         row_panels: rows.div_ceil(g.rows),
                         col_panels: cols.div_ceil(g.cols),
                         first_row_panel: tr / g.rows,
@@ -176,8 +181,8 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
             }
         }
     }
-    pool.return_buffer(x_panels);
-    pool.return_buffer(delta_panels);
+    pool.return_buffer(x_store);
+    pool.return_buffer(delta_store);
     total.finish(job, sums);
 }
 

@@ -5,6 +5,8 @@
 
 use super::{
     isa::{Isa, per_isa},
+    numeric::{LANES, fold},
+    panel::aligned,
     scan::Plan,
     scan_block::{Geometry, Operands, scan_blocks},
     scan_pairs,
@@ -41,7 +43,11 @@ pub(super) struct TileScratch {
 
 impl TileScratch {
     pub fn new(plan: &Plan, elements: usize) -> Self {
-        Self { weights: vec![0.0; elements], mean: vec![0.0; elements], kept: vec![0.0; plan.n_slots * elements] }
+        let mut scratch = Self { weights: Vec::new(), mean: Vec::new(), kept: Vec::new() };
+        aligned(&mut scratch.weights, elements);
+        aligned(&mut scratch.mean, elements);
+        aligned(&mut scratch.kept, plan.n_slots * elements);
+        scratch
     }
 }
 
@@ -63,9 +69,10 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
     let (job, plan, g) = (t.job, t.plan, t.geometry);
     let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
     let elements = down * g.rows * across * g.cols;
-    let weights = &mut scratch.weights[..elements];
+    let weights = aligned(&mut scratch.weights, elements);
     load_weights(t, down, weights);
-    let mean = &mut scratch.mean[..elements];
+    let mean = aligned(&mut scratch.mean, elements);
+    let all_kept = aligned(&mut scratch.kept, plan.n_slots * elements);
     let mut squares = vec![0.0; job.samples.len()];
     let mut domains = Vec::new();
     let mut order = plan.order.iter();
@@ -83,7 +90,7 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
                 down,
                 across,
             };
-            let kept = plan.slot[s].map(|slot| &mut scratch.kept[slot * elements..][..elements]);
+            let kept = plan.slot[s].map(|slot| &mut all_kept[slot * elements..][..elements]);
             squares[s] = scan_blocks(isa, &operands, job.want_means.then_some(&mut *mean), kept);
         }
         if job.want_means {
@@ -91,7 +98,7 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
         }
     }
     let mut dots = vec![0.0; job.pairs.len()];
-    scan_pairs::add_products(isa, &scratch.kept[..plan.n_slots * elements], elements, &plan.stars, &mut dots);
+    scan_pairs::add_products(isa, all_kept, elements, &plan.stars, &mut dots);
     TileSums { squares, dots, domains }
 }
 
@@ -115,12 +122,14 @@ fn read_mean(isa: Isa, t: &TileJob<'_>, down: usize, mean: &mut [f32], size: usi
     // Neighbours often fall into one bin; four tables keep their increments from waiting for each other.
     let mut tables = [[0u32; HISTOGRAM_BINS]; 4];
     let divisor = size.max(1) as f32;
+    // Exact where the number of samples is a power of two, which spares a slow division an element.
+    let by = if size.is_power_of_two() { Some(1.0 / divisor) } else { None };
     for (c, column) in mean.chunks_mut(down * g.rows * g.cols).enumerate() {
         let width = g.cols.min(t.cols - c * g.cols);
         let cols = &mut out.col_sums[c * g.cols..c * g.cols + width];
         for (r, row) in column.chunks_mut(g.cols).take(t.rows).enumerate() {
             let row = &mut row[..width];
-            out.count += u64::from(finish_row(isa, row, divisor, t.job.gamma, &mut out.row_sums[r], cols));
+            out.count += u64::from(finish_row(isa, row, divisor, by, t.job.gamma, &mut out.row_sums[r], cols));
             for four in row.chunks(4) {
                 for (v, table) in four.iter().zip(&mut tables) {
                     table[histogram_bin(*v)] += 1;
@@ -137,11 +146,25 @@ fn read_mean(isa: Isa, t: &TileJob<'_>, down: usize, mean: &mut [f32], size: usi
 }
 
 #[inline(always)]
-fn finish_row_body<const FMA: bool>(row: &mut [f32], divisor: f32, gamma: f32, sum: &mut f32, cols: &mut [f32]) -> u32 {
-    let mut count = 0;
-    let mut total = 0.0;
-    for (v, c) in row.iter_mut().zip(cols) {
-        *v /= divisor;
+fn finish_row_body<const FMA: bool>(row: &mut [f32], divisor: f32, by: Option<f32>, gamma: f32, sum: &mut f32, cols: &mut [f32]) -> u32 {
+    match by {
+        Some(by) => row.iter_mut().for_each(|v| *v *= by),
+        None => row.iter_mut().for_each(|v| *v /= divisor),
+    }
+    // In lanes: one running sum would wait for itself at every element.
+    let (mut acc, mut counts) = ([0.0f32; LANES], [0u32; LANES]);
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let (whole_cols, rest_cols) = cols.as_chunks_mut::<LANES>();
+    for (v, c) in whole.iter().zip(whole_cols) {
+        for i in 0..LANES {
+            c[i] += v[i];
+            acc[i] += v[i];
+            counts[i] += u32::from(v[i] > gamma);
+        }
+    }
+    let mut total = fold(&acc);
+    let mut count = counts.iter().sum();
+    for (v, c) in rest.iter().zip(rest_cols) {
         *c += *v;
         total += *v;
         count += u32::from(*v > gamma);
@@ -150,5 +173,5 @@ fn finish_row_body<const FMA: bool>(row: &mut [f32], divisor: f32, gamma: f32, s
     count
 }
 per_isa! {
-    fn finish_row(row: &mut [f32], divisor: f32, gamma: f32, sum: &mut f32, cols: &mut [f32]) -> u32 { finish_row_body }
+    fn finish_row(row: &mut [f32], divisor: f32, by: Option<f32>, gamma: f32, sum: &mut f32, cols: &mut [f32]) -> u32 { finish_row_body }
 }
