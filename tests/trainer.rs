@@ -1,10 +1,10 @@
 //! The trainer against PyTorch, and its promise that a resumed run is the unbroken run.
 
 use brodmann::{
-    base::job::silently,
+    base::{Neuron, NeuronSet, job::silently},
     compute::cpu::CpuBackend,
-    model::{family, load_model},
-    tune::{AdamWConfig, Schedule, TrainConfig, TrainSequence, Trainer, checkpoint},
+    model::{Matrix, Role, family, load_model},
+    tune::{AdamWConfig, LoraConfig, OptimizerConfig, Schedule, SgdConfig, Target, TrainConfig, TrainSequence, Trainer, checkpoint},
 };
 use std::{path::Path, sync::Arc};
 
@@ -13,7 +13,7 @@ const STEPS: usize = 10;
 fn config() -> TrainConfig {
     TrainConfig {
         schedule: Schedule { peak: 3e-3, warmup_steps: 3, total_steps: STEPS, floor: 0.1 },
-        optimizer: AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.1 },
+        optimizer: AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.1 }.into(),
         clip: 1.0,
         // Smaller than a step's 31 tokens, so that gradients are accumulated over micro-batches.
         micro_batch_tokens: 20,
@@ -22,7 +22,7 @@ fn config() -> TrainConfig {
 
 fn trainer(threads: usize) -> Trainer {
     let model = silently(|ctx| load_model(Path::new("tests/fixtures/tiny-llama"), ctx)).expect("fixture");
-    Trainer::new(model, Arc::new(CpuBackend::new(Some(threads))), config())
+    Trainer::new(model, Arc::new(CpuBackend::new(Some(threads))), config()).expect("trainer")
 }
 
 /// The same generator as in scripts/reference/adamw_reference.py.
@@ -128,4 +128,127 @@ fn a_step_without_weights_or_with_a_scored_first_token_is_refused() {
     assert!(t.step(&[unscored]).is_err());
     let first = TrainSequence { tokens: vec![1, 2], weights: vec![1.0, 0.0] };
     assert!(t.step(&[first]).is_err());
+}
+
+/// Clipping depends on everything that trains; without it one parameter's update is its own.
+fn unclipped() -> TrainConfig {
+    TrainConfig { clip: 1e9, ..config() }
+}
+
+fn targeted(target: &Target, config: TrainConfig) -> Trainer {
+    let model = silently(|ctx| load_model(Path::new("tests/fixtures/tiny-llama"), ctx)).expect("fixture");
+    Trainer::with_target(model, Arc::new(CpuBackend::new(Some(2))), config, target, 3).expect("trainer")
+}
+
+/// Whether each scalar belongs to a neuron of the set, tensor after tensor.
+fn belongs(trainer: &Trainer, set: &NeuronSet) -> Vec<bool> {
+    let model = &trainer.decoder().model;
+    let inside = |role: Role| {
+        let tensor = model.weights.get(role).expect("weight");
+        let width = *tensor.shape.last().expect("shape");
+        let of = move |i: usize| match role {
+            Role::Weight(l, Matrix::Gate | Matrix::Up) => set.contains(Neuron::new(l as u32, (i / width) as u32)),
+            Role::Weight(l, Matrix::Down) => set.contains(Neuron::new(l as u32, (i % width) as u32)),
+            _ => false,
+        };
+        (0..tensor.len()).map(of).collect::<Vec<_>>()
+    };
+    model.spec.roles().into_iter().flat_map(inside).collect()
+}
+
+#[test]
+fn a_neuron_set_trains_as_it_does_in_full_training_and_the_rest_keeps_its_bytes() {
+    let set = NeuronSet::parse("L1N0-3,L1N17,L2N5").expect("set");
+    let mut full = targeted(&Target::All, unclipped());
+    let mut part = targeted(&Target::Neurons(set.clone()), unclipped());
+    let start = bits(&part);
+    assert_eq!(bits(&full), start);
+    full.step(&sequences(0)).expect("step");
+    part.step(&sequences(0)).expect("step");
+    let (inside, whole, now) = (belongs(&part, &set), bits(&full), bits(&part));
+    assert_eq!(inside.iter().filter(|b| **b).count(), part.n_trained());
+    for i in 0..start.len() {
+        if inside[i] {
+            let (a, b) = (f32::from_bits(whole[i]), f32::from_bits(now[i]));
+            // The products are summed in another order; Adam's first update is the sign of the gradient, so where one is noise it may turn.
+            assert!((a - b).abs() < 1e-5 || (a - b).abs() > 1e-3, "{i}: {a} in full training, {b} alone");
+        }
+    }
+    let differ = (0..start.len()).filter(|&i| inside[i] && (f32::from_bits(whole[i]) - f32::from_bits(now[i])).abs() > 1e-5).count();
+    assert!(differ * 100 < part.n_trained(), "{differ} of {} turned", part.n_trained());
+    for step in 1..4 {
+        part.step(&sequences(step)).expect("step");
+    }
+    let now = bits(&part);
+    assert!((0..start.len()).all(|i| inside[i] || now[i] == start[i]), "a frozen weight changed");
+    assert!((0..start.len()).filter(|&i| inside[i]).all(|i| now[i] != start[i]), "a weight of the set did not change");
+}
+
+#[test]
+fn adapters_get_the_gradient_of_central_differences() {
+    let lora = LoraConfig { rank: 3, alpha: 6.0, targets: [Matrix::Q, Matrix::V, Matrix::Down].into() };
+    // A step of plain SGD shows its gradient: w - rate * g.
+    let config = TrainConfig {
+        schedule: Schedule { peak: 1e-3, warmup_steps: 0, total_steps: STEPS, floor: 1.0 },
+        optimizer: OptimizerConfig::Sgd(SgdConfig { momentum: 0.0, weight_decay: 0.0 }),
+        ..unclipped()
+    };
+    let mut t = targeted(&Target::Lora(lora), config);
+    let start = bits(&t);
+    for step in 0..3 {
+        t.step(&sequences(step)).expect("step");
+    }
+    assert_ne!(bits(&t), start);
+    let before: Vec<(Vec<f32>, Vec<f32>)> = t.lora().expect("lora").adapters.iter().map(|a| (a.a.clone(), a.b.clone())).collect();
+    // The loss of W + d at fixed A, B, in f64 by the loss of the moved model.
+    let loss = |t: &mut Trainer| t.step(&sequences(9)).expect("step").loss;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("c.safetensors");
+    checkpoint::save(&t, &path).expect("save");
+    loss(&mut t);
+    let after: Vec<(Vec<f32>, Vec<f32>)> = t.lora().expect("lora").adapters.iter().map(|a| (a.a.clone(), a.b.clone())).collect();
+    let rate = config.schedule.rate(3);
+    for adapter in [0, before.len() - 1] {
+        for (which, index) in [(0, 1), (1, 2)] {
+            let pick = |p: &(Vec<f32>, Vec<f32>)| f64::from(if which == 0 { p.0[index] } else { p.1[index] });
+            let gradient = (pick(&before[adapter]) - pick(&after[adapter])) / rate;
+            let eps = 2e-2f32;
+            let mut moved = [0.0; 2];
+            for (side, sign) in [(0, 1.0f32), (1, -1.0)] {
+                checkpoint::load(&mut t, &path).expect("load");
+                t.nudge_adapter(adapter, which == 1, index, sign * eps).expect("nudge");
+                moved[side] = loss(&mut t);
+            }
+            let numeric = (moved[0] - moved[1]) / (2.0 * f64::from(eps));
+            // f32 losses near 6 are good to 1e-6, over 0.04 to 3e-5; the curvature adds its square.
+            assert!(
+                (gradient - numeric).abs() < 2e-4 + 0.02 * numeric.abs(),
+                "adapter {adapter} part {which}: {gradient} numeric {numeric}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_neuron_run_resumes_byte_for_byte() {
+    let target = Target::Neurons(NeuronSet::parse("L0N1-9,L2N30").expect("set"));
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("c.safetensors");
+    let (mut whole, mut first) = (targeted(&target, config()), targeted(&target, config()));
+    for step in 0..6 {
+        whole.step(&sequences(step)).expect("step");
+        if step < 3 {
+            first.step(&sequences(step)).expect("step");
+        }
+    }
+    checkpoint::save(&first, &path).expect("save");
+    let mut resumed = targeted(&target, config());
+    checkpoint::load(&mut resumed, &path).expect("load");
+    for step in 3..6 {
+        resumed.step(&sequences(step)).expect("step");
+    }
+    assert_eq!(bits(&whole), bits(&resumed));
+    // The checkpoint of a set holds its rows and columns and their state only.
+    let size = std::fs::metadata(&path).expect("file").len() as usize;
+    assert!(size < 3 * 4 * first.n_trained() + 4_000, "{size} bytes for {} scalars", first.n_trained());
 }

@@ -79,6 +79,7 @@ impl App {
             Command::Generate { prompt, config } => self.generate(prompt, config),
             Command::CheckModel { again } => self.check_model(again),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
+            Command::Tune { request } => self.tune(*request),
             Command::WriteReport { path } => self.write_report(path),
             Command::Export { spec, path } => self.export(spec, path),
             Command::CancelJob { id } => {

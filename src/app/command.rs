@@ -105,6 +105,10 @@ pub enum Command {
         out: PathBuf,
         seed: u64,
     },
+    /// Trains the open model, or some neurons of it, on a domain; the result is an overlay in a folder.
+    Tune {
+        request: Box<super::TuneRequest>,
+    },
     /// The shown run as one HTML file that needs nothing else.
     WriteReport {
         path: PathBuf,
@@ -305,6 +309,7 @@ impl Command {
             | Self::CheckModel { .. }
             | Self::Generate { .. }
             | Self::TrainDemo { .. }
+            | Self::Tune { .. }
             | Self::WriteReport { .. }
             | Self::Export { .. }
             | Self::CancelJob { .. }

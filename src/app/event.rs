@@ -1,7 +1,7 @@
 //! What workers tell, and for whom a job works.
 
-use super::{DeviceReport, ModelsReport, ablation::Unit, generate::Generated, matrix::AblationMatrix, sweep::SweepNews};
-use crate::{ablate::Attribution, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput};
+use super::{DeviceReport, ModelsReport, TuneReport, ablation::Unit, generate::Generated, matrix::AblationMatrix, sweep::SweepNews};
+use crate::{ablate::Attribution, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput, tune::TunePoint};
 use std::{path::PathBuf, sync::Arc};
 
 /// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.
@@ -41,6 +41,8 @@ pub(super) enum Event {
     Models(Arc<ModelsReport>),
     Checked(Arc<CheckReport>),
     Generated(Arc<Generated>),
+    TunePoint(TunePoint),
+    Tuned(Arc<TuneReport>),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

@@ -31,6 +31,7 @@ pub mod settings;
 pub mod state;
 pub mod sweep;
 pub mod testing;
+mod tuning;
 
 pub use command::{Command, TraceInput};
 pub use device::{DeviceChoice, DeviceReport, DeviceRow};
@@ -47,3 +48,4 @@ pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use settings::Settings;
 pub use state::{AblationLive, App, Notice, NoticeLevel};
 pub use sweep::{BreakLive, SweepKind, SweepRequest, SweepView, Sweeps};
+pub use tuning::{OVERLAY_FILE, TrainWhat, TuneReport, TuneRequest, TuningView};

@@ -1,7 +1,7 @@
 //! The state of the program and the only two places where it changes: `apply` (requests) and `pump` (news from workers).
 
 use super::{
-    DeviceReport, HeldOut, JobId, JobState, JobView, Library, ModelsReport, Project, Settings,
+    DeviceReport, HeldOut, JobId, JobState, JobView, Library, ModelsReport, Project, Settings, TuningView,
     ablation::Evaluation,
     event::{Event, Target},
     generate::Generated,
@@ -93,6 +93,8 @@ pub struct App {
     pub sweeps: super::Sweeps,
     /// What the model wrote last.
     pub generated: Option<Arc<Generated>>,
+    /// The last tuning, its curves filling in while it runs.
+    pub tuning: Option<TuningView>,
     /// Result of the last `FindDevices`.
     pub devices: Option<Arc<DeviceReport>>,
     /// Result of the last `FindModels`.
@@ -132,6 +134,7 @@ impl App {
             scan_wish: None,
             matrix: None,
             sweeps: super::Sweeps::default(),
+            tuning: None,
             devices: None,
             models: None,
             evaluation: Evaluation::default(),
@@ -182,6 +185,8 @@ impl App {
             Event::Models(models) => self.models = Some(models),
             Event::Checked(report) => self.checked(report),
             Event::Generated(text) => self.generated = Some(text),
+            Event::TunePoint(point) => self.tune_point(point),
+            Event::Tuned(report) => self.tuned(report),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),

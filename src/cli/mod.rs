@@ -16,6 +16,7 @@ mod scan;
 mod setup;
 mod sweep;
 mod trace;
+mod tune;
 mod watch;
 
 pub use args::{Cli, Verb};
@@ -63,6 +64,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Models(a) => models::run(a, settings),
         Verb::Generate(a) => generate::run(a, settings),
         Verb::Check(a) => check::run(a, settings),
+        Verb::Tune(a) => tune::run(a, settings),
         Verb::Demo(a) => demo::run(a, settings),
     };
     exit_code(result)

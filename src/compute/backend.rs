@@ -75,6 +75,22 @@ pub struct RopeTable {
     pub pairs: usize,
 }
 
+/// One update of AdamW (Loshchilov and Hutter, ICLR 2019), in PyTorch's order of operations: every value follows from its own four numbers alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWStep {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    /// Learning rate over the first moment's bias correction.
+    pub step_size: f32,
+    /// Root of the second moment's bias correction.
+    pub root2: f32,
+    /// `1 - rate * decay`
+    pub keep: f32,
+    /// Gradients are multiplied by it (clipping).
+    pub scale: f32,
+}
+
 /// Sequences lie one after another without padding: sequence `i` has rows `starts[i]..starts[i + 1]`.
 pub trait Backend: Send + Sync {
     /// A word for provenance: `cpu (AVX-512, 2 threads)`.
@@ -140,6 +156,10 @@ pub trait Backend: Send + Sync {
 
     /// `ln sum_v exp(logits[r, v])` of each row of `logits` `[out.len(), vocab]`, to about 1e-7: exponentials in f32, summed in blocks into f64.
     fn log_sum_exp(&self, logits: &[f32], out: &mut [f64]);
+
+    /// `g = scale * gradient; mean += (g - mean)(1 - beta1); square = beta2 square + (1 - beta2) g^2;
+    /// w = keep w - step_size mean / (sqrt(square) / root2 + eps)`, each rounded as written. All slices have one length.
+    fn adamw(&self, step: &AdamWStep, w: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]);
 
     /// Parameter activation of one matrix over all samples, reduced tile by tile (METHODS 1). Adds to `sums`.
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums);

@@ -4,6 +4,7 @@ use crate::base::{Error, Result};
 use std::path::Path;
 use tokenizers::{Tokenizer, decoders::DecoderWrapper};
 
+#[derive(Clone)]
 pub struct TextTokenizer {
     inner: Tokenizer,
     /// Ids that `encode` puts before the text.
@@ -57,6 +58,13 @@ impl TextTokenizer {
         let (prefix, suffix) = (ids[..before].to_vec(), ids[ids.len() - after..].to_vec());
         let byte_level = inner.get_decoder().is_some_and(is_byte_level);
         Ok(Self { inner, prefix, suffix, byte_level, chat: None })
+    }
+    /// The tokenizer as a tokenizer.json.
+    ///
+    /// # Errors
+    /// When it cannot be written as one.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(true).map_err(|e| Error::invalid(format!("the tokenizer cannot be written as tokenizer.json: {e}")))
     }
     /// Ids with the special tokens the tokenizer itself adds (BOS where its post-processor says so).
     ///

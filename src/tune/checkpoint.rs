@@ -1,34 +1,32 @@
-//! Everything a run needs to go on as if it had never stopped: weights, both moments, the step count.
+//! Everything a run needs to go on as if it had never stopped: what trains, the optimiser's state, the step count.
 
-use super::{AdamW, TrainConfig, Trainer, optimizer::Moments};
-use crate::{
-    base::{Error, Result, atomic_file},
-    model::weights::Role,
-};
+use super::{Optimizer, TrainConfig, Trainer, optimizer::Moments};
+use crate::base::{Error, Result, atomic_file};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashMap, path::Path};
 
-const FORMAT: &str = "brodmann-checkpoint-1";
+const FORMAT: &str = "brodmann-checkpoint-2";
 
 /// Writes a checkpoint atomically, in f32.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn save(trainer: &Trainer, path: &Path) -> Result<()> {
-    let model = &trainer.decoder().model;
-    let mut views: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for role in model.spec.roles() {
-        let Some(w) = model.weights.get(role) else { continue };
-        views.push((role.to_string(), w.shape.clone(), bytemuck::cast_slice(w.values()).to_vec()));
-        if let Some(m) = trainer.optimizer.moments.get(&role) {
-            views.push((format!("mean {role}"), w.shape.clone(), bytemuck::cast_slice(&m.mean).to_vec()));
-            views.push((format!("square {role}"), w.shape.clone(), bytemuck::cast_slice(&m.square).to_vec()));
+    let parameters = trainer.parameters()?;
+    let mut values: Vec<(String, &[f32])> = Vec::new();
+    for (i, (name, parameter)) in parameters.iter().enumerate() {
+        values.push((name.clone(), parameter));
+        let Some(m) = trainer.optimizer.moments.get(i) else { continue };
+        for (word, state) in [("mean", &m.mean), ("square", &m.square)] {
+            if !state.is_empty() {
+                values.push((format!("{word} {name}"), state));
+            }
         }
     }
-    let mut tensors = Vec::with_capacity(views.len());
-    for (name, shape, bytes) in &views {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| Error::format(path, format!("{name}: {e}")))?;
-        tensors.push((name.as_str(), view));
+    let mut tensors = Vec::with_capacity(values.len());
+    for (name, values) in &values {
+        let view = TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values));
+        tensors.push((name.as_str(), view.map_err(|e| Error::format(path, format!("{name}: {e}")))?));
     }
     let config = serde_json::to_string(&trainer.config).map_err(|e| Error::format(path, e.to_string()))?;
     let metadata = HashMap::from([
@@ -40,10 +38,10 @@ pub fn save(trainer: &Trainer, path: &Path) -> Result<()> {
     atomic_file::write(path, &bytes)
 }
 
-/// Puts a checkpoint's state into a trainer made with the same model shape and configuration.
+/// Puts a checkpoint's state into a trainer made with the same model, target and configuration.
 ///
 /// # Errors
-/// When the file is damaged, or was made with another shape or configuration.
+/// When the file is damaged, or was made with another shape, target or configuration; then nothing has changed.
 pub fn load(trainer: &mut Trainer, path: &Path) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let bad = |e: safetensors::SafeTensorError| Error::format(path, format!("is no checkpoint: {e}"));
@@ -67,24 +65,23 @@ pub fn load(trainer: &mut Trainer, path: &Path) -> Result<()> {
         }
         Ok(values)
     };
-    let roles: Vec<Role> = trainer.decoder().model.spec.roles();
-    let mut optimizer = AdamW::new(trainer.config.optimizer);
+    let mut optimizer = Optimizer::new(trainer.config.optimizer);
     optimizer.steps = steps;
-    let mut restored = Vec::with_capacity(roles.len());
-    for &role in &roles {
-        let n = trainer.decoder().model.weights.get(role).map_or(0, |w| w.len());
-        restored.push((role, read(&role.to_string(), n)?));
-        if steps > 0 {
-            let (mean, square) = (read(&format!("mean {role}"), n)?, read(&format!("square {role}"), n)?);
-            optimizer.moments.insert(role, Moments { mean, square });
-        }
+    let mut restored = Vec::new();
+    for (name, now) in trainer.parameters()? {
+        restored.push(read(&name, now.len())?);
+        // SGD keeps no squares, and without momentum nothing at all.
+        let state = |word: &str| match file.tensor(&format!("{word} {name}")) {
+            Ok(_) => read(&format!("{word} {name}"), now.len()),
+            Err(_) => Ok(Vec::new()),
+        };
+        optimizer.moments.push(Moments { mean: state("mean")?, square: state("square")? });
     }
-    let weights = &mut trainer.model_mut()?.weights;
-    for (role, values) in restored {
-        if let Some(w) = weights.get_mut(role) {
-            w.values_mut().copy_from_slice(&values);
-        }
+    if steps > 0
+        && matches!(trainer.config.optimizer, super::OptimizerConfig::AdamW(_))
+        && optimizer.moments.iter().any(|m| m.square.is_empty())
+    {
+        return Err(Error::format(path, "lacks the optimiser's state of some parameter"));
     }
-    trainer.optimizer = optimizer;
-    Ok(())
+    trainer.restore(restored, optimizer)
 }

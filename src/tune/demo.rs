@@ -145,11 +145,11 @@ fn fit(folder: &Path, seed: u64, options: &DemoOptions, backend: &Arc<dyn Backen
     };
     let config = TrainConfig {
         schedule: Schedule { peak: options.learning_rate, warmup_steps: options.steps * 3 / 100, total_steps: options.steps, floor: 0.02 },
-        optimizer: AdamWConfig::default(),
+        optimizer: AdamWConfig::default().into(),
         clip: 1.0,
         micro_batch_tokens: 2048,
     };
-    let mut trainer = Trainer::new(Model { info, spec, weights, tokenizer }, backend.clone(), config);
+    let mut trainer = Trainer::new(Model { info, spec, weights, tokenizer }, backend.clone(), config)?;
     let log = run(&mut trainer, folder, seed, options, ctx)?;
 
     let model = trainer.into_model()?;

@@ -1,5 +1,7 @@
-//! Sums of weight gradients, one tensor for each weight of the model, filled by the taps of a backward pass.
+//! Sums of the gradients of what trains, filled by the taps of a backward pass. Of a matrix of which only rows or columns train, only their
+//! gradients are formed.
 
+use super::trained::{Part, Trained};
 use crate::{
     base::{Error, HookPoint, Result},
     compute::{Backend, Mat, MatMut},
@@ -7,51 +9,46 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Gradients by role. Shapes are those of the weights.
+/// One packed buffer for each slice of a [`Trained`], in its order.
 pub struct Gradients {
     backend: Arc<dyn Backend>,
-    tensors: BTreeMap<Role, Vec<f32>>,
-    shapes: BTreeMap<Role, (usize, usize)>,
+    trained: Arc<Trained>,
+    sums: Vec<Vec<f32>>,
+    by_role: BTreeMap<Role, usize>,
     matrices: &'static [Matrix],
     fired: BTreeMap<(usize, Matrix), usize>,
+    gathered: Vec<f32>,
 }
 
 impl Gradients {
-    pub fn zeros(spec: &DecoderSpec, backend: Arc<dyn Backend>) -> Self {
-        let roles = spec.roles();
-        let size = |role: &Role| spec.shape(*role).map_or(0, |s| s.iter().product());
-        let tensors = roles.iter().map(|r| (*r, vec![0.0; size(r)])).collect();
-        let shapes = roles
-            .iter()
-            .filter_map(|r| match *r {
-                Role::Weight(_, m) => Some((*r, spec.matrix_shape(m))),
-                _ => None,
-            })
-            .collect();
-        Self { backend, tensors, shapes, matrices: spec.matrices(), fired: BTreeMap::new() }
+    pub fn zeros(spec: &DecoderSpec, trained: Arc<Trained>, backend: Arc<dyn Backend>) -> Self {
+        let sums = trained.slices.iter().map(|s| vec![0.0; s.len()]).collect();
+        let by_role = trained.slices.iter().enumerate().map(|(i, s)| (s.role, i)).collect();
+        Self { backend, trained, sums, by_role, matrices: spec.matrices(), fired: BTreeMap::new(), gathered: Vec::new() }
     }
 
     pub fn clear(&mut self) {
-        for t in self.tensors.values_mut() {
-            t.fill(0.0);
+        for sum in &mut self.sums {
+            sum.fill(0.0);
         }
         self.fired.clear();
     }
 
-    pub fn get(&self, role: Role) -> Option<&[f32]> {
-        self.tensors.get(&role).map(Vec::as_slice)
+    /// Packed gradient of slice `index`.
+    pub fn slice(&self, index: usize) -> &[f32] {
+        &self.sums[index]
     }
 
     /// Euclidean norm over every gradient, accumulated in f64 in a fixed order.
     pub fn norm(&self) -> f64 {
         let square = |t: &Vec<f32>| t.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>();
-        self.tensors.values().map(square).sum::<f64>().sqrt()
+        self.sums.iter().map(square).sum::<f64>().sqrt()
     }
 
     /// # Errors
-    /// When a matrix did not get exactly one gradient a micro-batch: a missing gradient is never taken for a zero.
+    /// When a matrix of a block that was differentiated did not get exactly one gradient a micro-batch: a missing gradient is never taken for a zero.
     pub fn check_fired(&self, n_layers: usize, micro_batches: usize) -> Result<()> {
-        for layer in 0..n_layers {
+        for layer in self.trained.first_layer..n_layers {
             for &m in self.matrices {
                 let n = self.fired.get(&(layer, m)).copied().unwrap_or(0);
                 if n != micro_batches {
@@ -66,21 +63,42 @@ impl Gradients {
     }
 }
 
+/// Chosen columns of `[n, width]`, `[n, columns]`.
+fn gather(values: &[f32], width: usize, columns: &[usize], out: &mut Vec<f32>) {
+    out.clear();
+    for row in values.chunks_exact(width) {
+        out.extend(columns.iter().map(|&c| row[c]));
+    }
+}
+
 impl Taps for Gradients {
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
-        let role = Role::Weight(layer, matrix);
-        let (Some(sum), Some(&(rows, cols))) = (self.tensors.get_mut(&role), self.shapes.get(&role)) else {
-            return Err(Error::numeric(role.to_string(), "a gradient arrived for a weight that this model does not have"));
-        };
-        let n = x.len() / cols;
-        self.backend.gemm_tn(MatMut::new(sum, rows, cols), Mat::new(delta, n, rows), Mat::new(x, n, cols), 1.0, 1.0);
         *self.fired.entry((layer, matrix)).or_default() += 1;
+        let Some(&index) = self.by_role.get(&Role::Weight(layer, matrix)) else { return Ok(()) };
+        let slice = &self.trained.slices[index];
+        let (rows, cols) = (slice.shape[0], slice.shape[1]);
+        let (n, sum) = (x.len() / cols, &mut self.sums[index]);
+        let (delta, x) = match &slice.part {
+            Part::Whole => (Mat::new(delta, n, rows), Mat::new(x, n, cols)),
+            Part::Rows(members) => {
+                gather(delta, rows, members, &mut self.gathered);
+                (Mat::new(&self.gathered, n, members.len()), Mat::new(x, n, cols))
+            }
+            // A column of dW is x_c^T delta: packed column after column, the product with its operands exchanged.
+            Part::Columns(members) => {
+                gather(x, cols, members, &mut self.gathered);
+                (Mat::new(&self.gathered, n, members.len()), Mat::new(delta, n, rows))
+            }
+        };
+        let (height, width) = (delta.cols, x.cols);
+        self.backend.gemm_tn(MatMut::new(sum, height, width), delta, x, 1.0, 1.0);
         Ok(())
     }
     fn activation(&mut self, _: HookPoint, _: &[f32], _: &[f32]) -> Result<()> {
         Ok(())
     }
     fn parameter(&mut self, role: Role) -> Option<&mut [f32]> {
-        self.tensors.get_mut(&role).map(Vec::as_mut_slice)
+        let &index = self.by_role.get(&role)?;
+        matches!(self.trained.slices[index].part, Part::Whole).then(|| self.sums[index].as_mut_slice())
     }
 }

@@ -1,13 +1,24 @@
-//! Training over the block VJP: AdamW, cosine schedule, clipping by global norm, checkpoints that resume byte for byte.
+//! Training over the block VJP, of every parameter, a neuron set or low-rank adapters: AdamW and SGD, cosine schedule, clipping by global norm, checkpoints that resume byte for byte.
 
 pub mod checkpoint;
 pub mod demo;
+pub mod examples;
 pub mod gradients;
 pub mod init;
+pub mod lora;
 pub mod optimizer;
+pub mod overlay;
+pub mod peft;
+pub mod run;
 pub mod schedule;
+pub mod trained;
 pub mod trainer;
 
-pub use optimizer::{AdamW, AdamWConfig};
+pub use examples::{Learn, examples};
+pub use lora::{Lora, LoraConfig};
+pub use optimizer::{AdamWConfig, Optimizer, OptimizerConfig, SgdConfig};
+pub use overlay::Overlay;
+pub use run::{Ended, Evaluated, TuneConfig, TunePoint, Tuned, tune};
 pub use schedule::Schedule;
-pub use trainer::{StepReport, TrainConfig, TrainSequence, Trainer};
+pub use trained::{Part, Slice, Trained};
+pub use trainer::{StepReport, Target, TrainConfig, TrainSequence, Trainer};

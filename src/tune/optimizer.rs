@@ -1,12 +1,8 @@
-//! AdamW. Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019; arithmetic as in PyTorch's `AdamW`.
+//! AdamW and SGD over packed parameters. Sources: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019; arithmetic of both as
+//! in PyTorch. State is held for what trains and nothing else.
 
-use super::gradients::Gradients;
-use crate::{
-    base::{Error, Result},
-    model::{Weights, weights::Role},
-};
+use crate::compute::{AdamWStep, Backend};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamWConfig {
@@ -23,7 +19,33 @@ impl Default for AdamWConfig {
     }
 }
 
-/// First and second moment of one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SgdConfig {
+    pub momentum: f64,
+    /// Added to the gradient, of matrices only.
+    pub weight_decay: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OptimizerConfig {
+    AdamW(AdamWConfig),
+    Sgd(SgdConfig),
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::AdamW(AdamWConfig::default())
+    }
+}
+
+impl From<AdamWConfig> for OptimizerConfig {
+    fn from(config: AdamWConfig) -> Self {
+        Self::AdamW(config)
+    }
+}
+
+/// State of one packed parameter. SGD keeps its momentum in `mean`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
     pub mean: Vec<f32>,
@@ -31,46 +53,61 @@ pub struct Moments {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct AdamW {
-    pub config: AdamWConfig,
-    pub moments: BTreeMap<Role, Moments>,
+pub struct Optimizer {
+    pub config: OptimizerConfig,
+    /// By number of the parameter; empty before its first update.
+    pub moments: Vec<Moments>,
     /// Updates made so far.
     pub steps: usize,
 }
 
-impl AdamW {
-    pub fn new(config: AdamWConfig) -> Self {
-        Self { config, moments: BTreeMap::new(), steps: 0 }
+impl Optimizer {
+    pub fn new(config: OptimizerConfig) -> Self {
+        Self { config, moments: Vec::new(), steps: 0 }
     }
 
-    /// One update of every tensor in `roles` with its gradient times `scale` (clipping).
-    ///
-    /// # Errors
-    /// When a weight or its gradient is missing.
-    pub fn step(&mut self, weights: &mut Weights, gradients: &Gradients, roles: &[Role], rate: f64, scale: f32) -> Result<()> {
+    /// Begins an update: every parameter follows with [`Optimizer::update`].
+    pub fn begin(&mut self) {
         self.steps += 1;
-        let c = self.config;
-        let correction1 = 1.0 - c.beta1.powi(self.steps as i32);
-        let correction2 = 1.0 - c.beta2.powi(self.steps as i32);
-        let (b1, b2, eps) = (c.beta1 as f32, c.beta2 as f32, c.eps as f32);
-        let (step_size, root2) = ((rate / correction1) as f32, correction2.sqrt() as f32);
-        for &role in roles {
-            let missing = |what: &str| Error::numeric(role.to_string(), format!("no {what} to train"));
-            let g = gradients.get(role).ok_or_else(|| missing("gradient"))?;
-            let w = weights.get_mut(role).ok_or_else(|| missing("weight"))?.values_mut();
-            if g.len() != w.len() {
-                return Err(Error::numeric(role.to_string(), format!("{} gradients for {} weights", g.len(), w.len())));
+    }
+
+    /// Updates parameter `index` with its gradient times `scale` (clipping) at learning rate `rate`.
+    pub fn update(&mut self, index: usize, w: &mut [f32], gradient: &[f32], decays: bool, rate: f64, scale: f32, backend: &dyn Backend) {
+        if self.moments.len() <= index {
+            self.moments.resize_with(index + 1, Moments::default);
+        }
+        let Moments { mean, square } = &mut self.moments[index];
+        match self.config {
+            OptimizerConfig::AdamW(c) => {
+                mean.resize(w.len(), 0.0);
+                square.resize(w.len(), 0.0);
+                let correction1 = 1.0 - c.beta1.powi(self.steps as i32);
+                let correction2 = 1.0 - c.beta2.powi(self.steps as i32);
+                let step = AdamWStep {
+                    beta1: c.beta1 as f32,
+                    beta2: c.beta2 as f32,
+                    eps: c.eps as f32,
+                    step_size: (rate / correction1) as f32,
+                    root2: correction2.sqrt() as f32,
+                    keep: if decays { (1.0 - rate * c.weight_decay) as f32 } else { 1.0 },
+                    scale,
+                };
+                backend.adamw(&step, w, gradient, mean, square);
             }
-            let decays = matches!(role, Role::Weight(..) | Role::Embedding | Role::Head);
-            let keep = if decays { (1.0 - rate * c.weight_decay) as f32 } else { 1.0 };
-            let m = self.moments.entry(role).or_insert_with(|| Moments { mean: vec![0.0; w.len()], square: vec![0.0; w.len()] });
-            for (((w, &g), mean), square) in w.iter_mut().zip(g).zip(&mut m.mean).zip(&mut m.square) {
-                let g = g * scale;
-                *mean += (g - *mean) * (1.0 - b1);
-                *square = *square * b2 + g * g * (1.0 - b2);
-                *w = *w * keep - step_size * *mean / (square.sqrt() / root2 + eps);
+            OptimizerConfig::Sgd(c) => {
+                let decay = if decays { c.weight_decay as f32 } else { 0.0 };
+                let (rate, momentum) = (rate as f32, c.momentum as f32);
+                // PyTorch's first step takes the gradient itself for the momentum, which is what 0 gives here without dampening.
+                mean.resize(if momentum == 0.0 { 0 } else { w.len() }, 0.0);
+                for (i, (w, &g)) in w.iter_mut().zip(gradient).enumerate() {
+                    let mut g = g * scale + decay * *w;
+                    if let Some(m) = mean.get_mut(i) {
+                        *m = momentum * *m + g;
+                        g = *m;
+                    }
+                    *w -= rate * g;
+                }
             }
         }
-        Ok(())
     }
 }

@@ -1,10 +1,15 @@
-//! The training loop's one step: forward, weighted loss, backward, clip, update.
+//! The training loop's one step: forward, weighted loss, backward, clip, update; over every parameter, a neuron set, or low-rank adapters.
 
-use super::{AdamW, AdamWConfig, Schedule, gradients::Gradients};
+use super::{
+    Optimizer, OptimizerConfig, Schedule,
+    gradients::Gradients,
+    lora::{Lora, LoraConfig},
+    trained::{Part, Trained},
+};
 use crate::{
-    base::{Error, Result},
+    base::{Error, NeuronSet, Result},
     compute::Backend,
-    model::{Batch, BlockTape, Decoder, Model, NoHooks, weights::Role},
+    model::{Batch, BlockTape, Decoder, Model, NoHooks, Taps},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -12,11 +17,22 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     pub schedule: Schedule,
-    pub optimizer: AdamWConfig,
+    pub optimizer: OptimizerConfig,
     /// Gradients are scaled down to this Euclidean norm where theirs is larger.
     pub clip: f64,
     /// Tokens of a micro-batch; a step's gradient is summed over as many as it takes.
     pub micro_batch_tokens: usize,
+}
+
+/// What of a model trains.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "of", rename_all = "snake_case")]
+pub enum Target {
+    #[default]
+    All,
+    /// Rows of gate and up, columns of down; everything else stays bit for bit.
+    Neurons(NeuronSet),
+    Lora(LoraConfig),
 }
 
 /// One sequence to learn from.
@@ -39,23 +55,89 @@ pub struct StepReport {
     pub tokens: usize,
 }
 
-/// Owns the model while it changes.
+/// What is being trained, with its gradients.
+pub(super) enum Plan {
+    Direct {
+        trained: Arc<Trained>,
+        gradients: Gradients,
+        /// Values of slices that are no whole tensors, as they lie packed; empty for whole ones, which are updated in place.
+        packed: Vec<Vec<f32>>,
+    },
+    Lora(Lora),
+}
+
+impl Plan {
+    fn new(model: &Model, backend: &Arc<dyn Backend>, target: &Target, seed: u64) -> Result<Self> {
+        let trained = match target {
+            Target::All => Trained::all(&model.spec),
+            Target::Neurons(set) => Trained::neurons(&model.spec, set)?,
+            Target::Lora(config) => return Ok(Self::Lora(Lora::new(&model.spec, &model.weights, config.clone(), seed, backend.clone())?)),
+        };
+        let mut packed = Vec::with_capacity(trained.slices.len());
+        for slice in &trained.slices {
+            let mut values = Vec::new();
+            if slice.part != Part::Whole {
+                let tensor = model.weights.get(slice.role).ok_or_else(|| Error::invalid(format!("the weights have no {}", slice.role)))?;
+                slice.read(&tensor, &mut values);
+            }
+            packed.push(values);
+        }
+        let trained = Arc::new(trained);
+        Ok(Self::Direct { gradients: Gradients::zeros(&model.spec, trained.clone(), backend.clone()), trained, packed })
+    }
+    fn clear(&mut self) {
+        match self {
+            Self::Direct { gradients, .. } => gradients.clear(),
+            Self::Lora(lora) => lora.clear(),
+        }
+    }
+    fn taps(&mut self) -> &mut dyn Taps {
+        match self {
+            Self::Direct { gradients, .. } => gradients,
+            Self::Lora(lora) => lora,
+        }
+    }
+    fn first_layer(&self) -> usize {
+        match self {
+            Self::Direct { trained, .. } => trained.first_layer,
+            Self::Lora(lora) => lora.adapters.first().map_or(0, |a| a.layer),
+        }
+    }
+    fn norm(&self) -> f64 {
+        match self {
+            Self::Direct { gradients, .. } => gradients.norm(),
+            Self::Lora(lora) => lora.norm(),
+        }
+    }
+}
+
+/// Owns the model while it changes. Weights shared with another model are copied where, and only where, they train.
 pub struct Trainer {
     decoder: Decoder,
     pub config: TrainConfig,
-    pub(super) optimizer: AdamW,
-    gradients: Gradients,
-    roles: Vec<Role>,
+    pub(super) optimizer: Optimizer,
+    pub(super) plan: Plan,
     tapes: Vec<BlockTape>,
 }
 
 impl Trainer {
-    pub fn new(model: Model, backend: Arc<dyn Backend>, config: TrainConfig) -> Self {
-        let gradients = Gradients::zeros(&model.spec, backend.clone());
-        let roles = model.spec.roles();
-        let tapes = (0..model.spec.n_layers).map(|_| BlockTape::default()).collect();
-        let optimizer = AdamW::new(config.optimizer);
-        Self { decoder: Decoder::new(Arc::new(model), backend), config, optimizer, gradients, roles, tapes }
+    /// Trains every parameter.
+    ///
+    /// # Errors
+    /// As [`Trainer::with_target`].
+    pub fn new(model: Model, backend: Arc<dyn Backend>, config: TrainConfig) -> Result<Self> {
+        Self::with_target(model, backend, config, &Target::All, 0)
+    }
+
+    /// `seed` draws the start of adapters.
+    ///
+    /// # Errors
+    /// When the target does not fit the model.
+    pub fn with_target(model: Model, backend: Arc<dyn Backend>, config: TrainConfig, target: &Target, seed: u64) -> Result<Self> {
+        let plan = Plan::new(&model, &backend, target, seed)?;
+        let tapes = (plan.first_layer()..model.spec.n_layers).map(|_| BlockTape::default()).collect();
+        let optimizer = Optimizer::new(config.optimizer);
+        Ok(Self { decoder: Decoder::new(Arc::new(model), backend), config, optimizer, plan, tapes })
     }
 
     /// For evaluation between steps. Drop every clone before the next step.
@@ -67,8 +149,20 @@ impl Trainer {
         self.optimizer.steps
     }
 
-    pub(super) fn model_mut(&mut self) -> Result<&mut Model> {
-        self.decoder.model_mut().ok_or_else(|| Error::invalid("the model cannot change while something else holds it"))
+    /// Scalars that train.
+    pub fn n_trained(&self) -> usize {
+        match &self.plan {
+            Plan::Direct { trained, .. } => trained.len(),
+            Plan::Lora(lora) => lora.len(),
+        }
+    }
+
+    /// The adapters, where those are what trains.
+    pub fn lora(&self) -> Option<&Lora> {
+        match &self.plan {
+            Plan::Direct { .. } => None,
+            Plan::Lora(lora) => Some(lora),
+        }
     }
 
     /// One optimiser step. The result depends on the sequences and their order only, not on the number of threads.
@@ -80,7 +174,7 @@ impl Trainer {
         if total <= 0.0 {
             return Err(Error::invalid("a training step needs at least one token with a positive weight"));
         }
-        self.gradients.clear();
+        self.plan.clear();
         let (mut loss, mut tokens, mut micro_batches) = (0.0, 0, 0);
         let mut rest = sequences;
         while !rest.is_empty() {
@@ -96,9 +190,11 @@ impl Trainer {
             micro_batches += 1;
             rest = later;
         }
-        let n_layers = self.decoder.model.spec.n_layers;
-        self.gradients.check_fired(n_layers, micro_batches)?;
-        let gradient_norm = self.gradients.norm();
+        match &self.plan {
+            Plan::Direct { gradients, .. } => gradients.check_fired(self.decoder.model.spec.n_layers, micro_batches)?,
+            Plan::Lora(lora) => lora.check_fired(micro_batches)?,
+        }
+        let gradient_norm = self.plan.norm();
         if !gradient_norm.is_finite() {
             return Err(Error::numeric(
                 "gradient",
@@ -107,9 +203,7 @@ impl Trainer {
         }
         let scale = if gradient_norm > self.config.clip { self.config.clip / gradient_norm } else { 1.0 };
         let rate = self.config.schedule.rate(self.steps_done());
-        let weights =
-            &mut self.decoder.model_mut().ok_or_else(|| Error::invalid("the model cannot change while something else holds it"))?.weights;
-        self.optimizer.step(weights, &self.gradients, &self.roles, rate, scale as f32)?;
+        self.update(rate, scale as f32)?;
         Ok(StepReport { step: self.steps_done(), loss, gradient_norm, rate, tokens })
     }
 
@@ -125,16 +219,105 @@ impl Trainer {
             weights.extend(s.weights.iter().map(|w| (f64::from(*w) / total) as f32));
         }
         let decoder = &self.decoder;
+        let first = self.plan.first_layer();
         let mut resid = decoder.embed(&batch, &mut NoHooks)?;
-        for (layer, tape) in self.tapes.iter_mut().enumerate() {
-            decoder.block_forward(layer, &batch, &mut resid, Some(tape), &mut NoHooks)?;
+        for layer in 0..first {
+            decoder.block_forward(layer, &batch, &mut resid, None, &mut NoHooks)?;
         }
-        let (loss, mut d_resid) = decoder.weighted_loss(&batch, &resid, &weights, &mut self.gradients)?;
-        for (layer, tape) in self.tapes.iter().enumerate().rev() {
-            decoder.block_backward(layer, &batch, tape, &mut d_resid, &mut self.gradients)?;
+        for (i, tape) in self.tapes.iter_mut().enumerate() {
+            decoder.block_forward(first + i, &batch, &mut resid, Some(tape), &mut NoHooks)?;
         }
-        decoder.embed_backward(&batch, &d_resid, &mut self.gradients);
+        let taps = self.plan.taps();
+        let (loss, mut d_resid) = decoder.weighted_loss(&batch, &resid, &weights, taps)?;
+        for (i, tape) in self.tapes.iter().enumerate().rev() {
+            decoder.block_backward(first + i, &batch, tape, &mut d_resid, taps)?;
+        }
+        if first == 0 {
+            decoder.embed_backward(&batch, &d_resid, taps);
+        }
         Ok(loss)
+    }
+
+    fn update(&mut self, rate: f64, scale: f32) -> Result<()> {
+        let held = || Error::invalid("the model cannot change while something else holds it");
+        let Self { decoder, optimizer, plan, .. } = self;
+        let backend = decoder.backend.clone();
+        let weights = &mut decoder.model_mut().ok_or_else(held)?.weights;
+        optimizer.begin();
+        match plan {
+            Plan::Direct { trained, gradients, packed } => {
+                for (i, (slice, packed)) in trained.slices.iter().zip(packed).enumerate() {
+                    let tensor = weights.get_mut(slice.role).ok_or_else(|| Error::numeric(slice.role.to_string(), "no weight to train"))?;
+                    let (gradient, decays) = (gradients.slice(i), slice.decays());
+                    if slice.part == Part::Whole {
+                        optimizer.update(i, tensor.values_mut(), gradient, decays, rate, scale, &*backend);
+                    } else {
+                        optimizer.update(i, packed, gradient, decays, rate, scale, &*backend);
+                        slice.write(packed, tensor.values_mut());
+                    }
+                }
+                Ok(())
+            }
+            Plan::Lora(lora) => {
+                for (i, (w, gradient)) in lora.parameters().enumerate() {
+                    optimizer.update(i, w, gradient, true, rate, scale, &*backend);
+                }
+                lora.apply(weights)
+            }
+        }
+    }
+
+    /// Names and values of what trains, as a checkpoint holds them: packed, in a fixed order.
+    pub(super) fn parameters(&self) -> Result<Vec<(String, Vec<f32>)>> {
+        match &self.plan {
+            Plan::Direct { trained, .. } => {
+                let values = trained.read(&self.decoder.model.weights)?;
+                Ok(trained.slices.iter().zip(values).map(|(s, v)| (s.role.to_string(), v)).collect())
+            }
+            Plan::Lora(lora) => {
+                let both =
+                    |a: &super::lora::Adapter| [(format!("{} lora_a", a.role), a.a.clone()), (format!("{} lora_b", a.role), a.b.clone())];
+                Ok(lora.adapters.iter().flat_map(both).collect())
+            }
+        }
+    }
+
+    /// Puts values back that [`Trainer::parameters`] gave.
+    pub(super) fn restore(&mut self, values: Vec<Vec<f32>>, optimizer: Optimizer) -> Result<()> {
+        let held = || Error::invalid("the model cannot change while something else holds it");
+        let weights = &mut self.decoder.model_mut().ok_or_else(held)?.weights;
+        match &mut self.plan {
+            Plan::Direct { trained, packed, .. } => {
+                for ((slice, packed), values) in trained.slices.iter().zip(packed).zip(values) {
+                    if let Some(tensor) = weights.get_mut(slice.role) {
+                        slice.write(&values, tensor.values_mut());
+                    }
+                    if slice.part != Part::Whole {
+                        *packed = values;
+                    }
+                }
+            }
+            Plan::Lora(lora) => {
+                for ((w, _), values) in lora.parameters().zip(values) {
+                    w.copy_from_slice(&values);
+                }
+                lora.apply(weights)?;
+            }
+        }
+        self.optimizer = optimizer;
+        Ok(())
+    }
+
+    /// Moves one number of an adapter (of B if `b`, else of A); for tests that compare gradients with differences.
+    ///
+    /// # Errors
+    /// When no such number trains, or something else holds the model.
+    pub fn nudge_adapter(&mut self, adapter: usize, b: bool, index: usize, by: f32) -> Result<()> {
+        let Plan::Lora(lora) = &mut self.plan else { return Err(Error::invalid("no adapters train here")) };
+        let at = lora.parameters().nth(2 * adapter + usize::from(b)).and_then(|(w, _)| w.get_mut(index));
+        *at.ok_or_else(|| Error::invalid(format!("adapter {adapter} has no number {index}")))? += by;
+        let held = || Error::invalid("the model cannot change while something else holds it");
+        lora.apply(&mut self.decoder.model_mut().ok_or_else(held)?.weights)
     }
 
     /// Gives the trained model back.

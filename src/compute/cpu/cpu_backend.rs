@@ -1,7 +1,7 @@
 //! [`CpuBackend`]: the kernel list, each line leading to its own file.
 
-use super::{Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, pool::Pool, rope, scan};
-use crate::compute::{Activation, AttentionShape, AttentionSpan, Backend, Mat, MatMut, Norm, RopeTable, ScanJob, ScanSums};
+use super::{Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, optimizer, pool::Pool, rope, scan};
+use crate::compute::{Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Mat, MatMut, Norm, RopeTable, ScanJob, ScanSums};
 
 /// Computes on the processor, with its own bounded threads.
 pub struct CpuBackend {
@@ -83,6 +83,9 @@ impl Backend for CpuBackend {
     }
     fn soft_cap(&self, x: &mut [f32], cap: f32) {
         elementwise::soft_cap(&self.pool, x, cap);
+    }
+    fn adamw(&self, step: &AdamWStep, w: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
+        optimizer::adamw(&self.pool, step, w, gradient, mean, square);
     }
     fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
         elementwise::add_bias(&self.pool, x, bias);

@@ -14,6 +14,7 @@ mod memory;
 mod norm;
 mod numeric;
 mod panel;
+mod optimizer;
 mod pool;
 mod rope;
 mod scan;

@@ -1,0 +1,376 @@
+//! Tuning the open model on one domain: which neurons, from which rows, judged on which rows; and what came of it.
+
+use super::{
+    App,
+    event::{Event, Target as Place},
+    held_out::LEAST_SCORED,
+    project_file::is_demo,
+    state::NoticeLevel,
+};
+use crate::{
+    base::{
+        Ctx, Error, NeuronSet, Result, atomic_file,
+        provenance::{self, Provenance},
+        rng::Rng,
+    },
+    data::{Domain, Item, demo::model_files},
+    eval::{self, EvalConfig},
+    model::{Decoder, Model, SaveDtype, save_model},
+    scan::{self, MetricKind, ScanConfig},
+    tune::{self, Ended, Evaluated, Learn, LoraConfig, Overlay, Target, TuneConfig, TunePoint, peft},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What of the model is to train; a share is resolved to neurons when the tuning starts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TrainWhat {
+    #[default]
+    All,
+    Neurons {
+        neurons: NeuronSet,
+    },
+    /// The task's own: the most relevant of the rows that are trained on.
+    Top {
+        percent: f64,
+    },
+    /// As many random ones in each layer as `Top` would take there.
+    Random {
+        percent: f64,
+    },
+    Lora {
+        config: LoraConfig,
+    },
+}
+
+/// One tuning, as asked for. `config.target` is filled in by `what`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TuneRequest {
+    /// Domain that is learnt.
+    pub task: String,
+    pub what: TrainWhat,
+    #[serde(default)]
+    pub config: TuneConfig,
+    /// Items a domain at most, for training and for each evaluation.
+    #[serde(default)]
+    pub train_items: Option<usize>,
+    #[serde(default)]
+    pub eval_items: Option<usize>,
+    /// Folder for the overlay, the curves and the checkpoints.
+    pub out: PathBuf,
+    /// Also as a model folder that other tools load.
+    #[serde(default)]
+    pub save_model: Option<PathBuf>,
+}
+
+/// What came of a tuning; `tune.json` of its folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TuneReport {
+    pub task: String,
+    pub what: TrainWhat,
+    pub config: TuneConfig,
+    /// Scalars that trained, of all.
+    pub trained: usize,
+    pub parameters: u64,
+    /// Rows (lines of the file) that were learnt.
+    pub train_lines: Vec<usize>,
+    /// Where the rows came from that judge: another split, or rows kept from training.
+    pub judged_on: String,
+    pub before: Evaluated,
+    /// Of the weights that are kept.
+    pub after: Evaluated,
+    pub best_step: usize,
+    pub steps: usize,
+    pub ended: Ended,
+    pub seconds: f64,
+    pub tokens: u64,
+    pub points: Vec<TunePoint>,
+    pub overlay_sha256: String,
+    pub provenance: Provenance,
+}
+
+/// A tuning under way or done, for whoever watches.
+#[derive(Clone, Debug, Default)]
+pub struct TuningView {
+    pub task: String,
+    pub points: Vec<TunePoint>,
+    pub report: Option<Arc<TuneReport>>,
+}
+
+pub const OVERLAY_FILE: &str = "overlay.safetensors";
+pub const REPORT_FILE: &str = "tune.json";
+
+/// Share of a single file's rows that judge instead of being learnt.
+const HELD_OUT: f64 = 0.25;
+/// Samples whose relevance chooses a task's neurons.
+const RELEVANCE_SAMPLES: usize = 64;
+
+/// Rows to learn from and, for each domain, rows that judge.
+struct Split {
+    train: Arc<Domain>,
+    judges: Vec<Domain>,
+    words: String,
+}
+
+impl App {
+    pub(super) fn tune(&mut self, request: TuneRequest) {
+        let Some(decoder) = self.decoder.clone() else {
+            let what = "Open a model folder, or `demo`, and wait until it is read.";
+            return self.notice(NoticeLevel::Error, "There is no model to tune", what);
+        };
+        let split = match self.split(&request) {
+            Ok(split) => split,
+            Err(e) => return self.notice(NoticeLevel::Error, "The tuning cannot start", e.to_string()),
+        };
+        let mut provenance = self.provenance();
+        provenance.objective = request.config.learn.words().to_owned();
+        provenance.seed = request.config.seed;
+        provenance.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        provenance.command = command(&request, self.project.model.as_deref());
+        self.tuning = Some(TuningView { task: request.task.clone(), ..TuningView::default() });
+        let title = format!("Tuning on {}", request.task);
+        let out = request.out.clone();
+        self.runner.spawn(&mut self.jobs, title, Place::Export(out), move |ctx, news| {
+            let report = run(&decoder, request, split, provenance, ctx, &mut |point| news.send(Event::TunePoint(point.clone())))?;
+            news.send(Event::Tuned(Arc::new(report)));
+            Ok(())
+        });
+    }
+
+    pub(super) fn tune_point(&mut self, point: TunePoint) {
+        if let Some(view) = &mut self.tuning {
+            view.points.push(point);
+        }
+    }
+
+    pub(super) fn tuned(&mut self, report: Arc<TuneReport>) {
+        self.tuning = Some(TuningView { task: report.task.clone(), points: report.points.clone(), report: Some(report) });
+    }
+
+    fn split(&self, request: &TuneRequest) -> Result<Split> {
+        let names = || self.project.domains.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+        let missing = || Error::invalid(format!("there is no domain `{}` to train on; the domains are {}", request.task, names()));
+        let entry = self.library.domain(&request.task).ok_or_else(missing)?;
+        let learnt = entry.state.ready().ok_or_else(|| Error::invalid(format!("{} is not read yet, or could not be", request.task)))?;
+        let (train, kept) = match &entry.test {
+            Some(_) => (learnt.items.clone(), Vec::new()),
+            None => part(learnt, request.config.seed)?,
+        };
+        let mut train_items = train;
+        if let Some(n) = request.train_items {
+            train_items.truncate(n);
+        }
+        let mut judges = Vec::new();
+        for d in self.project.enabled() {
+            let Some(scored) = self.library.domain(&d.name).and_then(|e| e.scored()) else { continue };
+            // The rows kept from training, of every domain that reads the same file.
+            let mut items = if entry.test.is_none() && scored.sha256 == learnt.sha256 { kept.clone() } else { scored.items.clone() };
+            items.truncate(request.eval_items.unwrap_or(usize::MAX));
+            judges.push(Domain { items, ..(**scored).clone() });
+        }
+        let words = match &entry.test {
+            Some(test) => format!("the {} split", test.split),
+            None => format!("{} rows kept from training", kept.len()),
+        };
+        Ok(Split { train: Arc::new(Domain { items: train_items, ..(**learnt).clone() }), judges, words })
+    }
+}
+
+/// A single file's rows in two: to learn, and to judge.
+fn part(domain: &Domain, seed: u64) -> Result<(Vec<Item>, Vec<Item>)> {
+    let n = domain.items.len();
+    let kept = ((HELD_OUT * n as f64).round() as usize).max(LEAST_SCORED);
+    if n < 2 * kept.min(LEAST_SCORED) {
+        return Err(Error::invalid(format!(
+            "{} has {n} items; training keeps at least {LEAST_SCORED} of them to judge by and needs as many to learn from",
+            domain.name
+        )));
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    Rng::stream(seed, &format!("split of {}", domain.name)).shuffle(&mut order);
+    let of = |indices: &[usize]| indices.iter().map(|&i| domain.items[i].clone()).collect();
+    Ok((of(&order[kept..]), of(&order[..kept])))
+}
+
+fn run(
+    decoder: &Decoder,
+    mut request: TuneRequest,
+    split: Split,
+    mut provenance: Provenance,
+    ctx: &Ctx<'_>,
+    on_point: &mut dyn FnMut(&TunePoint),
+) -> Result<TuneReport> {
+    let (base, backend) = (&decoder.model, decoder.backend.clone());
+    std::fs::create_dir_all(&request.out).map_err(|e| Error::io(&request.out, e))?;
+    request.config.target = target(decoder, &request, &split.train, ctx)?;
+    let config = &request.config;
+    let (sequences, _) = tune::examples(&split.train, &split.train.items, &base.tokenizer, config.learn, config.max_tokens, ctx)?;
+    let eval = EvalConfig { max_tokens: config.max_tokens, ..EvalConfig::default() };
+    let task = request.task.clone();
+    let mut evaluate = |decoder: &Decoder, ctx: &Ctx<'_>| -> Result<Evaluated> {
+        let mut found = Evaluated::default();
+        for domain in &split.judges {
+            let score = eval::evaluate(decoder, domain, &eval, None, ctx, &mut |_| {})?;
+            found.accuracy.extend(score.acc().map(|a| (domain.name.clone(), a)));
+            found.loss.extend(score.loss().map(|l| (domain.name.clone(), l)));
+        }
+        // The loss parts what equal accuracies do not.
+        let (accuracy, loss) = (found.accuracy.get(&task).copied(), found.loss.get(&task).copied().unwrap_or(0.0));
+        found.score = accuracy.map_or(-loss, |a| a - 1e-3 * loss.min(100.0));
+        Ok(found)
+    };
+    let tuned = tune::tune(base, backend.clone(), &sequences, config, Some(&request.out), &mut evaluate, on_point, ctx)?;
+    let evaluated = |step: usize| tuned.points.iter().find(|p| p.step == step).and_then(|p| p.evaluated.clone()).unwrap_or_default();
+    let (before, after) = (evaluated(0), evaluated(tuned.best_step));
+    provenance.formula = format!(
+        "{} of {} scalars trained; accuracy by log-likelihood of the choices, on {}",
+        tuned.n_trained, base.info.n_params, split.words
+    );
+    provenance.created = provenance::now_utc();
+    let overlay = Overlay {
+        target: config.target.clone(),
+        base_sha256: base.info.sha256.clone(),
+        base_name: base.info.name.clone(),
+        values: tuned.values,
+        provenance: provenance.clone(),
+    };
+    overlay.save(&request.out.join(OVERLAY_FILE))?;
+    if let Target::Lora(lora) = &config.target {
+        peft::save(&request.out.join("adapter"), base, lora, &overlay.values)?;
+    }
+    if let Some(folder) = &request.save_model {
+        save_folder(folder, base, &tuned.model)?;
+    }
+    let report = TuneReport {
+        task: request.task,
+        what: request.what,
+        config: request.config,
+        trained: tuned.n_trained,
+        parameters: base.info.n_params,
+        train_lines: split.train.items.iter().map(|i| i.line).collect(),
+        judged_on: split.words,
+        before,
+        after,
+        best_step: tuned.best_step,
+        steps: tuned.steps,
+        ended: tuned.ended,
+        seconds: tuned.seconds,
+        tokens: tuned.tokens,
+        points: tuned.points,
+        overlay_sha256: overlay.digest(),
+        provenance,
+    };
+    let path = request.out.join(REPORT_FILE);
+    let text = serde_json::to_string_pretty(&report).map_err(|e| Error::format(&path, e.to_string()))?;
+    atomic_file::write(&path, format!("{text}\n").as_bytes())?;
+    Ok(report)
+}
+
+/// The neurons or adapters that the request means. Relevance is that of the rows to learn, never of those that judge.
+fn target(decoder: &Decoder, request: &TuneRequest, train: &Arc<Domain>, ctx: &Ctx<'_>) -> Result<Target> {
+    let top = |percent: f64| -> Result<NeuronSet> {
+        let config = ScanConfig {
+            samples: RELEVANCE_SAMPLES,
+            seed: request.config.seed,
+            max_tokens: request.config.max_tokens,
+            metrics: vec![MetricKind::Relevance],
+            ..ScanConfig::default()
+        };
+        let output = scan::run_scan(decoder, std::slice::from_ref(train), &config, ctx)?;
+        let map = output.domains.first().and_then(|d| d.map(MetricKind::Relevance));
+        let map = map.ok_or_else(|| Error::invalid(format!("the scan of {} gave no relevance", train.name)))?;
+        Ok(NeuronSet::top_percent(map, percent))
+    };
+    Ok(match &request.what {
+        TrainWhat::All => Target::All,
+        TrainWhat::Neurons { neurons } => Target::Neurons(neurons.clone()),
+        TrainWhat::Top { percent } => Target::Neurons(top(*percent)?),
+        TrainWhat::Random { percent } => Target::Neurons(top(*percent)?.random_like(decoder.model.spec.d_mlp, request.config.seed)),
+        TrainWhat::Lora { config } => Target::Lora(config.clone()),
+    })
+}
+
+/// Files of a model folder beside config and weights that its tuned child needs as they are.
+const COMPANIONS: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "added_tokens.json",
+];
+
+/// A folder that other tools load: config, weights in f32, and what stands beside them in the base's folder.
+fn save_folder(folder: &Path, base: &Model, tuned: &Model) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let from = &base.info.folder;
+    if is_demo(from) {
+        atomic_file::write(&folder.join("tokenizer.json"), model_files::TOKENIZER)?;
+    } else {
+        for name in COMPANIONS {
+            let (source, to) = (from.join(name), folder.join(name));
+            if source.is_file() {
+                let bytes = std::fs::read(&source).map_err(|e| Error::io(&source, e))?;
+                atomic_file::write(&to, &bytes)?;
+            }
+        }
+        let tokenizer = folder.join("tokenizer.json");
+        if !tokenizer.exists() {
+            atomic_file::write(&tokenizer, base.tokenizer.to_json()?.as_bytes())?;
+        }
+    }
+    // Numbers of special tokens and the like are the base's own.
+    let config = std::fs::read(from.join("config.json")).ok().and_then(|b| serde_json::from_slice::<serde_json::Value>(&b).ok());
+    let kept = ["bos_token_id", "eos_token_id", "pad_token_id"];
+    let extra = config.as_ref().and_then(|c| c.as_object()).map_or_else(serde_json::Map::new, |c| {
+        c.iter().filter(|(k, _)| kept.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
+    });
+    save_model(folder, &base.info.model_type, &tuned.spec, &tuned.weights, SaveDtype::F32, &extra)
+}
+
+/// The command line that makes the same tuning again.
+fn command(request: &TuneRequest, model: Option<&Path>) -> String {
+    use super::run::shell_word as word;
+    let model = model.map_or("demo".into(), |m| m.display().to_string());
+    let c = &request.config;
+    let what = match &request.what {
+        TrainWhat::All => "all".to_owned(),
+        TrainWhat::Neurons { neurons } => neurons.to_string(),
+        TrainWhat::Top { percent } => format!("top:{percent}"),
+        TrainWhat::Random { percent } => format!("random:{percent}"),
+        TrainWhat::Lora { config } => format!("lora:{}:{}", config.rank, config.alpha),
+    };
+    let learn = if c.learn == Learn::All { " --learn all" } else { "" };
+    format!(
+        "brodmann tune --model {} --task {} --train {}{learn} --steps {} --batch {} --rate {} --seed {} --max-tokens {} --out {}",
+        word(&model),
+        word(&request.task),
+        word(&what),
+        c.steps,
+        c.batch,
+        c.learning_rate,
+        c.seed,
+        c.max_tokens,
+        word(&request.out.display().to_string())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing::sample_domain;
+
+    #[test]
+    fn rows_that_judge_are_never_learnt() {
+        let domain = sample_domain("a", "all", 40);
+        let (train, kept) = part(&domain, 3).expect("enough");
+        assert_eq!((train.len(), kept.len()), (30, 10));
+        assert!(kept.iter().all(|k| train.iter().all(|t| t.line != k.line)));
+        assert_eq!(part(&domain, 3).expect("enough").1, kept);
+        assert!(part(&sample_domain("a", "all", 9), 3).is_err());
+    }
+}

@@ -1,0 +1,415 @@
+//! A tuning from its first step to its last: batches by seed, evaluations in between, early stopping, checkpoints, exact resume. Whoever asks gets
+//! every point of the curves as it is made.
+
+use super::{Learn, OptimizerConfig, Schedule, StepReport, Target, TrainConfig, TrainSequence, Trainer, checkpoint};
+use crate::{
+    base::{Ctx, Error, Result, atomic_file, rng::Rng},
+    compute::Backend,
+    model::{Decoder, Model},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+/// Everything that decides what a tuning gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TuneConfig {
+    pub target: Target,
+    pub learn: Learn,
+    pub steps: usize,
+    /// Sequences a step; more than a micro-batch holds are accumulated.
+    pub batch: usize,
+    pub learning_rate: f64,
+    /// Share of the steps in which the rate rises.
+    pub warmup: f64,
+    /// Share of the rate left at the last step; 1 keeps it.
+    pub floor: f64,
+    pub optimizer: OptimizerConfig,
+    pub clip: f64,
+    pub seed: u64,
+    pub max_tokens: usize,
+    /// Steps between two evaluations; 0: only before the first and after the last.
+    pub evaluate_every: usize,
+    /// Evaluations without a better one after which the run stops; 0: never.
+    pub patience: usize,
+    /// Steps between two checkpoints; 0: only when stopped.
+    pub checkpoint_every: usize,
+}
+
+impl Default for TuneConfig {
+    fn default() -> Self {
+        Self {
+            target: Target::All,
+            learn: Learn::Answer,
+            steps: 200,
+            batch: 16,
+            learning_rate: 1e-4,
+            warmup: 0.05,
+            floor: 0.1,
+            optimizer: OptimizerConfig::AdamW(super::AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }),
+            clip: 1.0,
+            seed: 0,
+            max_tokens: 256,
+            evaluate_every: 50,
+            patience: 0,
+            checkpoint_every: 100,
+        }
+    }
+}
+
+impl TuneConfig {
+    fn train(&self) -> TrainConfig {
+        let schedule = Schedule {
+            peak: self.learning_rate,
+            warmup_steps: (self.warmup.clamp(0.0, 1.0) * self.steps as f64).round() as usize,
+            total_steps: self.steps,
+            floor: self.floor,
+        };
+        TrainConfig { schedule, optimizer: self.optimizer, clip: self.clip, micro_batch_tokens: 2048 }
+    }
+    /// # Errors
+    /// When a number makes no sense.
+    pub fn verify(&self) -> Result<()> {
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let wrong = if self.steps == 0 || self.batch == 0 {
+            format!("{} steps of {} sequences: both must be at least 1", self.steps, self.batch)
+        } else if !positive(self.learning_rate) || !positive(self.clip) {
+            format!("learning rate {} and clip {}: both must be above 0", self.learning_rate, self.clip)
+        } else if self.max_tokens < 2 {
+            format!("max tokens {}: a sequence needs at least 2", self.max_tokens)
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid(format!("the training settings make no sense: {wrong}")))
+    }
+}
+
+/// What an evaluation found; the run keeps the weights of the best one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// Share of right answers by domain, where it has choices.
+    pub accuracy: BTreeMap<String, f64>,
+    /// Mean cross-entropy a token by domain.
+    pub loss: BTreeMap<String, f64>,
+    /// The larger the better: decides early stopping and what is kept.
+    pub score: f64,
+}
+
+/// One point of the curves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TunePoint {
+    /// Steps done.
+    pub step: usize,
+    /// Weighted mean cross-entropy of the step's sequences; `None` at step 0.
+    pub loss: Option<f64>,
+    pub gradient_norm: Option<f64>,
+    pub learning_rate: f64,
+    pub evaluated: Option<Evaluated>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// All steps were made.
+    Finished,
+    /// No evaluation got better for as long as was asked.
+    Early,
+    /// The user stopped it; the best so far is kept.
+    Cancelled,
+}
+
+pub struct Tuned {
+    /// With the weights of the best evaluation, or of the last step where there was none.
+    pub model: Model,
+    /// Trained values by name, as an overlay holds them.
+    pub values: Vec<(String, Vec<f32>)>,
+    pub points: Vec<TunePoint>,
+    pub ended: Ended,
+    pub best_step: usize,
+    pub steps: usize,
+    pub n_trained: usize,
+    /// Time of the training steps.
+    pub seconds: f64,
+    pub tokens: u64,
+}
+
+/// Where a run keeps what it needs to go on.
+const CHECKPOINT: &str = "training.checkpoint.safetensors";
+const BEST: &str = "best.checkpoint.safetensors";
+const STATE: &str = "training.state.json";
+
+/// Beside a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    config: TuneConfig,
+    /// Of the sequences and their order.
+    data: String,
+    base_sha256: String,
+    points: Vec<TunePoint>,
+    /// A step that was made but not evaluated yet, because the run was stopped just then.
+    #[serde(default)]
+    pending: Option<TunePoint>,
+    best: Option<(usize, f64)>,
+    stale: usize,
+    seconds: f64,
+    tokens: u64,
+}
+
+/// Tunes a copy of `base` on `sequences`. `evaluate` scores the model as it stands (before the first step, every `evaluate_every`, after the last);
+/// `on_point` hears of every step. With a `folder` the run keeps checkpoints there, and goes on from one that an earlier call with the same settings,
+/// model and data left; the weights then are those of an unbroken run.
+///
+/// # Errors
+/// When the settings do not fit, a number is not finite, the folder cannot be written to or holds a checkpoint of another run. A user's stop is
+/// no error: it ends as [`Ended::Cancelled`] with the best weights so far.
+#[expect(clippy::too_many_arguments, reason = "the parts of one training")]
+pub fn tune(
+    base: &Model,
+    backend: Arc<dyn Backend>,
+    sequences: &[TrainSequence],
+    config: &TuneConfig,
+    folder: Option<&Path>,
+    evaluate: &mut dyn FnMut(&Decoder, &Ctx<'_>) -> Result<Evaluated>,
+    on_point: &mut dyn FnMut(&TunePoint),
+    ctx: &Ctx<'_>,
+) -> Result<Tuned> {
+    config.verify()?;
+    if sequences.is_empty() {
+        return Err(Error::invalid("there is nothing to train on: no sequence was given"));
+    }
+    let copy = Model { info: base.info.clone(), spec: base.spec.clone(), weights: base.weights.clone(), tokenizer: base.tokenizer.clone() };
+    let trainer = Trainer::with_target(copy, backend, config.train(), &config.target, config.seed)?;
+    let state = State {
+        config: config.clone(),
+        data: digest(sequences),
+        base_sha256: base.info.sha256.clone(),
+        points: Vec::new(),
+        pending: None,
+        best: None,
+        stale: 0,
+        seconds: 0.0,
+        tokens: 0,
+    };
+    let mut run = Run { trainer, state, best: None, folder: folder.map(Path::to_owned) };
+    run.resume()?;
+    for point in &run.state.points {
+        on_point(point);
+    }
+    let ended = run.go(sequences, evaluate, on_point, ctx)?;
+    run.end(ended)
+}
+
+struct Run {
+    trainer: Trainer,
+    state: State,
+    /// Values of the best evaluation.
+    best: Option<Vec<Vec<f32>>>,
+    folder: Option<PathBuf>,
+}
+
+impl Run {
+    fn go(
+        &mut self,
+        sequences: &[TrainSequence],
+        evaluate: &mut dyn FnMut(&Decoder, &Ctx<'_>) -> Result<Evaluated>,
+        on_point: &mut dyn FnMut(&TunePoint),
+        ctx: &Ctx<'_>,
+    ) -> Result<Ended> {
+        let config = self.state.config.clone();
+        let total = config.steps;
+        if self.state.points.is_empty() && self.state.pending.is_none() {
+            self.state.pending = Some(TunePoint { step: 0, loss: None, gradient_norm: None, learning_rate: 0.0, evaluated: None });
+        }
+        if !self.settle(evaluate, on_point, ctx)? {
+            return Ok(Ended::Cancelled);
+        }
+        let (before, started, first) = (self.state.seconds, Instant::now(), self.trainer.steps_done());
+        let mut evaluating = 0.0;
+        while self.trainer.steps_done() < total {
+            if config.patience > 0 && self.state.stale >= config.patience {
+                self.keep()?;
+                return Ok(Ended::Early);
+            }
+            if ctx.check().is_err() {
+                self.keep()?;
+                return Ok(Ended::Cancelled);
+            }
+            let batch = batch(sequences, config.batch, config.seed, self.trainer.steps_done());
+            let StepReport { step, loss, gradient_norm, rate, tokens } = self.trainer.step(&batch)?;
+            self.state.tokens += tokens as u64;
+            self.state.seconds = before + started.elapsed().as_secs_f64() - evaluating;
+            let point = TunePoint { step, loss: Some(loss), gradient_norm: Some(gradient_norm), learning_rate: rate, evaluated: None };
+            if step == total || (config.evaluate_every > 0 && step % config.evaluate_every == 0) {
+                let since = Instant::now();
+                self.state.pending = Some(point);
+                if !self.settle(evaluate, on_point, ctx)? {
+                    return Ok(Ended::Cancelled);
+                }
+                evaluating += since.elapsed().as_secs_f64();
+            } else {
+                self.add(point, on_point);
+            }
+            let speed = (self.state.seconds - before) / (step - first) as f64;
+            ctx.progress(format!("training: loss {loss:.3}, {:.2} s a step", speed), step, total, "steps");
+            if config.checkpoint_every > 0 && step % config.checkpoint_every == 0 {
+                self.keep()?;
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// Evaluates a step that waits for it. False when the user stopped meanwhile: then the step waits in the folder.
+    fn settle(
+        &mut self,
+        evaluate: &mut dyn FnMut(&Decoder, &Ctx<'_>) -> Result<Evaluated>,
+        on_point: &mut dyn FnMut(&TunePoint),
+        ctx: &Ctx<'_>,
+    ) -> Result<bool> {
+        let Some(mut point) = self.state.pending.clone() else { return Ok(true) };
+        match evaluate(self.trainer.decoder(), ctx) {
+            Ok(found) => {
+                self.state.pending = None;
+                self.judge(&found)?;
+                point.evaluated = Some(found);
+                self.add(point, on_point);
+                Ok(true)
+            }
+            Err(Error::Cancelled) => {
+                self.keep()?;
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn add(&mut self, point: TunePoint, on_point: &mut dyn FnMut(&TunePoint)) {
+        on_point(&point);
+        self.state.points.push(point);
+    }
+
+    fn judge(&mut self, found: &Evaluated) -> Result<()> {
+        let better = self.state.best.is_none_or(|(_, score)| found.score > score);
+        if better {
+            self.state.best = Some((self.trainer.steps_done(), found.score));
+            self.state.stale = 0;
+            self.best = Some(self.trainer.parameters()?.into_iter().map(|(_, v)| v).collect());
+            if let Some(folder) = &self.folder {
+                checkpoint::save(&self.trainer, &folder.join(BEST))?;
+            }
+        } else {
+            self.state.stale += 1;
+        }
+        Ok(())
+    }
+
+    fn keep(&self) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        checkpoint::save(&self.trainer, &folder.join(CHECKPOINT))?;
+        let path = folder.join(STATE);
+        let text = serde_json::to_vec(&self.state).map_err(|e| Error::format(&path, e.to_string()))?;
+        atomic_file::write(&path, &text)
+    }
+
+    /// Goes back to the last checkpoint of the folder, if there is one.
+    fn resume(&mut self) -> Result<()> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let (path, state_path) = (folder.join(CHECKPOINT), folder.join(STATE));
+        if !path.exists() || !state_path.exists() {
+            return Ok(());
+        }
+        let text = std::fs::read(&state_path).map_err(|e| Error::io(&state_path, e))?;
+        let state: State =
+            serde_json::from_slice(&text).map_err(|e| Error::format(&state_path, format!("is no state of a training run: {e}")))?;
+        let same = state.config == self.state.config && state.data == self.state.data && state.base_sha256 == self.state.base_sha256;
+        if !same {
+            return Err(Error::format(
+                &state_path,
+                "is of a run with other settings, data or another model; use the same ones, or another folder, or remove it to start anew",
+            ));
+        }
+        let best = folder.join(BEST);
+        if state.best.is_some() && best.exists() {
+            checkpoint::load(&mut self.trainer, &best)?;
+            self.best = Some(self.trainer.parameters()?.into_iter().map(|(_, v)| v).collect());
+        }
+        checkpoint::load(&mut self.trainer, &path)?;
+        self.state = state;
+        // State and checkpoint are two files: a stop between the two leaves points of steps that will be made again.
+        let done = self.trainer.steps_done();
+        self.state.points.retain(|p| p.step <= done);
+        Ok(())
+    }
+
+    fn end(mut self, ended: Ended) -> Result<Tuned> {
+        let steps = self.trainer.steps_done();
+        let best_step = self.state.best.map_or(steps, |b| b.0);
+        if let Some(best) = self.best.take().filter(|_| best_step != steps) {
+            let optimizer = self.trainer.optimizer.clone();
+            self.trainer.restore(best, optimizer)?;
+        }
+        let (values, n_trained) = (self.trainer.parameters()?, self.trainer.n_trained());
+        if ended != Ended::Cancelled
+            && let Some(folder) = &self.folder
+        {
+            for done_with in [CHECKPOINT, BEST, STATE] {
+                let path = folder.join(done_with);
+                if path.exists() {
+                    std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+                }
+            }
+        }
+        let State { points, seconds, tokens, .. } = self.state;
+        Ok(Tuned { model: self.trainer.into_model()?, values, points, ended, best_step, steps, n_trained, seconds, tokens })
+    }
+}
+
+/// The sequences of step `step`: epochs of all of them, each in an order of its own that follows from seed and epoch alone.
+fn batch(sequences: &[TrainSequence], size: usize, seed: u64, step: usize) -> Vec<TrainSequence> {
+    let n = sequences.len();
+    let mut epoch = usize::MAX;
+    let mut order: Vec<usize> = Vec::new();
+    (step * size..(step + 1) * size)
+        .map(|at| {
+            if at / n != epoch {
+                epoch = at / n;
+                order = (0..n).collect();
+                Rng::stream(seed, &format!("epoch {epoch}")).shuffle(&mut order);
+            }
+            sequences[order[at % n]].clone()
+        })
+        .collect()
+}
+
+fn digest(sequences: &[TrainSequence]) -> String {
+    let mut bytes = Vec::new();
+    for s in sequences {
+        bytes.extend_from_slice(bytemuck::cast_slice(&s.tokens));
+        bytes.extend_from_slice(bytemuck::cast_slice(&s.weights));
+        bytes.extend_from_slice(&(s.tokens.len() as u64).to_le_bytes());
+    }
+    crate::base::hash::sha256_bytes(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sequence_comes_once_an_epoch_in_an_order_of_its_own() {
+        let sequences: Vec<_> = (0..7).map(|i| TrainSequence { tokens: vec![i], weights: vec![0.0] }).collect();
+        let ids = |step| batch(&sequences, 3, 5, step).iter().map(|s| s.tokens[0]).collect::<Vec<_>>();
+        let all: Vec<u32> = (0..7).flat_map(ids).collect();
+        for epoch in all.chunks(7) {
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3, 4, 5, 6]);
+        }
+        assert_ne!(all[..7], all[7..14]);
+        assert_eq!(ids(4), all[12..15]);
+    }
+}
