@@ -52,6 +52,15 @@ pub struct Moments {
     pub square: Vec<f32>,
 }
 
+/// How far one update goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Learning rate.
+    pub rate: f64,
+    /// Gradients are multiplied by it (clipping).
+    pub scale: f32,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     pub config: OptimizerConfig,
@@ -71,8 +80,9 @@ impl Optimizer {
         self.steps += 1;
     }
 
-    /// Updates parameter `index` with its gradient times `scale` (clipping) at learning rate `rate`.
-    pub fn update(&mut self, index: usize, w: &mut [f32], gradient: &[f32], decays: bool, rate: f64, scale: f32, backend: &dyn Backend) {
+    /// Updates parameter `index` with its gradient.
+    pub fn update(&mut self, index: usize, w: &mut [f32], gradient: &[f32], decays: bool, pace: Pace, backend: &dyn Backend) {
+        let Pace { rate, scale } = pace;
         if self.moments.len() <= index {
             self.moments.resize_with(index + 1, Moments::default);
         }

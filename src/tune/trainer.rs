@@ -4,6 +4,7 @@ use super::{
     Optimizer, OptimizerConfig, Schedule,
     gradients::Gradients,
     lora::{Lora, LoraConfig},
+    optimizer::Pace,
     trained::{Part, Trained},
 };
 use crate::{
@@ -203,7 +204,7 @@ impl Trainer {
         }
         let scale = if gradient_norm > self.config.clip { self.config.clip / gradient_norm } else { 1.0 };
         let rate = self.config.schedule.rate(self.steps_done());
-        self.update(rate, scale as f32)?;
+        self.update(Pace { rate, scale: scale as f32 })?;
         Ok(StepReport { step: self.steps_done(), loss, gradient_norm, rate, tokens })
     }
 
@@ -238,7 +239,7 @@ impl Trainer {
         Ok(loss)
     }
 
-    fn update(&mut self, rate: f64, scale: f32) -> Result<()> {
+    fn update(&mut self, pace: Pace) -> Result<()> {
         let held = || Error::invalid("the model cannot change while something else holds it");
         let Self { decoder, optimizer, plan, .. } = self;
         let backend = decoder.backend.clone();
@@ -250,9 +251,9 @@ impl Trainer {
                     let tensor = weights.get_mut(slice.role).ok_or_else(|| Error::numeric(slice.role.to_string(), "no weight to train"))?;
                     let (gradient, decays) = (gradients.slice(i), slice.decays());
                     if slice.part == Part::Whole {
-                        optimizer.update(i, tensor.values_mut(), gradient, decays, rate, scale, &*backend);
+                        optimizer.update(i, tensor.values_mut(), gradient, decays, pace, &*backend);
                     } else {
-                        optimizer.update(i, packed, gradient, decays, rate, scale, &*backend);
+                        optimizer.update(i, packed, gradient, decays, pace, &*backend);
                         slice.write(packed, tensor.values_mut());
                     }
                 }
@@ -260,7 +261,7 @@ impl Trainer {
             }
             Plan::Lora(lora) => {
                 for (i, (w, gradient)) in lora.parameters().enumerate() {
-                    optimizer.update(i, w, gradient, true, rate, scale, &*backend);
+                    optimizer.update(i, w, gradient, true, pace, &*backend);
                 }
                 lora.apply(weights)
             }
