@@ -67,7 +67,8 @@ fn pointing_at_a_neuron_reads_it_out_everywhere() {
     let want = h.state().app.library.scan().expect("run").domains[0].relevance.as_ref().expect("map").get(3, 100).expect("cell");
     let label = map_label(&h);
     assert!(label.contains("layer 3, neuron 100, "), "{label}");
-    let spoken: f64 = label.rsplit(", ").next().expect("value").parse().expect("number");
+    let value = label.rsplit(", ").next().and_then(|v| v.strip_suffix(" nat")).expect("a value with its unit");
+    let spoken: f64 = value.parse().expect("number");
     assert!((spoken / f64::from(want) - 1.0).abs() < 5e-3, "three digits of {want}: {spoken}");
     let hover = h.state().hover().clone();
     assert_eq!((hover.neuron, hover.layer), (Some(Neuron::new(3, 100)), Some(3)));

@@ -2,11 +2,12 @@
 //
 // 1. `pool` (one fragment for each pixel column of each band, drawn offscreen and only when something changed): the hottest cell of the
 //    fragment's range, from a pyramid of max |x| along the rows, and its colour. A band is one visible row, or several where rows outnumber pixels.
-// 2. `spread` (one fragment a pixel): the band's colour, with hatch, outline and hairlines.
+// 2. `spread` (one rectangle a band, one fragment a pixel): the band's colour, with hatch, outline and hairlines. A fragment reads one texel, and
+//    only where something is marked does it do more: this pass is what a software renderer spends its time on.
 //
 // Bindings, group 0: 0 uniform Heat; 1 colours (common/colour_map.wgsl); 2 pyramid, R32Float, wrapped by linear index; 3 plan, Rg32Uint: line 0
-// cells of each pixel column, line 1 rows of each band, line 2 band and distances of each pixel row; 4 marks, R8Uint, [band][column];
-// 5 what pass 1 drew, Rgba8Uint (a = 1 where no cell is finite). Pass 1 uses 0 to 3, pass 2 uses 0, 3, 4, 5.
+// cells of each pixel column, line 1 rows of each band, line 2 first pixel row of each band and of the next; 4 marks, R8Uint, [band][column];
+// 5 what pass 1 drew, Rgba8Uint (a = the marks, bit 3 where no cell is finite). Pass 1 uses 0 to 4, pass 2 uses 0, 3, 5.
 
 struct Heat {
     // Top left of the picture in the framebuffer.
@@ -19,6 +20,8 @@ struct Heat {
     // r | g << 8 | b << 16
     gap: u32,
     selected: u32,
+    // Of the picture in pixels.
+    size: vec2<u32>,
     // Where each level of the pyramid starts.
     offsets: array<vec4<u32>, 8>,
 };
@@ -37,6 +40,7 @@ const HATCH: u32 = 6u;
 const HATCH_DARK: u32 = 0x161210u;
 const HATCH_LIGHT: u32 = 0xf7f5f4u;
 const NAN_GROUND: u32 = 0x808080u;
+const NO_NUMBER: u32 = 8u;
 
 @vertex
 fn triangle(@builtin(vertex_index) i: u32) -> @builtin(position) vec4<f32> {
@@ -75,11 +79,12 @@ fn pool(@builtin(position) p: vec4<f32>) -> @location(0) vec4<u32> {
             first += 1u << level;
         }
     }
+    let mark = textureLoad(marks, at, 0).x;
     if (best == NOT_FINITE) {
-        return vec4<u32>(0u, 0u, 0u, 1u);
+        return vec4<u32>(0u, 0u, 0u, mark | NO_NUMBER);
     }
     let c = colour_of(best);
-    return vec4<u32>(c & 255u, (c >> 8u) & 255u, (c >> 16u) & 255u, 0u);
+    return vec4<u32>(c & 255u, (c >> 8u) & 255u, (c >> 16u) & 255u, mark);
 }
 
 fn unpack(c: u32) -> vec3<u32> {
@@ -91,30 +96,40 @@ fn blend(a: vec3<u32>, b: vec3<u32>, k: u32) -> vec3<u32> {
     return (a * (256u - k) + b * k + 128u) >> vec3<u32>(8u);
 }
 
-fn shade(x: u32, y: u32) -> vec3<u32> {
-    let line = textureLoad(plan, vec2<u32>(y, 2u), 0).xy;
-    let above = line.y & 0xffffu;
-    var below = line.y >> 16u;
-    let high = above + below + 1u;
-    if (below == 0u && high >= GAP_FROM) {
-        return unpack(heat.gap);
-    }
-    let texel = textureLoad(pooled, vec2<u32>(x, line.x), 0);
+struct Band {
+    @builtin(position) position: vec4<f32>,
+    // Band, its first pixel row, and that of the next.
+    @location(0) @interpolate(flat) band: vec3<u32>,
+};
+
+// The rectangle of one band: two triangles an instance, the viewport is the picture.
+@vertex
+fn rectangle(@builtin(vertex_index) i: u32, @builtin(instance_index) band: u32) -> Band {
+    let rows = textureLoad(plan, vec2<u32>(band, 2u), 0).xy;
+    let right = i == 1u || i == 2u || i == 4u;
+    let low = i == 2u || i == 4u || i == 5u;
+    let y = f32(select(rows.x, rows.y, low)) / f32(heat.size.y);
+    var out: Band;
+    out.position = vec4<f32>(select(-1.0, 1.0, right), 1.0 - 2.0 * y, 0.0, 1.0);
+    out.band = vec3<u32>(band, rows);
+    return out;
+}
+
+// A cell that is off, selected, or has no number.
+fn marked(texel: vec4<u32>, x: u32, y: u32, above: u32, below_all: u32) -> vec3<u32> {
     var out = texel.xyz;
-    if (texel.w != 0u) {
+    var below = below_all;
+    let high = above + below + 1u;
+    if ((texel.w & NO_NUMBER) != 0u) {
         // Hatched the other way than "off".
         out = unpack(select(NAN_GROUND, HATCH_DARK, (x + (HATCH - y % HATCH)) % HATCH == 0u));
     }
-    let mark = textureLoad(marks, vec2<u32>(x, line.x), 0).x;
-    if (mark == 0u) {
-        return out;
-    }
-    let off = mark >> 4u;
+    let off = texel.w >> 4u;
     let rising = (x + y) % HATCH;
     if (off > 0u && rising < 3u) {
         out = blend(out, unpack(select(HATCH_LIGHT, HATCH_DARK, rising < 2u)), 80u + 22u * off);
     }
-    let selected = mark & 7u;
+    let selected = texel.w & 7u;
     if (selected > 0u) {
         // The hairline took the last line of a high row.
         below -= select(0u, 1u, high >= GAP_FROM);
@@ -133,7 +148,16 @@ fn shade(x: u32, y: u32) -> vec3<u32> {
 }
 
 @fragment
-fn spread(@builtin(position) p: vec4<f32>) -> @location(0) vec4<f32> {
-    let at = vec2<u32>(vec2<i32>(p.xy) - heat.origin);
-    return vec4<f32>(vec3<f32>(shade(at.x, at.y)) / 255.0, 1.0);
+fn spread(in: Band) -> @location(0) vec4<f32> {
+    let at = vec2<u32>(vec2<i32>(in.position.xy) - heat.origin);
+    let texel = textureLoad(pooled, vec2<u32>(at.x, in.band.x), 0);
+    var out = texel.xyz;
+    let above = at.y - in.band.y;
+    let below = in.band.z - 1u - at.y;
+    if (below == 0u && in.band.z - in.band.y >= GAP_FROM) {
+        out = unpack(heat.gap);
+    } else if (texel.w != 0u) {
+        out = marked(texel, at.x, at.y, above, below);
+    }
+    return vec4<f32>(vec3<f32>(out) / 255.0, 1.0);
 }

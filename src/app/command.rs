@@ -195,6 +195,10 @@ pub enum Command {
     SetMapScale {
         scale: super::MapScale,
     },
+    /// Order, scale within layers, collapse, pins, and the maps beside each other.
+    ChangeMap {
+        change: super::MapChange,
+    },
     SetGamma {
         gamma: f32,
     },
@@ -285,6 +289,7 @@ impl Command {
             Self::ShowDomain { minus: Some(_), .. } => "show a difference".into(),
             Self::ShowDomain { .. } => "shown domain".into(),
             Self::SetMapScale { .. } => "map scale".into(),
+            Self::ChangeMap { change } => change.undo_label(),
             Self::SetGamma { .. } => "gamma".into(),
             Self::SetTopPercent { .. } => "top share".into(),
             Self::SetLayerRange { .. } => "layer range".into(),
@@ -324,6 +329,7 @@ impl Command {
     /// Steps of one gesture share a key: a slider drag sends many commands and is one step.
     pub(super) fn gesture(&self) -> Option<&'static str> {
         match self {
+            Self::ChangeMap { change } => change.gesture(),
             Self::SetGamma { .. } => Some("gamma"),
             Self::SetTopPercent { .. } => Some("top percent"),
             Self::SetLayerRange { .. } => Some("layer range"),

@@ -1,7 +1,7 @@
 //! What workers tell, and for whom a job works.
 
 use super::{DeviceReport, ModelsReport, TuneReport, ablation::Unit, generate::Generated, matrix::AblationMatrix, sweep::SweepNews};
-use crate::{ablate::Attribution, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput, tune::TunePoint};
+use crate::{ablate::Attribution, base::heatmap::Permutation, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput, tune::TunePoint};
 use std::{path::PathBuf, sync::Arc};
 
 /// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.
@@ -13,6 +13,10 @@ pub(super) enum Target {
         generation: u64,
     },
     Run,
+    /// The run beside the shown one.
+    OtherRun(PathBuf),
+    /// Order of the neurons in maps.
+    Order(u64),
     Scan,
     Devices,
     Models,
@@ -52,6 +56,14 @@ pub(super) enum Event {
         generation: u64,
         key: String,
         effects: Arc<Attribution>,
+    },
+    OtherRun {
+        output: Arc<ScanOutput>,
+        path: PathBuf,
+    },
+    Ordered {
+        generation: u64,
+        permutation: Arc<Permutation>,
     },
     /// The next items of a unit.
     Scored {

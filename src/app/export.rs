@@ -1,9 +1,12 @@
 //! A view of the shown run as a file.
 
 use super::{App, NoticeLevel, event::Target, project_file::is_demo, run::shell_word};
-use crate::report::{
-    Report,
-    export::{self, ExportSpec, View},
+use crate::{
+    base::heatmap::ScaleKind,
+    report::{
+        Report,
+        export::{self, ExportSpec, View},
+    },
 };
 use std::path::{Path, PathBuf};
 
@@ -52,11 +55,25 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if let Some(minus) = &spec.minus {
         add("--minus", minus.clone());
     }
+    if spec.what == View::Neurons {
+        if spec.minus.is_some() && spec.combine != usual.combine {
+            add("--combine", spec.combine.id().into());
+        }
+        if spec.per_layer != usual.per_layer {
+            add("--per-layer", spec.per_layer.id().into());
+        }
+        if spec.order != usual.order {
+            add("--order", spec.order.id());
+        }
+    }
     if let Some((a, b)) = spec.pair.as_ref().filter(|_| matches!(spec.what, View::Similarity | View::Overlap)) {
         add("--pair", format!("{a}|{b}"));
     }
     if spec.what == View::Neurons && spec.scale != usual.scale {
         add("--scale", super::command::scale_word(spec.scale).into());
+        if spec.scale == ScaleKind::Clipped && spec.percentile != usual.percentile {
+            add("--percentile", spec.percentile.to_string());
+        }
     }
     if spec.colours != usual.colours {
         add("--colours", spec.colours.name().into());

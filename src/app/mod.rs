@@ -16,8 +16,10 @@ pub mod held_out;
 mod history;
 pub mod jobs;
 pub mod library;
+pub mod map_view;
 pub mod matrix;
 mod models;
+mod neuron_order;
 mod opening;
 pub mod prediction;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use generate::Generated;
 pub use held_out::{ChosenOn, HeldOut};
 pub use jobs::{JobId, JobState, JobView};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
+pub use map_view::{Collapse, MapCell, MapChange, MapView, Operand, Side};
 pub use matrix::AblationMatrix;
 pub use models::{Fit, MemoryNeed, ModelFacts, ModelRow, ModelsReport};
 pub use prediction::{Measured, Origin, PredictionLive};

@@ -1,7 +1,7 @@
 //! Models, domains and runs come into the library and leave it: the library follows what the project names.
 
 use super::{
-    App, DomainEntry, ModelEntry, NoticeLevel, Project, RunEntry, demo,
+    App, DomainEntry, Library, ModelEntry, NoticeLevel, Project, RunEntry, demo,
     event::{Event, Target},
     library::Loading,
     project::ProjectDomain,
@@ -23,6 +23,7 @@ use std::{
 impl App {
     /// Loads what the project names and the library lacks; drops what the project no longer names.
     pub(super) fn reconcile(&mut self) {
+        self.refresh_maps();
         if self.project.model.as_ref() != self.library.model.as_ref().map(|m| &m.path) {
             self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Model(_)));
             self.decoder = None;
@@ -145,10 +146,7 @@ impl App {
                 at
             }
             None => {
-                let name = match &path {
-                    Some(p) if is_demo(p) => "demo run".to_owned(),
-                    _ => format!("run {}", self.library.runs.len() + 1),
-                };
+                let name = run_name(&self.library, path.as_deref());
                 self.library.runs.push(RunEntry { name, path, output });
                 self.library.runs.len() - 1
             }
@@ -184,6 +182,7 @@ impl App {
         {
             view.metric = first;
         }
+        self.refresh_maps();
     }
 
     pub(super) fn open_run(&mut self, path: PathBuf) {
@@ -256,6 +255,11 @@ fn prompt_demo(domain: &mut Domain, prompting: &Prompting) -> Result<(), String>
     domain.prompt_as(prompting, None)
 }
 
-fn read_run(path: &Path) -> Result<ScanOutput> {
+/// `run 3`
+pub(super) fn run_name(library: &Library, path: Option<&Path>) -> String {
+    if path.is_some_and(is_demo) { "demo run".to_owned() } else { format!("run {}", library.runs.len() + 1) }
+}
+
+pub(super) fn read_run(path: &Path) -> Result<ScanOutput> {
     if is_demo(path) { demo::run() } else { crate::scan::store::read_run(path) }
 }

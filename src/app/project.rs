@@ -1,6 +1,6 @@
 //! What a project file holds and undo restores: choices, never results.
 
-use super::ChosenOn;
+use super::{ChosenOn, MapView};
 use crate::{
     ablate::ControlMatch,
     base::{Head, Neuron, NeuronSet},
@@ -90,7 +90,7 @@ pub enum MapScale {
     #[default]
     Linear,
     Log,
-    /// Linear up to the 99.9th percentile, clipped above.
+    /// Linear up to the view's percentile, clipped above.
     Clipped,
 }
 
@@ -107,6 +107,7 @@ pub struct View {
     pub layer_range: Option<(usize, usize)>,
     pub pair: Option<(String, String)>,
     pub selection: NeuronSet,
+    pub map: MapView,
 }
 
 impl Default for View {
@@ -121,6 +122,7 @@ impl Default for View {
             layer_range: None,
             pair: None,
             selection: NeuronSet::new(),
+            map: MapView::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     library::Loading,
     matrix::AblationMatrix,
     prediction::{Measured, PredictionLive, Predictor},
+    neuron_order::Arranged,
     project_file,
 };
 use crate::{base::provenance, eval::DomainScore, model::Decoder};
@@ -101,6 +102,7 @@ pub struct App {
     pub models: Option<Arc<ModelsReport>>,
     pub(super) evaluation: Evaluation,
     pub(super) predictor: Predictor,
+    pub(super) arranged: Arranged,
     /// The project as last written to its file.
     saved: Project,
     autosaved: Project,
@@ -139,6 +141,7 @@ impl App {
             models: None,
             evaluation: Evaluation::default(),
             predictor: Predictor::default(),
+            arranged: Arranged::default(),
             saved: Project::default(),
             autosaved: Project::default(),
             changed_at: None,
@@ -189,6 +192,8 @@ impl App {
             Event::Tuned(report) => self.tuned(report),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
+            Event::OtherRun { output, path } => self.add_other_run(output, path),
+            Event::Ordered { generation, permutation } => self.ordered(generation, permutation),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }
     }
@@ -236,6 +241,8 @@ impl App {
                 }
             }
             (Target::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
+            (Target::Order(generation), Some(message)) => self.order_failed(generation, message),
+            (Target::OtherRun(path), Some(_)) => self.other_run_failed(path),
             (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
             (Target::Attribution(generation), failure) => self.attribution_ended(generation, failure),
             (Target::Sweep(kind), failure) => self.sweep_ended(kind, failure),

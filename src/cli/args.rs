@@ -6,10 +6,16 @@ use crate::{
     app::{DeviceChoice, TrainWhat},
     base::{
         NeuronSet,
-        heatmap::{ColourMap, ScaleKind},
+        heatmap::{
+            ColourMap, Combine, PerLayer, ScaleKind,
+            scale::{PERCENTILE, PERCENTILES},
+        },
     },
     eval::{AblationAt, AblationMode},
-    report::export::{FileKind, View},
+    report::{
+        export::{FileKind, View},
+        neuron_order::NeuronOrder,
+    },
     scan::{MetricKind, ObjectiveKind, Order},
     tune::{Learn, LoraConfig, OptimizerConfig, SgdConfig, TuneConfig},
 };
@@ -317,15 +323,27 @@ pub struct ExportArgs {
     /// A domain that is shown; repeatable. Default: all of the run.
     #[arg(long, value_name = "NAME")]
     pub domain: Vec<String>,
-    /// A domain whose neuron map is taken off the others'.
+    /// A domain whose neuron map is taken off the others' (or divides them, see --combine).
     #[arg(long, value_name = "NAME")]
     pub minus: Option<String>,
+    /// How the others are compared with --minus.
+    #[arg(long, value_enum, default_value_t = CombineArg::Difference)]
+    pub combine: CombineArg,
+    /// Each layer of the neuron map on a scale of its own.
+    #[arg(long, value_enum, default_value_t = PerLayerArg::None)]
+    pub per_layer: PerLayerArg,
+    /// Order of the neurons within a layer: index, value:METRIC:DOMAIN, profile:METRIC (clustered). A CSV then has a column `place`.
+    #[arg(long, value_name = "ORDER", default_value = "index", value_parser = NeuronOrder::parse)]
+    pub order: NeuronOrder,
     /// Two domains whose curve by layer is shown too (similarity, overlap).
     #[arg(long, value_name = "A|B", value_parser = parse_pair)]
     pub pair: Option<(String, String)>,
     /// How the neuron map's colours follow the values.
     #[arg(long, value_enum, default_value_t = ScaleArg::Log)]
     pub scale: ScaleArg,
+    /// Where --scale clipped ends, in percent of all magnitudes (50 to 100).
+    #[arg(long, value_name = "PERCENT", default_value_t = PERCENTILE, value_parser = parse_percentile)]
+    pub percentile: f32,
     /// Of magnitudes; differences are always blue, white, red.
     #[arg(long, value_enum, default_value_t = ColoursArg::Viridis)]
     pub colours: ColoursArg,
@@ -586,8 +604,26 @@ pub enum FileArg {
 pub enum ScaleArg {
     Linear,
     Log,
-    /// Linear up to the 99.9th percentile.
+    /// Linear up to --percentile.
     Clipped,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CombineArg {
+    Difference,
+    /// log2 of the magnitudes' ratio.
+    Ratio,
+    /// Percentile points between their ranks.
+    RankDifference,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PerLayerArg {
+    None,
+    /// Share of the layer's largest magnitude.
+    Max,
+    /// Rank within the layer, 0 to 1.
+    Rank,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -667,6 +703,26 @@ impl From<FileArg> for FileKind {
             FileArg::Png => Self::Png,
             FileArg::Svg => Self::Svg,
             FileArg::Csv => Self::Csv,
+        }
+    }
+}
+
+impl From<CombineArg> for Combine {
+    fn from(c: CombineArg) -> Self {
+        match c {
+            CombineArg::Difference => Self::Difference,
+            CombineArg::Ratio => Self::Ratio,
+            CombineArg::RankDifference => Self::RankDifference,
+        }
+    }
+}
+
+impl From<PerLayerArg> for PerLayer {
+    fn from(p: PerLayerArg) -> Self {
+        match p {
+            PerLayerArg::None => Self::None,
+            PerLayerArg::Max => Self::Max,
+            PerLayerArg::Rank => Self::Rank,
         }
     }
 }
@@ -848,6 +904,13 @@ fn parse_percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse::<f64>() {
         Ok(p) if p > 0.0 && p <= 100.0 => Ok(p),
         _ => Err(format!("`{text}` is no share above 0 and up to 100 (percent)")),
+    }
+}
+
+fn parse_percentile(text: &str) -> Result<f32, String> {
+    match text.trim_end_matches('%').parse::<f32>() {
+        Ok(p) if PERCENTILES.contains(&p) => Ok(p),
+        _ => Err(format!("`{text}` is no percentile from {} to {}", PERCENTILES.start(), PERCENTILES.end())),
     }
 }
 

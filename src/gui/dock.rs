@@ -48,7 +48,7 @@ impl LayoutId {
                 (0.43, &[(0.46, &["density"]), (0.54, &["similarity", "overlap"])]),
             ],
             Self::Compare => {
-                &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap"]), (0.45, &["density"])])]
+                &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap", "maps"]), (0.45, &["density"])])]
             }
             Self::Ablate => {
                 &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "overlap", "jobs", "log"])])]
@@ -139,6 +139,12 @@ impl Dock {
     /// Whether the shown layout has the panel.
     pub fn has(&self, id: &str) -> bool {
         self.trees.get(self.active.name()).is_some_and(|t| t.tiles.tiles().any(|t| matches!(t, Tile::Pane(p) if p.id == id)))
+    }
+
+    /// Whether the panel is seen: in the shown layout and in front.
+    pub fn shows(&self, id: &str) -> bool {
+        let Some(tree) = self.trees.get(self.active.name()) else { return false };
+        tree.active_tiles().into_iter().any(|t| matches!(tree.tiles.get(t), Some(Tile::Pane(p)) if p.id == id))
     }
 
     /// The layouts as tabs over the dock.

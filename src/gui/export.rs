@@ -9,8 +9,8 @@ use super::{
     },
 };
 use crate::{
-    app::{Command, MapScale, RunEntry, ThemeChoice},
-    base::heatmap::ScaleKind,
+    app::{Command, RunEntry, ThemeChoice},
+    base::heatmap::Combine,
     report::{
         self,
         export::{ExportSpec, FileKind, View},
@@ -170,12 +170,12 @@ impl ExportWindow {
             metric: report::metric_of(&run.output, view.metric),
             domains: shown.filter(|_| neurons && !self.all).into_iter().collect(),
             minus: view.minus.clone().filter(|m| neurons && known(m)),
+            combine: view.map.combine,
+            per_layer: view.map.per_layer,
+            order: view.map.order.clone(),
+            percentile: view.map.percentile,
             pair: view.pair.clone().filter(|(a, b)| matches!(self.what, View::Similarity | View::Overlap) && known(a) && known(b)),
-            scale: match view.scale {
-                MapScale::Linear => ScaleKind::Linear,
-                MapScale::Log => ScaleKind::Log,
-                MapScale::Clipped => ScaleKind::Clipped,
-            },
+            scale: crate::gui::panels::map_controls::scale_kind(view.scale),
             colours: cx.app.settings.preferences.colours,
             top_percent: view.top_percent,
             gamma: view.gamma.filter(|g| self.what == View::Density && *g != run.output.config.gamma),
@@ -213,7 +213,10 @@ fn with_end(path: PathBuf, kind: FileKind) -> PathBuf {
 
 fn summary(spec: &ExportSpec, run: &RunEntry) -> String {
     let domains = if spec.domains.is_empty() { "all domains".to_owned() } else { spec.domains.join(", ") };
-    let minus = spec.minus.as_ref().map_or(String::new(), |m| format!(" less {m}"));
+    let minus = spec
+        .minus
+        .as_ref()
+        .map_or(String::new(), |m| format!(" {} {m}", if spec.combine == Combine::Difference { "less" } else { spec.combine.id() }));
     let what = match spec.what {
         View::Neurons => format!("{} of {domains}{minus}", spec.metric.info().label),
         View::Density => format!("Density, γ {}", sig3(f64::from(spec.gamma.unwrap_or(run.output.config.gamma)))),

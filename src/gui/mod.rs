@@ -5,6 +5,8 @@ mod device_combo;
 mod dialogs;
 pub mod dock;
 pub mod export;
+mod find;
+mod motion;
 pub mod paint;
 mod palette;
 pub mod panel;

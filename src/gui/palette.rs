@@ -1,8 +1,9 @@
-//! Every action by name (Ctrl+P), and neurons by theirs (Ctrl+F, `L3N17`), in one field.
+//! Every action by name (Ctrl+P), and neurons by theirs, a number or a rank (Ctrl+F), in one field.
 
 use super::{
     Theme,
     actions::{Act, Action},
+    find::{Finder, Found, Shown},
     theme,
 };
 use crate::base::Neuron;
@@ -16,23 +17,33 @@ pub struct Palette {
     at: usize,
     /// The field takes the keyboard in its first frame.
     fresh: bool,
+    finder: Finder,
 }
 
 /// What was chosen.
 pub enum Choice {
     Act(Act),
-    Neuron(Neuron),
+    Neurons(Found),
 }
 
 impl Palette {
     pub fn open(&mut self, find: bool) {
-        *self = Self { open: true, find, text: String::new(), at: 0, fresh: true };
+        *self = Self { open: true, find, text: String::new(), at: 0, fresh: true, finder: Finder::default() };
     }
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    pub fn ui(&mut self, ctx: &Context, theme: &Theme, actions: &[Action], shape: Option<(usize, usize)>) -> Option<Choice> {
+    /// `shown`: the map that ranks come from; `focus`: the neuron in focus.
+    pub fn ui(
+        &mut self,
+        ctx: &Context,
+        theme: &Theme,
+        actions: &[Action],
+        shape: Option<(usize, usize)>,
+        shown: Option<&Shown<'_>>,
+        focus: Option<Neuron>,
+    ) -> Option<Choice> {
         if !self.open {
             return None;
         }
@@ -40,8 +51,16 @@ impl Palette {
             let mut take = |k| i.consume_key(egui::Modifiers::NONE, k);
             (take(Key::ArrowUp), take(Key::ArrowDown), take(Key::Enter), take(Key::Escape))
         });
-        let neuron = self.text.trim().to_ascii_uppercase().parse::<Neuron>().ok();
-        let inside = |n: &Neuron| shape.is_some_and(|(l, f)| (n.layer as usize) < l && (n.index as usize) < f);
+        let none = Ok(Vec::new());
+        let found = match shape {
+            // A bare number or word may be meant for an action; the search for neurons knows what it is for.
+            Some(shape) if self.find || self.text.trim_start().starts_with(['L', 'l', '#']) => {
+                self.finder.find(&self.text, shape, shown, focus)
+            }
+            None if self.find && !self.text.trim().is_empty() => &Err("There is no model yet".to_owned()),
+            _ => &none,
+        };
+        let hits: &[Found] = found.as_ref().map_or(&[], |f| f);
         let words: Vec<String> = self.text.to_lowercase().split_whitespace().map(str::to_owned).collect();
         let matches: Vec<&Action> = actions
             .iter()
@@ -51,8 +70,7 @@ impl Palette {
                 words.iter().all(|w| name.contains(w))
             })
             .collect();
-        let found = neuron.filter(inside);
-        let count = matches.len() + usize::from(found.is_some());
+        let count = matches.len() + hits.len();
         if down {
             self.at += 1;
         }
@@ -66,7 +84,7 @@ impl Palette {
         let response = area.show(ctx, |ui| {
             Frame::popup(ui.style()).inner_margin(8.0).show(ui, |ui| {
                 ui.set_width(440.0);
-                let hint = if self.find { "Neuron, as L3N17" } else { "An action, or a neuron as L3N17" };
+                let hint = if self.find { "L3N17, 17, L3, L3N0-99 or top 1" } else { "An action, or a neuron as L3N17" };
                 let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(f32::INFINITY));
                 let field = field.accessible_name(if self.find { "Find a neuron" } else { "Every action" });
                 if std::mem::take(&mut self.fresh) {
@@ -92,10 +110,10 @@ impl Palette {
                         row += 1;
                         hit
                     };
-                    if let Some(n) = found
-                        && line(ui, format!("Go to {n}"), String::new())
-                    {
-                        chosen = Some(Choice::Neuron(n));
+                    for f in hits {
+                        if line(ui, f.words.clone(), String::new()) {
+                            chosen = Some(Choice::Neurons(f.clone()));
+                        }
                     }
                     for a in &matches {
                         let keys = a.shortcut.map(|k| ui.ctx().format_shortcut(&k)).unwrap_or_default();
@@ -103,18 +121,8 @@ impl Palette {
                             chosen = Some(Choice::Act(a.act.clone()));
                         }
                     }
-                    if let Some(n) = neuron.filter(|n| !inside(n)) {
-                        let (l, f) = shape.unwrap_or_default();
-                        let text = if shape.is_some() {
-                            format!(
-                                "{n} is outside this model, which has layers 0 to {} and neurons 0 to {}",
-                                l.saturating_sub(1),
-                                f.saturating_sub(1)
-                            )
-                        } else {
-                            "There is no model yet".to_owned()
-                        };
-                        ui.label(theme.faint(text));
+                    if let Err(problem) = found {
+                        ui.label(theme.faint(problem));
                     } else if count == 0 && (!self.find || !self.text.is_empty()) {
                         ui.label(theme.faint("Nothing by that name"));
                     }

@@ -97,13 +97,18 @@ pub struct Link {
     pub asks: Vec<Ask>,
     /// Layer that arrow keys and the inspector point at while the pointer is elsewhere.
     pub focus_neuron: Option<Neuron>,
-    /// A neuron that maps should scroll to, once.
+    /// A neuron that all maps should scroll to in the next frame.
     pub reveal: Option<Neuron>,
+    revealing: Option<Neuron>,
     /// Domain whose name was clicked last.
     pub focus_domain: Option<String>,
 }
 
 impl Link {
+    /// A neuron that maps scroll to in this frame.
+    pub fn revealing(&self) -> Option<Neuron> {
+        self.revealing
+    }
     /// What was under the pointer in the last frame.
     pub fn hover(&self) -> &Hover {
         &self.now
@@ -137,7 +142,8 @@ impl Link {
     }
     /// Called by the shell after all views were drawn; true when the hover changed, so that one more frame is due.
     pub fn turn(&mut self) -> bool {
-        let changed = self.now != self.next;
+        self.revealing = self.reveal.take();
+        let changed = self.now != self.next || self.revealing.is_some();
         self.now = std::mem::take(&mut self.next);
         changed
     }

@@ -1,6 +1,6 @@
 //! Opens the window.
 
-use super::{Shell, settings};
+use super::{Shell, motion, settings};
 use crate::{
     app::{App, Command, Preferences, Settings},
     base::heatmap::ColourMap,
@@ -30,6 +30,7 @@ pub fn run(initial: Vec<Command>) -> Result<()> {
             settings.device = settings.preferences.device;
             settings.preferences_file = Some(file);
             settings::apply(&cc.egui_ctx, &settings.preferences);
+            motion::follow_system(&cc.egui_ctx);
             let mut app = App::with_settings(Arc::new(move || ctx.request_repaint()), settings);
             if let Err(e) = preferences {
                 app.warn("The settings could not be read, so these are the defaults", e.to_string());

@@ -6,6 +6,7 @@ use super::{
     dialogs::{self, Dialogs, Picked},
     dock::{Dock, SavedDock},
     export::ExportWindow,
+    find::Shown,
     palette::{Choice, Palette},
     panels::{inspector::Inspector, library::LibraryPanel},
     settings::{self, SettingsWindow, next_scale},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     app::{App, Command, NoticeLevel, Preferences, ThemeChoice},
-    base::{NeuronSet, atomic_file},
+    base::atomic_file,
 };
 use eframe::{
     CreationContext, Frame as EframeFrame, Storage,
@@ -265,13 +266,16 @@ impl eframe::App for Shell {
 
         let shape =
             self.app.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.app.library.scan().map(|r| (r.n_layers, r.d_mlp)));
-        match self.palette.ui(&ctx, theme, &actions, shape) {
+        let shown = Shown::of(&self.app);
+        match self.palette.ui(&ctx, theme, &actions, shape, shown.as_ref(), self.link.focus_neuron) {
             Some(Choice::Act(act)) => acts.push(act),
-            Some(Choice::Neuron(n)) => {
-                self.link.focus_neuron = Some(n);
-                self.link.reveal = Some(n);
-                self.dock.show_panel("neurons");
-                out.push(Command::SelectNeurons { neurons: NeuronSet::from_iter([n]) });
+            Some(Choice::Neurons(found)) => {
+                self.link.focus_neuron = Some(found.neuron);
+                self.link.reveal = Some(found.neuron);
+                if !self.dock.shows("maps") {
+                    self.dock.show_panel("neurons");
+                }
+                out.push(Command::SelectNeurons { neurons: found.neurons });
             }
             None => {}
         }

@@ -5,6 +5,7 @@ mod charts;
 pub mod export;
 mod figures;
 mod maps;
+pub mod neuron_order;
 mod picture;
 mod svg;
 

@@ -70,8 +70,8 @@ pub struct Plan {
     pub columns: Vec<[u32; 2]>,
     /// Rows `[from, to)` of each band.
     pub bands: Vec<[u32; 2]>,
-    /// Band of each pixel row, and its distances from the band's first (low 16 bits) and last pixel row.
-    pub lines: Vec<[u32; 2]>,
+    /// First pixel row of each band, and of the one after it.
+    pub edges: Vec<[u32; 2]>,
     /// By band and pixel column: share of cells off (bits 4 to 6) and selected (bits 0 to 2), in sevenths, rounded up.
     pub marks: Vec<u8>,
     /// Cells are wide and high enough for outlines.
@@ -95,14 +95,11 @@ impl Plan {
                 first.push(y as u32);
             }
         }
-        let mut lines = Vec::with_capacity(height as usize);
-        for (b, &from) in first.iter().enumerate() {
-            let to = first.get(b + 1).copied().unwrap_or(height);
-            lines.extend((from..to).map(|y| [b as u32, (y - from).min(0xffff) | ((to - 1 - y).min(0xffff) << 16)]));
-        }
+        let ends = first.iter().skip(1).copied().chain([height]);
+        let edges = first.iter().copied().zip(ends).map(|(from, to)| [from, to]).collect();
         let wide = f64::from(width) / window.width >= OUTLINE_FROM;
         let high = f64::from(height) / window.height >= OUTLINE_FROM;
-        let mut plan = Self { width, height, columns, bands, lines, marks: Vec::new(), outlines: wide && high };
+        let mut plan = Self { width, height, columns, bands, edges, marks: Vec::new(), outlines: wide && high };
         plan.marks = plan.mark(window, marks);
         let same = |a: &[u32; 2], b: &[u32; 2]| (a[0], a[1] & !EDGE) == (b[0], b[1] & !EDGE);
         for i in 0..plan.columns.len() {
@@ -195,13 +192,13 @@ fn blend(a: [u8; 3], b: [u8; 3], k: u32) -> [u8; 3] {
 pub fn draw(plan: &Plan, pyramid: &Pyramid, scale: &Scale, map: ColourMap, style: &Style) -> Vec<u8> {
     let pooled = pool(plan, pyramid, scale, map);
     let mut out = Vec::with_capacity(plan.width as usize * plan.height as usize * 4);
-    for y in 0..plan.height {
-        let [band, ends] = plan.lines[y as usize];
-        let (above, below) = (ends & 0xffff, ends >> 16);
-        for x in 0..plan.width {
-            let i = (band * plan.width + x) as usize;
-            let [r, g, b] = shade(plan, pooled[i], plan.marks[i], [x, y], [above, below], style);
-            out.extend([r, g, b, 255]);
+    for (band, &[from, to]) in plan.edges.iter().enumerate() {
+        for y in from..to {
+            for x in 0..plan.width {
+                let i = band * plan.width as usize + x as usize;
+                let [r, g, b] = shade(plan, pooled[i], plan.marks[i], [x, y], [y - from, to - 1 - y], style);
+                out.extend([r, g, b, 255]);
+            }
         }
     }
     out

@@ -1,6 +1,7 @@
 //! From a value to a position on the colour bar, and back.
 
 use crate::base::Grid;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -10,17 +11,23 @@ pub enum ScaleKind {
     Linear,
     /// Logarithmic; of signed values `sign(v) ln(1 + |v|/c)`, with c their median magnitude.
     Log,
-    /// Linear up to the 99.9th percentile of the magnitude; larger values take the end's colour.
+    /// Linear up to a percentile of the magnitude; larger values take the end's colour.
     Clipped,
 }
+
+/// Where a clipped scale ends unless something else is asked for.
+pub const PERCENTILE: f32 = 99.9;
+/// Between these a percentile can be chosen.
+pub const PERCENTILES: std::ops::RangeInclusive<f32> = 50.0..=100.0;
 
 /// What a scale needs to know about a map. Non-finite values are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Summary {
     pub min: f32,
     pub max: f32,
-    /// 99.9th percentile of |v|.
-    pub p999: f32,
+    /// This percentile of |v|, zeros counted.
+    pub clip: f32,
+    pub percentile: f32,
     /// 1st percentile of the positive magnitudes.
     pub p01: f32,
     /// Median of the positive magnitudes.
@@ -28,24 +35,55 @@ pub struct Summary {
     pub non_finite: usize,
 }
 
-impl Summary {
+/// The magnitudes of a map in order: any percentile at once.
+pub struct Magnitudes {
+    /// Positive ones, ascending.
+    sorted: Vec<f32>,
+    zeros: usize,
+    min: f32,
+    max: f32,
+    non_finite: usize,
+}
+
+impl Magnitudes {
     pub fn of(grid: &Grid) -> Self {
         let (min, max) = grid.range().unwrap_or((0.0, 0.0));
         let finite = grid.values().iter().filter(|v| v.is_finite()).count();
-        let mut size: Vec<f32> = grid.values().iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v > 0.0).collect();
-        let zeros = finite - size.len();
-        let mut nth = |k: usize| {
-            if size.is_empty() {
-                return 0.0;
-            }
-            let k = k.min(size.len() - 1);
-            *size.select_nth_unstable_by(k, f32::total_cmp).1
-        };
-        // Nearest rank: the smallest value that at least 99.9 % of all cells (zeros counted) do not exceed.
-        let rank = ((finite as f64 * 0.999).ceil() as usize).saturating_sub(1);
-        let p999 = if rank < zeros { 0.0 } else { nth(rank - zeros) };
-        let positive = finite - zeros;
-        Self { min, max, p999, p01: nth(positive / 100), median: nth(positive / 2), non_finite: grid.values().len() - finite }
+        let mut sorted: Vec<f32> = grid.values().iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v > 0.0).collect();
+        sorted.par_sort_unstable_by(f32::total_cmp);
+        Self { zeros: finite - sorted.len(), sorted, min, max, non_finite: grid.values().len() - finite }
+    }
+    /// Nearest rank: the smallest magnitude that at least `percentile` % of all finite cells do not exceed.
+    pub fn percentile(&self, percentile: f32) -> f32 {
+        let finite = self.zeros + self.sorted.len();
+        // As it was written, not as f32 has it; and a hair less, so that a product like 999.0000000000001 stays rank 999.
+        let written = (f64::from(percentile) * 1e4).round() / 1e4;
+        let rank = (finite as f64 * (written / 100.0 - 1e-9)).ceil().max(1.0) as usize - 1;
+        let rank = rank.min(finite.max(1) - 1);
+        rank.checked_sub(self.zeros).and_then(|k| self.sorted.get(k)).copied().unwrap_or(0.0)
+    }
+    pub fn summary(&self, percentile: f32) -> Summary {
+        let n = self.sorted.len();
+        let nth = |k: usize| self.sorted.get(k.min(n.saturating_sub(1))).copied().unwrap_or(0.0);
+        Summary {
+            min: self.min,
+            max: self.max,
+            clip: self.percentile(percentile),
+            percentile,
+            p01: nth(n / 100),
+            median: nth(n / 2),
+            non_finite: self.non_finite,
+        }
+    }
+}
+
+impl Summary {
+    pub fn of(grid: &Grid) -> Self {
+        Self::at(grid, PERCENTILE)
+    }
+    /// With another percentile.
+    pub fn at(grid: &Grid, percentile: f32) -> Self {
+        Magnitudes::of(grid).summary(percentile)
     }
     pub fn max_abs(&self) -> f32 {
         self.max.abs().max(self.min.abs())
@@ -55,7 +93,8 @@ impl Summary {
         Self {
             min: self.min.min(other.min),
             max: self.max.max(other.max),
-            p999: self.p999.max(other.p999),
+            clip: self.clip.max(other.clip),
+            percentile: self.percentile,
             p01: if self.p01 > 0.0 && other.p01 > 0.0 { self.p01.min(other.p01) } else { self.p01.max(other.p01) },
             median: self.median.max(other.median),
             non_finite: self.non_finite + other.non_finite,
@@ -73,13 +112,15 @@ pub struct Scale {
     pub hi: f32,
     /// Values beyond `hi` exist.
     pub clips: bool,
+    /// Of a clipped scale.
+    pub percentile: f32,
 }
 
 impl Scale {
     pub fn fit(summary: &Summary, kind: ScaleKind, signed: bool) -> Self {
         let top = if signed { summary.max_abs() } else { summary.max.max(0.0) };
         let hi = match kind {
-            ScaleKind::Clipped if summary.p999 > 0.0 => summary.p999.min(top),
+            ScaleKind::Clipped if summary.clip > 0.0 => summary.clip.min(top),
             _ => top,
         };
         let hi = if hi > 0.0 { hi } else { 1.0 };
@@ -88,7 +129,7 @@ impl Scale {
             ScaleKind::Log => summary.p01.clamp(hi * 1e-6, hi * 0.5),
             _ => 0.0,
         };
-        Self { kind, signed, lo, hi, clips: top > hi }
+        Self { kind, signed, lo, hi, clips: top > hi, percentile: summary.percentile }
     }
     /// Position of a value on the colour bar, 0 to 1.
     pub fn position(&self, value: f64) -> f64 {
@@ -149,14 +190,28 @@ impl Scale {
         }
     }
     /// For the legend: `linear`, `log`, `linear, clipped at the 99.9th percentile`.
-    pub fn label(&self) -> &'static str {
+    pub fn label(&self) -> String {
         match (self.kind, self.signed) {
-            (ScaleKind::Linear, _) => "linear",
-            (ScaleKind::Log, false) => "log",
-            (ScaleKind::Log, true) => "log both ways from 0",
-            (ScaleKind::Clipped, _) => "linear, clipped at the 99.9th percentile",
+            (ScaleKind::Linear, _) => "linear".into(),
+            (ScaleKind::Log, false) => "log".into(),
+            (ScaleKind::Log, true) => "log both ways from 0".into(),
+            (ScaleKind::Clipped, _) => format!("linear, clipped at the {} percentile", ordinal(self.percentile)),
         }
     }
+}
+
+/// `99.9th`, `91st`
+pub fn ordinal(n: f32) -> String {
+    // As many digits as were chosen, not those of the nearest f32.
+    let text = format!("{n:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let end = match (text.contains('.'), text.ends_with("11") || text.ends_with("12") || text.ends_with("13"), text.chars().last()) {
+        (false, false, Some('1')) => "st",
+        (false, false, Some('2')) => "nd",
+        (false, false, Some('3')) => "rd",
+        _ => "th",
+    };
+    format!("{text}{end}")
 }
 
 #[cfg(test)]
@@ -165,7 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn all() -> impl Strategy<Value = Scale> {
-        let summary = Summary { min: -2.0, max: 8.0, p999: 4.0, p01: 0.001, median: 0.1, non_finite: 0 };
+        let summary = Summary { min: -2.0, max: 8.0, clip: 4.0, percentile: 99.9, p01: 0.001, median: 0.1, non_finite: 0 };
         prop_oneof![Just(ScaleKind::Linear), Just(ScaleKind::Log), Just(ScaleKind::Clipped)]
             .prop_flat_map(move |kind| prop_oneof![Just(Scale::fit(&summary, kind, false)), Just(Scale::fit(&summary, kind, true))])
     }
@@ -197,7 +252,22 @@ mod tests {
         let mut v = vec![0.0; 998];
         v.extend([2.0, 1.0, f32::NAN]);
         let s = Summary::of(&Grid::new(1, 1001, v).expect("grid"));
-        assert_eq!((s.min, s.max, s.p999, s.non_finite), (0.0, 2.0, 1.0, 1));
+        assert_eq!((s.min, s.max, s.clip, s.non_finite), (0.0, 2.0, 1.0, 1));
+    }
+
+    #[test]
+    fn any_percentile_is_the_nearest_rank() {
+        let grid = Grid::new(1, 100, (1..=100u8).map(f32::from).collect::<Vec<_>>()).expect("grid");
+        let m = Magnitudes::of(&grid);
+        // 100 cells with the values 1 to 100: the p-th percentile is the value p.
+        for p in [50.0, 90.0, 95.0, 99.0, 100.0] {
+            assert_eq!(m.percentile(p), p);
+            assert_eq!(Summary::at(&grid, p).clip, p);
+        }
+        let scale = Scale::fit(&m.summary(95.0), ScaleKind::Clipped, false);
+        assert_eq!((scale.hi, scale.clips), (95.0, true));
+        assert_eq!(scale.label(), "linear, clipped at the 95th percentile");
+        assert_eq!([50.0, 91.0, 92.0, 93.0, 99.95, 99.9].map(ordinal), ["50th", "91st", "92nd", "93rd", "99.95th", "99.9th"]);
     }
 
     #[test]
@@ -212,7 +282,8 @@ mod tests {
     #[test]
     fn zero_is_in_the_middle_of_a_signed_scale() {
         for kind in [ScaleKind::Linear, ScaleKind::Log, ScaleKind::Clipped] {
-            let s = Scale::fit(&Summary { min: -1.0, max: 3.0, p999: 2.0, p01: 0.1, median: 0.2, non_finite: 0 }, kind, true);
+            let s =
+                Scale::fit(&Summary { min: -1.0, max: 3.0, clip: 2.0, percentile: 99.9, p01: 0.1, median: 0.2, non_finite: 0 }, kind, true);
             assert!((s.position(0.0) - 0.5).abs() < 1e-12);
             assert!(s.ticks(5).contains(&0.0), "{:?}", s.ticks(5));
         }

@@ -25,7 +25,7 @@ pub struct HeatPipelines {
 const fn texture_entry(binding: u32, sample_type: wgpu::TextureSampleType) -> wgpu::BindGroupLayoutEntry {
     wgpu::BindGroupLayoutEntry {
         binding,
-        visibility: wgpu::ShaderStages::FRAGMENT,
+        visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
         ty: wgpu::BindingType::Texture { sample_type, view_dimension: wgpu::TextureViewDimension::D2, multisampled: false },
         count: None,
     }
@@ -38,7 +38,7 @@ impl HeatPipelines {
         let (uint, float) = (wgpu::TextureSampleType::Uint, wgpu::TextureSampleType::Float { filterable: false });
         let uniform = wgpu::BindGroupLayoutEntry {
             binding: 0,
-            visibility: wgpu::ShaderStages::FRAGMENT,
+            visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
             ty: wgpu::BindingType::Buffer { ty: wgpu::BufferBindingType::Uniform, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         };
@@ -58,13 +58,13 @@ impl HeatPipelines {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let pipeline = |entry: &'static str, format: TextureFormat| {
+        let pipeline = |vertex: &'static str, entry: &'static str, format: TextureFormat| {
             device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
                 label: Some(entry),
                 layout: Some(&pipeline_layout),
                 vertex: wgpu::VertexState {
                     module: &module,
-                    entry_point: Some("triangle"),
+                    entry_point: Some(vertex),
                     compilation_options: wgpu::PipelineCompilationOptions::default(),
                     buffers: &[],
                 },
@@ -81,7 +81,7 @@ impl HeatPipelines {
                 cache: None,
             })
         };
-        Self { pool: pipeline("pool", TextureFormat::Rgba8Uint), spread: pipeline("spread", target), layout }
+        Self { pool: pipeline("triangle", "pool", TextureFormat::Rgba8Uint), spread: pipeline("rectangle", "spread", target), layout }
     }
     /// Those of this window, made at the first call.
     pub fn of(state: &RenderState) -> Arc<Self> {
@@ -136,6 +136,9 @@ struct Uniforms {
     outlines: u32,
     gap: u32,
     selected: u32,
+    size: [u32; 2],
+    /// The shader's array starts at a multiple of 16 bytes.
+    _pad: [u32; 2],
     offsets: [[u32; 4]; 8],
 }
 
@@ -208,6 +211,8 @@ impl HeatGpu {
             outlines: u32::from(plan.outlines),
             gap: rgb(frame.style.gap),
             selected: rgb(frame.style.selected),
+            size: [plan.width, plan.height],
+            _pad: [0; 2],
             offsets,
         };
         let buffer = t.uniforms.get_or_insert_with(|| {
@@ -242,12 +247,12 @@ impl HeatGpu {
         }
         let bands = plan.bands.len() as u32;
         let mut grown = false;
-        let longest = plan.width.max(plan.height).max(bands);
+        let longest = plan.width.max(bands);
         grown |= grow(&mut t.plan, device, "heatmap plan", longest, 3, TextureFormat::Rg32Uint);
         grown |= grow(&mut t.marks, device, "heatmap marks", plan.width, bands, TextureFormat::R8Uint);
         grown |= grow(&mut t.pooled, device, "heatmap pooled", plan.width, bands, TextureFormat::Rgba8Uint);
         if let Some(texture) = &t.plan {
-            for (line, texels) in [&plan.columns, &plan.bands, &plan.lines].into_iter().enumerate() {
+            for (line, texels) in [&plan.columns, &plan.bands, &plan.edges].into_iter().enumerate() {
                 upload(queue, texture, line as u32, texels.len() as u32, 1, bytemuck::cast_slice(texels), 8);
             }
         }
@@ -310,7 +315,8 @@ impl HeatGpu {
         if let Some((_, second)) = &t.groups {
             pass.set_pipeline(&self.pipelines.spread);
             pass.set_bind_group(0, second, &[]);
-            pass.draw(0..3, 0..1);
+            let bands = t.drawn.as_ref().map_or(0, |d| d.plan.bands.len() as u32);
+            pass.draw(0..6, 0..bands);
         }
     }
 

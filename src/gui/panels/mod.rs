@@ -13,8 +13,15 @@ pub mod inspector;
 pub mod jobs;
 pub mod library;
 pub mod log;
+mod map_actions;
+pub(super) mod map_controls;
+pub mod maps;
+mod maps_grid;
 pub mod models;
+mod neuron_rows;
+mod neuron_table;
 pub mod neurons;
+mod neurons_collapsed;
 pub mod overlap;
 mod overlap_sets;
 pub mod prediction;
@@ -31,6 +38,7 @@ use egui_material_icons::icons;
 /// In the order of the menu.
 pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "neurons", title: "Neurons", icon: icons::ICON_GRID_ON, export: Some(View::Neurons), make: neurons::make },
+    PanelInfo { id: "maps", title: "Maps", icon: icons::ICON_GRID_VIEW, export: Some(View::Neurons), make: maps::make },
     PanelInfo { id: "models", title: "Models", icon: icons::ICON_DEPLOYED_CODE, export: None, make: models::make },
     PanelInfo { id: "domains", title: "Domains", icon: icons::ICON_DATABASE, export: None, make: domains::make },
     PanelInfo { id: "scan", title: "Scan", icon: icons::ICON_RADAR, export: None, make: scan::make },

@@ -1,25 +1,30 @@
-//! The whole model at once: layers x neurons for a metric and a domain, or the difference of two domains. Where sets are made.
+//! The whole model at once: layers x neurons for a metric and a domain, or two domains compared. Where sets are made.
 
-use super::shown_run::shown_run;
+use super::{
+    map_actions::{Pointed, act_on},
+    map_controls::{MapWords, MarksCache, combine_ui, metric_ui, order_ui, ordered_words, per_layer_ui, scale_kind, scale_ui},
+    neuron_table::{Asked, NeuronTable},
+    neurons_collapsed::{CollapsedMap, collapse_ui},
+    shown_run::shown_run,
+};
 use crate::{
-    app::{Command, MapScale, NamedSet, RunEntry},
+    app::{Collapse, Command, MapChange, RunEntry},
     base::{
-        Grid, Neuron, NeuronSet,
-        heatmap::{ColourMap, Scale, ScaleKind},
+        Grid, NeuronSet,
+        heatmap::{ColourMap, Scale},
     },
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
-            control::{choice, log_slider},
-            heatmap_view::{HeatmapInput, HeatmapView},
+            control::log_slider,
+            heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             number::{self, sig3},
-            prepared_map::{Maps, PreparedMap},
-            provenance,
+            prepared_map::{MapSource, Maps, PreparedMap},
+            table::icon_button,
         },
     },
-    report::export::View,
-    scan::{MetricKind, metrics::METRICS},
+    scan::MetricKind,
 };
 use eframe::egui::{self, Align, ComboBox, Layout, Response, RichText, Ui, vec2};
 use egui_material_icons::icons;
@@ -35,14 +40,17 @@ pub struct Neurons {
     maps: Maps,
     marks: MarksCache,
     top: TopCache,
+    collapsed: CollapsedMap,
+    table: NeuronTable,
+    table_shown: bool,
 }
 
-/// The domain shown and the one taken off it, where the run has them.
-struct Shown<'a> {
-    domain: &'a str,
-    minus: Option<&'a str>,
-    map: &'a Grid,
-    minus_map: Option<&'a Grid>,
+/// The domain shown and the one it is compared with, where the run has them.
+pub struct Shown<'a> {
+    pub domain: &'a str,
+    pub minus: Option<&'a str>,
+    pub map: &'a Grid,
+    pub minus_map: Option<&'a Grid>,
 }
 
 impl Panel for Neurons {
@@ -63,24 +71,37 @@ impl Panel for Neurons {
             ui.vertical_centered(|ui| ui.label(cx.theme.faint(text)));
             return;
         };
-        let Some(map) = self.maps.get(ui.ctx(), shown.map, shown.minus_map) else {
+        if self.collapsed.ui(ui, cx, run, &shown, metric) {
+            return;
+        }
+        if cx.link.revealing().is_some() {
+            self.table_shown = false;
+        }
+        if self.table_shown {
+            self.marks.follow(cx, false);
+            if let Asked::Show(n) = self.table.ui(ui, cx, run, metric, &self.marks.off, self.marks.version) {
+                cx.link.reveal = Some(n);
+            }
+            return;
+        }
+        let compared = shown.minus.map(|m| (m, view.map.combine));
+        let source = MapSource {
+            a: shown.map.clone(),
+            b: shown.minus_map.map(|g| (g.clone(), view.map.combine)),
+            per_layer: view.map.per_layer,
+            order: cx.app.permutation().cloned(),
+        };
+        let map = self.maps.get(ui.ctx(), &source);
+        self.maps.sweep();
+        let Some(map) = map else {
             ui.centered_and_justified(|ui| ui.spinner());
             return;
         };
         let top = self.actions_ui(ui, cx, &shown, metric, &map);
         let signed = shown.minus.is_some() || metric.info().signed;
-        let kind = match view.scale {
-            MapScale::Linear => ScaleKind::Linear,
-            MapScale::Log => ScaleKind::Log,
-            MapScale::Clipped => ScaleKind::Clipped,
-        };
-        let scale = Scale::fit(&map.summary, kind, signed);
+        let scale = Scale::fit(&map.summary(view.map.percentile), scale_kind(view.scale), signed);
         let colours = if signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
-        let label = metric.info().label;
-        let what = match shown.minus {
-            None => format!("{} of {}", label.to_lowercase(), shown.domain),
-            Some(minus) => format!("{} of {} minus {minus}", label.to_lowercase(), shown.domain),
-        };
+        let words = MapWords::of(metric, shown.domain, compared, view.map.per_layer);
         // While the share is being chosen, the map shows what it would take.
         let preview = top.filter(|(hot, _)| *hot).and_then(|_| self.top.get(ui.ctx(), &map, view.top_percent));
         self.marks.follow(cx, preview.is_some());
@@ -93,6 +114,8 @@ impl Panel for Neurons {
         let height = ui.available_height() - legend::HEIGHT - 4.0;
         let mut hovered_value = None;
         let hover = cx.link.hover().clone();
+        let ordered = ordered_words(cx, map.grid.cols());
+        let pinned: Vec<u32> = view.map.pinned.iter().copied().collect();
         ui.allocate_ui(vec2(ui.available_width(), height.max(60.0)), |ui| {
             let input = HeatmapInput {
                 map: &map,
@@ -101,54 +124,28 @@ impl Panel for Neurons {
                 off: &self.marks.off,
                 selected,
                 marks_version,
-                what: &what,
-                unit: metric.info().unit,
+                what: &words.what,
+                unit: words.unit,
+                columns: Columns::Neurons,
+                ordered: &ordered,
+                pinned: &pinned,
+                crosshair: false,
                 hovered_layer: hover.layer,
                 hovered_neuron: hover.neuron,
-                reveal: cx.link.reveal.take(),
+                reveal: cx.link.revealing(),
             };
             let out = self.view.ui(ui, cx.theme, cx.gpu, &input);
-            if let Some(n) = out.pointed {
-                let value = map.grid.get(n.layer as usize, n.index as usize);
-                hovered_value = value;
-                cx.link.hover_neuron(n);
-                cx.link.readout(readout(n, value, label, metric.info().unit, &shown, run, &scale, self.marks.off.contains(n)));
-            }
-            if let Some(n) = out.clicked {
-                select(cx, n, out.adding);
-            }
-            if let Some(neuron) = out.toggled {
-                cx.send(Command::ToggleNeuron { neuron });
-            }
-            if let Some(neurons) = out.brushed {
-                cx.send(Command::SelectNeurons { neurons });
-            }
-            menu_ui(&out.response, cx, out.pointed, &map, &self.marks.off, run);
-            if let Some(n) = out.pointed.filter(|_| out.response.hovered() && rests(ui)) {
-                let value = map.grid.get(n.layer as usize, n.index as usize);
-                let theme = cx.theme;
-                out.response.on_hover_ui_at_pointer(|ui| {
-                    ui.set_max_width(420.0);
-                    let value = value.map_or_else(|| "no value".to_owned(), |v| format!("{} {}", sig3(f64::from(v)), metric.info().unit));
-                    ui.label(theme.strong(format!("{n}   {value}")));
-                    ui.label(theme.small(&what));
-                    ui.label(theme.small(metric.info().formula));
-                    let data = run.output.provenance.data_sha256.iter().find(|d| d.0 == shown.domain);
-                    let data = data.map_or(String::new(), |d| format!("data {} · ", d.1.chars().take(8).collect::<String>()));
-                    ui.label(theme.small(format!("{data}{}", provenance::short(&run.output.provenance))));
-                });
-            }
+            let data = run.output.provenance.data_sha256.iter().find(|d| d.0 == shown.domain);
+            let data = data.map_or(String::new(), |d| format!("data {} · ", d.1.chars().take(8).collect::<String>()));
+            let pointed = Pointed { map: &map, words: &words, scale: &scale, off: &self.marks.off, run, data };
+            hovered_value = act_on(ui, cx, out, &pointed);
         });
-        let name = match shown.minus {
-            None => label.to_owned(),
-            Some(minus) => format!("{label}: {} − {minus}", shown.domain),
-        };
         let legend = Legend {
-            name: &name,
-            unit: metric.info().unit,
+            name: &words.name,
+            unit: words.bar_unit,
             scale: &scale,
             map: colours,
-            has_nan: map.summary.non_finite > 0,
+            has_nan: map.summary(100.0).non_finite > 0,
             hovered: hovered_value,
         };
         if legend.show(ui, cx.theme).clicked() && !signed {
@@ -160,41 +157,34 @@ impl Panel for Neurons {
 }
 
 impl Neurons {
-    fn choices_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
+    fn choices_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
         let view = &cx.app.project.view;
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-            let measured = |m: MetricKind| run.output.domains.iter().any(|d| d.map(m).is_some());
-            let combo = ComboBox::from_id_salt("metric").width(120.0).selected_text(metric.info().label);
-            let r = combo.show_ui(ui, |ui| {
-                for info in METRICS.iter().filter(|i| i.map.is_some()) {
-                    let text = RichText::new(info.label);
-                    let item = ui.add_enabled(measured(info.kind), egui::Button::selectable(info.kind == metric, text));
-                    if item.on_hover_text(info.formula).on_disabled_hover_text("Not measured by this scan").clicked() {
-                        cx.send(Command::SetMetric { metric: info.kind });
-                    }
-                }
-            });
-            r.response.accessible_name("Metric").on_hover_text(format!("{}\n{}", metric.info().formula, metric.info().source));
+            if let Some(metric) = metric_ui(ui, "metric", run, metric) {
+                cx.send(Command::SetMetric { metric });
+            }
             let names: Vec<&str> = run.output.domains.iter().map(|d| d.name.as_str()).collect();
             let domain = view.domain.as_deref().filter(|d| names.contains(d)).or(names.first().copied()).unwrap_or_default();
             if let Some(new) = domain_combo(ui, cx, "Domain", domain, &names, None) {
                 cx.send(Command::ShowDomain { domain: new, minus: view.minus.clone() });
             }
-            ui.label(cx.theme.faint("minus"));
+            if let Some(combine) = combine_ui(ui, "combine", view.map.combine) {
+                cx.send(Command::ChangeMap { change: MapChange::Combine(combine) });
+            }
             let minus = view.minus.as_deref().filter(|d| names.contains(d)).unwrap_or("nothing");
             if let Some(new) = domain_combo(ui, cx, "Minus domain", minus, &names, Some("nothing")) {
                 cx.send(Command::ShowDomain { domain: Some(domain.to_owned()), minus: new });
             }
             ui.add_space(4.0);
-            let mut scale = view.scale;
-            let scales = [
-                (MapScale::Linear, "linear", "Colour follows the value"),
-                (MapScale::Log, "log", "Each step of the colour is a factor"),
-                (MapScale::Clipped, "clipped", "Linear up to the 99.9th percentile; larger values share the last colour"),
-            ];
-            if choice(ui, cx.theme, &mut scale, &scales) {
-                cx.send(Command::SetMapScale { scale });
+            scale_ui(ui, cx);
+            per_layer_ui(ui, cx);
+            order_ui(ui, cx, run, metric, domain);
+            collapse_ui(ui, cx, run, metric);
+            let (icon, name) = if self.table_shown { (icons::ICON_GRID_ON, "map") } else { (icons::ICON_TABLE_ROWS, "table") };
+            let folded = view.map.collapse != Collapse::Neurons;
+            if !folded && icon_button(ui, icon, &format!("Show the neurons as a {name}"), "").clicked() {
+                self.table_shown = !self.table_shown;
             }
         });
     }
@@ -298,103 +288,6 @@ fn spotted(cx: &PanelCx<'_>, name: &str) -> RichText {
     RichText::new(name).color(cx.theme.text)
 }
 
-fn select(cx: &mut PanelCx<'_>, n: Neuron, adding: bool) {
-    let mut neurons = if adding { cx.app.project.view.selection.clone() } else { NeuronSet::new() };
-    if !(adding && neurons.remove(n)) {
-        neurons.insert(n);
-    }
-    cx.link.focus_neuron = Some(n);
-    cx.send(Command::SelectNeurons { neurons });
-}
-
-fn menu_ui(response: &Response, cx: &mut PanelCx<'_>, pointed: Option<Neuron>, map: &Arc<PreparedMap>, off: &NeuronSet, run: &RunEntry) {
-    // The menu stays with the neuron it was opened on.
-    let id = response.id.with("menu");
-    if response.secondary_clicked() {
-        response.ctx.data_mut(|d| d.insert_temp(id, pointed));
-    }
-    let Some(n) = response.ctx.data(|d| d.get_temp::<Option<Neuron>>(id)).flatten() else { return };
-    response.context_menu(|ui| {
-        ui.label(cx.theme.group(n.to_string()));
-        let toggle = if off.contains(n) { format!("Switch {n} back on") } else { format!("Switch {n} off") };
-        let mut done = false;
-        if ui.button(toggle).clicked() {
-            cx.send(Command::ToggleNeuron { neuron: n });
-            done = true;
-        }
-        if ui.button("Add to the selection").clicked() {
-            select(cx, n, true);
-            done = true;
-        }
-        if ui.button(format!("Select layer {}", n.layer)).clicked() {
-            let neurons = (0..map.grid.cols() as u32).map(|i| Neuron::new(n.layer, i)).collect();
-            cx.send(Command::SelectNeurons { neurons });
-            done = true;
-        }
-        ui.separator();
-        if ui.button("Copy its name").clicked() {
-            cx.link.ask(Ask::Copy(n.to_string()));
-            done = true;
-        }
-        if ui.button("Copy the map's provenance").clicked() {
-            let formula = cx.app.project.view.metric.info().formula;
-            cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, Some(formula))));
-            done = true;
-        }
-        if ui.button("Export the map…").clicked() {
-            cx.link.ask(Ask::Export(View::Neurons));
-            done = true;
-        }
-        if done {
-            ui.close();
-        }
-    });
-}
-
-/// The pointer has been still for a second: longer than for other tooltips, since this one covers cells that may be wanted next.
-fn rests(ui: &Ui) -> bool {
-    let still = ui.input(|i| i.pointer.time_since_last_movement());
-    if still < 1.0 {
-        ui.ctx().request_repaint_after_secs(1.0 - still);
-    }
-    still >= 1.0
-}
-
-#[expect(clippy::too_many_arguments, reason = "one line of the status bar says all of these")]
-fn readout(n: Neuron, value: Option<f32>, label: &str, unit: &str, shown: &Shown<'_>, run: &RunEntry, scale: &Scale, off: bool) -> String {
-    let value = value.map_or_else(|| "no value".to_owned(), |v| sig3(f64::from(v)));
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    let of = shown.minus.map_or_else(|| shown.domain.to_owned(), |m| format!("{} − {m}", shown.domain));
-    let off = if off { " · off" } else { "" };
-    format!("L{} N{} · {} {value}{unit} ({of}) · {} · scale {}{off}", n.layer, n.index, label.to_lowercase(), run.name, scale.label())
-}
-
-/// What is off, kept until something that decides it changes; large sets are not joined every frame.
-#[derive(Default)]
-struct MarksCache {
-    sets: Vec<NamedSet>,
-    single: NeuronSet,
-    spared: NeuronSet,
-    selection: NeuronSet,
-    off: NeuronSet,
-    version: u64,
-}
-
-impl MarksCache {
-    fn follow(&mut self, cx: &PanelCx<'_>, preview: bool) {
-        let p = &cx.app.project;
-        if self.sets != p.sets || self.single != p.single || self.spared != p.spared {
-            (self.sets, self.single, self.spared) = (p.sets.clone(), p.single.clone(), p.spared.clone());
-            self.off = p.off();
-            self.version += 1;
-        }
-        if !preview && self.selection != p.view.selection {
-            self.selection = p.view.selection.clone();
-            self.version += 1;
-        }
-    }
-}
-
 /// The top share of a map, found off the interface thread where the map is large.
 #[derive(Default)]
 struct TopCache {
@@ -418,7 +311,7 @@ impl TopCache {
             return Some(set.clone());
         }
         if map.grid.values().len() <= 100_000 {
-            let set = Arc::new(NeuronSet::top_percent(&map.grid, percent));
+            let set = Arc::new(NeuronSet::top_percent(&map.measured, percent));
             self.done = Some((key, set.clone()));
             return Some(set);
         }
@@ -428,7 +321,7 @@ impl TopCache {
             let (map, ctx) = (map.clone(), ctx.clone());
             std::thread::spawn(move || {
                 // The panel may be gone.
-                let _ = send.send(NeuronSet::top_percent(&map.grid, percent));
+                let _ = send.send(NeuronSet::top_percent(&map.measured, percent));
                 ctx.request_repaint();
             });
             self.working = Some((key, receive));

@@ -32,7 +32,7 @@ impl Legend<'_> {
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Colour bar: {words}, {scale}")));
         let p = ui.painter_at(rect);
         let left = p.layout_no_wrap(words, font.clone(), theme.text);
-        let right = p.layout_no_wrap(scale.to_owned(), font.clone(), theme.secondary);
+        let right = p.layout_no_wrap(scale.clone(), font.clone(), theme.secondary);
         let y = rect.top() + 8.0;
         let room = rect.width() - left.size().x - right.size().x - 40.0;
         let width = room.clamp(60.0, 360.0);

@@ -5,9 +5,13 @@ mod pictures;
 mod sheet;
 mod table;
 
-use super::Report;
+use super::{Report, neuron_order::NeuronOrder};
 use crate::{
-    base::{Ctx, Error, NeuronSet, Result, atomic_file, heatmap::ColourMap, heatmap::ScaleKind, provenance::Provenance},
+    base::{
+        Ctx, Error, NeuronSet, Result, atomic_file,
+        heatmap::{ColourMap, Combine, PerLayer, ScaleKind, scale::PERCENTILE},
+        provenance::Provenance,
+    },
     scan::{DomainScan, MetricKind},
 };
 use serde::{Deserialize, Serialize};
@@ -76,11 +80,19 @@ pub struct ExportSpec {
     pub metric: MetricKind,
     /// Empty: all of the run.
     pub domains: Vec<String>,
-    /// Taken off each domain's neuron map.
+    /// Each domain's neuron map is compared with this one's.
     pub minus: Option<String>,
+    /// How it is compared with `minus`.
+    pub combine: Combine,
+    /// Whether each layer of the neuron map has a scale of its own.
+    pub per_layer: PerLayer,
+    /// Order of the neurons within a layer; tables carry each neuron's place.
+    pub order: NeuronOrder,
     /// A pair whose curve by layer is shown too.
     pub pair: Option<(String, String)>,
     pub scale: ScaleKind,
+    /// Where a clipped scale ends, in percent of all magnitudes.
+    pub percentile: f32,
     /// Of magnitudes.
     pub colours: ColourMap,
     pub top_percent: f64,
@@ -103,8 +115,12 @@ impl Default for ExportSpec {
             metric: MetricKind::Relevance,
             domains: Vec::new(),
             minus: None,
+            combine: Combine::default(),
+            per_layer: PerLayer::default(),
+            order: NeuronOrder::default(),
             pair: None,
             scale: ScaleKind::Log,
+            percentile: PERCENTILE,
             colours: ColourMap::Viridis,
             top_percent: 10.0,
             gamma: None,
@@ -128,13 +144,13 @@ pub fn write(path: &Path, spec: &ExportSpec, report: &Report<'_>, command: &str,
     let chosen = chosen(spec, report)?;
     let source = Source { provenance: &report.scan.provenance, spec, command };
     if spec.kind == FileKind::Csv {
-        let rows = table::rows(spec, report, &chosen)?;
+        let rows = table::rows(spec, report, &chosen, ctx)?;
         atomic_file::write_with(path, |out| table::write(out, report, rows, ctx))?;
         let beside = PathBuf::from(format!("{}.provenance.json", path.display()));
         atomic_file::write(&beside, source.json().as_bytes())?;
         return Ok(vec![path.to_owned(), beside]);
     }
-    let sheet = sheet(spec, report, &chosen, &source)?;
+    let sheet = sheet(spec, report, &chosen, &source, ctx)?;
     let bytes = match spec.kind {
         FileKind::Png => {
             if sheet.width.max(sheet.height) * f64::from(spec.pixels) > MOST_PIXELS {
@@ -153,12 +169,12 @@ pub fn write(path: &Path, spec: &ExportSpec, report: &Report<'_>, command: &str,
     Ok(vec![path.to_owned()])
 }
 
-fn sheet(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan], source: &Source<'_>) -> Result<Sheet> {
+fn sheet(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan], source: &Source<'_>, ctx: &Ctx<'_>) -> Result<Sheet> {
     if !(0.5..=8.0).contains(&spec.pixels) {
         return Err(Error::invalid(format!("{} pixels a point: choose between 0.5 and 8", spec.pixels)));
     }
     let content = match spec.what {
-        View::Neurons => neurons::content(spec, report, chosen)?,
+        View::Neurons => neurons::content(spec, report, chosen, ctx)?,
         View::Density => pictures::density(spec, report, chosen)?,
         View::Similarity => pictures::similarity(spec, report, chosen)?,
         View::Overlap => pictures::overlap(spec, report, chosen)?,
@@ -205,7 +221,11 @@ impl Source<'_> {
         let short = |hash: &str| hash.chars().take(12).collect::<String>();
         let data: Vec<String> = p.data_sha256.iter().map(|(name, hash)| format!("{name} {}", short(hash))).collect();
         let formula = match self.spec.what {
-            View::Neurons => self.spec.metric.info().formula.to_owned(),
+            View::Neurons => {
+                let compared = self.spec.minus.as_ref().map(|b| format!("A = each domain, B = {b}: {}; ", self.spec.combine.formula()));
+                let per_layer = Some(self.spec.per_layer.words()).filter(|w| !w.is_empty()).map(|w| format!("{w}; "));
+                format!("{}{}{}", per_layer.unwrap_or_default(), compared.unwrap_or_default(), self.spec.metric.info().formula)
+            }
             View::Overlap => {
                 format!("J(A, B) = |A and B| / |A or B| of the top {} %; {}", self.spec.top_percent, self.spec.metric.info().formula)
             }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     base::{
-        Error, Grid, Result,
-        heatmap::{ColourMap, Marks, Plan, Pyramid, Scale, Style, Summary, Window, raster},
+        Ctx, Error, Grid, NeuronSet, Result,
+        heatmap::{ColourMap, Marks, PerLayer, Permutation, Plan, Pyramid, Scale, Style, Summary, Window, raster},
         number::{self, sig3},
     },
     scan::DomainScan,
@@ -25,7 +25,7 @@ const MAP: f64 = 960.0;
 const LEFT: f64 = 52.0;
 const NAME: f64 = 20.0;
 
-/// The maps asked for: each domain's, less `minus` where that is asked for.
+/// The maps asked for, by neuron: each domain's, compared with `minus` and with each layer on its own scale where that is asked for.
 ///
 /// # Errors
 /// When a domain has no such map.
@@ -37,15 +37,17 @@ pub fn maps<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan
     let minus = spec.minus.as_ref().and_then(|name| report.scan.domain(name)).map(map).transpose()?;
     let less = |d: &'a DomainScan| -> Result<(&'a str, Grid)> {
         let own = map(d)?;
-        Ok((d.name.as_str(), minus.map_or_else(|| Ok(own.clone()), |m| own.minus(m))?))
+        let shown = minus.map_or_else(|| Ok(own.clone()), |m| spec.combine.of(own, m))?;
+        Ok((d.name.as_str(), spec.per_layer.of(&shown)))
     };
     chosen.iter().filter(|d| Some(&d.name) != spec.minus.as_ref()).map(|d| less(d)).collect()
 }
 
-pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Content> {
+pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan], ctx: &Ctx<'_>) -> Result<Content> {
     let maps = maps(spec, report, chosen)?;
+    let order = spec.order.permutation(report.scan, ctx)?;
     let (layers, cells) = (report.scan.n_layers, report.scan.d_mlp);
-    let summary = maps.iter().map(|(_, g)| Summary::of(g)).reduce(|a, b| a.join(&b));
+    let summary = maps.iter().map(|(_, g)| Summary::at(g, spec.percentile)).reduce(|a, b| a.join(&b));
     let summary = summary.ok_or_else(|| Error::invalid("there is no domain to draw: the only one is taken off itself"))?;
     let info = spec.metric.info();
     let signed = spec.minus.is_some() || info.signed;
@@ -63,7 +65,7 @@ pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -
         let hottest =
             hottest.map_or(String::new(), |(i, v)| format!("largest: L{}N{}, {}", i / cells.max(1), i % cells.max(1), sig3(f64::from(*v))));
         let colour = report.colour(name);
-        let title = spec.minus.as_ref().map_or_else(|| (*name).to_owned(), |m| format!("{name} − {m}"));
+        let title = spec.minus.as_ref().map_or_else(|| (*name).to_owned(), |m| spec.combine.words(name, m));
         let _ = write!(
             body,
             "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"lab\" fill=\"var(--text)\">{}</text><text x=\"{:.1}\" y=\"{:.1}\" class=\"tick\" text-anchor=\"end\">{hottest}</text>",
@@ -76,7 +78,7 @@ pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -
             y + 14.0
         );
         y += NAME;
-        rasters.push(paint(grid, spec, &scale, colours, (LEFT, y, MAP, height)));
+        rasters.push(paint(grid, order.as_ref(), spec, &scale, colours, (LEFT, y, MAP, height))?);
         let every = (11.0 / row).ceil().max(1.0) as usize;
         for l in (0..layers).step_by(every) {
             let at = y + (l as f64 + 0.5) * row + 3.5;
@@ -97,12 +99,24 @@ pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -
     }
     let _ = write!(
         body,
-        "<text x=\"{:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">neuron (coordinate of mlp.hook_post)</text>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">{}</text>",
         LEFT + MAP / 2.0,
-        y + 22.0
+        y + 22.0,
+        match &order {
+            None => "neuron (coordinate of mlp.hook_post)".to_owned(),
+            Some(_) => escape(&format!("place of the neuron in its layer, {}", spec.order.words(cells))),
+        }
     );
     y += 40.0;
-    let unit = if info.unit.is_empty() { String::new() } else { format!(" ({})", info.unit) };
+    let unit = match &spec.minus {
+        Some(_) => spec.combine.unit(info.unit),
+        None => info.unit,
+    };
+    let unit = match (spec.per_layer, unit) {
+        (PerLayer::None, "") => String::new(),
+        (PerLayer::None, unit) => format!(" ({unit})"),
+        (per_layer, _) => format!(" ({})", per_layer.words()),
+    };
     let marks: Vec<(f64, String)> = scale.ticks(6).into_iter().map(|v| (scale.position(v), tick_text(v))).collect();
     let title = format!("{}{unit}, {}", info.label, scale.label());
     body.push_str(&colour_bar(colours, (LEFT + MAP / 2.0 - 260.0, y), 520.0, &marks, &title));
@@ -126,7 +140,12 @@ pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -
     Ok(Content {
         title: match &spec.minus {
             None => format!("{} of every neuron of {model}", capital(info.label)),
-            Some(m) => format!("{} of every neuron of {model}, less that for {m}", capital(info.label)),
+            Some(m) => match spec.combine {
+                crate::base::heatmap::Combine::Difference => {
+                    format!("{} of every neuron of {model}, less that for {m}", capital(info.label))
+                }
+                _ => format!("{} of every neuron of {model}, compared with that for {m}", capital(info.label)),
+            },
         },
         subtitle: format!("{} of {} neurons; {}", number::counted(layers as u64, "layer"), number::count(cells as u64), samples(chosen)),
         rows: vec![vec![Picture { width: LEFT + MAP + 12.0, height: y, body, label: format!("Maps of {}", info.label), rasters }]],
@@ -146,13 +165,22 @@ pub fn samples(chosen: &[&DomainScan]) -> String {
 }
 
 /// One map at the picture's own pixels: nothing is scaled afterwards.
-fn paint(grid: &Grid, spec: &ExportSpec, scale: &Scale, colours: ColourMap, (x, y, width, height): (f64, f64, f64, f64)) -> Raster {
+fn paint(
+    grid: &Grid,
+    order: Option<&Permutation>,
+    spec: &ExportSpec,
+    scale: &Scale,
+    colours: ColourMap,
+    (x, y, width, height): (f64, f64, f64, f64),
+) -> Result<Raster> {
     let pixels = |points: f64| ((points * f64::from(spec.pixels)).round() as u32).max(1);
     let (w, h) = (pixels(width), pixels(height));
     let (rows, cols) = (grid.rows(), grid.cols());
-    let marks = Marks { off: Some(&spec.off), selected: None };
+    let placed: Option<(Grid, NeuronSet)> = order.map(|o| Ok::<_, Error>((o.arrange(grid)?, o.places(&spec.off)))).transpose()?;
+    let (grid, off) = placed.as_ref().map_or((grid, &spec.off), |p| (&p.0, &p.1));
+    let marks = Marks { off: Some(off), selected: None };
     let plan = Plan::new(Window::whole(rows, cols), rows, cols, w, h, &marks);
     let gap = if spec.dark { [0x14, 0x16, 0x1a] } else { [0xff; 3] };
     let rgba = raster::draw(&plan, &Pyramid::new(grid), scale, colours, &Style { gap, selected: [0xff; 3] });
-    Raster { x, y, width, height, pixels: (w, h), rgba }
+    Ok(Raster { x, y, width, height, pixels: (w, h), rgba })
 }

@@ -7,12 +7,19 @@ use super::{
     pictures::layers,
 };
 use crate::{
-    base::{Ctx, Error, Grid, Result, stats},
+    base::{
+        Ctx, Error, Grid, Neuron, Result,
+        heatmap::{Combine, PerLayer, Permutation},
+        stats,
+    },
     scan::{DomainScan, recount},
 };
 use std::io::Write;
 
 pub const HEAD: [&str; 9] = ["model", "layer", "module", "neuron", "domain", "metric", "value", "n", "seed"];
+
+/// The tenth column, of maps whose neurons are ordered: place of the neuron within its layer, from 0.
+pub const PLACE: &str = "place";
 
 /// One row but for model and seed, which all rows share.
 pub struct Row {
@@ -29,20 +36,25 @@ pub struct Row {
 
 /// What is written: whole maps cell by cell, or rows that were worked out before.
 pub enum Rows<'a> {
-    Maps { metric: String, maps: Vec<(&'a str, Grid, usize)> },
+    Maps { metric: String, maps: Vec<(&'a str, Grid, usize)>, order: Option<Permutation> },
     Ready(Vec<Row>),
 }
 
 const NEURONS: &str = "mlp.hook_post";
 const BLOCK: &str = "block";
 
-pub fn rows<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan]) -> Result<Rows<'a>> {
+pub fn rows<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], ctx: &Ctx<'_>) -> Result<Rows<'a>> {
     Ok(match spec.what {
         View::Neurons => {
-            let minus = spec.minus.as_ref().map_or(String::new(), |m| format!(" minus {m}"));
+            let minus = spec.minus.as_ref().map_or(String::new(), |m| match spec.combine {
+                Combine::Difference => format!(" minus {m}"),
+                how => format!(" {} {m}", how.id()),
+            });
+            let per_layer = if spec.per_layer == PerLayer::None { String::new() } else { format!(" layer {}", spec.per_layer.id()) };
             let n = |name: &str| report.scan.domain(name).map_or(0, |d| d.samples);
             let maps = maps(spec, report, chosen)?.into_iter().map(|(name, grid)| (name, grid, n(name))).collect();
-            Rows::Maps { metric: format!("{}{minus}", spec.metric.info().id), maps }
+            let order = spec.order.permutation(report.scan, ctx)?;
+            Rows::Maps { metric: format!("{}{minus}{per_layer}", spec.metric.info().id), maps, order }
         }
         View::Density => Rows::Ready(density(spec, report, chosen)?),
         View::Similarity => Rows::Ready(similarity(spec, report, chosen)?),
@@ -138,31 +150,39 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, rows: Rows<'_>, ctx: &Ctx
     let p = &report.scan.provenance;
     let mut csv = csv::Writer::from_writer(out);
     let bad = |e: csv::Error| Error::invalid(format!("the table could not be written: {e}"));
-    csv.write_record(HEAD).map_err(bad)?;
+    // Where neurons are ordered, each says its place.
+    let order = match &rows {
+        Rows::Maps { order, .. } => order.as_ref(),
+        Rows::Ready(_) => None,
+    };
+    csv.write_record(HEAD.into_iter().chain(order.map(|_| PLACE))).map_err(bad)?;
     let seed = p.seed.to_string();
     let mut put = |layer: Option<usize>, module: &str, neuron: Option<usize>, domain: &str, metric: &str, value: String, n: usize| {
+        let place = order.zip(layer).zip(neuron).map(|((o, l), i)| o.place(Neuron::new(l as u32, i as u32)).to_string());
+        let place = place.as_deref();
         let number = |n: Option<usize>| n.map_or(String::new(), |n| n.to_string());
         let (layer, neuron, n) = (number(layer), number(neuron), n.to_string());
-        csv.write_record([p.model.as_str(), &layer, module, &neuron, domain, metric, &value, &n, &seed]).map_err(bad)
+        csv.write_record([p.model.as_str(), &layer, module, &neuron, domain, metric, &value, &n, &seed].into_iter().chain(place))
+            .map_err(bad)
     };
     // Shortest digits that give the same number again; nothing for what is no number.
     let text32 = |v: f32| if v.is_finite() { v.to_string() } else { String::new() };
     let text64 = |v: Option<f64>| v.filter(|v| v.is_finite()).map_or(String::new(), |v| v.to_string());
-    match rows {
+    match &rows {
         Rows::Ready(rows) => {
             for r in rows {
                 put(r.layer, r.module, r.neuron, &r.domain, &r.metric, text64(r.value), r.n)?;
             }
         }
-        Rows::Maps { metric, maps } => {
+        Rows::Maps { metric, maps, .. } => {
             let total = maps.iter().map(|m| m.1.rows()).sum();
             let mut done = 0;
-            for (domain, grid, n) in &maps {
+            for (domain, grid, n) in maps {
                 for layer in 0..grid.rows() {
                     ctx.check()?;
                     ctx.progress(format!("writing {domain}"), done, total, "layers");
                     for (neuron, &v) in grid.row(layer).iter().enumerate() {
-                        put(Some(layer), NEURONS, Some(neuron), domain, &metric, text32(v), *n)?;
+                        put(Some(layer), NEURONS, Some(neuron), domain, metric, text32(v), *n)?;
                     }
                     done += 1;
                 }

@@ -1,0 +1,500 @@
+//! Maps beside each other: any domains and metrics of the shown run and of a second one, on one scale, with one window and one pointer.
+
+use super::{
+    map_actions::{Pointed, act_on},
+    map_controls::{MapWords, MarksCache, combine_ui, metric_ui, order_ui, ordered_words, per_layer_ui, scale_kind, scale_ui},
+    maps_grid::{places, shape_of},
+    shown_run::shown_run,
+};
+use crate::{
+    app::{Command, MapCell, MapChange, Operand, RunEntry, Side},
+    base::{
+        Grid, Neuron,
+        heatmap::{ColourMap, Scale, Summary, Window},
+    },
+    gui::{
+        Ask, Panel, PanelCx, theme,
+        widgets::{
+            heatmap_view::{Columns, HeatmapInput, HeatmapView},
+            legend::{self, Legend},
+            prepared_map::{MapSource, Maps as MapCache, PreparedMap},
+            table::icon_button,
+        },
+    },
+    scan::MetricKind,
+};
+use eframe::egui::{self, ComboBox, Label, Rect, RichText, Ui, UiBuilder, pos2, vec2};
+use egui_material_icons::icons;
+use std::sync::Arc;
+
+pub fn make() -> Box<dyn Panel> {
+    Box::<Maps>::default()
+}
+
+#[derive(Default)]
+pub struct Maps {
+    views: Vec<HeatmapView>,
+    cache: MapCache,
+    marks: MarksCache,
+    /// What all maps show, while they are linked.
+    window: Option<Window>,
+}
+
+/// A cell whose map is there, or why it is not.
+struct Ready<'a> {
+    cell: MapCell,
+    words: MapWords,
+    run: &'a RunEntry,
+    state: State,
+    signed: bool,
+}
+
+enum State {
+    Map(Arc<PreparedMap>),
+    Working,
+    /// What is missing.
+    Missing(String),
+}
+
+impl Panel for Maps {
+    fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
+        let Some(run) = shown_run(ui, cx, icons::ICON_GRID_VIEW, "the domains' maps beside each other") else { return };
+        ui.spacing_mut().item_spacing.y = 6.0;
+        let cells = cells(cx, run);
+        self.bar_ui(ui, cx, run, &cells);
+        runs_ui(ui, cx, run, &cells);
+        let ready: Vec<Ready<'_>> = cells.iter().map(|c| self.prepare(ui, cx, run, c)).collect();
+        self.cache.sweep();
+        self.marks.follow(cx, false);
+        let view = &cx.app.project.view;
+        let linked = !view.map.own_range;
+        let shared = linked.then(|| shared_scale(cx, &ready)).flatten();
+        // One colour bar below all, where all are of one kind; else each has its own.
+        let one_bar = shared.is_some();
+        let room = ui.available_rect_before_wrap();
+        let bar_height = if one_bar { legend::HEIGHT + 2.0 } else { 0.0 };
+        let grid = Rect::from_min_max(room.min, pos2(room.right(), room.bottom() - bar_height));
+        let places = places(grid, ready.len(), shape_of(run));
+        self.views.resize_with(ready.len(), HeatmapView::default);
+        let mut hovered = None;
+        let reveal = cx.link.revealing();
+        for (i, (r, rect)) in ready.iter().zip(&places).enumerate() {
+            ui.scope_builder(UiBuilder::new().max_rect(*rect).id_salt(("map", i)), |ui| {
+                ui.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
+                self.cell_ui(ui, cx, run, i, r, &cells, shared, reveal, &mut hovered);
+            });
+        }
+        ui.allocate_rect(grid, egui::Sense::hover());
+        if let Some((scale, colours)) = shared
+            && let Some(first) = ready.first()
+        {
+            let has_nan = ready.iter().any(|r| matches!(&r.state, State::Map(m) if m.summary(100.0).non_finite > 0));
+            let name = shared_name(&ready, first);
+            let _ = Legend { name: &name, unit: first.words.bar_unit, scale: &scale, map: colours, has_nan, hovered }.show(ui, cx.theme);
+        }
+    }
+}
+
+/// What the colour bar under all maps says: the metric alone where only domains differ.
+fn shared_name(ready: &[Ready<'_>], first: &Ready<'_>) -> String {
+    if ready.len() == 1 {
+        return first.words.name.clone();
+    }
+    let label = first.cell.metric.info().label;
+    let per_layer = first.words.name.rsplit_once(", ").map(|(_, w)| w).filter(|_| first.words.unit != first.words.bar_unit);
+    let what = if first.cell.against.is_some() { format!("{label}, compared") } else { label.to_owned() };
+    per_layer.map_or_else(|| format!("{what}, one scale"), |w| format!("{what}, {w}"))
+}
+
+/// The cells in force: those that were chosen, else one a domain of the shown run that has the metric.
+fn cells(cx: &PanelCx<'_>, run: &RunEntry) -> Vec<MapCell> {
+    let map = &cx.app.project.view.map;
+    if !map.cells.is_empty() {
+        return map.cells.clone();
+    }
+    let metric = crate::report::metric_of(&run.output, map.all_metric);
+    let with = run.output.domains.iter().filter(|d| d.map(metric).is_some());
+    with.map(|d| MapCell { metric, of: Operand { side: Side::A, domain: d.name.clone() }, against: None, combine: Default::default() })
+        .collect()
+}
+
+/// A scale for all maps, where they are of one unit and sign.
+fn shared_scale(cx: &PanelCx<'_>, ready: &[Ready<'_>]) -> Option<(Scale, ColourMap)> {
+    let view = &cx.app.project.view;
+    let first = ready.first()?;
+    let alike = |r: &Ready<'_>| {
+        r.signed == first.signed
+            && r.words.bar_unit == first.words.bar_unit
+            && r.cell.metric == first.cell.metric
+            && r.cell.combine == first.cell.combine
+    };
+    if !ready.iter().all(alike) {
+        return None;
+    }
+    let maps = ready.iter().filter_map(|r| if let State::Map(m) = &r.state { Some(m.summary(view.map.percentile)) } else { None });
+    let summary: Summary = maps.reduce(|a, b| a.join(&b))?;
+    let colours = if first.signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
+    Some((Scale::fit(&summary, scale_kind(view.scale), first.signed), colours))
+}
+
+/// The run of a side, or what is missing.
+fn run_of<'a>(cx: &PanelCx<'a>, run: &'a RunEntry, side: Side) -> Result<&'a RunEntry, String> {
+    match side {
+        Side::A => Ok(run),
+        Side::B if cx.app.other_run().is_some() => cx.app.other_run().ok_or_else(String::new),
+        Side::B if cx.app.other_run_is_missing() => Err("Run B could not be opened; choose another.".into()),
+        Side::B if cx.app.project.view.map.other_run.is_some() => Err("Run B is being opened.".into()),
+        Side::B => Err("Choose a run B above.".into()),
+    }
+}
+
+fn grid_of<'a>(run: &'a RunEntry, o: &Operand, metric: MetricKind) -> Result<&'a Grid, String> {
+    let domain = run.output.domain(&o.domain).ok_or_else(|| format!("{} has no domain {}.", run.name, o.domain))?;
+    domain.map(metric).ok_or_else(|| format!("{} did not measure {} of {}.", run.name, metric.label(), o.domain))
+}
+
+/// `logic`, or with a second run in play `logic in A`.
+fn operand_name(o: &Operand, cells_of_both: bool) -> String {
+    match (cells_of_both, o.side) {
+        (false, _) => o.domain.clone(),
+        (true, Side::A) => format!("{} A", o.domain),
+        (true, Side::B) => format!("{} B", o.domain),
+    }
+}
+
+fn uses_b(cells: &[MapCell]) -> bool {
+    cells.iter().any(|c| c.of.side == Side::B || c.against.as_ref().is_some_and(|a| a.side == Side::B))
+}
+
+impl Maps {
+    fn prepare<'a>(&mut self, ui: &Ui, cx: &PanelCx<'a>, run: &'a RunEntry, cell: &MapCell) -> Ready<'a> {
+        let map = &cx.app.project.view.map;
+        let both = uses_b(std::slice::from_ref(cell));
+        let of = operand_name(&cell.of, both);
+        let against = cell.against.as_ref().map(|a| operand_name(a, both));
+        let words = MapWords::of(cell.metric, &of, against.as_deref().map(|a| (a, cell.combine)), map.per_layer);
+        let signed = cell.against.is_some() || cell.metric.info().signed;
+        let find = || -> Result<(MapSource, &'a RunEntry), String> {
+            let own_run = run_of(cx, run, cell.of.side)?;
+            let a = grid_of(own_run, &cell.of, cell.metric)?;
+            let b = match &cell.against {
+                None => None,
+                Some(o) => {
+                    let other = run_of(cx, run, o.side)?;
+                    let b = grid_of(other, o, cell.metric)?;
+                    if (a.rows(), a.cols()) != (b.rows(), b.cols()) {
+                        let shape = |g: &Grid| format!("{} layers of {} neurons", g.rows(), g.cols());
+                        return Err(format!(
+                            "{} has {}, {} has {}: only models of one shape have the same neurons to compare.",
+                            own_run.model_label(),
+                            shape(a),
+                            other.model_label(),
+                            shape(b)
+                        ));
+                    }
+                    Some((b.clone(), cell.combine))
+                }
+            };
+            // The order belongs to the shown run; a map of another shape keeps its own.
+            let order = cx.app.permutation().filter(|o| (o.rows(), o.cols()) == (a.rows(), a.cols())).cloned();
+            Ok((MapSource { a: a.clone(), b, per_layer: map.per_layer, order }, own_run))
+        };
+        let (state, run) = match find() {
+            Ok((source, run)) => (self.cache.get(ui.ctx(), &source).map_or(State::Working, State::Map), run),
+            Err(missing) => (State::Missing(missing), run),
+        };
+        Ready { cell: cell.clone(), words, run, state, signed }
+    }
+
+    fn bar_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
+        let map = &cx.app.project.view.map;
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
+            let metric = cells.first().map_or(map.all_metric, |c| c.metric);
+            if let Some(metric) = metric_ui(ui, "metric of all", run, metric) {
+                let change = if map.cells.is_empty() {
+                    MapChange::AllDomains(metric)
+                } else {
+                    MapChange::Cells(cells.iter().map(|c| MapCell { metric, ..c.clone() }).collect())
+                };
+                cx.send(Command::ChangeMap { change });
+            }
+            let all =
+                ui.add(egui::Button::selectable(map.cells.is_empty(), "all domains")).on_hover_text("Small multiples: one map a domain");
+            if all.clicked() && !map.cells.is_empty() {
+                cx.send(Command::ChangeMap { change: MapChange::AllDomains(metric) });
+            }
+            if icon_button(ui, icons::ICON_ADD, "Add a map", "Beside those that are shown").clicked() {
+                let mut more = cells.to_vec();
+                let next = |d: &&crate::scan::DomainScan| cells.iter().all(|c| c.of.domain != d.name || c.against.is_some());
+                let domain = run.output.domains.iter().find(next).or(run.output.domains.first());
+                if let Some(d) = domain {
+                    more.push(MapCell {
+                        metric,
+                        of: Operand { side: Side::A, domain: d.name.clone() },
+                        against: None,
+                        combine: map.combine,
+                    });
+                    cx.send(Command::ChangeMap { change: MapChange::Cells(more) });
+                }
+            }
+            ui.add_space(4.0);
+            scale_ui(ui, cx);
+            per_layer_ui(ui, cx);
+            let domain = cells.first().map_or("", |c| c.of.domain.as_str());
+            order_ui(ui, cx, run, metric, domain);
+            let link = |ui: &mut Ui, own: bool, what: &str, hover: &str| {
+                let icon = if own { icons::ICON_LINK_OFF } else { icons::ICON_LINK };
+                let r = ui.add(egui::Button::selectable(!own, (icon.rich_text().size(14.0), what))).on_hover_text(hover);
+                r.accessible_name(format!("Link the maps' {what}")).clicked()
+            };
+            if link(ui, map.own_range, "range", "Linked: all maps share one scale and one colour bar") {
+                cx.send(Command::ChangeMap { change: MapChange::OwnRange(!map.own_range) });
+            }
+            if link(ui, map.own_view, "view", "Linked: panning and zooming one map moves all") {
+                cx.send(Command::ChangeMap { change: MapChange::OwnView(!map.own_view) });
+            }
+        });
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one cell of a grid that shares all of these")]
+    fn cell_ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut PanelCx<'_>,
+        run: &RunEntry,
+        i: usize,
+        r: &Ready<'_>,
+        cells: &[MapCell],
+        shared: Option<(Scale, ColourMap)>,
+        reveal: Option<Neuron>,
+        hovered: &mut Option<f32>,
+    ) {
+        head_ui(ui, cx, run, i, cells);
+        let map = match &r.state {
+            State::Map(map) => map,
+            State::Working => {
+                ui.centered_and_justified(|ui| ui.spinner());
+                return;
+            }
+            State::Missing(what) => {
+                ui.add_space(theme::GRID * 2.0);
+                ui.add(Label::new(cx.theme.faint(what)).wrap());
+                return;
+            }
+        };
+        let view = &cx.app.project.view;
+        let own = || {
+            let colours = if r.signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
+            (Scale::fit(&map.summary(view.map.percentile), scale_kind(view.scale), r.signed), colours)
+        };
+        let (scale, colours) = shared.unwrap_or_else(own);
+        let bar = if shared.is_none() { legend::HEIGHT + 2.0 } else { 0.0 };
+        let hover = cx.link.hover().clone();
+        let ordered = if map.order().is_some() { ordered_words(cx, map.grid.cols()) } else { String::new() };
+        let pinned: Vec<u32> = view.map.pinned.iter().copied().collect();
+        let linked = !view.map.own_view;
+        if linked {
+            self.views[i].follow(self.window);
+        }
+        let mut own_hover = None;
+        ui.allocate_ui(vec2(ui.available_width(), (ui.available_height() - bar).max(40.0)), |ui| {
+            let input = HeatmapInput {
+                map,
+                scale,
+                colours,
+                off: &self.marks.off,
+                selected: &view.selection,
+                marks_version: self.marks.version,
+                what: &r.words.what,
+                unit: r.words.unit,
+                columns: Columns::Neurons,
+                ordered: &ordered,
+                pinned: &pinned,
+                crosshair: true,
+                hovered_layer: hover.layer,
+                hovered_neuron: hover.neuron,
+                reveal,
+            };
+            let out = self.views[i].ui(ui, cx.theme, cx.gpu, &input);
+            let data = |o: &Operand, run: &RunEntry| {
+                let hash = run.output.provenance.data_sha256.iter().find(|d| d.0 == o.domain);
+                hash.map_or(String::new(), |d| format!("data {} · ", d.1.chars().take(8).collect::<String>()))
+            };
+            let data = data(&r.cell.of, r.run);
+            let pointed = Pointed { map, words: &r.words, scale: &scale, off: &self.marks.off, run: r.run, data };
+            own_hover = act_on(ui, cx, out, &pointed);
+        });
+        if linked {
+            // Whoever moved last is followed by all, those drawn before in the next frame.
+            let now = self.views[i].window();
+            if now != self.window {
+                self.window = now;
+                ui.ctx().request_repaint();
+            }
+        }
+        if own_hover.is_some() {
+            *hovered = own_hover;
+        }
+        if shared.is_none() {
+            let has_nan = map.summary(100.0).non_finite > 0;
+            let _ = Legend { name: &r.words.name, unit: r.words.bar_unit, scale: &scale, map: colours, has_nan, hovered: own_hover }
+                .show(ui, cx.theme);
+        }
+    }
+}
+
+/// The head of a cell: what it shows, each part a choice, and a cross.
+fn head_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, i: usize, cells: &[MapCell]) {
+    let cell = &cells[i];
+    let mut new = cell.clone();
+    let mut gone = false;
+    let number = i + 1;
+    ui.horizontal(|ui| {
+        ui.set_height(theme::ROW);
+        ui.spacing_mut().item_spacing.x = 4.0;
+        let (dot, _) = ui.allocate_exact_size(vec2(10.0, theme::ROW), egui::Sense::hover());
+        ui.painter().circle_filled(dot.center(), 4.0, cx.domain_colour(&cell.of.domain));
+        operand_ui(ui, cx, run, &format!("Domain of map {number}"), ("of", i), &mut new.of);
+        if let Some(mut against) = cell.against.clone() {
+            if let Some(c) = combine_ui(ui, &format!("combine {i}"), cell.combine) {
+                new.combine = c;
+            }
+            operand_ui(ui, cx, run, &format!("Compared domain of map {number}"), ("against", i), &mut against);
+            new.against = Some(against);
+        }
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
+            if cells.len() > 1 && icon_button(ui, icons::ICON_CLOSE, &format!("Remove map {number}"), "").clicked() {
+                gone = true;
+            }
+            let (icon, name, more) = if cell.against.is_some() {
+                (icons::ICON_UNDO, format!("Show map {number} alone"), "Without the domain it is compared with")
+            } else {
+                (icons::ICON_COMPARE, format!("Compare map {number} with another"), "Difference, ratio or rank difference")
+            };
+            if icon_button(ui, icon, &name, more).clicked() {
+                new.against = match cell.against {
+                    Some(_) => None,
+                    None => other_operand(cx, run, &cell.of),
+                };
+            }
+            if ui.available_width() > 100.0
+                && let Some(metric) = small_metric_ui(ui, i, run, cell.metric)
+            {
+                new.metric = metric;
+            }
+        });
+    });
+    if gone || new != *cell {
+        let mut all = cells.to_vec();
+        if gone {
+            all.remove(i);
+        } else {
+            all[i] = new;
+        }
+        cx.send(Command::ChangeMap { change: MapChange::Cells(all) });
+    }
+}
+
+/// The same domain in the other run where there is one; else the next domain.
+fn other_operand(cx: &PanelCx<'_>, run: &RunEntry, of: &Operand) -> Option<Operand> {
+    if cx.app.project.view.map.other_run.is_some() {
+        let side = if of.side == Side::A { Side::B } else { Side::A };
+        return Some(Operand { side, domain: of.domain.clone() });
+    }
+    let other = run.output.domains.iter().find(|d| d.name != of.domain)?;
+    Some(Operand { side: of.side, domain: other.name.clone() })
+}
+
+fn operand_ui(ui: &mut Ui, cx: &PanelCx<'_>, run: &RunEntry, name: &str, salt: (&str, usize), o: &mut Operand) {
+    let two = cx.app.project.view.map.other_run.is_some();
+    let text = operand_name(o, two);
+    let r = ComboBox::from_id_salt(salt).width(if two { 92.0 } else { 80.0 }).truncate().selected_text(text).show_ui(ui, |ui| {
+        let sides = [(Side::A, Some(run)), (Side::B, cx.app.other_run())];
+        for (side, run) in sides {
+            let Some(run) = run else { continue };
+            if two {
+                ui.label(cx.theme.group(format!("{side:?}: {}, {}", run.name, run.model_label())));
+            }
+            for d in &run.output.domains {
+                let this = Operand { side, domain: d.name.clone() };
+                if ui.selectable_label(*o == this, operand_name(&this, two)).clicked() {
+                    *o = this;
+                }
+            }
+        }
+    });
+    r.response.accessible_name(name);
+}
+
+fn small_metric_ui(ui: &mut Ui, i: usize, run: &RunEntry, metric: MetricKind) -> Option<MetricKind> {
+    let mut new = None;
+    let r = ComboBox::from_id_salt(("cell metric", i)).width(84.0).truncate().selected_text(metric.info().label).show_ui(ui, |ui| {
+        for info in crate::scan::metrics::METRICS.iter().filter(|m| m.map.is_some()) {
+            let measured = run.output.domains.iter().any(|d| d.map(info.kind).is_some());
+            let item = ui.add_enabled(measured, egui::Button::selectable(info.kind == metric, info.label));
+            if item.on_hover_text(info.formula).clicked() && info.kind != metric {
+                new = Some(info.kind);
+            }
+        }
+    });
+    r.response.accessible_name(format!("Metric of map {}", i + 1));
+    new
+}
+
+/// Which two runs are compared, by model and hash; where B is chosen.
+fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
+    let map = &cx.app.project.view.map;
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
+        ui.add(Label::new(cx.theme.small(format!("A: {}, {}", run.name, run.model_label()))).truncate());
+        let other = cx.app.other_run();
+        let text = match (other, &map.other_run) {
+            (Some(b), _) => format!("B: {}, {}", b.name, b.model_label()),
+            (None, Some(path)) if cx.app.other_run_is_missing() => format!("B: {} could not be opened", path.display()),
+            (None, Some(path)) => format!("B: opening {}", path.display()),
+            (None, None) => "B: none".to_owned(),
+        };
+        let combo = ComboBox::from_id_salt("run b").width(200.0).truncate().selected_text(RichText::new(text).size(theme::SMALL));
+        let r = combo.show_ui(ui, |ui| {
+            if ui.selectable_label(map.other_run.is_none(), "none").clicked() {
+                cx.send(Command::ChangeMap { change: MapChange::OtherRun(None) });
+            }
+            for b in &cx.app.library.runs {
+                let chosen = map.other_run.as_ref() == Some(&b.key());
+                let text = format!("{}, {}", b.name, b.model_label());
+                if ui.selectable_label(chosen, text).clicked() && !chosen {
+                    cx.send(Command::ChangeMap { change: MapChange::OtherRun(Some(b.key())) });
+                }
+            }
+            ui.separator();
+            if ui.button("Open another run…").on_hover_text("A run folder; choose it here once it is open").clicked() {
+                cx.link.ask(Ask::OpenRun);
+            }
+        });
+        r.response.accessible_name("Run B").on_hover_text("A second run, of the same or another model of this shape: base against tuned");
+        if let Some(b) = other
+            && !uses_b(cells)
+        {
+            let delta = ui.button("Delta maps").on_hover_text("For every domain that both runs have: B compared with A, neuron by neuron");
+            if delta.clicked() {
+                let metric = cells.first().map_or(map.all_metric, |c| c.metric);
+                let both = run.output.domains.iter().filter(|d| b.output.domain(&d.name).is_some());
+                let operand = |side, d: &str| Operand { side, domain: d.to_owned() };
+                let delta = both.map(|d| MapCell {
+                    metric,
+                    of: operand(Side::B, &d.name),
+                    against: Some(operand(Side::A, &d.name)),
+                    combine: map.combine,
+                });
+                let delta: Vec<MapCell> = delta.collect();
+                if delta.is_empty() {
+                    ui.label(RichText::new("the runs have no domain in common").color(cx.theme.warn));
+                } else {
+                    cx.send(Command::ChangeMap { change: MapChange::Cells(delta) });
+                }
+            }
+        }
+    });
+}
