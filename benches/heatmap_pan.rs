@@ -4,7 +4,8 @@
 //!
 //! 80 x 28,672 = 2.3 million cells a map, the window 1900 x 1000, every map moving along its neurons in every frame; then eight seconds without
 //! input. Prints the adapter and, for each number of maps, the median, fastest and slowest frame (start of one to start of the next, presenting
-//! included), what of it the interface's own code took, and the CPU time of the idle part. Frames of the empty window and of maps that stand still
+//! included), what of it the interface's own code took, processor time a frame (all threads, the software renderer's too: the figure to trust on a
+//! machine that does other things), and the CPU time of the idle part. Frames of the empty window and of maps that stand still
 //! come first: they tell what presenting and the second pass cost without the first.
 //! `ROWS`, `COLS`, `FRAMES`, `SHARE` (of the columns that are visible), `MAPS` (default `1,4`) change the task.
 
@@ -56,7 +57,10 @@ struct Bench {
     times: Vec<f64>,
     /// Time in `ui`.
     own: Vec<f64>,
+    /// Processor time when the scene was warm.
+    warm: f64,
     idle: Option<(Instant, f64)>,
+    closing: bool,
 }
 
 /// User and system time of this process, in seconds.
@@ -75,9 +79,14 @@ fn median(times: &[f64]) -> (f64, f64, f64) {
 }
 
 impl Bench {
+    /// Frames that compile pipelines and upload.
+    fn warm_up(&self) -> usize {
+        10.min(self.frames / 2)
+    }
+
     fn report(&self, ctx: &egui::Context) {
-        // The first frames compile pipelines and upload.
-        let warm = 10.min(self.frames / 2);
+        let warm = self.warm_up();
+        let cpu = (cpu_seconds() - self.warm) * 1e3 / (self.times.len() - warm) as f64;
         let (middle, fastest, slowest) = median(&self.times[warm..]);
         let (own, ..) = median(&self.own[warm..]);
         let size = ctx.content_rect().size();
@@ -89,7 +98,7 @@ impl Bench {
         };
         let grid = &self.maps[0].grid;
         println!(
-            "{what:>10} of {} x {} cells at {} x {}: frame median {middle:.1} ms, fastest {fastest:.1}, slowest {slowest:.1}; own code {own:.1} ms",
+            "{what:>10} of {} x {} cells at {} x {}: frame median {middle:.1} ms, fastest {fastest:.1}, slowest {slowest:.1}; own code {own:.1} ms; processor {cpu:.1} ms a frame",
             grid.rows(),
             grid.cols(),
             size.x,
@@ -126,6 +135,9 @@ impl eframe::App for Bench {
         let started = Instant::now();
         if let Some(t) = self.last.replace(started) {
             self.times.push((started - t).as_secs_f64() * 1e3);
+            if self.times.len() == self.warm_up() {
+                self.warm = cpu_seconds();
+            }
         }
         if self.times.len() >= self.frames && self.scenes[0] != Scene::Idle {
             self.report(&ctx);
@@ -158,7 +170,7 @@ impl eframe::App for Bench {
                 });
             }
             (Scene::Idle, Some((since, before))) => {
-                if since.elapsed() > Duration::from_secs(8) {
+                if since.elapsed() > Duration::from_secs(8) && !std::mem::replace(&mut self.closing, true) {
                     println!("idle for {:.1} s: {:.2} s of CPU", since.elapsed().as_secs_f64(), cpu_seconds() - before);
                     ctx.send_viewport_cmd(ViewportCommand::Close);
                 }
@@ -222,8 +234,8 @@ fn main() -> eframe::Result {
             let gpu = cc.wgpu_render_state.clone();
             let frames = setting("FRAMES", 120.0) as usize;
             let views = maps.iter().map(|_| HeatmapView::default()).collect();
-            let (last, times, own, idle) = (None, Vec::new(), Vec::new(), None);
-            Ok(Box::new(Bench { maps, views, gpu, off, frames, scenes, last, times, own, idle }))
+            let (last, times, own, warm, idle, closing) = (None, Vec::new(), Vec::new(), 0.0, None, false);
+            Ok(Box::new(Bench { maps, views, gpu, off, frames, scenes, last, times, own, warm, idle, closing }))
         }),
     )
 }

@@ -1,7 +1,10 @@
 //! File dialogs and dropped files. A dialog blocks its own thread, never a frame.
 
 use super::Ask;
-use crate::{app::Command, data::Mapping};
+use crate::{
+    app::{Command, MapChange},
+    data::Mapping,
+};
 use eframe::egui::Context;
 use std::{
     path::{Path, PathBuf},
@@ -36,6 +39,10 @@ impl Dialogs {
             Ask::OpenGguf => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Open a model in one file").add_filter("GGUF", &["gguf"]).pick_file()?;
                 one(Command::OpenModel { path })
+            }),
+            Ask::OpenOtherRun => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Open a run to compare with").pick_folder()?;
+                one(Command::ChangeMap { change: MapChange::OtherRun(Some(path)) })
             }),
             Ask::OpenRun => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Open a run folder (run.json, grids.safetensors)").pick_folder()?;

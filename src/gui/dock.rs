@@ -28,7 +28,9 @@ impl LayoutId {
     pub fn name(self) -> &'static str {
         match self {
             Self::Explore => "Explore",
-            Self::Compare => "Compare",
+            Self::Compare => {
+                &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap", "maps"]), (0.45, &["density"])])]
+            }
             Self::Ablate => "Ablate",
         }
     }

@@ -71,6 +71,8 @@ pub enum Ask {
     OpenGguf,
     AddDomain,
     OpenRun,
+    /// A run to stand beside the shown one.
+    OpenOtherRun,
     OpenProject,
     SaveProject,
     SaveProjectAs,

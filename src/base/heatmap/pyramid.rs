@@ -54,6 +54,10 @@ impl Pyramid {
         }
         Self { rows, cols, values, offsets }
     }
+    /// A cell is not finite.
+    pub fn has_nan(&self) -> bool {
+        self.values[..self.rows * self.cols].contains(&NOT_FINITE)
+    }
     /// Largest by magnitude of row `row`, cells `from..to`, in at most 2 log2(to - from) steps.
     pub fn hottest(&self, row: usize, from: usize, to: usize) -> f32 {
         let top = self.offsets.len() - 1;

@@ -6,6 +6,7 @@
 
 use super::{ColourMap, Pyramid, Scale, pyramid::NOT_FINITE};
 use crate::base::NeuronSet;
+use rayon::prelude::*;
 
 /// The part of a map that is shown, in cells: `x` along a row, `y` across rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -196,7 +197,7 @@ pub fn draw(plan: &Plan, pyramid: &Pyramid, scale: &Scale, map: ColourMap, style
         for y in from..to {
             for x in 0..plan.width {
                 let i = band * plan.width as usize + x as usize;
-                let [r, g, b] = shade(plan, pooled[i], plan.marks[i], [x, y], [y - from, to - 1 - y], style);
+                let [r, g, b] = shade(plan, pooled[i], [x, y], [y - from, to - 1 - y], style);
                 out.extend([r, g, b, 255]);
             }
         }
@@ -204,38 +205,50 @@ pub fn draw(plan: &Plan, pyramid: &Pyramid, scale: &Scale, map: ColourMap, style
     out
 }
 
-/// First step: colour of each band at each pixel column; `None` where no cell is finite.
-fn pool(plan: &Plan, pyramid: &Pyramid, scale: &Scale, map: ColourMap) -> Vec<Option<[u8; 3]>> {
+/// Bit of a pooled pixel's fourth byte, beside its marks: no cell is finite.
+const NO_NUMBER: u8 = 8;
+
+/// First step: colour and marks of each band at each pixel column, `[band][column]`.
+pub fn pool(plan: &Plan, pyramid: &Pyramid, scale: &Scale, map: ColourMap) -> Vec<[u8; 4]> {
     let starts = scale.starts();
-    let mut out = Vec::with_capacity(plan.bands.len() * plan.width as usize);
-    for &[r0, r1] in &plan.bands {
-        for &[c0, c1] in &plan.columns {
-            let c1 = c1 & !EDGE;
-            let mut best = NOT_FINITE;
-            for row in r0..r1 {
-                let v = pyramid.hottest(row as usize, c0 as usize, c1 as usize);
-                if best == NOT_FINITE || (v != NOT_FINITE && v.abs() > best.abs()) {
-                    best = v;
+    let width = plan.width as usize;
+    let mut out = vec![[0; 4]; plan.bands.len() * width];
+    out.par_chunks_mut(width).zip(plan.marks.par_chunks(width)).zip(&plan.bands).for_each(|((line, marks), &[r0, r1])| {
+        let mut last = ([0, 0], [0; 4]);
+        for ((pixel, mark), &[c0, c1]) in line.iter_mut().zip(marks).zip(&plan.columns) {
+            let span = [c0, c1 & !EDGE];
+            // Of a cell wider than a pixel, all columns but the first.
+            if span != last.0 {
+                let mut best = NOT_FINITE;
+                for row in r0..r1 {
+                    let v = pyramid.hottest(row as usize, span[0] as usize, span[1] as usize);
+                    if best == NOT_FINITE || (v != NOT_FINITE && v.abs() > best.abs()) {
+                        best = v;
+                    }
                 }
+                let colour = |best| map.colour(starts[1..].partition_point(|s| *s <= best) as u8);
+                let [r, g, b] = if best == NOT_FINITE { [0; 3] } else { colour(best) };
+                last = (span, [r, g, b, if best == NOT_FINITE { NO_NUMBER } else { 0 }]);
             }
-            out.push((best != NOT_FINITE).then(|| map.colour(starts[1..].partition_point(|s| *s <= best) as u8)));
+            *pixel = last.1;
+            pixel[3] |= mark;
         }
-    }
+    });
     out
 }
 
 /// Second step: one pixel.
-fn shade(plan: &Plan, colour: Option<[u8; 3]>, marks: u8, [x, y]: [u32; 2], [above, below]: [u32; 2], style: &Style) -> [u8; 3] {
+fn shade(plan: &Plan, [r, g, b, marks]: [u8; 4], [x, y]: [u32; 2], [above, below]: [u32; 2], style: &Style) -> [u8; 3] {
     let high = above + below + 1;
     if below == 0 && high >= GAP_FROM {
         return style.gap;
     }
     let rising = (x + y) % HATCH;
-    let mut out = match colour {
-        Some(c) => c,
+    let mut out = match marks & NO_NUMBER {
+        0 => [r, g, b],
         // Hatched the other way, so that "no number" and "off" are told apart.
-        None if (x + (HATCH - y % HATCH)).is_multiple_of(HATCH) => HATCH_DARK,
-        None => NAN_GROUND,
+        _ if (x + (HATCH - y % HATCH)).is_multiple_of(HATCH) => HATCH_DARK,
+        _ => NAN_GROUND,
     };
     let off = u32::from(marks >> 4);
     if off > 0 && rising < 3 {

@@ -353,14 +353,19 @@ fn head_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, i: usize, cells: &
     ui.horizontal(|ui| {
         ui.set_height(theme::ROW);
         ui.spacing_mut().item_spacing.x = 4.0;
+        // What is compared shares the room beside the icons.
+        let most = if cell.against.is_some() { ((ui.available_width() - 96.0) / 3.0).max(48.0) } else { 180.0 };
         let (dot, _) = ui.allocate_exact_size(vec2(10.0, theme::ROW), egui::Sense::hover());
         ui.painter().circle_filled(dot.center(), 4.0, cx.domain_colour(&cell.of.domain));
-        operand_ui(ui, cx, run, &format!("Domain of map {number}"), ("of", i), &mut new.of);
+        operand_ui(ui, cx, run, &format!("Domain of map {number}"), ("of", i), most, &mut new.of);
         if let Some(mut against) = cell.against.clone() {
-            if let Some(c) = combine_ui(ui, &format!("combine {i}"), cell.combine) {
-                new.combine = c;
-            }
-            operand_ui(ui, cx, run, &format!("Compared domain of map {number}"), ("against", i), &mut against);
+            ui.scope(|ui| {
+                ui.set_max_width(most);
+                if let Some(c) = combine_ui(ui, &format!("combine {i}"), cell.combine) {
+                    new.combine = c;
+                }
+            });
+            operand_ui(ui, cx, run, &format!("Compared domain of map {number}"), ("against", i), most, &mut against);
             new.against = Some(against);
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -407,25 +412,30 @@ fn other_operand(cx: &PanelCx<'_>, run: &RunEntry, of: &Operand) -> Option<Opera
     Some(Operand { side: of.side, domain: other.name.clone() })
 }
 
-fn operand_ui(ui: &mut Ui, cx: &PanelCx<'_>, run: &RunEntry, name: &str, salt: (&str, usize), o: &mut Operand) {
+/// `most`: the width it may take.
+fn operand_ui(ui: &mut Ui, cx: &PanelCx<'_>, run: &RunEntry, name: &str, salt: (&str, usize), most: f32, o: &mut Operand) {
     let two = cx.app.project.view.map.other_run.is_some();
     let text = operand_name(o, two);
-    let r = ComboBox::from_id_salt(salt).width(if two { 92.0 } else { 80.0 }).truncate().selected_text(text).show_ui(ui, |ui| {
-        let sides = [(Side::A, Some(run)), (Side::B, cx.app.other_run())];
-        for (side, run) in sides {
-            let Some(run) = run else { continue };
-            if two {
-                ui.label(cx.theme.group(format!("{side:?}: {}, {}", run.name, run.model_label())));
-            }
-            for d in &run.output.domains {
-                let this = Operand { side, domain: d.name.clone() };
-                if ui.selectable_label(*o == this, operand_name(&this, two)).clicked() {
-                    *o = this;
+    ui.scope(|ui| {
+        ui.set_max_width(most);
+        let combo = ComboBox::from_id_salt(salt).width((if two { 92.0f32 } else { 80.0 }).min(most)).truncate().selected_text(text);
+        let r = combo.show_ui(ui, |ui| {
+            let sides = [(Side::A, Some(run)), (Side::B, cx.app.other_run())];
+            for (side, run) in sides {
+                let Some(run) = run else { continue };
+                if two {
+                    ui.label(cx.theme.group(format!("{side:?}: {}, {}", run.name, run.model_label())));
+                }
+                for d in &run.output.domains {
+                    let this = Operand { side, domain: d.name.clone() };
+                    if ui.selectable_label(*o == this, operand_name(&this, two)).clicked() {
+                        *o = this;
+                    }
                 }
             }
-        }
+        });
+        r.response.accessible_name(name);
     });
-    r.response.accessible_name(name);
 }
 
 fn small_metric_ui(ui: &mut Ui, i: usize, run: &RunEntry, metric: MetricKind) -> Option<MetricKind> {
@@ -469,8 +479,8 @@ fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell])
                 }
             }
             ui.separator();
-            if ui.button("Open another run…").on_hover_text("A run folder; choose it here once it is open").clicked() {
-                cx.link.ask(Ask::OpenRun);
+            if ui.button("Open another run…").on_hover_text("A run folder; it stands beside the shown run").clicked() {
+                cx.link.ask(Ask::OpenOtherRun);
             }
         });
         r.response.accessible_name("Run B").on_hover_text("A second run, of the same or another model of this shape: base against tuned");

@@ -109,9 +109,9 @@ impl NeuronTable {
         let before = self.filter.clone();
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-            let field = TextEdit::singleline(&mut self.filter.names).hint_text("L2-5, N17, L3N10-20").desired_width(132.0);
+            let field = TextEdit::singleline(&mut self.filter.names).hint_text("L2-5, N17, L3N10-20").desired_width(156.0);
             ui.add(field).on_hover_text("Layers, neuron numbers, or neurons").accessible_name("Filter neurons");
-            let field = TextEdit::singleline(&mut self.above).hint_text("value from").desired_width(72.0);
+            let field = TextEdit::singleline(&mut self.above).hint_text("value from").desired_width(88.0);
             let hover = format!("The least magnitude in any domain ({})", metric.info().unit);
             if ui.add(field).on_hover_text(hover.replace(" ()", "")).accessible_name("Least value").changed() {
                 self.filter.above = parse_number(&self.above);

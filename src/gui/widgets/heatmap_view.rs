@@ -8,7 +8,7 @@ use crate::{
     },
     gui::{
         Theme,
-        paint::heatmap::{HeatFrame, HeatGpu, HeatValues},
+        paint::heatmap::{HeatFrame, HeatGpu, HeatPipelines, HeatValues},
         theme,
         widgets::axis::nice_step,
     },
@@ -20,7 +20,7 @@ use eframe::{
     },
     egui_wgpu::RenderState,
 };
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 
 /// What the view shows in this frame.
 pub struct HeatmapInput<'a> {
@@ -123,8 +123,8 @@ pub struct HeatmapView {
     flash: Option<(Neuron, f64)>,
     brush_from: Option<Pos2>,
     brushed: Option<mpsc::Receiver<NeuronSet>>,
-    /// Newest last.
-    values: Vec<(usize, Arc<HeatValues>)>,
+    /// Newest last. A `Weak` keeps the map's address, which tells maps apart, taken.
+    values: Vec<(Weak<PreparedMap>, Arc<HeatValues>)>,
     /// `off` and `selected` by place, where places are not indices; with their version and the order's address.
     placed: Option<((u64, usize), Arc<Placed>)>,
     main: Picture,
@@ -141,7 +141,7 @@ struct Picture {
     gpu: Option<Arc<HeatGpu>>,
     plan: Option<(PlanKey, Arc<Plan>)>,
     /// Without a GPU.
-    texture: Option<(TextureKey, TextureHandle)>,
+    texture: Option<(TextureKey, Weak<PreparedMap>, TextureHandle)>,
 }
 
 #[derive(PartialEq)]
@@ -375,15 +375,15 @@ impl HeatmapView {
     }
 
     fn values_on_gpu(&mut self, state: &RenderState, map: &Arc<PreparedMap>) -> Option<Arc<HeatValues>> {
-        let key = Arc::as_ptr(map) as usize;
-        if let Some((_, v)) = self.values.iter().find(|(k, _)| *k == key) {
+        self.values.retain(|(of, _)| of.strong_count() > 0);
+        if let Some((_, v)) = self.values.iter().find(|(of, _)| of.as_ptr() == Arc::as_ptr(map)) {
             return Some(v.clone());
         }
-        let values = Arc::new(HeatValues::new(&state.device, &state.queue, &map.pyramid)?);
+        let values = Arc::new(HeatValues::new(&state.device, &state.queue, &HeatPipelines::of(state), &map.pyramid)?);
         if self.values.len() >= 4 {
             self.values.remove(0);
         }
-        self.values.push((key, values.clone()));
+        self.values.push((Arc::downgrade(map), values.clone()));
         Some(values)
     }
 
@@ -431,7 +431,8 @@ impl HeatmapView {
         under: Option<Neuron>,
     ) {
         let Place { rect, window, shape, .. } = *place;
-        let p = ui.painter_at(outer.expand(2.0));
+        // Names of low layers stand out over the map's ends.
+        let p = ui.painter_at(outer.expand2(vec2(2.0, 6.0)));
         let font = FontId::proportional(theme::SMALL);
         let marked = under.map(|n| n.layer as usize).or(input.hovered_layer);
         // Layers down the left side.
@@ -590,13 +591,13 @@ impl Picture {
             colours: input.colours,
             style,
         };
-        if self.texture.as_ref().is_none_or(|(k, _)| *k != key) {
+        if self.texture.as_ref().is_none_or(|(k, ..)| *k != key) {
             let pixels = raster::draw(&plan, &input.map.pyramid, &input.scale, input.colours, &style);
             let image = ColorImage::from_rgba_unmultiplied([plan.width as usize, plan.height as usize], &pixels);
             let texture = ui.ctx().load_texture("heatmap", image, TextureOptions::NEAREST);
-            self.texture = Some((key, texture));
+            self.texture = Some((key, Arc::downgrade(input.map), texture));
         }
-        if let Some((_, texture)) = &self.texture {
+        if let Some((.., texture)) = &self.texture {
             ui.painter().image(texture.id(), place.rect, Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0)), Color32::WHITE);
         }
     }

@@ -38,7 +38,7 @@ pub struct PreparedMap {
     pub measured: Grid,
     pub magnitudes: Magnitudes,
     /// Of `grid`, by place.
-    pub pyramid: Pyramid,
+    pub pyramid: Arc<Pyramid>,
     /// Keeps the addresses, which are the key, taken.
     source: MapSource,
 }
@@ -52,7 +52,7 @@ impl PreparedMap {
         let arranged = source.order.as_ref().and_then(|o| o.arrange(&grid).ok());
         let (pyramid, magnitudes) = rayon::join(|| Pyramid::new(arranged.as_ref().unwrap_or(&grid)), || Magnitudes::of(&grid));
         let source = MapSource { order: source.order.filter(|_| arranged.is_some()), ..source };
-        Self { pyramid, magnitudes, grid, measured, source }
+        Self { pyramid: Arc::new(pyramid), magnitudes, grid, measured, source }
     }
     pub fn summary(&self, percentile: f32) -> Summary {
         self.magnitudes.summary(percentile)
