@@ -28,16 +28,14 @@ impl LayoutId {
     pub fn name(self) -> &'static str {
         match self {
             Self::Explore => "Explore",
-            Self::Compare => {
-                &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap", "maps"]), (0.45, &["density"])])]
-            }
+            Self::Compare => "Compare",
             Self::Ablate => "Ablate",
         }
     }
     pub fn hint(self) -> &'static str {
         match self {
             Self::Explore => "One domain: its neurons, density and similarity by layer",
-            Self::Compare => "Domains beside each other: similarity, overlap, differences",
+            Self::Compare => "Domains beside each other: similarity, overlap, maps",
             Self::Ablate => "Switch neurons off and watch each domain's accuracy",
         }
     }
