@@ -1,7 +1,10 @@
 //! What workers tell, and for whom a job works.
 
 use super::{DeviceReport, ModelsReport, TuneReport, ablation::Unit, generate::Generated, matrix::AblationMatrix, sweep::SweepNews};
-use crate::{ablate::Attribution, base::heatmap::Permutation, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput, tune::TunePoint};
+use crate::{
+    ablate::Attribution, base::heatmap::Permutation, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput,
+    tune::TunePoint,
+};
 use std::{path::PathBuf, sync::Arc};
 
 /// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.

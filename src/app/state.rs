@@ -9,8 +9,8 @@ use super::{
     jobs::{Failure, Message, Runner},
     library::Loading,
     matrix::AblationMatrix,
-    prediction::{Measured, PredictionLive, Predictor},
     neuron_order::Arranged,
+    prediction::{Measured, PredictionLive, Predictor},
     project_file,
 };
 use crate::{base::provenance, eval::DomainScore, model::Decoder};
