@@ -13,6 +13,7 @@ pub mod eval;
 
 pub mod ablate;
 pub mod check;
+pub mod inspect;
 pub mod scan;
 pub mod tune;
 

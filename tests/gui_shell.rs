@@ -448,7 +448,7 @@ fn library_and_inspector_look_right() {
     let dir = folder();
     let r = &mut SnapshotResults::new();
     let library: Made = || Box::new(panels::library::LibraryPanel);
-    let inspector: Made = || Box::new(panels::inspector::Inspector);
+    let inspector: Made = || Box::<panels::inspector::Inspector>::default();
     picture(r, "library", library, (240.0, 520.0), || testing::sample_app_ablated(dir.path()), |_| {});
     picture(r, "library_empty", library, (240.0, 400.0), || testing::for_tests(dir.path()), |_| {});
     let on_a_neuron = |link: &mut Link| link.focus_neuron = Some(Neuron::new(3, 100));

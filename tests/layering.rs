@@ -1,4 +1,4 @@
-//! Who may import whom: base <- {data, compute} <- model <- eval <- {scan, ablate, check, tune} <- report <- app <- {cli, gui} <- main.
+//! Who may import whom: base <- {data, compute} <- model <- eval <- {scan, ablate, check, inspect, tune} <- report <- app <- {cli, gui} <- main.
 //! A module imports only from levels before its own, never from a sibling on its own level.
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 
 const LEVELS: &[&[&str]] =
-    &[&["base"], &["data", "compute"], &["model"], &["eval"], &["scan", "ablate", "check", "tune"], &["report"], &["app"], &["cli", "gui"]];
+    &[&["base"], &["data", "compute"], &["model"], &["eval"], &["scan", "ablate", "check", "inspect", "tune"], &["report"], &["app"], &["cli", "gui"]];
 
 /// The fronts ask an `App`; these words would mean that they call an engine themselves.
 const ENGINE_CALLS: &[&str] =

@@ -29,6 +29,7 @@ impl App {
             self.reconcile();
             self.refresh_ablation();
             self.refresh_prediction();
+            self.refresh_inspection();
         } else if evaluates {
             self.refresh_ablation();
         }
@@ -44,6 +45,7 @@ impl App {
             self.reconcile();
             self.refresh_ablation();
             self.refresh_prediction();
+            self.refresh_inspection();
         }
     }
 
@@ -77,6 +79,11 @@ impl App {
             Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
             Command::Sweep { request, out } => self.start_sweep(request, out),
             Command::Generate { prompt, config } => self.generate(prompt, config),
+            Command::IndexActivations => self.index_activations(),
+            Command::InspectNeuron { neuron } => self.inspect_neuron(neuron),
+            Command::ReadNeuron { neuron, reading } => self.read_neuron(neuron, reading),
+            Command::ReadHead { head, reading } => self.read_head(head, reading),
+            Command::TryText { text } => self.try_text(text),
             Command::CheckModel { again } => self.check_model(again),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
             Command::Tune { request } => self.tune(*request),

@@ -1,6 +1,6 @@
 //! Everything a user can ask for, as data: a button, a command line, a script, a test and a bug report have one form.
 
-use super::EvalConfig;
+use super::{EvalConfig, Reading};
 use crate::{
     ablate::ControlMatch,
     base::{Head, Neuron, NeuronSet, heatmap::ScaleKind},
@@ -99,6 +99,26 @@ pub enum Command {
     Generate {
         prompt: String,
         config: GenerateConfig,
+    },
+    /// The activations of every neuron over the samples of the shown run, kept on the disk by model and data.
+    IndexActivations,
+    /// What a neuron writes and what is like it.
+    InspectNeuron {
+        neuron: Neuron,
+    },
+    /// A neuron's activation at every token of a text.
+    ReadNeuron {
+        neuron: Neuron,
+        reading: Reading,
+    },
+    /// What the heads of this head's layer look at in a text.
+    ReadHead {
+        head: Head,
+        reading: Reading,
+    },
+    /// Every layer's answer to a text; empty: none.
+    TryText {
+        text: String,
     },
     /// Trains the demo model from nothing into a model folder.
     TrainDemo {
@@ -313,6 +333,11 @@ impl Command {
             | Self::Sweep { .. }
             | Self::CheckModel { .. }
             | Self::Generate { .. }
+            | Self::IndexActivations
+            | Self::InspectNeuron { .. }
+            | Self::ReadNeuron { .. }
+            | Self::ReadHead { .. }
+            | Self::TryText { .. }
             | Self::TrainDemo { .. }
             | Self::Tune { .. }
             | Self::WriteReport { .. }

@@ -1,6 +1,13 @@
 //! What workers tell, and for whom a job works.
 
-use super::{DeviceReport, ModelsReport, TuneReport, ablation::Unit, generate::Generated, matrix::AblationMatrix, sweep::SweepNews};
+use super::{
+    DeviceReport, ModelsReport, TuneReport,
+    ablation::Unit,
+    generate::Generated,
+    inspect::{Found, Looking},
+    matrix::AblationMatrix,
+    sweep::SweepNews,
+};
 use crate::{
     ablate::Attribution, base::heatmap::Permutation, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput,
     tune::TunePoint,
@@ -26,6 +33,8 @@ pub(super) enum Target {
     Evaluation(u64),
     Attribution(u64),
     Sweep(super::SweepKind),
+    /// One neuron, head or text; only the index of activations is listed as a job.
+    Looking(Looking),
     /// A file that somebody waits for.
     Export(PathBuf),
     Other,
@@ -50,6 +59,7 @@ pub(super) enum Event {
     Generated(Arc<Generated>),
     TunePoint(TunePoint),
     Tuned(Arc<TuneReport>),
+    Found(Found),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

@@ -120,6 +120,7 @@ impl App {
         }
         let Some(decoder) = self.decoder.clone() else { return };
         let Some(out) = self.scan_wish.take() else { return };
+        self.pause_index();
         let (config, device) = (self.project.scan.clone(), self.settings.device);
         let folder = if self.settings.keep_runs { Some(out.unwrap_or_else(|| self.new_run_folder())) } else { out };
         let command = self.scan_command(&domains, &config);
@@ -242,6 +243,26 @@ impl App {
             add("--metrics", ids.join(","));
         }
         words.join(" ")
+    }
+
+    /// The command line that reads a text with what is off now.
+    pub(super) fn lens_command(&self, text: &str) -> String {
+        let mut words = self.words_of("lens", std::iter::empty());
+        words.extend(["--text".to_owned(), shell_word(text)]);
+        words.extend(self.off_flags());
+        words.join(" ")
+    }
+
+    /// What is off now, as `--neurons` and `--mode` write it; nothing where nothing is.
+    fn off_flags(&self) -> Vec<String> {
+        let p = &self.project;
+        let off = p.off();
+        let names: Vec<String> =
+            (!off.is_empty()).then(|| off.to_string()).into_iter().chain(p.heads.iter().map(ToString::to_string)).collect();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        ["--neurons".to_owned(), shell_word(&names.join(",")), "--mode".to_owned(), shell_word(&p.mode.word())].to_vec()
     }
 
     /// The command line that makes the same accuracies again.

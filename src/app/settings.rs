@@ -13,6 +13,8 @@ pub struct Settings {
     pub predicts: bool,
     /// Every scan becomes a run folder, below the data folder where none was named.
     pub keep_runs: bool,
+    /// The activations of the shown run are indexed unasked, for whoever points at a neuron next.
+    pub auto_index: bool,
     /// Where scans run.
     pub device: DeviceChoice,
     /// What the window's user set; `threads`, `memory_bytes` and, in the window, `device` come from here.
@@ -38,6 +40,7 @@ impl Settings {
             autosave: false,
             predicts: false,
             keep_runs: true,
+            auto_index: false,
             device: DeviceChoice::Auto,
             preferences: Preferences::default(),
             preferences_file: None,

@@ -1,7 +1,7 @@
 //! The state of the program and the only two places where it changes: `apply` (requests) and `pump` (news from workers).
 
 use super::{
-    DeviceReport, HeldOut, JobId, JobState, JobView, Library, ModelsReport, Project, Settings, TuningView,
+    DeviceReport, HeldOut, Inspection, JobId, JobState, JobView, LensLive, Library, ModelsReport, Project, Settings, TuningView,
     ablation::Evaluation,
     event::{Event, Target},
     generate::Generated,
@@ -72,6 +72,10 @@ pub struct App {
     pub prediction: PredictionLive,
     /// Changes that were predicted and then measured, in this session; oldest first.
     pub measured: Vec<Measured>,
+    /// What is known of single neurons and heads.
+    pub inspection: Inspection,
+    /// The text that every layer answers.
+    pub lens: LensLive,
     /// Newest last.
     pub jobs: Vec<JobView>,
     /// Newest last.
@@ -122,6 +126,8 @@ impl App {
             ablation: AblationLive::default(),
             prediction: PredictionLive::default(),
             measured: Vec::new(),
+            inspection: Inspection::default(),
+            lens: LensLive::default(),
             jobs: Vec::new(),
             log: Vec::new(),
             settings,
@@ -172,6 +178,7 @@ impl App {
             }
             self.note_measured();
             self.note_swept();
+            self.refresh_inspection();
         }
         self.runner.tick(&mut self.jobs);
         self.autosave_when_due();
@@ -190,6 +197,7 @@ impl App {
             Event::Generated(text) => self.generated = Some(text),
             Event::TunePoint(point) => self.tune_point(point),
             Event::Tuned(report) => self.tuned(report),
+            Event::Found(found) => self.found(found),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
             Event::OtherRun { output, path } => self.add_other_run(output, path),
@@ -208,6 +216,9 @@ impl App {
         };
         let title = self.jobs.iter().find(|v| v.id == id).map(|v| v.title.clone()).unwrap_or_default();
         let Some(target) = self.runner.end(&mut self.jobs, id, state) else { return };
+        if let Target::Looking(looking) = target {
+            return self.looked(looking, result);
+        }
         let failure = match result {
             Ok(()) => None,
             Err(Failure::Cancelled) => {

@@ -15,6 +15,7 @@ pub mod provenance;
 pub mod python_random;
 pub mod rng;
 pub mod stats;
+pub mod visible;
 
 pub use error::{Error, Result};
 pub use grid::Grid;

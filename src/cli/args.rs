@@ -54,6 +54,10 @@ pub enum Verb {
     Break(BreakArgs),
     /// The hook points' tensors of one forward pass, under their TransformerLens names.
     Trace(TraceArgs),
+    /// One neuron or head: where it fires, the texts that drive it, what it writes, what is like it.
+    Inspect(InspectArgs),
+    /// What every layer of a model would say next after a text.
+    Lens(LensArgs),
     /// One view of a run as a picture (PNG, SVG) with axes, colour bar and provenance, or as a table in long form (CSV).
     Export(ExportArgs),
     /// What a model folder or a run folder holds and, for a run, the command that repeats it.
@@ -302,6 +306,45 @@ pub struct TraceArgs {
     /// As for a scan; a trace is computed on the processor.
     #[arg(long, value_name = "auto|cpu|gpu[:N]", default_value = "auto")]
     pub device: DeviceChoice,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// A neuron (`L3N17`) or a head (`L3H2`).
+    #[arg(value_name = "L3N17")]
+    pub what: String,
+    #[command(flatten)]
+    pub common: Common,
+    /// Samples of each domain that are read.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_count)]
+    pub samples: usize,
+    /// Which samples: prompts (`max-logit`), or prompts with their right answers (`loss`), as a scan reads them.
+    #[arg(long, value_enum, default_value_t = ObjectiveArg::MaxLogit)]
+    pub objective: ObjectiveArg,
+    /// Also the activation at every token of this text, or the head's attention on it.
+    #[arg(long, value_name = "STRING")]
+    pub text: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct LensArgs {
+    /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
+    #[arg(long, value_name = "PATH", default_value = "demo")]
+    pub model: PathBuf,
+    /// What the model reads.
+    #[arg(long, value_name = "STRING")]
+    pub text: String,
+    /// Position that the table shows, from 0. Default: the last. JSON has all.
+    #[arg(long, value_name = "N")]
+    pub position: Option<usize>,
+    /// Neurons and heads that are switched in a second reading: `L3N17,L4N0-15,L3H2` or a JSON file.
+    #[arg(long, value_name = "SET", value_parser = parse_selection)]
+    pub neurons: Option<Selection>,
+    /// What happens to them: `zero` or `scale=K`.
+    #[arg(long, value_name = "MODE", value_parser = parse_mode, requires = "neurons")]
+    pub mode: Option<AblationMode>,
     #[command(flatten)]
     pub output: Output,
 }

@@ -9,6 +9,8 @@ mod eval;
 mod export;
 mod generate;
 mod info;
+mod inspect;
+mod lens;
 mod models;
 mod output;
 mod prompt_args;
@@ -60,6 +62,8 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Trace(a) => trace::run(a, settings),
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
+        Verb::Inspect(a) => inspect::run(a, settings),
+        Verb::Lens(a) => lens::run(a, settings),
         Verb::Devices(a) => devices::run(a, settings),
         Verb::Models(a) => models::run(a, settings),
         Verb::Generate(a) => generate::run(a, settings),

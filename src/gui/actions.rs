@@ -84,7 +84,7 @@ pub fn all(app: &App) -> Vec<Action> {
     let clear = add("Edit", "Switch all neurons back on".into(), None, off, Act::Send(Command::ClearAblation));
 
     let scan = if domains == 1 { "Scan 1 domain".to_owned() } else { format!("Scan {domains} domains") };
-    add("Run", scan, key(CTRL, Key::Enter), have_model && domains > 0 && !running, Act::Send(Command::StartScan { out: None }));
+    add("Run", scan, key(CTRL, Key::Enter), have_model && domains > 0 && !app.is_busy(), Act::Send(Command::StartScan { out: None }));
     add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), have_model && domains > 0, Act::Send(Command::Evaluate));
     let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), running, Act::Send(Command::CancelNewest));
 

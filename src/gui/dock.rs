@@ -44,14 +44,14 @@ impl LayoutId {
         type Rows = &'static [(f32, &'static [&'static str])];
         let columns: &[(f32, Rows)] = match self {
             Self::Explore => &[
-                (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "jobs", "log"])]),
+                (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "lens", "jobs", "log"])]),
                 (0.43, &[(0.46, &["density"]), (0.54, &["similarity", "overlap"])]),
             ],
             Self::Compare => {
                 &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap", "maps"]), (0.45, &["density"])])]
             }
             Self::Ablate => {
-                &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "overlap", "jobs", "log"])])]
+                &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "overlap", "lens", "jobs", "log"])])]
             }
         };
         let mut tiles = Tiles::default();

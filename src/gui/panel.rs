@@ -3,7 +3,7 @@
 use super::Theme;
 use crate::{
     app::{App, Command},
-    base::Neuron,
+    base::{Head, Neuron},
     report::export::View,
 };
 use eframe::{egui, egui_wgpu};
@@ -99,6 +99,8 @@ pub struct Link {
     pub asks: Vec<Ask>,
     /// Layer that arrow keys and the inspector point at while the pointer is elsewhere.
     pub focus_neuron: Option<Neuron>,
+    /// The head that the inspector shows.
+    pub focus_head: Option<Head>,
     /// A neuron that all maps should scroll to in the next frame.
     pub reveal: Option<Neuron>,
     revealing: Option<Neuron>,

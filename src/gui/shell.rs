@@ -75,7 +75,7 @@ impl Shell {
             toasts: Toasts::default(),
             palette: Palette::default(),
             library: LibraryPanel,
-            inspector: Inspector,
+            inspector: Inspector::default(),
             library_open: !saved.library_closed,
             inspector_open: !saved.inspector_closed,
             gpu: cc.wgpu_render_state.clone(),
@@ -245,8 +245,8 @@ impl eframe::App for Shell {
         }
         if self.inspector_open {
             SidePanel::right("inspector")
-                .default_size(if small { 224.0 } else { 260.0 })
-                .size_range(200.0..=420.0)
+                .default_size(if small { 280.0 } else { 320.0 })
+                .size_range(240.0..=520.0)
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| inspector.ui(ui, &mut cx)));
         }

@@ -1,22 +1,32 @@
 //! The right side: what is under the pointer, or was picked last. A neuron over all domains, its layer, a pair of domains, a domain.
 
+use super::{
+    inspect_head::HeadView,
+    inspect_index::{index_line_ui, index_state_ui},
+    inspect_neuron::NeuronView,
+    inspect_parts::section,
+};
 use crate::{
     app::{Command, Loading},
-    base::{Neuron, NeuronSet},
+    base::{Head, Neuron, NeuronSet},
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
             number::{self, sig3},
-            table::{Fact, facts, icon_button},
+            table::{Fact, facts},
         },
     },
-    scan::{MetricKind, ScanOutput},
+    scan::ScanOutput,
 };
-use eframe::egui::{self, Align, Align2, FontId, Label, Layout, Rect, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
-use egui_material_icons::icons;
+use eframe::egui::{self, Align, Color32, Label, Layout, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 
 #[derive(Default)]
-pub struct Inspector;
+pub struct Inspector {
+    neuron: NeuronView,
+    head: HeadView,
+    /// The neuron kept last: another one takes the head's place.
+    kept: Option<Neuron>,
+}
 
 impl Panel for Inspector {
     fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
@@ -25,7 +35,10 @@ impl Panel for Inspector {
         let app = cx.app;
         let selection = &app.project.view.selection;
         let picked = selection.iter().next().filter(|_| selection.len() == 1);
-        let neuron = hover.neuron.or(picked).or(cx.link.focus_neuron);
+        let kept = picked.or(cx.link.focus_neuron);
+        if std::mem::replace(&mut self.kept, kept) != kept && kept.is_some() {
+            cx.link.focus_head = None;
+        }
         ScrollArea::vertical().id_salt("inspector").auto_shrink([false, false]).show(ui, |ui| {
             if hover.neuron.is_none()
                 && let Some((a, b)) = &hover.pair
@@ -35,9 +48,14 @@ impl Panel for Inspector {
                 && let Some(layer) = hover.layer
             {
                 layer_ui(ui, cx, layer);
-            } else if let Some(n) = neuron {
-                neuron_ui(ui, cx, n);
-                layer_ui(ui, cx, n.layer as usize);
+            } else if let Some(n) = hover.neuron {
+                self.neuron.ui(ui, cx, n, kept != Some(n));
+                section(ui, cx, "Its layer", true, |ui, cx| layer_ui(ui, cx, n.layer as usize));
+            } else if let Some(head) = cx.link.focus_head {
+                self.head.ui(ui, cx, head);
+            } else if let Some(n) = kept {
+                self.neuron.ui(ui, cx, n, false);
+                section(ui, cx, "Its layer", true, |ui, cx| layer_ui(ui, cx, n.layer as usize));
             } else if let Some(domain) = hover.domain.as_ref().or(cx.link.focus_domain.clone().as_ref()) {
                 domain_ui(ui, cx, domain);
             } else if let Some(run) = app.library.scan() {
@@ -45,6 +63,11 @@ impl Panel for Inspector {
                 ui.add(
                     Label::new(cx.theme.faint("Point at a neuron, a layer or a pair of domains to read it here. Click to keep it.")).wrap(),
                 );
+                ui.add_space(4.0);
+                match app.index() {
+                    Some(entry) => index_line_ui(ui, cx, entry),
+                    None => index_state_ui(ui, cx),
+                }
                 ui.add_space(8.0);
                 run_ui(ui, cx, run);
             } else {
@@ -64,82 +87,9 @@ fn group(ui: &mut Ui, cx: &PanelCx<'_>, title: &str) {
     ui.add_space(2.0);
 }
 
-fn neuron_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, n: Neuron) {
-    let app = cx.app;
-    let off = app.project.is_off(n);
-    ui.horizontal(|ui| {
-        ui.label(cx.theme.title(n.to_string()));
-        if off {
-            ui.label(cx.theme.small("off"));
-        }
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            if icon_button(ui, icons::ICON_CONTENT_COPY, "Copy its name", "").clicked() {
-                cx.link.ask(Ask::Copy(n.to_string()));
-            }
-        });
-    });
-    ui.label(cx.theme.small(format!("blocks.{}.mlp.hook_post[{}]", n.layer, n.index)));
-    ui.add_space(4.0);
-    let text = if off { "Switch back on" } else { "Switch off" };
-    let r = ui.add_sized([ui.available_width(), theme::ROW], egui::Button::new(text)).on_hover_text("Space while pointing at it");
-    if r.clicked() {
-        cx.send(Command::ToggleNeuron { neuron: n });
-    }
-    let Some(run) = app.library.scan() else { return };
-    for metric in [MetricKind::Relevance, MetricKind::MeanActivation, MetricKind::MeanAbsActivation, MetricKind::ParamActivation] {
-        bars_ui(ui, cx, run, n, metric);
-    }
-    let sets: Vec<&str> = app.project.sets.iter().filter(|s| s.neurons.contains(n)).map(|s| s.name.as_str()).collect();
-    if !sets.is_empty() {
-        group(ui, cx, "In the sets");
-        for s in sets {
-            ui.label(s);
-        }
-    }
-}
-
-/// A metric of one neuron over all domains: name, bar, value, and its rank in the domain as a share of all neurons.
-fn bars_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &ScanOutput, n: Neuron, metric: MetricKind) {
-    let at = |d: &crate::scan::DomainScan| d.map(metric).and_then(|g| g.get(n.layer as usize, n.index as usize));
-    let values: Vec<(&str, f32)> = run.domains.iter().filter_map(|d| Some((d.name.as_str(), at(d)?))).collect();
-    let top = values.iter().map(|(_, v)| v.abs()).filter(|v| v.is_finite()).fold(0.0f32, f32::max);
-    if values.is_empty() {
-        return;
-    }
-    let info = metric.info();
-    group(ui, cx, &if info.unit.is_empty() { info.label.to_owned() } else { format!("{} ({})", info.label, info.unit) });
-    let small = FontId::proportional(theme::SMALL);
-    let signed = values.iter().any(|(_, v)| *v < 0.0);
-    for (name, v) in values {
-        let (rect, r) = ui.allocate_exact_size(vec2(ui.available_width(), 18.0), Sense::hover());
-        r.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, format!("{} of {n} for {name}: {}", info.label, sig3(f64::from(v)))));
-        if r.hovered() {
-            cx.link.hover_domain(name);
-        }
-        let painter = ui.painter_at(rect);
-        let mut job = egui::text::LayoutJob::simple_singleline(name.to_owned(), small.clone(), cx.theme.text);
-        job.wrap = egui::text::TextWrapping::truncate_at_width(72.0);
-        let galley = painter.layout_job(job);
-        painter.galley(pos2(rect.left(), rect.center().y - galley.size().y / 2.0), galley, cx.theme.text);
-        let track = Rect::from_min_max(pos2(rect.left() + 80.0, rect.center().y - 4.0), pos2(rect.right() - 56.0, rect.center().y + 4.0));
-        painter.rect_filled(track, 2.0, cx.theme.raised);
-        if v.is_finite() && top > 0.0 && track.width() > 4.0 {
-            let zero = if signed { track.center().x } else { track.left() };
-            let full = if signed { track.width() / 2.0 } else { track.width() };
-            let end = zero + v / top * full;
-            let bar = Rect::from_x_y_ranges(zero.min(end)..=zero.max(end).max(zero.min(end) + 1.0), track.y_range());
-            painter.rect_filled(bar, 2.0, cx.domain_colour(name));
-            if signed {
-                painter.vline(zero, track.y_range(), egui::Stroke::new(1.0, cx.theme.secondary));
-            }
-        }
-        painter.text(pos2(rect.right(), rect.center().y), Align2::RIGHT_CENTER, sig3(f64::from(v)), small.clone(), cx.theme.text);
-    }
-}
-
 fn layer_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, layer: usize) {
     let app = cx.app;
-    group(ui, cx, &format!("Layer {layer}"));
+    ui.label(cx.theme.strong(format!("Layer {layer}")));
     let Some(run) = app.library.scan() else { return };
     let off = app.project.sets.iter().filter(|s| s.on).map(|s| s.neurons.layer(layer).count()).sum::<usize>()
         + app.project.single.layer(layer).count();
@@ -149,6 +99,7 @@ fn layer_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, layer: usize) {
         list.push(Fact::new("in sets off", number::count(off as u64)));
     }
     facts(ui, cx.theme, &list);
+    heads_ui(ui, cx, run, layer);
     if run.domains.iter().any(|d| layer < d.density.len()) {
         ui.add_space(4.0);
         ui.label(cx.theme.small("density"));
@@ -163,6 +114,49 @@ fn layer_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, layer: usize) {
             });
         }
     }
+}
+
+/// A layer's heads, coloured by their relevance to the shown domain; a click turns the inspector to one.
+fn heads_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &ScanOutput, layer: usize) {
+    let app = cx.app;
+    let domain = app.project.view.domain.as_deref().and_then(|d| run.domain(d)).or(run.domains.first());
+    let map = domain.and_then(|d| d.head_relevance.as_ref()).filter(|g| layer < g.rows());
+    let n = map.map(|g| g.cols()).or_else(|| app.library.spec().map(|s| s.attention.n_heads)).unwrap_or(0);
+    if n == 0 {
+        return;
+    }
+    let most = map.and_then(|g| g.range()).map_or(0.0, |r| r.1);
+    let what = match (map, domain) {
+        (Some(_), Some(d)) => format!("heads, by relevance to {}", d.name),
+        _ => "heads".to_owned(),
+    };
+    ui.add_space(4.0);
+    ui.label(cx.theme.small(what));
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(3.0, 3.0);
+        for h in 0..n {
+            let head = Head::new(layer as u32, h as u32);
+            let value = map.and_then(|g| g.get(layer, h));
+            let (rect, r) = ui.allocate_exact_size(vec2(24.0, 24.0), Sense::click());
+            let spoken = value.map_or(head.to_string(), |v| format!("{head}, relevance {}", sig3(f64::from(v))));
+            r.widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, &spoken));
+            let place = Rect::from_center_size(rect.center(), vec2(20.0, 20.0));
+            let share = value.map_or(0.0, |v| if most > 0.0 { f64::from(v / most) } else { 0.0 });
+            let [red, green, blue] = app.settings.preferences.colours.at(share);
+            let fill = if value.is_some() { Color32::from_rgb(red, green, blue) } else { cx.theme.raised };
+            ui.painter().rect_filled(place, 3.0, fill);
+            if app.project.heads.contains(&head) {
+                ui.painter().line_segment([place.left_bottom(), place.right_top()], Stroke::new(1.5, cx.theme.text));
+            }
+            if r.hovered() || r.has_focus() || cx.link.focus_head == Some(head) {
+                ui.painter().rect_stroke(place, 3.0, Stroke::new(1.5, cx.theme.accent), StrokeKind::Outside);
+            }
+            if r.clicked() {
+                cx.link.focus_head = Some(head);
+            }
+            r.on_hover_text(format!("{spoken}\nClick to see what it looks at"));
+        }
+    });
 }
 
 fn pair_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, a: &str, b: &str) {

@@ -9,8 +9,13 @@ mod domain_prompts;
 mod domain_template;
 pub mod domains;
 mod found_models;
+mod inspect_head;
+mod inspect_index;
+mod inspect_neuron;
+mod inspect_parts;
 pub mod inspector;
 pub mod jobs;
+pub mod lens;
 pub mod library;
 pub mod log;
 mod map_actions;
@@ -53,6 +58,7 @@ pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, export: Some(View::Overlap), make: overlap::make },
     PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, export: None, make: ablation::make },
     PanelInfo { id: "prediction", title: "Prediction", icon: icons::ICON_SCATTER_PLOT, export: None, make: prediction::make },
+    PanelInfo { id: "lens", title: "Try a text", icon: icons::ICON_EDIT_NOTE, export: None, make: lens::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

@@ -8,6 +8,7 @@ pub mod control;
 pub mod dumbbell;
 pub mod five_numbers;
 pub mod heatmap_view;
+pub mod histograms;
 pub mod legend;
 pub mod line_chart;
 pub mod matrix;
@@ -17,5 +18,6 @@ pub mod provenance;
 pub mod scatter;
 pub mod states;
 pub mod table;
+pub mod token_strip;
 
 pub use crate::{base::number, scan::recount};
