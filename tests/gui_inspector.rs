@@ -167,7 +167,7 @@ fn try_a_text_looks_right_in_every_state() {
     let r = &mut SnapshotResults::new();
     let read = |dir: &Path| {
         let mut app = scanned(dir);
-        app.apply(Command::TryText { text: "Once upon a time 神经元\nthere was".into() });
+        app.apply(Command::TryText { text: "Once upon a time нейрон\nthere was".into() });
         testing::settle(&mut app);
         app
     };
@@ -278,7 +278,7 @@ fn the_index_is_asked_for_and_cancelled_where_it_would_stand() {
 #[test]
 fn heads_are_reached_from_their_layer_and_show_what_they_look_at() {
     let dir = tempfile::tempdir().expect("folder");
-    let mut h = bench(inspector(), (304.0, 1900.0), egui::Theme::Dark, indexed(dir.path()), on_neuron);
+    let mut h = bench(inspector(), (304.0, 2400.0), egui::Theme::Dark, indexed(dir.path()), on_neuron);
     settle(&mut h);
     h.get_by_label_contains("L2H1").click();
     settle(&mut h);

@@ -91,10 +91,11 @@ fn statistics_histograms_and_extremes_are_those_of_the_traced_activations() {
             assert!((f64::from(s.sparsity.expect("fires")) - hoyer).abs() < 1e-5);
             assert_eq!(f64::from(s.max), all.iter().copied().fold(f64::NEG_INFINITY, f64::max));
             assert_eq!(f64::from(s.min), all.iter().copied().fold(f64::INFINITY, f64::min));
-            let mut counts = vec![0u16; facts.histogram[d].len()];
+            let bins = facts.histogram[d].len();
+            let mut counts = vec![0u16; bins];
             let (lo, hi) = (symlog::position(facts.edges[0], facts.turn), symlog::position(facts.edges[facts.edges.len() - 1], facts.turn));
             for &v in columns.iter().flatten() {
-                counts[symlog::bin(v, facts.turn, lo, hi, counts.len())] += 1;
+                counts[symlog::bin(v, facts.turn, lo, hi, bins)] += 1;
             }
             assert_eq!(facts.histogram[d].iter().map(|&c| u64::from(c)).sum::<u64>(), all.len() as u64);
             // The ends come back from the edges with rounding: a value on an edge may change sides.

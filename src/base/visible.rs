@@ -16,7 +16,7 @@ fn signs(piece: &str, spaces: bool) -> String {
     let mut out = String::with_capacity(piece.len() + 8);
     for (i, c) in piece.char_indices() {
         match c {
-            ' ' if spaces && (i < first || i >= first + trimmed.len()) => out.push('␣'),
+            ' ' if spaces && (i < first || i >= first + trimmed.len()) => out.push('·'),
             '\n' => out.push('⏎'),
             '\t' => out.push('→'),
             '\r' => out.push_str("\\r"),
@@ -38,10 +38,10 @@ mod tests {
     #[test]
     fn what_cannot_be_seen_gets_a_sign() {
         for (piece, shown) in [
-            (" the", "␣the"),
+            (" the", "·the"),
             ("\n\n", "⏎⏎"),
-            ("a b ", "a b␣"),
-            ("  ", "␣␣"),
+            ("a b ", "a b·"),
+            ("  ", "··"),
             ("\t", "→"),
             ("\u{1b}", "\\x1B"),
             ("\u{fffd}", "\\uFFFD"),

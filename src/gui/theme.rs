@@ -313,7 +313,7 @@ mod tests {
             let family = FontFamily::Name(egui_material_icons::FONT_FAMILY.into());
             let icon = egui_material_icons::icons::ICON_UNDO.codepoint;
             assert!(ui.fonts_mut(|f| f.has_glyphs(&FontId::new(16.0, family), icon)));
-            assert!(ui.fonts_mut(|f| f.has_glyphs(&FontId::proportional(BODY), "±·−×→%₂²γ")));
+            assert!(ui.fonts_mut(|f| f.has_glyphs(&FontId::proportional(BODY), "±·−×→⏎%₂²γ")));
         });
     }
 }

@@ -159,8 +159,10 @@ impl NeuronIndex {
     }
     /// What it takes in memory and, nearly, on the disk.
     pub fn size_bytes(&self) -> u64 {
-        let n = self.about.shape.bytes_a_neuron(self.about.domains.len()) * self.n_neurons() as u64;
-        n + 4 * (self.tokens.len() + self.starts.len() + self.offsets.len() + self.looks.len() + self.z_norm.len()) as u64
+        let words = self.tokens.len() + self.starts.len() + self.positions.len() + self.peaks.len();
+        let floats = self.scale.len() + self.stats.len() + self.peak_values.len() + self.offsets.len() + self.looks.len() + self.z_norm.len();
+        let halves = self.histogram.len() + self.windows.len() + self.compared.len();
+        (4 * (words + floats) + 2 * halves) as u64
     }
     /// Token positions at which activations are compared.
     pub fn n_compared(&self) -> usize {

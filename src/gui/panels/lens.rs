@@ -320,7 +320,7 @@ fn answers_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, position: usize) {
     });
 }
 
-/// `L7  ␣Paris 0.42  ␣the 0.11 …        2.31 bits  #1`
+/// `L7  ·Paris 0.42  ·the 0.11 …        2.31 bits  #1`
 fn answer_row(ui: &Ui, theme: &Theme, rect: Rect, layer: usize, a: &LensAnswer) {
     let p = ui.painter_at(rect);
     let (small, body) = (FontId::proportional(theme::SMALL), FontId::proportional(theme::BODY));
