@@ -25,7 +25,8 @@ impl Place {
     /// The verb with the tiny model and twenty texts.
     fn inspect(&self, what: &str, more: &[&str]) -> Output {
         let texts = self.0.path().join("texts.jsonl");
-        let rows: Vec<String> = (0..20).map(|i| format!(r#"{{"text":"Story {i}: the naïve 神经元 went home.\nThe end of {i}."}}"#)).collect();
+        let rows: Vec<String> =
+            (0..20).map(|i| format!(r#"{{"text":"Story {i}: the naïve 神经元 went home.\nThe end of {i}."}}"#)).collect();
         std::fs::write(&texts, rows.join("\n")).expect("texts");
         let model = tiny();
         let data = format!("texts={}", texts.display());
@@ -109,7 +110,16 @@ fn a_neuron_is_told_as_one_document_and_its_index_is_kept() {
 fn a_neuron_and_a_head_are_told_to_people() {
     let place = Place::new();
     let out = text(&place.inspect("L2N0", &["--quiet"]));
-    for part in ["L2N0  blocks.2.mlp.hook_post[0]", "sparsity", "Largest activations", "[[", "promotes", "Nearest by weight", "same layer", "Index of"] {
+    for part in [
+        "L2N0  blocks.2.mlp.hook_post[0]",
+        "sparsity",
+        "Largest activations",
+        "[[",
+        "promotes",
+        "Nearest by weight",
+        "same layer",
+        "Index of",
+    ] {
         assert!(out.contains(part), "`{part}` is not in: {out}");
     }
     assert!(!out.lines().any(|l| l.contains('\u{fffd}')), "bytes that are no character are written in hex: {out}");
@@ -149,10 +159,12 @@ fn a_text_is_read_layer_by_layer() {
     // The last layer's first token is what the model writes next.
     let model = tiny();
     let model = model.to_str().expect("utf-8");
-    let written = json(&place.run(&["generate", "--model", model, "--prompt", "Once upon a time", "--tokens", "1", "--format", "json", "--quiet"]));
+    let written =
+        json(&place.run(&["generate", "--model", model, "--prompt", "Once upon a time", "--tokens", "1", "--format", "json", "--quiet"]));
     assert_eq!(written["tokens"][0], last["top"][0]["token"]);
 
-    let doc = json(&place.lens(&["--text", "Once upon a time", "--neurons", "L1N0-60,L0H1", "--mode", "scale=3", "--format", "json", "--quiet"]));
+    let doc =
+        json(&place.lens(&["--text", "Once upon a time", "--neurons", "L1N0-60,L0H1", "--mode", "scale=3", "--format", "json", "--quiet"]));
     assert_ne!(doc["ablated"], doc["layers"]);
     assert_eq!(doc["layers"], json(&place.lens(&["--text", "Once upon a time", "--format", "json", "--quiet"]))["layers"]);
     let command = doc["provenance"]["command"].as_str().expect("command");

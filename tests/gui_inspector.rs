@@ -116,7 +116,14 @@ fn on_neuron(link: &mut Link) {
     link.focus_neuron = Some(NEURON);
 }
 
-fn pictures(results: &mut SnapshotResults, name: &str, panel: fn() -> Box<dyn Panel>, size: (f32, f32), app: impl Fn(&Path) -> App, link: impl Fn(&mut Link)) {
+fn pictures(
+    results: &mut SnapshotResults,
+    name: &str,
+    panel: fn() -> Box<dyn Panel>,
+    size: (f32, f32),
+    app: impl Fn(&Path) -> App,
+    link: impl Fn(&mut Link),
+) {
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
         let dir = tempfile::tempdir().expect("folder");
         let mut h = bench(panel(), size, theme, app(dir.path()), &link);
@@ -140,11 +147,19 @@ fn every_state_of_the_index_looks_right() {
     let size = (304.0, 420.0);
     pictures(r, "inspector_unindexed", inspector, size, scanned, on_neuron);
     pictures(r, "inspector_indexing", inspector, size, |dir| working(scanned(dir)), on_neuron);
-    pictures(r, "inspector_index_failed", inspector, size, |dir| {
-        let mut app = scanned(dir);
-        app.inspection.index = IndexState::Failed("blocks.3.mlp.hook_post: neuron 7 is inf at a token, expected a finite number".into());
-        app
-    }, on_neuron);
+    pictures(
+        r,
+        "inspector_index_failed",
+        inspector,
+        size,
+        |dir| {
+            let mut app = scanned(dir);
+            app.inspection.index =
+                IndexState::Failed("blocks.3.mlp.hook_post: neuron 7 is inf at a token, expected a finite number".into());
+            app
+        },
+        on_neuron,
+    );
 }
 
 fn working(mut app: App) -> App {
@@ -172,30 +187,51 @@ fn try_a_text_looks_right_in_every_state() {
         app
     };
     pictures(r, "lens", lens, (640.0, 460.0), read, |_| {});
-    pictures(r, "lens_both", lens, (900.0, 460.0), |dir| {
-        let mut app = read(dir);
-        app.apply(Command::SelectNeurons { neurons: NeuronSet::new() });
-        let neurons = NeuronSet::parse("L1N0-80").expect("set");
-        app.apply(Command::AddSet { name: "most of layer 1".into(), neurons, source: String::new(), chosen_on: Vec::new() });
-        testing::settle(&mut app);
-        app
-    }, |_| {});
+    pictures(
+        r,
+        "lens_both",
+        lens,
+        (900.0, 460.0),
+        |dir| {
+            let mut app = read(dir);
+            app.apply(Command::SelectNeurons { neurons: NeuronSet::new() });
+            let neurons = NeuronSet::parse("L1N0-80").expect("set");
+            app.apply(Command::AddSet { name: "most of layer 1".into(), neurons, source: String::new(), chosen_on: Vec::new() });
+            testing::settle(&mut app);
+            app
+        },
+        |_| {},
+    );
     pictures(r, "lens_ready", lens, (460.0, 260.0), scanned, |_| {});
     pictures(r, "lens_empty", lens, (420.0, 260.0), testing::for_tests, |_| {});
-    pictures(r, "lens_working", lens, (460.0, 280.0), |dir| {
-        let mut app = testing::for_tests(dir);
-        app.library.model = Some(ModelEntry { path: "/models/tiny".into(), state: Loading::Working });
-        let mut app = working(app);
-        app.inspection.index = IndexState::None;
-        app.jobs[0].title = "Opening /models/tiny".into();
-        app.jobs[0].progress = Progress { phase: "reading weights".into(), done: 3, total: 8, unit: "files" };
-        app
-    }, |_| {});
-    pictures(r, "lens_failed", lens, (460.0, 280.0), |dir| {
-        let mut app = read(dir);
-        app.lens.failed = Some("blocks.1.hook_resid_post: a value is not finite".into());
-        app
-    }, |_| {});
+    pictures(
+        r,
+        "lens_working",
+        lens,
+        (460.0, 280.0),
+        |dir| {
+            let mut app = testing::for_tests(dir);
+            app.library.model = Some(ModelEntry { path: "/models/tiny".into(), state: Loading::Working });
+            let mut app = working(app);
+            app.inspection.index = IndexState::None;
+            app.jobs[0].title = "Opening /models/tiny".into();
+            app.jobs[0].progress = Progress { phase: "reading weights".into(), done: 3, total: 8, unit: "files" };
+            app
+        },
+        |_| {},
+    );
+    pictures(
+        r,
+        "lens_failed",
+        lens,
+        (460.0, 280.0),
+        |dir| {
+            let mut app = read(dir);
+            app.lens.failed = Some("blocks.1.hook_resid_post: a value is not finite".into());
+            app
+        },
+        |_| {},
+    );
 }
 
 #[test]

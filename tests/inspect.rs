@@ -40,7 +40,8 @@ fn option(name: &str) -> Decoder {
 
 /// Two domains of seeded token sequences of different lengths.
 fn domains(vocab: u32) -> Vec<IndexDomain> {
-    let sequence = |d: u32, s: u32| -> Vec<u32> { (0..5 + (s * 7 + d * 3) % 23).map(|i| (i * i * 31 + s * 17 + d * 101 + i) % vocab).collect() };
+    let sequence =
+        |d: u32, s: u32| -> Vec<u32> { (0..5 + (s * 7 + d * 3) % 23).map(|i| (i * i * 31 + s * 17 + d * 101 + i) % vocab).collect() };
     let domain = |(d, name): (u32, &str)| IndexDomain {
         name: name.into(),
         sha256: "00".repeat(32),
@@ -87,7 +88,8 @@ fn statistics_histograms_and_extremes_are_those_of_the_traced_activations() {
             assert!((f64::from(s.mean) - mean).abs() < 1e-7 && (f64::from(s.std) - std).abs() < 1e-6, "{neuron}: {s:?} {mean} {std}");
             let abs = all.iter().map(|v| v.abs()).sum::<f64>() / n;
             assert!((f64::from(s.mean_abs) - abs).abs() < 1e-7);
-            let hoyer = (n.sqrt() - all.iter().map(|v| v.abs()).sum::<f64>() / all.iter().map(|v| v * v).sum::<f64>().sqrt()) / (n.sqrt() - 1.0);
+            let hoyer =
+                (n.sqrt() - all.iter().map(|v| v.abs()).sum::<f64>() / all.iter().map(|v| v * v).sum::<f64>().sqrt()) / (n.sqrt() - 1.0);
             assert!((f64::from(s.sparsity.expect("fires")) - hoyer).abs() < 1e-5);
             assert_eq!(f64::from(s.max), all.iter().copied().fold(f64::NEG_INFINITY, f64::max));
             assert_eq!(f64::from(s.min), all.iter().copied().fold(f64::INFINITY, f64::min));
@@ -199,7 +201,8 @@ fn likeness_by_weight_is_the_mean_cosine_of_rows_and_columns() {
         let parts = |n: usize| -> Vec<Vec<f64>> {
             let block = decoder.model.weights.block(n / f);
             let row = |m: Matrix| block.matrix(m)[(n % f) * d..(n % f + 1) * d].iter().map(|&v| f64::from(v)).collect();
-            let mut parts: Vec<Vec<f64>> = if spec.mlp.is_gated() { vec![row(Matrix::Gate), row(Matrix::Up)] } else { vec![row(Matrix::Up)] };
+            let mut parts: Vec<Vec<f64>> =
+                if spec.mlp.is_gated() { vec![row(Matrix::Gate), row(Matrix::Up)] } else { vec![row(Matrix::Up)] };
             parts.push((0..d).map(|i| f64::from(block.matrix(Matrix::Down)[i * f + n % f])).collect());
             parts
         };
@@ -250,7 +253,8 @@ fn logits_by_hand(decoder: &Decoder, neuron: Neuron) -> Vec<f64> {
 
 #[test]
 fn the_logit_lens_of_every_family_is_the_formula_by_hand() {
-    let tiny = ["llama", "qwen2", "qwen3", "gemma3", "phi3", "gpt2", "gpt_neox", "opt", "mistral"].map(|n| (n, decoder(&format!("tiny-{n}"))));
+    let tiny =
+        ["llama", "qwen2", "qwen3", "gemma3", "phi3", "gpt2", "gpt_neox", "opt", "mistral"].map(|n| (n, decoder(&format!("tiny-{n}"))));
     let options = ["opt-post-norm", "gemma3-capped", "gpt_neox-sequential"].map(|n| (n, option(n)));
     for (name, decoder) in tiny.into_iter().chain(options) {
         let spec = decoder.model.spec.clone();

@@ -6,8 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LEVELS: &[&[&str]] =
-    &[&["base"], &["data", "compute"], &["model"], &["eval"], &["scan", "ablate", "check", "inspect", "tune"], &["report"], &["app"], &["cli", "gui"]];
+const LEVELS: &[&[&str]] = &[
+    &["base"],
+    &["data", "compute"],
+    &["model"],
+    &["eval"],
+    &["scan", "ablate", "check", "inspect", "tune"],
+    &["report"],
+    &["app"],
+    &["cli", "gui"],
+];
 
 /// The fronts ask an `App`; these words would mean that they call an engine themselves.
 const ENGINE_CALLS: &[&str] =

@@ -396,8 +396,7 @@ impl App {
     /// The newest of its kind works, unlisted: it is over before anybody could read of it.
     pub(super) fn look(&mut self, looking: Looking, work: impl FnOnce(&Ctx<'_>, &Outbox) -> Result<()> + Send + 'static) {
         let kind = std::mem::discriminant(&looking);
-        self.runner
-            .supersede(&mut self.jobs, |t| matches!(t, Target::Looking(l) if std::mem::discriminant(l) == kind));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Looking(l) if std::mem::discriminant(l) == kind));
         self.runner.spawn(&mut Vec::new(), "", Target::Looking(looking), work);
     }
 
@@ -485,7 +484,11 @@ pub(super) fn tokens_of(reading: &Reading, decoder: &Decoder, entry: Option<&Ind
         }
         Reading::Sample(sample) => {
             let entry = entry.filter(|e| *sample < e.index.n_samples());
-            entry.ok_or_else(|| Error::invalid(format!("there is no sample {sample} in the index of activations")))?.index.sample_tokens(*sample).to_vec()
+            entry
+                .ok_or_else(|| Error::invalid(format!("there is no sample {sample} in the index of activations")))?
+                .index
+                .sample_tokens(*sample)
+                .to_vec()
         }
     };
     if tokens.is_empty() {
@@ -509,7 +512,7 @@ fn keep(folder: &Path, path: PathBuf, index: &NeuronIndex) -> Option<PathBuf> {
         .filter(|e| e.path().extension().is_some_and(|x| x == "safetensors"))
         .filter_map(|e| e.metadata().ok().map(|m| (m.modified().unwrap_or(std::time::UNIX_EPOCH), m.len(), e.path())))
         .collect();
-    files.sort_by(|a, b| b.0.cmp(&a.0));
+    files.sort_by_key(|f| std::cmp::Reverse(f.0));
     let mut held = 0;
     for (_, size, file) in files {
         held += size;

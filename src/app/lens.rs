@@ -103,7 +103,9 @@ impl App {
         }
         let scorer = self.scorer(decoder.clone(), &self.project.eval);
         let mut provenance = self.provenance();
-        provenance.formula = "logit lens: hook_resid_post of each layer through final norm and unembedding (soft cap where the model has one), softmax".into();
+        provenance.formula =
+            "logit lens: hook_resid_post of each layer through final norm and unembedding (soft cap where the model has one), softmax"
+                .into();
         provenance.objective.clear();
         (provenance.data_sha256, provenance.prompts) = (Vec::new(), Vec::new());
         provenance.command = self.lens_command(&wish.text);

@@ -60,8 +60,20 @@ fn place(text: &str, layers: usize, width: usize, heads: usize) -> Result<Place,
     };
     let inside = |layer: u32, index: u32, n: usize| (layer as usize) < layers && (index as usize) < n;
     match (text.parse::<Neuron>(), text.parse::<Head>()) {
-        (Ok(n), _) => if inside(n.layer, n.index, width) { Ok(Place::Neuron(n)) } else { Err(outside("neurons", width)) },
-        (_, Ok(h)) => if inside(h.layer, h.index, heads) { Ok(Place::Head(h)) } else { Err(outside("heads", heads)) },
+        (Ok(n), _) => {
+            if inside(n.layer, n.index, width) {
+                Ok(Place::Neuron(n))
+            } else {
+                Err(outside("neurons", width))
+            }
+        }
+        (_, Ok(h)) => {
+            if inside(h.layer, h.index, heads) {
+                Ok(Place::Head(h))
+            } else {
+                Err(outside("heads", heads))
+            }
+        }
         (Err(e), Err(_)) => Err(Stop::Usage(format!("{e}; a head as L3H2"))),
     }
 }
@@ -218,7 +230,9 @@ fn neuron_text(entry: &IndexEntry, facts: &NeuronFacts, details: &NeuronDetails,
     out.push_str(&format!("\nLogit lens: {}\n", details.lens_formula));
     let mut t = Table::new(["promotes", "logit", "suppresses", "logit"]);
     for i in 0..details.promotes.len().max(details.suppresses.len()) {
-        let cell = |words: &[Word]| words.get(i).map_or_else(|| [String::new(), String::new()], |w| [visible::alone(&w.piece), sig3(f64::from(w.value))]);
+        let cell = |words: &[Word]| {
+            words.get(i).map_or_else(|| [String::new(), String::new()], |w| [visible::alone(&w.piece), sig3(f64::from(w.value))])
+        };
         t.row(cell(&details.promotes).into_iter().chain(cell(&details.suppresses)));
     }
     out.push_str(&t.render());
@@ -288,7 +302,11 @@ fn head_text(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReadi
         t.row([if i == last { format!("{i} or more") } else { i.to_string() }, sig3(f64::from(*v))]);
     }
     out.push_str(&t.render());
-    out.push_str(&format!("first token  {}\nentropy      {} bits\n\n", sig3(f64::from(facts.first_token)), sig3(f64::from(facts.entropy_bits))));
+    out.push_str(&format!(
+        "first token  {}\nentropy      {} bits\n\n",
+        sig3(f64::from(facts.first_token)),
+        sig3(f64::from(facts.entropy_bits))
+    ));
     let mut t = Table::new(["domain", "mean |z|"]);
     for (d, v) in about.domains.iter().zip(&facts.z_norm) {
         t.row([d.name.clone(), sig3(f64::from(*v))]);

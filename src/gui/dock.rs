@@ -50,9 +50,10 @@ impl LayoutId {
             Self::Compare => {
                 &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap", "maps"]), (0.45, &["density"])])]
             }
-            Self::Ablate => {
-                &[(0.52, &[(1.0, &["ablation"])]), (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "overlap", "lens", "jobs", "log"])])]
-            }
+            Self::Ablate => &[
+                (0.52, &[(1.0, &["ablation"])]),
+                (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "overlap", "lens", "jobs", "log"])]),
+            ],
         };
         let mut tiles = Tiles::default();
         let split = |tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<(f32, TileId)>| {

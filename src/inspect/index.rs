@@ -160,7 +160,8 @@ impl NeuronIndex {
     /// What it takes in memory and, nearly, on the disk.
     pub fn size_bytes(&self) -> u64 {
         let words = self.tokens.len() + self.starts.len() + self.positions.len() + self.peaks.len();
-        let floats = self.scale.len() + self.stats.len() + self.peak_values.len() + self.offsets.len() + self.looks.len() + self.z_norm.len();
+        let floats =
+            self.scale.len() + self.stats.len() + self.peak_values.len() + self.offsets.len() + self.looks.len() + self.z_norm.len();
         let halves = self.histogram.len() + self.windows.len() + self.compared.len();
         (4 * (words + floats) + 2 * halves) as u64
     }

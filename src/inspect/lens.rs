@@ -2,7 +2,10 @@
 
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
-    eval::{Intervention, Switch, switch::{RowTags, SwitchHooks}},
+    eval::{
+        Intervention, Switch,
+        switch::{RowTags, SwitchHooks},
+    },
     model::{Batch, Decoder, Hooks, NoHooks},
 };
 use rayon::prelude::*;

@@ -279,7 +279,8 @@ pub fn build(decoder: &Decoder, plan: Plan, ctx: &Ctx<'_>) -> Result<NeuronIndex
         record_layer(&Layer { post: &post, f }, layer, &samples, &shape, &mut index, ctx)?;
         heads.put(&mut index.offsets, &mut index.looks, &mut index.z_norm, &samples.tokens);
     }
-    let name = |d: &IndexDomain, n: usize| DomainAbout { name: d.name.clone(), samples: d.sequences.len(), tokens: n, lines: d.lines.clone() };
+    let name =
+        |d: &IndexDomain, n: usize| DomainAbout { name: d.name.clone(), samples: d.sequences.len(), tokens: n, lines: d.lines.clone() };
     index.about = About {
         key,
         n_layers: layers,

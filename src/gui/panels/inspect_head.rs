@@ -54,7 +54,8 @@ impl HeadView {
         section(ui, cx, "How far back it looks", true, |ui, cx| match &facts {
             Some((entry, facts)) => {
                 offsets_ui(ui, cx, facts);
-                let first = format!("{} to the first token · entropy {} bits", percent(facts.first_token), sig3(f64::from(facts.entropy_bits)));
+                let first =
+                    format!("{} to the first token · entropy {} bits", percent(facts.first_token), sig3(f64::from(facts.entropy_bits)));
                 remark(ui, cx, first);
                 index_line_ui(ui, cx, entry);
             }
@@ -144,7 +145,9 @@ fn offsets_ui(ui: &mut Ui, cx: &PanelCx<'_>, facts: &HeadFacts) {
     let top = facts.by_offset.iter().copied().fold(0.0f32, f32::max).max(1e-6);
     let best = (0..n).fold(0, |b, i| if facts.by_offset[i] > facts.by_offset[b] { i } else { b });
     let name = |i: usize| if i + 1 == n { format!("{i} or more tokens back") } else { format!("{i} tokens back") };
-    r.widget_info(|| WidgetInfo::labeled(egui::Role::Figure, true, format!("Mean attention by distance, most {} {}", name(best), percent(top))));
+    r.widget_info(|| {
+        WidgetInfo::labeled(egui::Role::Figure, true, format!("Mean attention by distance, most {} {}", name(best), percent(top)))
+    });
     p.rect_filled(plot, 2.0, cx.theme.tint(cx.theme.raised, 0.55));
     let step = plot.width() / n as f32;
     let pointed = r.hover_pos().filter(|p| plot.contains(*p)).map(|p| (((p.x - plot.left()) / step) as usize).min(n - 1));
@@ -228,7 +231,11 @@ fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: 
         let cell = Rect::from_min_size(cells.min + vec2(k as f32, q as f32) * side, vec2(side, side));
         p.rect_stroke(cell, 0.0, Stroke::new(1.5, cx.theme.text), StrokeKind::Outside);
         let value = sig3(f64::from(values[q * n + k]));
-        let text = if k > q { format!("token {q} does not see token {k}") } else { format!("{head} · `{}` ({q}) looks at `{}` ({k}): {value}", label(q), label(k)) };
+        let text = if k > q {
+            format!("token {q} does not see token {k}")
+        } else {
+            format!("{head} · `{}` ({q}) looks at `{}` ({k}): {value}", label(q), label(k))
+        };
         cx.link.readout(text.clone());
         r.on_hover_text(text);
     }
@@ -238,7 +245,11 @@ fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: 
     let strip = Rect::from_x_y_ranges(bar.left() + 72.0..=bar.right() - 14.0, bar.center().y - 4.0..=bar.center().y + 4.0);
     for i in 0..32 {
         let w = strip.width() / 32.0;
-        p.rect_filled(Rect::from_min_size(strip.min + vec2(i as f32 * w, 0.0), vec2(w + 0.5, strip.height())), 0.0, colour(i as f32 / 31.0));
+        p.rect_filled(
+            Rect::from_min_size(strip.min + vec2(i as f32 * w, 0.0), vec2(w + 0.5, strip.height())),
+            0.0,
+            colour(i as f32 / 31.0),
+        );
     }
     p.text(bar.right_center(), Align2::RIGHT_CENTER, "1", font, cx.theme.secondary);
     debug_assert!(map != ColourMap::BlueRed);

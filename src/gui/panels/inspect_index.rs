@@ -27,7 +27,12 @@ pub fn index_state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         IndexState::Ready(_) => {}
         IndexState::None if app.device().is_none() => remark(ui, cx, "Open the model of this run to see where its neurons fire."),
         IndexState::None => {
-            ask(ui, cx, "One pass over the scanned samples shows where every neuron fires, and the texts that drive it.", "Index activations");
+            ask(
+                ui,
+                cx,
+                "One pass over the scanned samples shows where every neuron fires, and the texts that drive it.",
+                "Index activations",
+            );
         }
         IndexState::Waits(tokens, layers) => {
             let why = format!(

@@ -91,7 +91,8 @@ impl NeuronView {
             self.smallest = false;
         }
         if both && !preview {
-            let options = [(false, "largest", "The texts with the largest activations"), (true, "smallest", "Those with the smallest, below 0")];
+            let options =
+                [(false, "largest", "The texts with the largest activations"), (true, "smallest", "Those with the smallest, below 0")];
             ui.horizontal(|ui| choice(ui, cx.theme, &mut self.smallest, &options));
         }
         let peaks = if self.smallest { &facts.bottom } else { &facts.top };
@@ -123,10 +124,8 @@ impl NeuronView {
                 ui.label(egui::RichText::new(sig3(f64::from(p.value))).size(theme::SMALL));
             });
         });
-        let whole = (self.whole == Some((n, p.sample)))
-            .then(|| app.inspection.strip.found.as_deref())
-            .flatten()
-            .filter(|s| s.neuron == n && s.reading == Reading::Sample(p.sample));
+        let open = self.whole == Some((n, p.sample));
+        let whole = app.inspection.strip.found.as_deref().filter(|s| open && s.neuron == n && s.reading == Reading::Sample(p.sample));
         let words: Vec<StripWord<'_>> = match whole {
             Some(strip) => {
                 let words = strip.words.iter().enumerate();
@@ -148,11 +147,11 @@ impl NeuronView {
         let spoken = format!("Text of {}, {} at {token}", about.name, sig3(f64::from(p.value)));
         let (r, pointed) = token_strip(ui, cx.theme, &words, &look, &spoken);
         if let Some(w) = pointed.map(|i| (i, &words[i])) {
-            let text = format!("{n} · {} at token {} `{}` · {}", sig3(f64::from(w.1.value)), first + w.0, visible::alone(w.1.piece), about.name);
+            let text =
+                format!("{n} · {} at token {} `{}` · {}", sig3(f64::from(w.1.value)), first + w.0, visible::alone(w.1.piece), about.name);
             cx.link.readout(text);
         }
         if r.clicked() {
-            let open = self.whole == Some((n, p.sample));
             self.whole = (!open).then_some((n, p.sample));
             if !open {
                 cx.send(Command::ReadNeuron { neuron: n, reading: Reading::Sample(p.sample) });
@@ -170,7 +169,12 @@ impl NeuronView {
     fn neighbours_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, d: &NeuronDetails) {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.y = 2.0;
-            choice(ui, cx.theme, &mut self.by_activation, &[(false, "by weight", WEIGHT_FORMULA), (true, "by activation", ACTIVATION_FORMULA)]);
+            choice(
+                ui,
+                cx.theme,
+                &mut self.by_activation,
+                &[(false, "by weight", WEIGHT_FORMULA), (true, "by activation", ACTIVATION_FORMULA)],
+            );
             choice(ui, cx.theme, &mut self.in_model, &[(false, "layer", "Of the same layer"), (true, "model", "Of the whole model")]);
         });
         let found = if self.by_activation {
@@ -193,7 +197,8 @@ impl NeuronView {
             neighbour_ui(ui, cx, neighbour);
         }
         let n = cx.app.index().map_or(0, |e| e.index.n_compared());
-        let what = if self.by_activation { format!("correlation over {} tokens", number::count(n as u64)) } else { "cosine of weights".into() };
+        let what =
+            if self.by_activation { format!("correlation over {} tokens", number::count(n as u64)) } else { "cosine of weights".into() };
         remark(ui, cx, what);
     }
 }
@@ -274,7 +279,13 @@ fn activation_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, entry: &IndexEntry, facts: &
             colour: cx.domain_colour(&d.name),
             counts,
             mean: s.mean,
-            spoken: format!("Activation in {}: mean {}, from {} to {}", d.name, sig3(f64::from(s.mean)), sig3(f64::from(s.min)), sig3(f64::from(s.max))),
+            spoken: format!(
+                "Activation in {}: mean {}, from {} to {}",
+                d.name,
+                sig3(f64::from(s.mean)),
+                sig3(f64::from(s.min)),
+                sig3(f64::from(s.max))
+            ),
         })
         .collect();
     let responses = histograms(ui, cx.theme, &rows, &facts.edges, facts.turn);
@@ -324,7 +335,8 @@ fn writes_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, d: &NeuronDetails) {
             let colour = ground(cx.theme, if sign == "+" { 0.28 } else { -0.28 }, 1.0);
             p.rect_filled(bar, 2.0, colour);
             let value = p.layout_no_wrap(sig3(f64::from(w.value)), font.clone(), cx.theme.secondary);
-            let mut job = egui::text::LayoutJob::simple_singleline(visible::alone(&w.piece), FontId::proportional(theme::BODY), cx.theme.text);
+            let mut job =
+                egui::text::LayoutJob::simple_singleline(visible::alone(&w.piece), FontId::proportional(theme::BODY), cx.theme.text);
             job.wrap = egui::text::TextWrapping::truncate_at_width((half - value.size().x - 12.0).max(20.0));
             let galley = p.layout_job(job);
             p.galley(pos2(cell.left() + 4.0, cell.center().y - galley.size().y / 2.0), galley, cx.theme.text);
@@ -333,7 +345,11 @@ fn writes_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, d: &NeuronDetails) {
         }
         let spoken = spoken.join(" | ");
         r.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, format!("Logit {spoken}")));
-        r.on_hover_text(format!("{spoken}\nmean over the vocabulary {}, standard deviation {}", sig3(f64::from(d.lens.mean)), sig3(f64::from(d.lens.std))));
+        r.on_hover_text(format!(
+            "{spoken}\nmean over the vocabulary {}, standard deviation {}",
+            sig3(f64::from(d.lens.mean)),
+            sig3(f64::from(d.lens.std))
+        ));
     }
     let r = ui.add(Label::new(cx.theme.small("logit per unit of activation, final norm's gain folded in, its scale left out")).wrap());
     r.on_hover_text(&d.lens_formula);

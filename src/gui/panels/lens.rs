@@ -121,7 +121,8 @@ impl TryText {
     fn field_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let app = cx.app;
         let live = &app.lens;
-        let field = TextEdit::multiline(&mut self.text).desired_rows(2).desired_width(f32::INFINITY).hint_text("Type a text, in any script");
+        let field =
+            TextEdit::multiline(&mut self.text).desired_rows(2).desired_width(f32::INFINITY).hint_text("Type a text, in any script");
         let r = ui.add(field).accessible_name("Text to read");
         if r.changed() {
             self.known.clone_from(&self.text);
@@ -252,7 +253,11 @@ impl TryText {
                         let said = a.top.iter().map(|w| format!("{} {}", visible::alone(&w.piece), sig3(f64::from(w.value))));
                         let said = said.collect::<Vec<_>>().join("   ");
                         cx.link.readout(format!("L{} after `{}` · {said}", layers - y, visible::alone(&live.tokens[x].piece)));
-                        r.on_hover_text(format!("{said}\nentropy {:.2} bits · the model's answer is number {}", a.entropy_bits, a.rank + 1));
+                        r.on_hover_text(format!(
+                            "{said}\nentropy {:.2} bits · the model's answer is number {}",
+                            a.entropy_bits,
+                            a.rank + 1
+                        ));
                     }
                 }
             }
@@ -312,7 +317,8 @@ fn answers_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, position: usize) {
                 let Some(a) = grid[layer].get(position) else { continue };
                 let place = Rect::from_min_size(rect.min + vec2(i as f32 * (width + 12.0), 0.0), vec2(width, rect.height()));
                 answer_row(ui, theme, place, layer, a);
-                let said: Vec<String> = a.top.iter().map(|w| format!("{} {}", visible::alone(&w.piece), sig3(f64::from(w.value)))).collect();
+                let said: Vec<String> =
+                    a.top.iter().map(|w| format!("{} {}", visible::alone(&w.piece), sig3(f64::from(w.value)))).collect();
                 spoken.push_str(&format!("{name} {}, entropy {:.2} bits, rank {}; ", said.join(", "), a.entropy_bits, a.rank + 1));
             }
             r.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, spoken.trim_end_matches("; ")));
