@@ -294,7 +294,8 @@ fn a_text_opens_whole_and_a_neighbour_takes_the_place() {
     h.get_by_label(&format!("{}, {:.2}", nearest.neuron, nearest.likeness)).click();
     h.run_steps(3);
     assert_eq!(h.state().link.focus_neuron, Some(nearest.neuron));
-    assert_eq!(h.state().link.reveal, Some(nearest.neuron));
+    let selected = Command::SelectNeurons { neurons: NeuronSet::from_iter([nearest.neuron]) };
+    assert!(h.state().sent.contains(&selected), "the maps select it too");
 }
 
 #[test]
