@@ -12,7 +12,7 @@ use brodmann::{
         wgpu::{Budget, GpuScan, TileShape, find},
     },
     model::{Decoder, load_model},
-    scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, ScanOutput, scan_prepared},
+    scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, ScanOutput, sample_similarity_prepared, scan_prepared},
 };
 use std::{
     path::Path,
@@ -362,6 +362,29 @@ fn a_run_with_a_card_agrees_with_one_without() {
             assert!(runs > 4, "{runs} runs, refused at {memory_bytes} bytes");
         }
     }
+}
+
+/// All pairs of samples, a layer behind the processor like a scan.
+#[test]
+fn samples_compared_with_a_card_are_as_alike_as_without() {
+    let cpu = tiny();
+    let with_card = cpu.clone().with_scan_device(Some(Arc::new(open(None, None))));
+    let domains: Vec<PreparedDomain> =
+        [3, 8].map(|seed| uneven(cpu.model.spec.vocab - seed, ObjectiveKind::Loss)).into_iter().flatten().collect();
+    let domains: Vec<PreparedDomain> =
+        domains.into_iter().enumerate().map(|(i, d)| PreparedDomain { name: format!("{}{i}", d.name), ..d }).collect();
+    let config = ScanConfig { objective: ObjectiveKind::Loss, ..ScanConfig::default() };
+    let compare = |decoder: &Decoder, limits| {
+        silently(|ctx| sample_similarity_prepared(decoder, &domains, &config, &[1], limits, ctx)).expect("all pairs")
+    };
+    let want = compare(&cpu, Limits::default());
+    let got = compare(&with_card, Limits::default());
+    assert!(want.n() == 16 && got.provenance.device != want.provenance.device);
+    for (a, b) in got.layers[&1].values().iter().zip(want.layers[&1].values()) {
+        assert!((a - b).abs() <= 1e-5, "{a} and {b}");
+    }
+    let cut = compare(&with_card, Limits { memory_bytes: 1 << 28, batch_tokens: 40 });
+    assert_eq!(cut.layers, got.layers, "however the processor cuts its work");
 }
 
 #[test]

@@ -244,3 +244,38 @@ fn a_broken_gradient_shows_in_the_norm() {
     let sums = case.scan(&CpuBackend::new(None), false);
     assert!(sums.square_norms[0].is_nan() && sums.pair_dots[0].is_nan() && sums.square_norms[1].is_finite());
 }
+
+/// Every two samples: the products are one symmetric matrix, made by a kernel of its own.
+#[test]
+fn all_pairs_agree_with_whole_gradients_and_threads_do_not_change_a_bit() {
+    for (seed, out, inp, n) in [(20, 97, 131, 17), (21, 33, 300, 41)] {
+        let lengths: Vec<usize> = (0..n).map(|i| if i == 3 { 0 } else { 1 + i * 5 % 11 }).collect();
+        // Half of them the other way round, and some samples with themselves.
+        let turned = |a: usize, b: usize| if (a + b).is_multiple_of(2) { (a, b) } else { (b, a) };
+        let mut pairs: Vec<(usize, usize)> = (0..n).flat_map(|b| (0..b).map(move |a| turned(a, b))).collect();
+        pairs.extend([(0, 0), (3, 3), (n - 1, n - 1)]);
+        let case = Case::new(seed, out, inp, &lengths, 3, &pairs);
+        for isa in Isa::available() {
+            let one = case.scan(&CpuBackend::with_isa(Some(1), isa), false);
+            case.check(&one, false);
+            assert_eq!(one, case.scan(&CpuBackend::with_isa(Some(2), isa), false), "{}", isa.name());
+        }
+        // With means the pairs go the usual way, and agree.
+        case.check(&case.scan(&CpuBackend::new(None), true), true);
+    }
+}
+
+/// So many samples that tiles are small, and lanes few.
+#[test]
+fn all_pairs_of_many_samples_change_the_cutting_only() {
+    let n = 700;
+    let pairs: Vec<(usize, usize)> = (0..n).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
+    let lengths: Vec<usize> = (0..n).map(|i| 1 + i % 3).collect();
+    let case = Case::new(22, 130, 100, &lengths, 2, &pairs);
+    let sums = case.scan(&CpuBackend::new(None), false);
+    for p in [0, 1, 77, 12_345, pairs.len() - 1] {
+        let (a, b) = pairs[p];
+        let dot: f64 = case.activation(a).iter().zip(&case.activation(b)).map(|(x, y)| x * y).sum();
+        assert!((sums.pair_dots[p] - dot).abs() < 1e-5 * dot, "{a} {b}");
+    }
+}

@@ -50,6 +50,8 @@ pub(super) struct PassInput<'a> {
     pub domain_of: &'a [usize],
     pub n_domains: usize,
     pub pairs: &'a [(usize, usize)],
+    /// Layers whose weights are scanned, ascending; `None`: all.
+    pub layers: Option<&'a [usize]>,
     pub gamma: f32,
     pub wants: Wants,
     pub limits: Limits,
@@ -76,11 +78,28 @@ pub(super) struct Meter<'a> {
 const BACKWARD: f64 = 1.2;
 const SCAN: f64 = 1.3;
 
+impl PassInput<'_> {
+    fn is_scanned(&self, layer: usize) -> bool {
+        self.wants.scan() && self.layers.is_none_or(|chosen| chosen.contains(&layer))
+    }
+    /// The lowest layer that the way back reaches.
+    fn lowest(&self) -> usize {
+        self.layers.map_or(0, |chosen| chosen.iter().copied().min().unwrap_or(self.decoder.model.spec.n_layers))
+    }
+    /// Of the fused scan of one layer, in the meter's units: a product of two samples costs as much as one more token.
+    fn scan_cost(&self) -> f64 {
+        let tokens: usize = self.sequences.iter().map(|s| s.tokens.len()).sum();
+        SCAN * (tokens + self.pairs.len()) as f64
+    }
+}
+
 impl Meter<'_> {
     pub fn cost(input: &PassInput<'_>) -> f64 {
-        let tokens: usize = input.sequences.iter().map(|s| s.tokens.len()).sum();
-        let a_token = 1.0 + if input.wants.backward() { BACKWARD } else { 0.0 } + if input.wants.scan() { SCAN } else { 0.0 };
-        tokens as f64 * a_token * input.decoder.model.spec.n_layers as f64
+        let tokens = input.sequences.iter().map(|s| s.tokens.len()).sum::<usize>() as f64;
+        let n_layers = input.decoder.model.spec.n_layers;
+        let scanned = (0..n_layers).filter(|&l| input.is_scanned(l)).count() as f64;
+        let back = if input.wants.backward() { (n_layers - input.lowest()) as f64 } else { 0.0 };
+        tokens * (n_layers as f64 + BACKWARD * back) + input.scan_cost() * scanned
     }
     fn add(&mut self, cost: f64) -> Result<()> {
         self.done += cost;
@@ -120,11 +139,12 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
             SampleSpan { start: at - n, end: at, domain }
         })
         .collect();
-    let mut sums =
-        vec![
-            LayerSums::zeros(samples.len(), input.pairs.len(), input.n_domains, input.wants.means, spec.d_mlp, spec.attention.n_heads);
-            spec.n_layers
-        ];
+    let zeros = |layer: usize| {
+        let pairs = if input.is_scanned(layer) { input.pairs.len() } else { 0 };
+        LayerSums::zeros(samples.len(), pairs, input.n_domains, input.wants.means, spec.d_mlp, spec.attention.n_heads)
+    };
+    let mut sums: Vec<LayerSums> = (0..spec.n_layers).map(zeros).collect();
+    let lowest = input.lowest();
     let mut parts: Vec<Part> = micro_batches(&lengths, input.limits.tokens_at_once(&sizes))
         .into_iter()
         .map(|range| Part {
@@ -157,8 +177,8 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
             let mut means =
                 MeanHooks { layer, domains: &input.domain_of[part.samples.clone()], wants: input.wants, sums: &mut sums[layer] };
             let tape = match &mut kept {
-                Kept::Tapes(tapes) if input.wants.backward() => Some(&mut tapes[layer][p]),
-                Kept::Residuals(residuals) if input.wants.backward() => {
+                Kept::Tapes(tapes) if input.wants.backward() && layer >= lowest => Some(&mut tapes[layer][p]),
+                Kept::Residuals(residuals) if input.wants.backward() && layer >= lowest => {
                     residuals[layer].push(part.resid.clone());
                     None
                 }
@@ -200,10 +220,14 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
         std::thread::scope(|scope| {
             let mut lane = device.map(|device| Lane::start(scope, device, &scanner));
             let mut scratch = BlockTape::default();
-            for layer in (0..spec.n_layers).rev() {
+            for layer in (lowest..spec.n_layers).rev() {
+                let scanned = input.is_scanned(layer);
                 for (g, group) in plan.groups.iter().enumerate() {
                     let last = g + 1 == plan.groups.len();
-                    let mut gathered = (loads > 0).then(|| match &mut lane {
+                    if !scanned && !last {
+                        continue;
+                    }
+                    let mut gathered = (loads > 0 && scanned).then(|| match &mut lane {
                         Some(lane) => lane.gathered(&sizes, group, tokens),
                         None => Gathered::new(&sizes, group, tokens),
                     });
@@ -224,7 +248,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                             of: group,
                             sink: match &mut gathered {
                                 Some(all) => Sink::Gather(all),
-                                None if input.wants.scan() => Sink::Scan(&scanner),
+                                None if scanned => Sink::Scan(&scanner),
                                 None => Sink::None,
                             },
                             relevance: (input.wants.relevance && last).then_some(spec.attention.head_dim),
@@ -239,8 +263,9 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                         }
                         taps.seen.complete(layer, expected)?;
                         if last {
-                            let direct = if loads == 0 && input.wants.scan() { SCAN } else { 0.0 };
-                            meter.add(part.batch.n_tokens() as f64 * (BACKWARD + direct))?;
+                            // Without loads there is one part, which was scanned on the way.
+                            let direct = if loads == 0 && scanned { input.scan_cost() } else { 0.0 };
+                            meter.add(part.batch.n_tokens() as f64 * BACKWARD + direct)?;
                         }
                     }
                     let share = |m: Matrix| (sizes.input(m) * sizes.output(m)) as f64 / sizes.params as f64;
@@ -249,13 +274,13 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                             let block = model.weights.block(layer);
                             lane.put(Load { layer, block, group, gathered }, &mut |layer, m, done| {
                                 scanner.add(layer, m, 0, done, &mut sums[layer])?;
-                                meter.add(tokens as f64 * SCAN * share(m))
+                                meter.add(input.scan_cost() * share(m))
                             })?;
                         }
                         (None, Some(all)) => {
                             for &m in *group {
                                 scanner.scan(layer, m, all.x(m), all.delta(m), &mut sums[layer])?;
-                                meter.add(tokens as f64 * SCAN * share(m))?;
+                                meter.add(input.scan_cost() * share(m))?;
                             }
                         }
                         _ => {}
@@ -270,7 +295,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
             lane.finish(&mut |layer, m, done| {
                 scanner.add(layer, m, 0, done, &mut sums[layer])?;
                 let share = (sizes.input(m) * sizes.output(m)) as f64 / sizes.params as f64;
-                meter.add(tokens as f64 * SCAN * share)
+                meter.add(input.scan_cost() * share)
             })
         })?;
     }

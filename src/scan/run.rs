@@ -84,12 +84,7 @@ fn scan_since(
     let cycles: Vec<&[usize]> = domains.iter().map(|d| &d.source.self_cycle[..]).collect();
     let plans = if objective_wants.pairs { plan_pairs(&counts, &cycles) } else { Vec::new() };
     let pairs: Vec<(usize, usize)> = plans.iter().flat_map(|p| p.samples.iter().copied()).collect();
-    let sample_name = |s: usize| {
-        let d = domain_of[s];
-        let m = s - counts[..d].iter().sum::<usize>();
-        let line = domains[d].source.sample_lines.get(m).map(|l| format!(" (line {l})")).unwrap_or_default();
-        format!("sample {m}{line} of domain {}", domains[d].name)
-    };
+    let sample_name = |s: usize| sample_name(domains, s);
     let sequences: Vec<&Sequence> = domains.iter().flat_map(|d| &d.sequences).collect();
     let answers: Vec<&Sequence> = domains.iter().flat_map(|d| &d.answers).collect();
     let input = PassInput {
@@ -98,6 +93,7 @@ fn scan_since(
         domain_of: &domain_of,
         n_domains: domains.len(),
         pairs: &pairs,
+        layers: None,
         gamma: config.gamma,
         wants: objective_wants,
         limits,
@@ -139,7 +135,20 @@ fn scan_since(
     })
 }
 
-fn verify_request(domains: &[PreparedDomain], config: &ScanConfig) -> Result<()> {
+/// Which sample number `s` of all domains is, for errors.
+pub(super) fn sample_name(domains: &[PreparedDomain], s: usize) -> String {
+    let mut m = s;
+    for d in domains {
+        if m < d.sequences.len() {
+            let line = d.source.sample_lines.get(m).map(|l| format!(" (line {l})")).unwrap_or_default();
+            return format!("sample {m}{line} of domain {}", d.name);
+        }
+        m -= d.sequences.len();
+    }
+    format!("sample {s}")
+}
+
+pub(super) fn verify_request(domains: &[PreparedDomain], config: &ScanConfig) -> Result<()> {
     if domains.is_empty() {
         return Err(Error::invalid("a scan needs at least one domain; none is given or enabled"));
     }
@@ -213,7 +222,7 @@ fn domain_scan(
 }
 
 /// To 15 significant digits, which every JSON reader gives back bit for bit (17 need a slower one), so that a stored run equals the live one.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.14e}").parse().unwrap_or(value)
 }
 
@@ -240,7 +249,7 @@ fn series(plans: &[PairPlan], domains: &[PreparedDomain], main: &PassOutput) -> 
         .collect()
 }
 
-fn provenance(decoder: &Decoder, domains: &[PreparedDomain], config: &ScanConfig) -> Provenance {
+pub(super) fn provenance(decoder: &Decoder, domains: &[PreparedDomain], config: &ScanConfig) -> Provenance {
     let info = &decoder.model.info;
     let formulas: Vec<String> =
         config.metrics.iter().map(|m| format!("{}: {} ({})", m.info().id, m.info().formula, m.info().source)).collect();

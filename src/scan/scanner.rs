@@ -62,7 +62,8 @@ impl Scanner<'_> {
         let block = self.weights.block(layer);
         let whole = self.job(&block, layer, matrix, x, delta)?;
         let out = whole.w.rows;
-        let a_row = 2.0 * whole.x.rows as f64 * whole.x.cols as f64;
+        // All pairs of many samples cost more than their gradients.
+        let a_row = 2.0 * whole.x.rows.max(self.pairs.len()) as f64 * whole.x.cols as f64;
         let rows_a_call = ((self.call.flops / a_row.max(1.0)) as usize).max(self.call.least_rows);
         for first in (0..out).step_by(rows_a_call) {
             self.ctx.check()?;

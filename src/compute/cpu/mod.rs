@@ -19,6 +19,7 @@ mod pool;
 mod rope;
 mod scan;
 mod scan_block;
+mod scan_gram;
 mod scan_pairs;
 mod scan_tile;
 mod vector;

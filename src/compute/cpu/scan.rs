@@ -3,16 +3,19 @@
 //! The matrix is walked in super-blocks. For each, the rows of `x` and `delta` that it needs are packed into panels once and shared; its tiles
 //! are tasks. A tile goes through all samples, domain after domain, with one mean in hand; the activations of samples that take part in pairs
 //! stay until the tile's end and are multiplied there, piece by piece in cache. Tiles hand back small partial sums, which are added in the
-//! order of the tiles whatever thread made them.
+//! order of the tiles whatever thread made them. Where nearly every two samples are a pair, those sums are not small: then every n-th tile adds to
+//! one of a fixed number of lanes, in order, and the lanes are added up at the end.
 
 use super::{
     panel::{LINE, aligned},
     pool::{Pool, SharedMut},
     scan_block::Geometry,
+    scan_gram,
     scan_pairs::{self, Star},
-    scan_tile::{self, TileJob, TileScratch, TileSums},
+    scan_tile::{self, GramSums, TileJob, TileScratch, TileSums},
 };
 use crate::compute::{Mat, ScanJob, ScanSums};
+use std::sync::{Mutex, PoisonError};
 
 /// Floats of packed input that all threads share (64 MiB).
 const PACKED_BUDGET: usize = 16 << 20;
@@ -27,6 +30,14 @@ const TILE_ROWS: usize = 96;
 const TILE_COLUMNS: usize = 128;
 /// Elements of a super-block, which bounds the partial sums alive at once.
 const SUPER_ELEMENTS: usize = 256 * TILE_ROWS * TILE_COLUMNS;
+/// Samples from which all pairs are worth a matrix product of their own.
+const GRAM_FROM: usize = 16;
+/// Floats of kept activations for each thread in that product: large tiles spare inputs, and a piece of them at a time is in cache (4 MiB).
+const KEPT_GRAM: usize = 1 << 20;
+/// Lanes that partial Gram matrices are added up in, where they take no more than this many sums in all (64 MiB).
+const LANES: usize = 64;
+const LANE_SUMS: usize = 8 << 20;
+const LEAST_LANES: usize = 4;
 
 /// Which samples stand in which order, and what of them is kept.
 pub(super) struct Plan {
@@ -43,8 +54,10 @@ pub(super) struct Plan {
     /// Slot of each sample that is kept for a pair with another one.
     pub slot: Vec<Option<usize>>,
     pub n_slots: usize,
-    /// Pairs of different samples.
+    /// Pairs of different samples; none where `gram` has them.
     pub stars: Vec<Star>,
+    /// Slots of both samples and index in the job of every such pair, where nearly every two samples are one.
+    pub gram: Option<Vec<(usize, usize, usize)>>,
 }
 
 impl Plan {
@@ -84,7 +97,7 @@ impl Plan {
             domain_sizes[domain] += 1;
         }
         let mut slot = vec![None; n];
-        let mut n_slots = 0;
+        let mut n_slots = 0usize;
         let mut cross = Vec::new();
         for (i, &(a, b)) in job.pairs.iter().enumerate() {
             if a == b {
@@ -98,7 +111,11 @@ impl Plan {
             };
             cross.push((rank[a], slot_of(a), slot_of(b), i));
         }
-        Self { order, active, packed_start, packed_tokens, domain_sizes, slot, n_slots, stars: scan_pairs::stars(cross) }
+        let possible = n_slots * n_slots.saturating_sub(1) / 2;
+        let dense = !job.want_means && n_slots >= GRAM_FROM && 4 * cross.len() >= 3 * possible;
+        let gram = dense.then(|| cross.iter().map(|&(_, a, b, i)| (a, b, i)).collect());
+        let stars = if dense { Vec::new() } else { scan_pairs::stars(cross) };
+        Self { order, active, packed_start, packed_tokens, domain_sizes, slot, n_slots, stars, gram }
     }
     /// Floats of the panels of all active tokens, `length` elements each.
     fn packed_len(&self, length: usize, width: usize) -> usize {
@@ -107,7 +124,10 @@ impl Plan {
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
         let slots = self.n_slots.max(1);
-        let limit = (KEPT_NEAR / slots).max(SMALL_TILE.min(KEPT_FAR / slots));
+        let limit = match self.gram {
+            Some(_) => (KEPT_GRAM / slots).max(SMALL_TILE),
+            None => (KEPT_NEAR / slots).max(SMALL_TILE.min(KEPT_FAR / slots)),
+        };
         let (mut rows, mut cols) = (TILE_ROWS, TILE_COLUMNS);
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
@@ -143,6 +163,7 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
     let (tile_rows, tile_cols) = plan.tile(g);
     let (super_rows, super_cols) = super_block(&plan, out, inp, tile_rows, tile_cols);
     let mut total = Total::new(job);
+    let lanes = lanes(&plan, job);
     let (x_len, delta_len) = (plan.packed_len(super_cols.min(inp), g.cols), plan.packed_len(super_rows.min(out), g.rows));
     let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
     let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
@@ -153,37 +174,53 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
             let rows = super_rows.min(out - r0);
             pack(pool, &plan, job.delta.columns(r0, rows), g.rows, delta_panels);
             let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
-            let tiles = pool.map_with(
-                down * across,
-                || TileScratch::new(&plan, tile_rows * tile_cols),
-                |scratch, i| {
-                    let (tr, tc) = (i / across * tile_rows, i % across * tile_cols);
-                    let tile = TileJob {
-                        job,
-                        plan: &plan,
-                        geometry: g,
-                        delta_panels,
-                        x_panels,
-                        row_panels: rows.div_ceil(g.rows),
-                        col_panels: cols.div_ceil(g.cols),
-                        first_row_panel: tr / g.rows,
-                        first_col_panel: tc / g.cols,
-                        first_row: r0 + tr,
-                        first_col: c0 + tc,
-                        rows: tile_rows.min(rows - tr),
-                        cols: tile_cols.min(cols - tc),
-                    };
-                    scan_tile::run(pool.isa, &tile, scratch)
-                },
-            );
+            let tile = |i: usize| {
+                let (tr, tc) = (i / across * tile_rows, i % across * tile_cols);
+                TileJob {
+                    job,
+                    plan: &plan,
+                    geometry: g,
+                    delta_panels: &*delta_panels,
+                    x_panels: &*x_panels,
+                    row_panels: rows.div_ceil(g.rows),
+                    col_panels: cols.div_ceil(g.cols),
+                    first_row_panel: tr / g.rows,
+                    first_col_panel: tc / g.cols,
+                    first_row: r0 + tr,
+                    first_col: c0 + tc,
+                    rows: tile_rows.min(rows - tr),
+                    cols: tile_cols.min(cols - tc),
+                }
+            };
+            let scratch = || TileScratch::new(&plan, tile_rows * tile_cols);
+            if plan.gram.is_some() {
+                pool.map_with(lanes.len(), scratch, |scratch, lane| {
+                    let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
+                    for i in (lane..down * across).step_by(lanes.len()) {
+                        scan_tile::run_all_pairs(pool.isa, &tile(i), scratch, &mut sums);
+                    }
+                });
+                continue;
+            }
+            let tiles = pool.map_with(down * across, scratch, |scratch, i| scan_tile::run(pool.isa, &tile(i), scratch));
             for (i, tile) in tiles.iter().enumerate() {
                 total.add(tile, r0 + i / across * tile_rows, c0 + i % across * tile_cols);
             }
         }
     }
+    for lane in lanes {
+        total.add_gram(&plan, &lane.into_inner().unwrap_or_else(PoisonError::into_inner));
+    }
     pool.return_buffer(x_store);
     pool.return_buffer(delta_store);
     total.finish(job, sums);
+}
+
+/// One for every n-th tile, none where the plan has no Gram matrix; depends on the job alone.
+fn lanes(plan: &Plan, job: &ScanJob<'_>) -> Vec<Mutex<GramSums>> {
+    let sums = scan_gram::half(plan.n_slots);
+    let count = if plan.gram.is_some() { (LANE_SUMS / sums.max(1)).clamp(LEAST_LANES, LANES) } else { 0 };
+    (0..count).map(|_| Mutex::new(GramSums { squares: vec![0.0; job.samples.len()], gram: vec![0.0; sums] })).collect()
 }
 
 /// Rows and columns of a super-block, multiples of the tile's; depends on the job alone.
@@ -271,6 +308,12 @@ impl Total {
             for (c, v) in self.cols[d][first_col..].iter_mut().zip(&t.col_sums) {
                 *c += f64::from(*v);
             }
+        }
+    }
+    fn add_gram(&mut self, plan: &Plan, lane: &GramSums) {
+        add_all(&mut self.squares, &lane.squares);
+        for &(a, b, pair) in plan.gram.iter().flatten() {
+            self.dots[pair] += lane.gram[scan_gram::place(a, b)];
         }
     }
     fn finish(mut self, job: &ScanJob<'_>, sums: &mut ScanSums) {

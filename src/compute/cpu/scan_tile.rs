@@ -9,7 +9,7 @@ use super::{
     panel::aligned,
     scan::Plan,
     scan_block::{Geometry, Operands, scan_blocks},
-    scan_pairs,
+    scan_gram, scan_pairs,
 };
 use crate::compute::{HISTOGRAM_BINS, ScanJob, scan_job::histogram_bin};
 
@@ -31,6 +31,15 @@ pub(super) struct TileJob<'a> {
     pub first_col: usize,
     pub rows: usize,
     pub cols: usize,
+}
+
+impl TileJob<'_> {
+    /// Blocks from top to bottom, and elements of the whole tile.
+    fn shape(&self) -> (usize, usize) {
+        let g = self.geometry;
+        let (down, across) = (self.rows.div_ceil(g.rows), self.cols.div_ceil(g.cols));
+        (down, down * g.rows * across * g.cols)
+    }
 }
 
 /// Buffers of one thread.
@@ -58,6 +67,14 @@ pub(super) struct TileSums {
     pub domains: Vec<DomainTile>,
 }
 
+/// Sums over tiles where all pairs of samples are asked for.
+pub(super) struct GramSums {
+    /// For each sample.
+    pub squares: Vec<f64>,
+    /// Lower half of the products of kept samples, by slot.
+    pub gram: Vec<f64>,
+}
+
 pub(super) struct DomainTile {
     pub count: u64,
     pub histogram: Vec<u32>,
@@ -66,13 +83,12 @@ pub(super) struct DomainTile {
 }
 
 pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileSums {
-    let (job, plan, g) = (t.job, t.plan, t.geometry);
-    let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
-    let elements = down * g.rows * across * g.cols;
+    let (job, plan) = (t.job, t.plan);
+    let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights, elements);
     load_weights(t, down, weights);
     let mean = aligned(&mut scratch.mean, elements);
-    let all_kept = aligned(&mut scratch.kept, plan.n_slots * elements);
+    let kept = aligned(&mut scratch.kept, plan.n_slots * elements);
     let mut squares = vec![0.0; job.samples.len()];
     let mut domains = Vec::new();
     let mut order = plan.order.iter();
@@ -80,26 +96,46 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
         mean.fill(0.0);
         for &s in order.by_ref().take(size) {
             debug_assert_eq!(job.samples[s].domain, domain);
-            let tokens = plan.active[s].len();
-            let (ds, xs) = (plan.packed_start[s] * t.row_panels * g.rows, plan.packed_start[s] * t.col_panels * g.cols);
-            let operands = Operands {
-                delta: &t.delta_panels[ds + t.first_row_panel * tokens * g.rows..][..down * tokens * g.rows],
-                x: &t.x_panels[xs + t.first_col_panel * tokens * g.cols..][..across * tokens * g.cols],
-                weights,
-                tokens,
-                down,
-                across,
-            };
-            let kept = plan.slot[s].map(|slot| &mut all_kept[slot * elements..][..elements]);
-            squares[s] = scan_blocks(isa, &operands, job.want_means.then_some(&mut *mean), kept);
+            squares[s] = sample(isa, t, s, weights, job.want_means.then_some(&mut *mean), kept);
         }
         if job.want_means {
             domains.push(read_mean(isa, t, down, mean, size));
         }
     }
     let mut dots = vec![0.0; job.pairs.len()];
-    scan_pairs::add_products(isa, all_kept, elements, &plan.stars, &mut dots);
+    scan_pairs::add_products(isa, kept, elements, &plan.stars, &mut dots);
     TileSums { squares, dots, domains }
+}
+
+/// Adds one tile's squares and products of all kept samples.
+pub(super) fn run_all_pairs(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch, sums: &mut GramSums) {
+    let plan = t.plan;
+    let (down, elements) = t.shape();
+    let weights = aligned(&mut scratch.weights, elements);
+    load_weights(t, down, weights);
+    let kept = aligned(&mut scratch.kept, plan.n_slots * elements);
+    for &s in &plan.order {
+        sums.squares[s] += sample(isa, t, s, weights, None, kept);
+    }
+    scan_gram::add_gram(isa, kept, plan.n_slots, elements, &mut sums.gram);
+}
+
+/// One sample's activations over the tile, added to `mean` and put into its slot of `kept`; the sum of their squares.
+fn sample(isa: Isa, t: &TileJob<'_>, s: usize, weights: &[f32], mean: Option<&mut [f32]>, kept: &mut [f32]) -> f64 {
+    let (plan, g) = (t.plan, t.geometry);
+    let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
+    let tokens = plan.active[s].len();
+    let (ds, xs) = (plan.packed_start[s] * t.row_panels * g.rows, plan.packed_start[s] * t.col_panels * g.cols);
+    let operands = Operands {
+        delta: &t.delta_panels[ds + t.first_row_panel * tokens * g.rows..][..down * tokens * g.rows],
+        x: &t.x_panels[xs + t.first_col_panel * tokens * g.cols..][..across * tokens * g.cols],
+        weights,
+        tokens,
+        down,
+        across,
+    };
+    let kept = plan.slot[s].map(|slot| &mut kept[slot * weights.len()..][..weights.len()]);
+    scan_blocks(isa, &operands, mean, kept)
 }
 
 /// The tile's weights in block order.

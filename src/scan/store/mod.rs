@@ -12,9 +12,11 @@
 
 mod container;
 mod read;
+mod samples;
 mod write;
 
 pub use read::{parse_run, read_run};
+pub use samples::{SAMPLES_FILE, parse_samples, read_samples, write_samples};
 pub use write::write_run;
 
 use super::{DomainSource, ScanConfig, Timing};

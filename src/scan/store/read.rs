@@ -60,7 +60,7 @@ pub fn parse_run(folder: &Path, json: &[u8], grids: &[u8]) -> Result<ScanOutput>
 /// A run of the largest models holds some ten million numbers; what is far bigger is no run.
 const LARGEST_FILE: u64 = 4 << 30;
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let io = |e| Error::io(path, e);
     let file = File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
