@@ -1,6 +1,7 @@
 //! The words everybody shares: no tensors library, no graphics, no screen.
 
 pub mod atomic_file;
+pub mod dendrogram;
 pub mod error;
 pub mod grid;
 pub mod hash;
@@ -11,6 +12,7 @@ pub mod ids;
 pub mod job;
 pub mod neuron_set;
 pub mod number;
+pub mod overlap;
 pub mod provenance;
 pub mod python_random;
 pub mod rng;

@@ -117,6 +117,22 @@ pub fn elided(text: &str, head: usize, tail: usize) -> String {
     format!("{first}…{last}")
 }
 
+/// A p-value from its natural logarithm, however small: `0.023`, `3.2e-45`, `1.7e-418`.
+pub fn p_value(ln_p: f64) -> String {
+    if ln_p == f64::NEG_INFINITY {
+        return "0".to_owned();
+    }
+    let log10 = ln_p / std::f64::consts::LN_10;
+    if log10 >= -3.0 {
+        return sig3(ln_p.exp().min(1.0));
+    }
+    let (mut exponent, mut mantissa) = (log10.floor(), 10f64.powf(log10 - log10.floor()));
+    if mantissa >= 9.95 {
+        (mantissa, exponent) = (1.0, exponent + 1.0);
+    }
+    format!("{mantissa:.1}e{exponent:.0}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +188,15 @@ mod tests {
     fn elision_keeps_both_ends() {
         assert_eq!(elided("0123456789abcdef", 6, 4), "012345…cdef");
         assert_eq!(elided("short", 6, 4), "short");
+    }
+
+    #[test]
+    fn p_values_of_any_size_are_written() {
+        assert_eq!(p_value(0.0), "1.00");
+        assert_eq!(p_value(0.0234f64.ln()), "0.0234");
+        assert_eq!(p_value(3.24e-45f64.ln()), "3.2e-45");
+        assert_eq!(p_value(-418.0 * std::f64::consts::LN_10 + 1.7f64.ln()), "1.7e-418");
+        assert_eq!(p_value(9.99e-8f64.ln()), "1.0e-7");
+        assert_eq!(p_value(f64::NEG_INFINITY), "0");
     }
 }
