@@ -395,7 +395,7 @@ fn help_names_every_verb_and_exit_code() {
     let place = Place::new();
     let out = place.run(&["--help"]);
     let text = String::from_utf8_lossy(&out.stdout);
-    for word in ["scan", "eval", "ablate", "trace", "info", "demo", "Exit codes"] {
+    for word in ["scan", "eval", "ablate", "trace", "similarity", "info", "demo", "Exit codes"] {
         assert!(text.contains(word), "{word}");
     }
     let out = place.run(&["ablate", "--help"]);
@@ -430,7 +430,26 @@ fn no_display_means_a_report_instead() {
     assert!(stderr.contains("no display") || stderr.contains("no window"), "{stderr}");
     let path = stdout.lines().rev().find_map(|l| l.strip_prefix("report: ")).expect("path of the report");
     let page = std::fs::read_to_string(path).expect("report");
-    // Maps, density, LLMDcos, boxes, overlap, accuracy.
-    assert_eq!(page.matches("<figure>").count(), 6);
+    // Maps, density, LLMDcos, boxes, overlap, intersections, accuracy.
+    assert_eq!(page.matches("<figure>").count(), 7);
     assert!(page.contains("brodmann scan --model demo --data demo --samples 64"));
+}
+
+#[test]
+fn samples_are_compared_into_a_file_that_says_where_they_come_from() {
+    let place = Place::new();
+    let out = place.path("s.safetensors");
+    let out_word = out.display().to_string();
+    let more = ["--layer", "1", "--layer", "0-1", "--samples", "5", "--out", &out_word, "--format", "json", "--device", "cpu"];
+    let doc = json(&place.tiny("similarity", &more).output().expect("the binary starts"));
+    assert_eq!((doc["samples"].as_u64(), keys(&doc["layers"])), (Some(10), vec!["0", "1"]));
+    let mean = doc["layers"]["1"]["block_means"]["questions|texts"].as_f64().expect("mean");
+    assert!(mean > 0.0 && mean < 1.0, "{mean}");
+    assert!(doc["provenance"]["command"].as_str().expect("command").contains("--layer 0 --layer 1 --samples 5"));
+    let bytes = std::fs::read(&out).expect("file");
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    assert_eq!(tensors.tensor("llmdcos/layer_1").expect("matrix").shape(), [10, 10]);
+    assert_eq!(tensors.tensor("sample_line").expect("lines").shape(), [10]);
+    fails_with(&place.tiny("similarity", &["--layer", "99", "--out", &out_word]).output().expect("runs"), 1, &["no layer 99"]);
+    fails_with(&place.tiny("similarity", &["--out", &out_word]).output().expect("runs"), 2, &["--layer"]);
 }

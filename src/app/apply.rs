@@ -84,6 +84,7 @@ impl App {
             Command::ReadNeuron { neuron, reading } => self.read_neuron(neuron, reading),
             Command::ReadHead { head, reading } => self.read_head(head, reading),
             Command::TryText { text } => self.try_text(text),
+            Command::SampleSimilarity { layers, samples, domains, out } => self.sample_similarity(layers, samples, domains, out),
             Command::CheckModel { again } => self.check_model(again),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
             Command::Tune { request } => self.tune(*request),
@@ -154,6 +155,7 @@ impl App {
             Command::SetTopPercent { .. } => {}
             Command::SetLayerRange { range } => p.view.layer_range = range.map(|(a, b)| (a.min(b), a.max(b))),
             Command::ShowPair { a, b } => p.view.pair = Some((a, b)),
+            Command::SetPanelView { view } => view.apply(&mut p.view),
             Command::SelectNeurons { neurons } => p.view.selection = neurons,
 
             Command::SetPreferences { preferences } => self.set_preferences(preferences),

@@ -91,6 +91,18 @@ pub enum Command {
         #[serde(default)]
         out: Option<PathBuf>,
     },
+    /// LLMDcos of every two samples at these layers, exactly. Of a shown run: the same rows in the same order, kept beside it.
+    SampleSimilarity {
+        layers: Vec<usize>,
+        /// Of each domain.
+        samples: usize,
+        /// Empty: the shown run's; without a run the enabled ones.
+        #[serde(default)]
+        domains: Vec<String>,
+        /// A file of its own.
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
     /// Forward pass and gradients of the open model against plain f64 arithmetic. A certificate that is kept is made anew only `again`.
     CheckModel {
         again: bool,
@@ -239,6 +251,10 @@ pub enum Command {
     SetObjective {
         objective: ObjectiveKind,
     },
+    /// Which of its views a panel shows.
+    SetPanelView {
+        view: super::PanelView,
+    },
 
     /// What the user sets once for this machine: theme, scale, threads, memory, device, colours.
     SetPreferences {
@@ -316,6 +332,7 @@ impl Command {
             Self::ShowPair { a, b } => format!("show {a} and {b}"),
             Self::SelectNeurons { .. } => "selection".into(),
             Self::SetObjective { .. } => "objective".into(),
+            Self::SetPanelView { view } => view.undo_label().into(),
             Self::SetNotes { .. } => "notes".into(),
             Self::NewProject => "new project".into(),
             Self::OpenProject { path } => format!("open {}", path.display()),
@@ -331,6 +348,7 @@ impl Command {
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }
             | Self::Sweep { .. }
+            | Self::SampleSimilarity { .. }
             | Self::CheckModel { .. }
             | Self::Generate { .. }
             | Self::IndexActivations
@@ -364,6 +382,7 @@ impl Command {
             Self::SetAblationMode { .. } => Some("ablation mode"),
             Self::SetControls { .. } => Some("controls"),
             Self::SetNotes { .. } => Some("notes"),
+            Self::SetPanelView { view } => view.gesture(),
             _ => None,
         }
     }

@@ -9,7 +9,13 @@ use super::{
     sweep::SweepNews,
 };
 use crate::{
-    ablate::Attribution, base::heatmap::Permutation, check::CheckReport, data::Domain, eval::ItemScore, model::Decoder, scan::ScanOutput,
+    ablate::Attribution,
+    base::heatmap::Permutation,
+    check::CheckReport,
+    data::Domain,
+    eval::ItemScore,
+    model::Decoder,
+    scan::{SampleSimilarity, ScanOutput},
     tune::TunePoint,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -28,6 +34,7 @@ pub(super) enum Target {
     /// Order of the neurons in maps.
     Order(u64),
     Scan,
+    Samples,
     Devices,
     Models,
     Evaluation(u64),
@@ -78,6 +85,13 @@ pub(super) enum Event {
         generation: u64,
         permutation: Arc<Permutation>,
     },
+    /// Matrices of the run with this output.
+    Samples {
+        run: Arc<ScanOutput>,
+        samples: Arc<SampleSimilarity>,
+    },
+    /// A part of the work that could not be done; the rest goes on.
+    Warning(String, String),
     /// The next items of a unit.
     Scored {
         generation: u64,

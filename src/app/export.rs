@@ -17,7 +17,7 @@ impl App {
             return self.notice(NoticeLevel::Error, "There is no run to export", "Scan first, or open a run.");
         };
         let command = export_command(run.path.as_deref(), &spec, &path);
-        let scan = run.output.clone();
+        let (scan, samples) = (run.output.clone(), run.samples.clone());
         let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let title = format!("Exporting {}", path.display());
         self.runner.spawn(&mut self.jobs, title, Target::Export(path.clone()), move |ctx, _| {
@@ -31,6 +31,7 @@ impl App {
                 ablation: None,
                 colours: &colours,
                 map: spec.colours,
+                samples: samples.as_deref(),
             };
             export::write(&path, &spec, &report, &command, ctx).map(|_| ())
         });
@@ -46,7 +47,7 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
     let usual = ExportSpec::default();
     add("--what", spec.what.id().into());
-    if matches!(spec.what, View::Neurons | View::Overlap) {
+    if matches!(spec.what, View::Neurons | View::Overlap | View::Upset | View::OverlapCurve) {
         add("--metric", spec.metric.info().id.replace('_', "-"));
     }
     for domain in &spec.domains {
@@ -66,7 +67,7 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
             add("--order", spec.order.id());
         }
     }
-    if let Some((a, b)) = spec.pair.as_ref().filter(|_| matches!(spec.what, View::Similarity | View::Overlap)) {
+    if let Some((a, b)) = spec.pair.as_ref().filter(|_| matches!(spec.what, View::Similarity | View::Overlap | View::OverlapCurve)) {
         add("--pair", format!("{a}|{b}"));
     }
     if spec.what == View::Neurons && spec.scale != usual.scale {
@@ -78,7 +79,7 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if spec.colours != usual.colours {
         add("--colours", spec.colours.name().into());
     }
-    if spec.what == View::Overlap {
+    if matches!(spec.what, View::Overlap | View::Upset) {
         add("--top", spec.top_percent.to_string());
     }
     if let Some(gamma) = spec.gamma {
@@ -86,6 +87,9 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     }
     if let Some((first, last)) = spec.layers {
         add("--layers", format!("{first}-{last}"));
+    }
+    if let Some(layer) = spec.layer.filter(|_| spec.what == View::Samples) {
+        add("--layer", layer.to_string());
     }
     if !spec.off.is_empty() {
         add("--hatch", spec.off.to_string());

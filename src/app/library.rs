@@ -4,7 +4,7 @@ use crate::{
     check::CheckReport,
     data::{Domain, Mapping},
     model::{DecoderSpec, ModelInfo},
-    scan::ScanOutput,
+    scan::{SampleSimilarity, ScanOutput},
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -62,6 +62,8 @@ pub struct RunEntry {
     /// Its folder; `demo` for the stored run of the demo.
     pub path: Option<PathBuf>,
     pub output: Arc<ScanOutput>,
+    /// All pairs of its samples, for the layers that were asked for.
+    pub samples: Option<Arc<SampleSimilarity>>,
 }
 
 #[derive(Clone, Default)]

@@ -96,7 +96,7 @@ impl App {
     pub(super) fn add_other_run(&mut self, output: Arc<ScanOutput>, path: PathBuf) {
         if self.library.run_named(&path).is_none() {
             let name = super::opening::run_name(&self.library, Some(&path));
-            self.library.runs.push(RunEntry { name, path: Some(path), output });
+            self.library.runs.push(RunEntry { name, path: Some(path), output, samples: None });
         }
     }
     /// The run beside the shown one, once it is open.
@@ -173,7 +173,7 @@ mod tests {
     fn a_second_run_stands_beside_the_shown_one() {
         let dir = tempfile::tempdir().expect("folder");
         let mut app = testing::sample_app(dir.path());
-        let other = RunEntry { name: "run 2".into(), path: None, output: Arc::new(testing::sample_output(8, 512, 1)) };
+        let other = RunEntry { name: "run 2".into(), path: None, output: Arc::new(testing::sample_output(8, 512, 1)), samples: None };
         app.library.runs.push(other);
         app.apply(Command::ChangeMap { change: MapChange::OtherRun(Some("run 2".into())) });
         assert_eq!(app.other_run().map(|r| r.name.as_str()), Some("run 2"));

@@ -6,6 +6,7 @@ use super::{
     library::Loading,
     project::ProjectDomain,
     project_file::is_demo,
+    samples::kept_samples,
 };
 use crate::{
     base::{Ctx, Error, Result},
@@ -143,11 +144,12 @@ impl App {
         let index = match at {
             Some(at) => {
                 self.library.runs[at].output = output;
+                self.library.runs[at].samples = None;
                 at
             }
             None => {
                 let name = run_name(&self.library, path.as_deref());
-                self.library.runs.push(RunEntry { name, path, output });
+                self.library.runs.push(RunEntry { name, path, output, samples: None });
                 self.library.runs.len() - 1
             }
         };
@@ -188,7 +190,12 @@ impl App {
     pub(super) fn open_run(&mut self, path: PathBuf) {
         self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), Target::Run, move |_, out| {
             let output = Arc::new(read_run(&path)?);
-            out.send(Event::Run { output, path: Some(path) });
+            out.send(Event::Run { output: output.clone(), path: Some(path.clone()) });
+            match kept_samples(&path, &output) {
+                Some(Ok(samples)) => out.send(Event::Samples { run: output, samples: Arc::new(samples) }),
+                Some(Err(e)) => out.send(Event::Warning("The run's matrices of samples could not be read".into(), e.to_string())),
+                None => {}
+            }
             Ok(())
         });
     }

@@ -1,6 +1,6 @@
 //! What a project file holds and undo restores: choices, never results.
 
-use super::{ChosenOn, MapView};
+use super::{ChosenOn, MapView, OverlapView, SimilarityView};
 use crate::{
     ablate::ControlMatch,
     base::{Head, Neuron, NeuronSet},
@@ -108,6 +108,12 @@ pub struct View {
     pub pair: Option<(String, String)>,
     pub selection: NeuronSet,
     pub map: MapView,
+    pub overlap: OverlapView,
+    pub similarity: SimilarityView,
+    /// Domains and samples in the order of their dendrogram.
+    pub clustered: bool,
+    /// Layer of the samples' matrix; `None`: one that is there, else the middle one.
+    pub sample_layer: Option<usize>,
 }
 
 impl Default for View {
@@ -123,6 +129,10 @@ impl Default for View {
             pair: None,
             selection: NeuronSet::new(),
             map: MapView::default(),
+            overlap: OverlapView::default(),
+            similarity: SimilarityView::default(),
+            clustered: false,
+            sample_layer: None,
         }
     }
 }

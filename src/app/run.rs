@@ -151,6 +151,7 @@ impl App {
                     ablation: None,
                     colours: &colours,
                     map: ColourMap::Viridis,
+                    samples: None,
                 });
                 atomic_file::write(&folder.join("report.html"), page.as_bytes())?;
             }
@@ -453,6 +454,7 @@ impl App {
                 ablation: ablation.as_ref(),
                 colours: &colours,
                 map: ColourMap::Viridis,
+                samples: None,
             });
             atomic_file::write(&path, html.as_bytes())
         });
@@ -537,7 +539,7 @@ mod tests {
         app.apply(Command::WriteReport { path: path.clone() });
         testing::settle(&mut app);
         let page = std::fs::read_to_string(path).expect("report");
-        // Maps, density, LLMDcos, boxes, overlap, accuracy, ablation.
-        assert_eq!(page.matches("<figure>").count(), 7);
+        // Maps, density, LLMDcos, boxes, overlap, intersections, accuracy, ablation.
+        assert_eq!(page.matches("<figure>").count(), 8);
     }
 }

@@ -202,6 +202,8 @@ impl App {
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
             Event::OtherRun { output, path } => self.add_other_run(output, path),
             Event::Ordered { generation, permutation } => self.ordered(generation, permutation),
+            Event::Samples { run, samples } => self.samples_made(&run, samples),
+            Event::Warning(title, details) => self.notice(NoticeLevel::Warn, title, details),
             Event::Scored { generation, unit, items } => self.scored(generation, &unit, items),
         }
     }

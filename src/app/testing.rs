@@ -1,7 +1,7 @@
 //! An [`App`] with a made-up library, for tests and snapshots of the fronts. No number here was measured on anything.
 
 use super::{
-    App, Command, DomainEntry, Measured, ModelEntry, Origin, ProjectDomain, RunEntry, Settings,
+    App, Command, DomainEntry, Measured, ModelEntry, Origin, ProjectDomain, RunEntry, Settings, SimilarityView,
     library::Loading,
     prediction::label_of,
     state::{Notice, NoticeLevel},
@@ -16,7 +16,7 @@ use crate::{
     data::{Domain, DomainKind, Item, Mapping, Prompting},
     eval::{DomainScore, ItemScore},
     model::{DecoderSpec, ModelInfo, spec::Sizes},
-    scan::{DomainScan, MetricKind, PairSeries, ScanConfig, ScanOutput, Timing},
+    scan::{DomainScan, DomainSource, MetricKind, PairSeries, SampleSimilarity, SampledDomain, ScanConfig, ScanOutput, Timing},
 };
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -61,6 +61,7 @@ pub fn sample_app_of(data_dir: &Path, n_layers: usize, d_mlp: usize) -> App {
         name: "run 1".into(),
         path: Some("demo".into()),
         output: Arc::new(sample_output(n_layers, d_mlp, 0)),
+        samples: None,
     });
     app.show_run(0);
     app
@@ -129,6 +130,48 @@ fn sample_measured(app: &App, domain: &str, origin: Origin, predicted: Summary, 
         predicted,
         measured,
         origin,
+    }
+}
+
+/// As [`sample_app`], with eight samples of each domain compared at layers 3 and 5.
+pub fn sample_app_compared(data_dir: &Path) -> App {
+    let mut app = sample_app(data_dir);
+    app.library.runs[0].samples = Some(Arc::new(sample_similarity(8)));
+    app.project.view.similarity = SimilarityView::Samples;
+    app
+}
+
+/// Samples of one domain alike, those of neighbours less so.
+pub fn sample_similarity(each: usize) -> SampleSimilarity {
+    let n = DOMAINS.len() * each;
+    let layer = |l: usize| {
+        let mut rng = Rng::stream(l as u64, "similarity of samples");
+        let mut values = vec![1.0f32; n * n];
+        for a in 0..n {
+            for b in 0..a {
+                let apart = (a / each).abs_diff(b / each) as f64;
+                let alike = if apart == 0.0 { 0.82 } else { 0.62 - 0.05 * apart } - 0.02 * l as f64;
+                let v = (alike + 0.04 * rng.normal()).clamp(0.0, 1.0) as f32;
+                (values[a * n + b], values[b * n + a]) = (v, v);
+            }
+        }
+        Grid::new(n, n, values).ok().map(|g| (l, g))
+    };
+    let domain = |name: &&str| {
+        let items = sample_domain(name, "validation", each).items;
+        SampledDomain {
+            name: (*name).into(),
+            source: DomainSource { sample_lines: (0..each).map(|m| 3 * m + 1).collect(), ..DomainSource::default() },
+            tokens: (0..each).map(|m| 14 + m % 3).collect(),
+            texts: items.into_iter().map(|i| i.context).collect(),
+        }
+    };
+    SampleSimilarity {
+        provenance: sample_output(8, 512, 0).provenance,
+        n_layers: 8,
+        domains: DOMAINS.iter().map(domain).collect(),
+        layers: [3, 5].into_iter().filter_map(layer).collect(),
+        ..SampleSimilarity::default()
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Verb {
     Inspect(InspectArgs),
     /// What every layer of a model would say next after a text.
     Lens(LensArgs),
+    /// How alike every two samples use a layer's weights (LLMDcos), exactly; writes one [N, N] matrix a layer.
+    Similarity(SimilarityArgs),
     /// One view of a run as a picture (PNG, SVG) with axes, colour bar and provenance, or as a table in long form (CSV).
     Export(ExportArgs),
     /// What a model folder or a run folder holds and, for a run, the command that repeats it.
@@ -142,6 +144,28 @@ pub struct ScanArgs {
     /// The run as one HTML page.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("layers").required(true).args(["layer", "all_layers"])))]
+pub struct SimilarityArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// A layer, or layers FIRST-LAST; repeatable.
+    #[arg(long, value_name = "L|FIRST-LAST", value_parser = parse_layer_or_range)]
+    pub layer: Vec<(usize, usize)>,
+    /// Every layer of the model.
+    #[arg(long)]
+    pub all_layers: bool,
+    /// Samples of each domain.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = parse_count)]
+    pub samples: usize,
+    /// What is differentiated: the largest logit at a prompt's last position, or the loss of the right answer.
+    #[arg(long, value_enum, default_value_t = ObjectiveArg::MaxLogit)]
+    pub objective: ObjectiveArg,
+    /// Where the matrices go, with the samples' lines and texts.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -399,6 +423,9 @@ pub struct ExportArgs {
     /// Layers that LLMDcos is averaged over. Default: from the middle, without the last two.
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_layers)]
     pub layers: Option<(usize, usize)>,
+    /// Layer of the samples' matrix. Default: the last one that was compared.
+    #[arg(long, value_name = "L")]
+    pub layer: Option<usize>,
     /// Neurons that are hatched in the map, as `ablate --neurons` writes them.
     #[arg(long, value_name = "L3N17,L4N0-15", value_parser = parse_neurons)]
     pub hatch: Option<NeuronSet>,
@@ -634,6 +661,14 @@ pub enum ViewArg {
     #[value(alias = "llmdcos")]
     Similarity,
     Overlap,
+    /// Exclusive intersections of the domains' top neurons.
+    Upset,
+    /// Overlap of the top neurons against the share that is taken.
+    OverlapCurve,
+    /// Domains clustered by LLMDcos: dendrogram and matrix.
+    Tree,
+    /// LLMDcos of all pairs of samples at one layer (`brodmann similarity`, or Compare samples in the window, makes them).
+    Samples,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -736,6 +771,10 @@ impl From<ViewArg> for View {
             ViewArg::Density => Self::Density,
             ViewArg::Similarity => Self::Similarity,
             ViewArg::Overlap => Self::Overlap,
+            ViewArg::Upset => Self::Upset,
+            ViewArg::OverlapCurve => Self::OverlapCurve,
+            ViewArg::Tree => Self::Tree,
+            ViewArg::Samples => Self::Samples,
         }
     }
 }
@@ -833,6 +872,13 @@ fn parse_data(text: &str) -> Result<Data, String> {
         return Err("a domain's name cannot hold `|`, which parts two domains in results".into());
     }
     Ok(Data::Domain { name: name.trim().to_owned(), path: path.into() })
+}
+
+fn parse_layer_or_range(text: &str) -> Result<(usize, usize), String> {
+    let bad = || "write it as a layer (5) or as FIRST-LAST (4-7)".to_owned();
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = first.trim().parse::<usize>().ok().zip(last.trim().parse::<usize>().ok()).ok_or_else(bad)?;
+    if last < first || last > 100_000 { Err(bad()) } else { Ok((first, last)) }
 }
 
 fn parse_map(text: &str) -> Result<FieldMap, String> {

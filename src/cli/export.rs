@@ -46,6 +46,7 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
         top_percent: args.top,
         gamma: args.gamma,
         layers: args.layers,
+        layer: args.layer,
         off: args.hatch.unwrap_or_default(),
         pixels: args.pixels,
         dark: args.theme == ThemeArg::Dark,

@@ -16,6 +16,7 @@ mod output;
 mod prompt_args;
 mod scan;
 mod setup;
+mod similarity;
 mod sweep;
 mod trace;
 mod tune;
@@ -60,6 +61,7 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Sweep(a) => sweep::run(a, settings),
         Verb::Break(a) => sweep::run_break(a, settings),
         Verb::Trace(a) => trace::run(a, settings),
+        Verb::Similarity(a) => similarity::run(a, settings),
         Verb::Export(a) => export::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
         Verb::Inspect(a) => inspect::run(a, settings),
