@@ -54,12 +54,17 @@ pub struct Square<'a> {
     pub colours: ColourMap,
 }
 
+/// Where the rows of a matrix of `n` domains stand: top of the first, and height of each.
+pub fn matrix_rows(n: usize) -> (f64, f64) {
+    (70.0, (330.0 / n.max(1) as f64).clamp(22.0, 58.0))
+}
+
 /// Domain x domain with its numbers and colour bar; `value` absent: hatched grey.
 pub fn matrix(report: &Report<'_>, names: &[&str], square: &Square<'_>, value: impl Fn(&str, &str) -> Option<f64>) -> Picture {
     let n = names.len();
     let (lo, hi) = square.range;
-    let cell = (330.0 / n.max(1) as f64).clamp(22.0, 58.0);
-    let (left, top) = (96.0, 70.0);
+    let (top, cell) = matrix_rows(n);
+    let left = 96.0;
     let side = cell * n as f64;
     // The last column's slanted name reaches beyond the square.
     let (w, h) = (left + side + 44.0, top + side + 60.0);

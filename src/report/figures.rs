@@ -4,6 +4,7 @@ use super::{
     Report, charts,
     charts::{Square, box_floor, by_chance, range_of},
     maps::capital,
+    overlap,
     svg::{domain_colour, escape},
 };
 use crate::{
@@ -109,6 +110,21 @@ pub fn overlap(report: &Report<'_>) -> Figure {
         sig3(by_chance(size, size, all))
     );
     Some((format!("<div class=\"pair\">{}{}</div>", matrix.html(), layers.html()), caption))
+}
+
+pub fn upset(report: &Report<'_>) -> Figure {
+    let top = overlap::top(report, &names(report));
+    if top.names.len() < 2 {
+        return None;
+    }
+    let (picture, left_out) = overlap::upset(report, &top);
+    let more = if left_out > 0 { format!(" {} smaller ones are not shown.", number::count(left_out as u64)) } else { String::new() };
+    let caption = format!(
+        "<b>Exclusive intersections of the top {} % of neurons</b> by {}: how many lie in exactly the marked domains. Ticks: the size on average if each domain had its neurons at random places of the same layers.{more}",
+        report.top_percent,
+        report.metric.label()
+    );
+    Some((picture.html(), caption))
 }
 
 pub fn accuracy(report: &Report<'_>) -> Figure {

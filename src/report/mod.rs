@@ -6,15 +6,18 @@ pub mod export;
 mod figures;
 mod maps;
 pub mod neuron_order;
+mod overlap;
 mod picture;
+mod samples;
 mod svg;
+mod tree;
 
 use crate::{
     ablate::AblationReport,
     base::{heatmap::ColourMap, number},
     eval::DomainScore,
     model::ModelInfo,
-    scan::{MetricKind, ScanOutput},
+    scan::{MetricKind, SampleSimilarity, ScanOutput},
 };
 use std::{fmt::Write as _, time::Duration};
 use svg::escape;
@@ -33,6 +36,8 @@ pub struct Report<'a> {
     pub colours: &'a [(String, usize)],
     /// Of magnitudes in matrices.
     pub map: ColourMap,
+    /// All pairs of the run's samples, for some layers.
+    pub samples: Option<&'a SampleSimilarity>,
 }
 
 impl Report<'_> {
@@ -86,6 +91,7 @@ pub fn html(report: &Report<'_>) -> String {
         figures::similarity(report),
         figures::boxes(report),
         figures::overlap(report),
+        figures::upset(report),
         figures::accuracy(report),
         figures::ablation(report),
     ];
@@ -190,6 +196,7 @@ mod tests {
             ablation: None,
             colours: &[],
             map: ColourMap::Viridis,
+            samples: None,
         })
     }
 
@@ -199,7 +206,7 @@ mod tests {
         for outside in ["http:", "https:", "<script", "<link", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }
-        assert_eq!(page.matches("<figure>").count(), 5);
+        assert_eq!(page.matches("<figure>").count(), 6);
         // Two maps and one colour bar.
         assert_eq!(page.matches("data:image/png;base64,").count(), 3);
         assert!(!page.contains("NaN"));

@@ -73,6 +73,10 @@ impl Frame {
     }
     /// Names at the right end, moved apart so that none covers another. `(name, last value, colour)`
     pub fn end_labels(&mut self, labels: &[(String, f64, String)]) {
+        self.end_labels_at(labels, self.layers.saturating_sub(1) as f64);
+    }
+    /// The same for lines that end at another place than the last layer.
+    pub fn end_labels_at(&mut self, labels: &[(String, f64, String)], end: f64) {
         let mut places: Vec<(f64, usize)> = labels.iter().enumerate().map(|(i, l)| (self.y(l.1), i)).collect();
         places.sort_by(|a, b| a.0.total_cmp(&b.0));
         let gap = 14.0;
@@ -86,7 +90,7 @@ impl Frame {
         for i in (1..places.len()).rev() {
             places[i - 1].0 = places[i - 1].0.min(places[i].0 - gap);
         }
-        let from = self.x(self.layers.saturating_sub(1) as f64);
+        let from = self.x(end);
         let x = self.width - self.right + 14.0;
         for (y, i) in places {
             let (name, value, colour) = &labels[i];
@@ -104,6 +108,12 @@ impl Frame {
     }
     /// The finished picture with grid, ticks and axis titles. `label` describes it to who cannot see it.
     pub fn finish(self, y_title: &str, label: &str) -> Picture {
+        let every = self.layers.div_ceil(16).max(1);
+        let ticks: Vec<(f64, String)> = (0..self.layers).step_by(every).map(|l| (l as f64, l.to_string())).collect();
+        self.finish_over(&ticks, "layer", y_title, label)
+    }
+    /// The same with other marks on the axis below, at places that [`Frame::x`] knows.
+    pub fn finish_over(self, x_ticks: &[(f64, String)], x_title: &str, y_title: &str, label: &str) -> Picture {
         let mut out = String::new();
         for v in ticks(self.y.0, self.y.1, 5) {
             let (y, x0, x1) = (self.y(v), self.left, self.width - self.right);
@@ -115,20 +125,21 @@ impl Frame {
                 tick_text(v)
             );
         }
-        let every = self.layers.div_ceil(16).max(1);
-        for l in (0..self.layers).step_by(every) {
+        for (at, text) in x_ticks {
             let _ = write!(
                 out,
-                "<text x=\"{:.1}\" y=\"{:.1}\" class=\"tick\" text-anchor=\"middle\">{l}</text>",
-                self.x(l as f64),
-                self.height - self.bottom + 16.0
+                "<text x=\"{:.1}\" y=\"{:.1}\" class=\"tick\" text-anchor=\"middle\">{}</text>",
+                self.x(*at),
+                self.height - self.bottom + 16.0,
+                escape(text)
             );
         }
         let (mid_x, mid_y) = ((self.left + self.width - self.right) / 2.0, (self.top + self.height - self.bottom) / 2.0);
         let _ = write!(
             out,
-            "<text x=\"{mid_x:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">layer</text><text transform=\"translate(13 {mid_y:.1}) rotate(-90)\" class=\"axis\" text-anchor=\"middle\">{}</text>",
+            "<text x=\"{mid_x:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">{}</text><text transform=\"translate(13 {mid_y:.1}) rotate(-90)\" class=\"axis\" text-anchor=\"middle\">{}</text>",
             self.height - 6.0,
+            escape(x_title),
             escape(y_title)
         );
         out.push_str(&self.body);

@@ -1,7 +1,9 @@
 //! One view of a run as a file: a picture (PNG, SVG) with axes, colour bar and provenance, or its numbers as a table in long form (CSV).
 
+mod clusters;
 mod neurons;
 mod pictures;
+mod sets;
 mod sheet;
 mod table;
 
@@ -30,6 +32,14 @@ pub enum View {
     Similarity,
     /// Jaccard index of the domains' top neurons.
     Overlap,
+    /// Exclusive intersections of the domains' top neurons (UpSet plot).
+    Upset,
+    /// Overlap of the top neurons against the share that is taken.
+    OverlapCurve,
+    /// Domains clustered by LLMDcos: dendrogram beside the matrix that it orders.
+    Tree,
+    /// LLMDcos of all pairs of samples at one layer.
+    Samples,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +52,8 @@ pub enum FileKind {
 }
 
 impl View {
-    pub const ALL: [Self; 4] = [Self::Neurons, Self::Density, Self::Similarity, Self::Overlap];
+    pub const ALL: [Self; 8] =
+        [Self::Neurons, Self::Density, Self::Similarity, Self::Overlap, Self::Upset, Self::OverlapCurve, Self::Tree, Self::Samples];
     /// As `--what` reads it, and in file names.
     pub fn id(self) -> &'static str {
         match self {
@@ -50,6 +61,10 @@ impl View {
             Self::Density => "density",
             Self::Similarity => "similarity",
             Self::Overlap => "overlap",
+            Self::Upset => "upset",
+            Self::OverlapCurve => "overlap-curve",
+            Self::Tree => "tree",
+            Self::Samples => "samples",
         }
     }
 }
@@ -100,6 +115,8 @@ pub struct ExportSpec {
     pub gamma: Option<f32>,
     /// Layers `first..=last` that LLMDcos is averaged over; `None`: METHODS' range.
     pub layers: Option<(usize, usize)>,
+    /// Of the samples' matrix; `None`: the last one there is.
+    pub layer: Option<usize>,
     /// Hatched in the neuron map.
     pub off: NeuronSet,
     /// Pixels a point, 0.5 to 8 (PNG, and the cells of an SVG's neuron map).
@@ -125,6 +142,7 @@ impl Default for ExportSpec {
             top_percent: 10.0,
             gamma: None,
             layers: None,
+            layer: None,
             off: NeuronSet::new(),
             pixels: 2.0,
             dark: false,
@@ -142,7 +160,12 @@ const MOST_PIXELS: f64 = 16_384.0;
 /// When the run has not what is asked for, the file cannot be written, or the work is cancelled.
 pub fn write(path: &Path, spec: &ExportSpec, report: &Report<'_>, command: &str, ctx: &Ctx<'_>) -> Result<Vec<PathBuf>> {
     let chosen = chosen(spec, report)?;
-    let source = Source { provenance: &report.scan.provenance, spec, command };
+    // The matrices of samples may be younger than the run that they belong to.
+    let provenance = match (spec.what, report.samples) {
+        (View::Samples, Some(s)) => &s.provenance,
+        _ => &report.scan.provenance,
+    };
+    let source = Source { provenance, spec, command };
     if spec.kind == FileKind::Csv {
         let rows = table::rows(spec, report, &chosen, ctx)?;
         atomic_file::write_with(path, |out| table::write(out, report, rows, ctx))?;
@@ -178,6 +201,10 @@ fn sheet(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan], source:
         View::Density => pictures::density(spec, report, chosen)?,
         View::Similarity => pictures::similarity(spec, report, chosen)?,
         View::Overlap => pictures::overlap(spec, report, chosen)?,
+        View::Upset => sets::upset(spec, report, chosen)?,
+        View::OverlapCurve => sets::curve(spec, report, chosen)?,
+        View::Tree => clusters::tree(spec, report, chosen)?,
+        View::Samples => clusters::samples(spec, report)?,
     };
     Ok(Sheet::new(content, &source.lines(), spec.dark))
 }
@@ -231,6 +258,12 @@ impl Source<'_> {
             }
             View::Density => MetricKind::ParamActivation.info().formula.to_owned(),
             View::Similarity => MetricKind::Llmdcos.info().formula.to_owned(),
+            View::Upset => {
+                format!("neurons in the top {} % of exactly these domains; {}", self.spec.top_percent, self.spec.metric.info().formula)
+            }
+            View::OverlapCurve => format!("J(A, B) = |A and B| / |A or B| of the top k %; {}", self.spec.metric.info().formula),
+            View::Tree => format!("average linkage on 1 - mean LLMDcos; {}", MetricKind::Llmdcos.info().formula),
+            View::Samples => self.provenance.formula.clone(),
         };
         vec![
             format!("{} · model {} sha256 {} · data sha256 {}", p.program, p.model, short(&p.model_sha256), data.join(", ")),

@@ -12,7 +12,7 @@ use super::{
     sheet::Content,
 };
 use crate::{
-    base::{Error, Result, number, number::sig3},
+    base::{Error, Result, number, number::sig3, overlap::TopSets},
     scan::{DomainScan, PairSeries},
 };
 
@@ -42,7 +42,7 @@ pub fn layers(spec: &ExportSpec, n_layers: usize) -> (usize, usize) {
     (a.min(b).min(last), a.max(b).min(last))
 }
 
-fn in_words((first, last): (usize, usize)) -> String {
+pub fn in_words((first, last): (usize, usize)) -> String {
     if first == last { format!("layer {first}") } else { format!("layers {first} to {last}") }
 }
 
@@ -116,8 +116,14 @@ pub fn overlap(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -
     {
         let picture = charts::shared_by_layer(report, (a, set_a), (b, set_b));
         let both = set_a.intersection(set_b).len() as u64;
+        let named = [(a, set_a), (b, set_b)].into_iter().map(|(n, s)| (n.clone(), s.clone()));
+        let tested = TopSets::of(named, scan.n_layers, scan.d_mlp).tests();
+        let p = tested.first().map_or_else(String::new, |t| {
+            let chance = t.chance.map_or_else(String::new, |c| format!(" ({} by chance)", sig3(c.expected)));
+            format!("{chance}, p {}", number::p_value(t.ln_p))
+        });
         let more = format!(
-            "Jaccard {}, {} of {} and {}",
+            "Jaccard {}{p}, {} of {} and {}",
             set_a.jaccard(set_b).map_or("undefined".into(), sig3),
             number::counted(both, "shared neuron"),
             number::count(set_a.len() as u64),

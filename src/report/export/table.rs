@@ -2,14 +2,16 @@
 
 use super::{
     super::{Report, charts::jaccard_by_layer, figures::top_sets},
-    ExportSpec, View,
+    ExportSpec, View, clusters,
     neurons::maps,
     pictures::layers,
+    sets,
 };
 use crate::{
     base::{
         Ctx, Error, Grid, Neuron, Result,
         heatmap::{Combine, PerLayer, Permutation},
+        overlap::TopSets,
         stats,
     },
     scan::{DomainScan, recount},
@@ -23,15 +25,15 @@ pub const PLACE: &str = "place";
 
 /// One row but for model and seed, which all rows share.
 pub struct Row {
-    layer: Option<usize>,
-    module: &'static str,
-    neuron: Option<usize>,
-    domain: String,
-    metric: String,
+    pub layer: Option<usize>,
+    pub module: &'static str,
+    pub neuron: Option<usize>,
+    pub domain: String,
+    pub metric: String,
     /// Empty where undefined.
-    value: Option<f64>,
+    pub value: Option<f64>,
     /// What the value is over: samples, sample pairs, or for a Jaccard index the neurons in either set.
-    n: usize,
+    pub n: usize,
 }
 
 /// What is written: whole maps cell by cell, or rows that were worked out before.
@@ -40,8 +42,8 @@ pub enum Rows<'a> {
     Ready(Vec<Row>),
 }
 
-const NEURONS: &str = "mlp.hook_post";
-const BLOCK: &str = "block";
+pub const NEURONS: &str = "mlp.hook_post";
+pub const BLOCK: &str = "block";
 
 pub fn rows<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], ctx: &Ctx<'_>) -> Result<Rows<'a>> {
     Ok(match spec.what {
@@ -59,6 +61,10 @@ pub fn rows<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan
         View::Density => Rows::Ready(density(spec, report, chosen)?),
         View::Similarity => Rows::Ready(similarity(spec, report, chosen)?),
         View::Overlap => Rows::Ready(overlap(spec, report, chosen)?),
+        View::Upset => Rows::Ready(sets::upset_rows(spec, report, chosen)?),
+        View::OverlapCurve => Rows::Ready(sets::curve_rows(spec, report, chosen)?),
+        View::Tree => Rows::Ready(clusters::tree_rows(spec, report, chosen)?),
+        View::Samples => Rows::Ready(clusters::samples_rows(spec, report)?),
     })
 }
 
@@ -124,22 +130,36 @@ fn overlap(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Re
     if sets.len() < 2 {
         return Err(Error::invalid(format!("overlap needs maps of {} of two domains or more", spec.metric.label())));
     }
+    let named = sets.iter().map(|(name, set)| ((*name).to_owned(), set.clone()));
+    let top = TopSets::of(named, report.scan.n_layers, report.scan.d_mlp);
+    let tests = top.tests();
     let mut rows = Vec::new();
     for (i, (a, set_a)) in sets.iter().enumerate() {
-        for (b, set_b) in &sets[i + 1..] {
+        for (j, (b, set_b)) in sets.iter().enumerate().skip(i + 1) {
             let any = set_a.union(set_b);
-            let row = |layer: Option<usize>, value: Option<f64>, n: usize| Row {
+            let row = |what: &str, layer: Option<usize>, value: Option<f64>, n: usize| Row {
                 layer,
                 module: NEURONS,
                 neuron: None,
                 domain: format!("{a}|{b}"),
-                metric: format!("jaccard_top_{}_{}", spec.top_percent, spec.metric.info().id),
+                metric: format!("{what}_top_{}_{}", spec.top_percent, spec.metric.info().id),
                 value,
                 n,
             };
-            rows.push(row(None, set_a.jaccard(set_b), any.len()));
+            rows.push(row("jaccard", None, set_a.jaccard(set_b), any.len()));
+            // Against random sets with as many neurons in each layer.
+            if let Some(t) = tests.iter().find(|t| (t.a, t.b) == (i, j)) {
+                let log10 = |ln: f64| Some(ln / std::f64::consts::LN_10);
+                rows.push(row("jaccard_by_chance", None, t.chance.map(|c| c.expected), any.len()));
+                rows.push(row("jaccard_by_chance_low95", None, t.chance.map(|c| c.low), any.len()));
+                rows.push(row("jaccard_by_chance_high95", None, t.chance.map(|c| c.high), any.len()));
+                rows.push(row("log10_p", None, log10(t.ln_p), t.shared));
+                rows.push(row("log10_p_holm", None, log10(t.ln_p_holm), t.shared));
+            }
+            let chance = top.chance_by_layer(i, j);
             for (l, value) in jaccard_by_layer(report.scan.n_layers, set_a, set_b).into_iter().enumerate() {
-                rows.push(row(Some(l), value, any.layer(l).count()));
+                rows.push(row("jaccard", Some(l), value, any.layer(l).count()));
+                rows.push(row("jaccard_by_chance", Some(l), chance[l].map(|c| c.expected), any.layer(l).count()));
             }
         }
     }

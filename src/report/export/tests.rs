@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     base::{Grid, job::silently},
-    scan::{PairSeries, ScanConfig, ScanOutput},
+    scan::{DomainSource, PairSeries, SampleSimilarity, SampledDomain, ScanConfig, ScanOutput},
 };
 
 const WIDTH: usize = 40;
@@ -42,9 +42,28 @@ fn scan() -> ScanOutput {
     }
 }
 
+/// Layer 2 of three and two samples.
+fn samples() -> SampleSimilarity {
+    let domain = |name: &str, n: usize| SampledDomain {
+        name: name.into(),
+        source: DomainSource { sample_lines: (7..7 + n).collect(), ..DomainSource::default() },
+        tokens: vec![4; n],
+        texts: vec!["x".into(); n],
+    };
+    let cosine = |a: usize, b: usize| if a == b { 1.0 } else { 0.1 * (a + b) as f32 };
+    let values: Vec<f32> = (0..25).map(|i| cosine(i / 5, i % 5)).collect();
+    SampleSimilarity {
+        provenance: scan().provenance,
+        n_layers: 3,
+        domains: vec![domain("a<b", 3), domain("c&d, e", 2)],
+        layers: [(2, Grid::new(5, 5, values).expect("grid"))].into(),
+        ..SampleSimilarity::default()
+    }
+}
+
 fn exported(spec: &ExportSpec, name: &str) -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
     let dir = tempfile::tempdir().expect("folder");
-    let scan = scan();
+    let (scan, samples) = (scan(), samples());
     let report = Report {
         scan: &scan,
         model: None,
@@ -54,6 +73,7 @@ fn exported(spec: &ExportSpec, name: &str) -> Result<(tempfile::TempDir, Vec<Pat
         ablation: None,
         colours: &[],
         map: spec.colours,
+        samples: Some(&samples),
     };
     let files = silently(|ctx| write(&dir.path().join(name), spec, &report, "brodmann export x", ctx))?;
     Ok((dir, files))
@@ -145,8 +165,10 @@ fn tables_are_in_long_form_and_say_where_they_come_from() {
     assert_eq!((cosines[6][5].as_str(), cosines[6][6].as_str()), ("llmdcos_layers_1_1", "0.5"));
 
     let overlap = rows(&ExportSpec { top_percent: 50.0, ..spec(View::Overlap, FileKind::Csv) });
-    assert_eq!(overlap.len(), 4);
-    assert_eq!(overlap[0][5], "jaccard_top_50_relevance");
+    // One pair: index, chance and its band, p and Holm's; then index and chance of each of three layers.
+    assert_eq!(overlap.len(), 6 + 2 * 3);
+    let metrics: Vec<&str> = overlap.iter().take(7).map(|r| r[5].as_str()).collect();
+    assert_eq!((metrics[0], metrics[4], metrics[6]), ("jaccard_top_50_relevance", "log10_p_top_50_relevance", "jaccard_top_50_relevance"));
 
     let (_dir, files) = exported(&spec(View::Density, FileKind::Csv), "x.csv").expect("exported");
     assert_eq!(files.len(), 2);
@@ -172,4 +194,53 @@ fn what_the_run_has_not_is_an_error_that_says_what_it_has() {
 fn a_kind_of_file_is_known_by_its_end() {
     assert_eq!(FileKind::of(Path::new("a/b.PNG")), Some(FileKind::Png));
     assert_eq!(FileKind::of(Path::new("b.tar")), None);
+}
+
+/// Rows of a table but for the head: layer, domain, metric, value, n.
+fn rows(spec: &ExportSpec) -> Vec<(String, String, String, String, String)> {
+    let text = text(spec, "x.csv");
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let row = |r: csv::StringRecord| (r[1].to_owned(), r[4].to_owned(), r[5].to_owned(), r[6].to_owned(), r[8 - 1].to_owned());
+    reader.records().map(|r| row(r.expect("record"))).collect()
+}
+
+#[test]
+fn intersections_of_a_table_add_up_to_the_sets() {
+    let all = rows(&ExportSpec { top_percent: 20.0, ..spec(View::Upset, FileKind::Csv) });
+    let of = |member: &str| -> f64 {
+        let counted = all.iter().filter(|r| r.2 == "exclusive_count_top_20_relevance" && r.1.split('|').any(|d| d == member));
+        counted.map(|r| r.3.parse::<f64>().expect("number")).sum()
+    };
+    // 20 % of 3 x 40.
+    assert_eq!((of("a<b"), of("c&d, e")), (24.0, 24.0));
+}
+
+#[test]
+fn the_curves_table_has_every_share_and_its_chance() {
+    let all = rows(&spec(View::OverlapCurve, FileKind::Csv));
+    let of = |metric: &str| all.iter().filter(|r| r.2.starts_with(metric)).count();
+    assert_eq!((of("jaccard_top_"), of("jaccard_by_chance_top_"), of("jaccard_by_chance_low95_top_")), (28, 28, 28));
+    let last = all.iter().find(|r| r.2 == "jaccard_by_chance_top_50.0_relevance").expect("row");
+    // Half of all by chance: about 60 * 60 / 120 shared of 90.
+    assert!((last.3.parse::<f64>().expect("number") - 1.0 / 3.0).abs() < 0.05, "{last:?}");
+}
+
+#[test]
+fn the_trees_table_has_cophenetic_distances_and_the_samples_every_pair() {
+    let tree = rows(&ExportSpec { layers: Some((0, 0)), ..spec(View::Tree, FileKind::Csv) });
+    // One pair: mean of 0.75 and 0.25, and 1 less that.
+    assert_eq!(
+        tree.iter().map(|r| (r.2.as_str(), r.3.as_str())).collect::<Vec<_>>(),
+        [("llmdcos_layers_0_0", "0.5"), ("cophenetic_distance_layers_0_0", "0.5")]
+    );
+    let pairs = rows(&spec(View::Samples, FileKind::Csv));
+    assert_eq!(pairs.len(), 10);
+    let one = pairs.iter().find(|r| r.1 == "a<b:8|c&d, e:7").expect("samples 1 and 3");
+    assert_eq!((one.0.as_str(), one.2.as_str(), one.3.as_str()), ("2", "llmdcos", "0.4"));
+}
+
+#[test]
+fn a_layer_that_was_not_compared_is_refused_with_those_that_were() {
+    let message = exported(&ExportSpec { layer: Some(1), ..spec(View::Samples, FileKind::Svg) }, "x.svg").expect_err("refused").to_string();
+    assert!(message.contains("layer 1") && message.contains("at 2"), "{message}");
 }
