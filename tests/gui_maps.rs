@@ -372,7 +372,7 @@ fn two_runs(dir: &Path, layers: usize) -> App {
     let mut output = testing::sample_output(layers, 512, 7);
     output.provenance.model = "demo-tuned".into();
     output.provenance.model_sha256 = "7c".repeat(32);
-    app.library.runs.push(RunEntry { name: "run 2".into(), path: None, output: Arc::new(output) });
+    app.library.runs.push(RunEntry { name: "run 2".into(), path: None, output: Arc::new(output), samples: None });
     app
 }
 

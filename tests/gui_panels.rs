@@ -4,9 +4,12 @@
 use brodmann::{
     app::{
         App, Command, DeviceChoice, Fit, HeldOut, JobId, JobState, JobView, Loading, MemoryNeed, ModelFacts, ModelRow, ModelsReport,
-        Notice, NoticeLevel, testing,
+        Notice, NoticeLevel, OverlapView, PanelView, testing,
     },
-    base::{Neuron, Progress},
+    base::{
+        Neuron, NeuronSet, Progress,
+        overlap::{TopSets, upset},
+    },
     data::{Domain, DomainKind, RowProblem},
     gui::{Link, Panel, PanelCx, Theme, panels},
 };
@@ -626,4 +629,125 @@ fn moving_gamma_asks_for_it_and_changes_the_density() {
     let sent = h.state().sent.clone();
     assert!(matches!(sent.as_slice(), [Command::SetGamma { gamma }] if *gamma > 2e-6), "{sent:?}");
     assert!(h.query_by_label_contains("recounted from the histogram").is_some());
+}
+
+fn with_view(view: PanelView, make: impl Fn(&Path) -> App) -> impl Fn(&Path) -> App {
+    move |dir| {
+        let mut app = make(dir);
+        app.apply(Command::SetPanelView { view });
+        app
+    }
+}
+
+#[test]
+fn overlap_against_chance_looks_right() {
+    let r = &mut SnapshotResults::new();
+    let share = || with_view(PanelView::Overlap(OverlapView::Curve), testing::sample_app);
+    pictures(r, "overlap_share", "overlap", (900.0, 460.0), share());
+    pictures(r, "overlap_share_tall", "overlap", (420.0, 700.0), share());
+    let upset = || with_view(PanelView::Overlap(OverlapView::Upset), testing::sample_app);
+    pictures(r, "overlap_upset", "overlap", (900.0, 460.0), upset());
+    pictures(r, "overlap_upset_narrow", "overlap", (420.0, 560.0), upset());
+}
+
+#[test]
+fn a_column_of_the_upset_plot_selects_its_neurons_and_makes_a_set_of_them() {
+    let dir = folder();
+    let app = with_view(PanelView::Overlap(OverlapView::Upset), testing::sample_app)(dir.path());
+    let run = app.library.run().expect("run").output.clone();
+    let maps: Vec<_> = run.domains.iter().map(|d| (d.name.clone(), d.relevance.clone().expect("map"))).collect();
+    let top = TopSets::new(&maps, 10.0);
+    let columns = upset(&top);
+    let both = columns.iter().filter(|c| c.members.len() == 2).max_by_key(|c| c.neurons.len()).expect("two domains share some");
+    let names: Vec<&str> = both.members.iter().map(|&i| top.names[i].as_str()).collect();
+    let neurons: NeuronSet = both.neurons.iter().map(|&n| top.neuron(n)).collect();
+    let mut h = bench("overlap", (1400.0, 760.0), egui::Theme::Dark, app);
+    h.get_by_label_contains(&format!("only {} and {}: {} neurons", names[0], names[1], neurons.len())).click();
+    h.run();
+    assert_eq!(sent(&h), [Command::SelectNeurons { neurons: neurons.clone() }]);
+    assert_eq!(h.state().app.project.view.selection, neurons);
+    h.get_by_label("Make a set").click();
+    h.run();
+    let set = &h.state().app.project.sets[0];
+    assert_eq!((&set.neurons, set.name.as_str()), (&neurons, &*format!("{} ∩ {}", names[0], names[1])));
+    assert!(set.source.contains("exactly") && set.source.contains("top 10.0 % relevance"), "{}", set.source);
+    let mut results = SnapshotResults::new();
+    h.snapshot("panel_overlap_upset_selected_dark");
+    results.extend_harness(&mut h);
+}
+
+#[test]
+fn the_views_of_the_overlap_are_chosen_and_undone() {
+    let dir = folder();
+    let mut h = bench("overlap", (900.0, 460.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("By share").click();
+    h.run();
+    assert_eq!(h.state().app.project.view.overlap, OverlapView::Curve);
+    // Spoken by the chart: what chance gives at both ends.
+    h.get_by_label_contains("Overlap by share. shared from");
+    h.state_mut().app.apply(Command::Undo);
+    h.run();
+    h.get_by_label_contains("Overlap by layer. shared from");
+    assert!(h.query_by_label_contains("after Holm for 15 pairs").is_some());
+}
+
+#[test]
+fn samples_look_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "samples", "similarity", (900.0, 460.0), testing::sample_app_compared);
+    pictures(r, "samples_tall", "similarity", (440.0, 700.0), testing::sample_app_compared);
+    pictures(r, "samples_clustered", "similarity", (900.0, 460.0), with_view(PanelView::Clustered(true), testing::sample_app_compared));
+    let missing = || with_view(PanelView::SampleLayer(4), testing::sample_app_compared);
+    pictures(r, "samples_empty", "similarity", (620.0, 360.0), missing());
+    pictures(r, "samples_working", "similarity", (620.0, 320.0), |dir| {
+        let mut app = missing()(dir);
+        let mut comparing = job(1, "Similarity of 384 samples", JobState::Running);
+        comparing.progress = Progress { phase: "comparing samples".into(), done: 210, total: 384, unit: "sample-layers" };
+        app.jobs.push(comparing);
+        app
+    });
+    pictures(r, "samples_failed", "similarity", (620.0, 320.0), |dir| {
+        let mut app = missing()(dir);
+        let message = "all pairs of 3,840 samples at 8 layers take 1.24 GB beside the weights, and 800 MB are allowed; take fewer samples, domains or layers at a time";
+        app.jobs.push(job(1, "Similarity of 3,840 samples", JobState::Failed(message.into())));
+        app
+    });
+    pictures(r, "similarity_clustered", "similarity", (900.0, 420.0), with_view(PanelView::Clustered(true), testing::sample_app));
+}
+
+#[test]
+fn a_cell_of_the_samples_shows_both_texts() {
+    let dir = folder();
+    let mut h = bench("similarity", (1100.0, 520.0), egui::Theme::Light, testing::sample_app_compared(dir.path()));
+    let square = h.get_by_label_contains("Similarity of samples at layer 5. 48 by 48 samples").rect();
+    // Row 1 is the second sample of arithmetic, column 10 the third of logic; both have a width of a 48th.
+    let cell = square.width() / 48.0;
+    let at = square.min + egui::vec2(10.5, 1.5) * cell;
+    h.hover_at(at);
+    h.run();
+    assert!(h.query_by_label_contains("arithmetic, line 4 and logic, line 7: 0.").is_some(), "the readout under the pointer");
+    h.drag_at(at);
+    h.drop_at(at);
+    h.run();
+    for text in ["Question 1 of arithmetic", "Question 2 of logic"] {
+        assert!(h.query_by_label_contains(text).is_some(), "{text}");
+    }
+    let mut results = SnapshotResults::new();
+    h.snapshot("panel_samples_pair_light");
+    results.extend_harness(&mut h);
+    h.get_by_label("Close the texts").click();
+    h.run();
+    assert!(h.query_by_label("Mean of every block").is_some());
+}
+
+#[test]
+fn a_layer_that_was_not_compared_offers_to_do_it() {
+    let dir = folder();
+    let app = with_view(PanelView::SampleLayer(4), testing::sample_app_compared)(dir.path());
+    let mut h = bench("similarity", (620.0, 360.0), egui::Theme::Dark, app);
+    assert!(h.query_by_label_contains("384 samples, 73,536 pairs").is_some(), "the estimate");
+    h.get_by_label("Compute layer 4").click();
+    h.run_steps(2);
+    let asked = Command::SampleSimilarity { layers: vec![4], samples: 64, domains: Vec::new(), out: None };
+    assert_eq!(sent(&h).last(), Some(&asked));
 }

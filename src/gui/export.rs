@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::{
-    app::{Command, RunEntry, ThemeChoice},
+    app::{Command, OverlapView, RunEntry, SimilarityView, ThemeChoice},
     base::heatmap::Combine,
     report::{
         self,
@@ -97,6 +97,15 @@ impl ExportWindow {
             ];
             choice(ui, cx.theme, &mut self.what, &options);
         });
+        row(ui, cx, "", &mut |ui| {
+            let options = [
+                (View::Upset, "intersections", "UpSet plot: neurons in exactly these domains' top sets"),
+                (View::OverlapCurve, "overlap by share", "Jaccard index against the share that is taken, with chance"),
+                (View::Tree, "dendrogram", "Domains clustered by LLMDcos, beside their matrix"),
+                (View::Samples, "samples", "LLMDcos of all pairs of samples at one layer"),
+            ];
+            choice(ui, cx.theme, &mut self.what, &options);
+        });
         if self.what == View::Neurons {
             row(ui, cx, "domains", &mut |ui| {
                 let options = [(false, "as shown", "The map in the panel"), (true, "all", "One map a domain, on one scale")];
@@ -174,16 +183,33 @@ impl ExportWindow {
             per_layer: view.map.per_layer,
             order: view.map.order.clone(),
             percentile: view.map.percentile,
-            pair: view.pair.clone().filter(|(a, b)| matches!(self.what, View::Similarity | View::Overlap) && known(a) && known(b)),
+            pair: view
+                .pair
+                .clone()
+                .filter(|(a, b)| matches!(self.what, View::Similarity | View::Overlap | View::OverlapCurve) && known(a) && known(b)),
             scale: crate::gui::panels::map_controls::scale_kind(view.scale),
             colours: cx.app.settings.preferences.colours,
             top_percent: view.top_percent,
             gamma: view.gamma.filter(|g| self.what == View::Density && *g != run.output.config.gamma),
-            layers: view.layer_range.filter(|_| self.what == View::Similarity),
+            layers: view.layer_range.filter(|_| matches!(self.what, View::Similarity | View::Tree)),
+            layer: view
+                .sample_layer
+                .filter(|l| self.what == View::Samples && run.samples.as_ref().is_some_and(|s| s.layers.contains_key(l))),
             off: if neurons && self.kind != FileKind::Csv { cx.app.project.off() } else { crate::base::NeuronSet::new() },
             pixels: self.pixels as f32,
             dark: self.theme == ThemeChoice::Dark,
         }
+    }
+}
+
+/// What of a panel's several views is shown.
+pub fn shown_view(panel: View, shown: &crate::app::View) -> View {
+    match (panel, shown.overlap, shown.similarity) {
+        (View::Overlap, OverlapView::Upset, _) => View::Upset,
+        (View::Overlap, OverlapView::Curve, _) => View::OverlapCurve,
+        (View::Similarity, _, SimilarityView::Samples) => View::Samples,
+        (View::Similarity, ..) if shown.clustered => View::Tree,
+        (panel, ..) => panel,
     }
 }
 
@@ -221,6 +247,13 @@ fn summary(spec: &ExportSpec, run: &RunEntry) -> String {
         View::Neurons => format!("{} of {domains}{minus}", spec.metric.info().label),
         View::Density => format!("Density, γ {}", sig3(f64::from(spec.gamma.unwrap_or(run.output.config.gamma)))),
         View::Similarity => "LLMDcos".to_owned(),
+        View::Upset => format!("Intersections of the top {} % by {}", sig3(spec.top_percent), spec.metric.label()),
+        View::OverlapCurve => format!("Overlap against the share taken by {}", spec.metric.label()),
+        View::Tree => "Domains clustered by LLMDcos".to_owned(),
+        View::Samples => match &run.samples {
+            Some(s) => format!("LLMDcos of all pairs of samples at layer {}", spec.layer.or(s.layers.keys().last().copied()).unwrap_or(0)),
+            None => "All pairs of samples: none were compared yet".to_owned(),
+        },
         View::Overlap => format!("Overlap of the top {} % by {}", sig3(spec.top_percent), spec.metric.label()),
     };
     let pair = spec.pair.as_ref().map_or(String::new(), |(a, b)| format!(", with {a} and {b}"));

@@ -22,7 +22,7 @@ pub struct Palette {
 
 /// What was chosen.
 pub enum Choice {
-    Act(Act),
+    Act(Box<Act>),
     Neurons(Found),
 }
 
@@ -118,7 +118,7 @@ impl Palette {
                     for a in &matches {
                         let keys = a.shortcut.map(|k| ui.ctx().format_shortcut(&k)).unwrap_or_default();
                         if line(ui, a.label.clone(), keys) {
-                            chosen = Some(Choice::Act(a.act.clone()));
+                            chosen = Some(Choice::Act(Box::new(a.act.clone())));
                         }
                     }
                     if let Err(problem) = found {

@@ -5,7 +5,7 @@ use super::{
     actions::{self, Act, Action},
     dialogs::{self, Dialogs, Picked},
     dock::{Dock, SavedDock},
-    export::ExportWindow,
+    export::{ExportWindow, shown_view},
     find::Shown,
     palette::{Choice, Palette},
     panels::{inspector::Inspector, library::LibraryPanel},
@@ -94,7 +94,7 @@ impl Shell {
             }
             Act::FollowSystemTheme => self.prefer(|p| p.theme = ThemeChoice::System),
             Act::Settings => self.settings.open = !self.settings.open,
-            Act::Export => self.export.show(self.dock.export_view()),
+            Act::Export => self.export.show(shown_view(self.dock.export_view(), &self.app.project.view)),
             Act::ToggleLibrary => self.library_open = !self.library_open,
             Act::ToggleInspector => self.inspector_open = !self.inspector_open,
             Act::Palette => self.palette.open(false),
@@ -131,7 +131,7 @@ impl Shell {
         match self.dialogs.ask(ctx, ask) {
             None => {}
             Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
-            Some(Ask::Export(view)) => self.export.show(view),
+            Some(Ask::Export(view)) => self.export.show(shown_view(view, &self.app.project.view)),
             Some(Ask::Copy(text)) => {
                 ctx.copy_text(text);
                 self.toasts.note(NoticeLevel::Info, "Copied", "");
@@ -268,7 +268,7 @@ impl eframe::App for Shell {
             self.app.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.app.library.scan().map(|r| (r.n_layers, r.d_mlp)));
         let shown = Shown::of(&self.app);
         match self.palette.ui(&ctx, theme, &actions, shape, shown.as_ref(), self.link.focus_neuron) {
-            Some(Choice::Act(act)) => acts.push(act),
+            Some(Choice::Act(act)) => acts.push(*act),
             Some(Choice::Neurons(found)) => {
                 self.link.focus_neuron = Some(found.neuron);
                 self.link.reveal = Some(found.neuron);

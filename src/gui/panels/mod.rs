@@ -28,13 +28,17 @@ mod neuron_table;
 pub mod neurons;
 mod neurons_collapsed;
 pub mod overlap;
-mod overlap_sets;
+mod overlap_found;
+mod overlap_pairs;
+mod overlap_upset;
 pub mod prediction;
 mod prediction_state;
 pub mod scan;
 mod scan_cost;
 mod shown_run;
 pub mod similarity;
+mod similarity_samples;
+mod worker;
 
 use super::PanelInfo;
 use crate::report::export::View;

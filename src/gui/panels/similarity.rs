@@ -1,15 +1,18 @@
-//! LLMDcos: how alike two domains' parameter activations are. A domain x domain matrix over a range of layers, and a pair's box plot by layer.
+//! LLMDcos: how alike two domains' parameter activations are. A domain x domain matrix over a range of layers with its dendrogram, and a pair's box
+//! plot by layer; and all pairs of samples at one layer.
 
-use super::shown_run::shown_run;
+use super::{shown_run::shown_run, similarity_samples::SamplesState};
 use crate::{
-    app::{Command, RunEntry},
+    app::{Command, PanelView, RunEntry, SimilarityView},
+    base::dendrogram::Tree,
     gui::{
         Panel, PanelCx,
         widgets::{
             arrange::Arrange,
             axis::Axis,
             box_plot::BoxPlot,
-            control::{SLIDER_HEIGHT, bar, caption, colour_span, remark},
+            control::{SLIDER_HEIGHT, bar, caption, choice, colour_span, remark},
+            dendrogram::{self, dendrogram_ui},
             five_numbers::BoxStats,
             matrix::{Matrix, names_width, sequential},
             number::{counted, sig3},
@@ -32,14 +35,20 @@ pub struct SimilarityPanel {
     pair_alone: bool,
     matrix: Option<Cached>,
     boxes: Option<CachedBoxes>,
+    samples: SamplesState,
 }
 
 /// Means of every pair over a range, for one run.
 struct Cached {
     run: Arc<ScanOutput>,
     range: (usize, usize),
+    clustered: bool,
+    /// In the order of rows.
     names: Vec<String>,
     values: Vec<Option<f64>>,
+    /// Of the domains in the order of the run, with their names.
+    tree: Tree,
+    leaves: Vec<String>,
 }
 
 struct CachedBoxes {
@@ -59,12 +68,17 @@ impl Panel for SimilarityPanel {
     fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let Some(run) = shown_run(ui, cx, icons::ICON_COMPARE_ARROWS, "which domains use the same weights") else { return };
         let out = &*run.output;
+        if cx.app.project.view.similarity == SimilarityView::Samples {
+            self.samples.ui(ui, cx, run);
+            return;
+        }
         if out.llmdcos.is_empty() {
+            view_choice(ui, cx);
             remark(ui, cx.theme, "This run holds no LLMDcos. Choose it among the metrics of the scan and run it again.");
             return;
         }
         let range = self.range_ui(ui, cx, run);
-        let names = self.means(&run.output, range);
+        let names = self.means(&run.output, range, cx.app.project.view.clustered);
         let shown = Shown { run, range, pair: shown_pair(cx, &names) };
         if self.table {
             self.table_ui(ui, cx, run, &shown.pair);
@@ -111,6 +125,30 @@ fn names_of(out: &ScanOutput) -> Vec<String> {
     names
 }
 
+/// Domains, or their samples.
+pub(super) fn view_choice(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let mut shown = cx.app.project.view.similarity;
+    let options = [
+        (SimilarityView::Domains, "Domains", "Every two domains, over a range of layers"),
+        (SimilarityView::Samples, "Samples", "Every two samples, at one layer"),
+    ];
+    if choice(ui, cx.theme, &mut shown, &options) {
+        cx.send(Command::SetPanelView { view: PanelView::Similarity(shown) });
+    }
+}
+
+/// In the given order, or in that of their dendrogram.
+pub(super) fn order_choice(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let mut clustered = cx.app.project.view.clustered;
+    let options = [
+        (false, "Given order", "As they were scanned"),
+        (true, "Clustered", "By average linkage on 1 − LLMDcos: what is alike lies together"),
+    ];
+    if choice(ui, cx.theme, &mut clustered, &options) {
+        cx.send(Command::SetPanelView { view: PanelView::Clustered(clustered) });
+    }
+}
+
 fn shown_pair(cx: &PanelCx<'_>, names: &[String]) -> (String, String) {
     let known = |(a, b): &&(String, String)| names.contains(a) && names.contains(b);
     cx.app.project.view.pair.as_ref().filter(known).cloned().unwrap_or_else(|| {
@@ -140,6 +178,8 @@ impl SimilarityPanel {
             3,
             cx,
             |ui, cx| {
+                view_choice(ui, cx);
+                order_choice(ui, cx);
                 caption(ui, cx.theme, "layers").on_hover_text("The matrix shows means over these layers");
                 let width = (ui.available_width() - 140.0).clamp(56.0, 120.0);
                 let usual_width = std::mem::replace(&mut ui.spacing_mut().slider_width, width);
@@ -172,18 +212,23 @@ impl SimilarityPanel {
     }
 
     /// Fills the cache; the names in the order of rows.
-    fn means(&mut self, out: &Arc<ScanOutput>, range: (usize, usize)) -> Vec<String> {
-        if let Some(c) = self.matrix.as_ref().filter(|c| Arc::ptr_eq(&c.run, out) && c.range == range) {
+    fn means(&mut self, out: &Arc<ScanOutput>, range: (usize, usize), clustered: bool) -> Vec<String> {
+        if let Some(c) = self.matrix.as_ref().filter(|c| Arc::ptr_eq(&c.run, out) && c.range == range && c.clustered == clustered) {
             return c.names.clone();
         }
-        let names = names_of(out);
+        let leaves = names_of(out);
+        // A pair without a value counts as unlike.
+        let distance =
+            |i: usize, j: usize| 1.0 - out.pair(&leaves[i], &leaves[j]).and_then(|p| p.mean_over(range.0..=range.1)).unwrap_or(0.0);
+        let tree = Tree::average_linkage(leaves.len(), distance);
+        let names: Vec<String> = if clustered { tree.order.iter().map(|&i| leaves[i].clone()).collect() } else { leaves.clone() };
         let mut values = Vec::with_capacity(names.len() * names.len());
         for a in &names {
             for b in &names {
                 values.push(out.pair(a, b).and_then(|p| p.mean_over(range.0..=range.1)));
             }
         }
-        self.matrix = Some(Cached { run: out.clone(), range, names: names.clone(), values });
+        self.matrix = Some(Cached { run: out.clone(), range, clustered, names: names.clone(), values, tree, leaves });
         names
     }
 
@@ -223,9 +268,22 @@ impl SimilarityPanel {
             range: range_shown,
             unit: "mean LLMDcos",
             map: sequential(cx.app.settings.preferences.colours),
-            size,
+            size: if cached.clustered { size - vec2(dendrogram::WIDTH, 0.0) } else { size },
         };
-        let output = matrix.show(ui, cx.theme);
+        let output = if cached.clustered {
+            ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = 0.0;
+                let output = matrix.show(ui, cx.theme);
+                // Rows of the tree are rows of the matrix.
+                let (room, _) = ui.allocate_exact_size(vec2(dendrogram::WIDTH, output.cells.height()), egui::Sense::hover());
+                let rect = egui::Rect::from_x_y_ranges(room.x_range(), output.cells.y_range());
+                dendrogram_ui(ui, cx.theme, &cached.tree, &cached.leaves, rect, "1 − mean LLMDcos");
+                output
+            })
+            .inner
+        } else {
+            matrix.show(ui, cx.theme)
+        };
         if let Some((r, c)) = output.hovered {
             let (a, b) = (&cached.names[r], &cached.names[c]);
             cx.link.hover_pair(a, b);

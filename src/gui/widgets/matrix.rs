@@ -70,6 +70,8 @@ enum Heads {
 pub struct MatrixOutput {
     pub hovered: Option<(usize, usize)>,
     pub clicked: Option<(usize, usize)>,
+    /// Where the cells are.
+    pub cells: Rect,
 }
 
 impl Matrix<'_> {
@@ -215,7 +217,7 @@ impl Matrix<'_> {
             Rect::from_min_size(cells.left_bottom() + vec2(0.0, 10.0), vec2(cells.width(), 6.0))
         };
         ColourBar { map: self.map, range: self.range, name: self.unit, pointed }.paint(&painter, theme, bar_rect);
-        MatrixOutput { hovered, clicked }
+        MatrixOutput { hovered, clicked, cells }
     }
 }
 
