@@ -9,7 +9,7 @@
 
 use brodmann::{
     ablate::{EvalSession, SessionLimits},
-    base::{Ctx, Error, Head, Neuron, NeuronSet, Result, job::silently},
+    base::{CancelToken, Ctx, Error, Head, Neuron, NeuronSet, Result, job::silently},
     compute::cpu::{CpuBackend, keep_big_blocks},
     data::{
         Domain, Item, Mapping,
@@ -20,7 +20,13 @@ use brodmann::{
     model::{Decoder, NoHooks, load_embedded, load_model},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, io::BufRead as _, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    io::BufRead as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Neurons that a toggle switches.
 const NEURONS: u32 = 32;
@@ -186,8 +192,36 @@ fn table(subject: &Subject, data: &str, layers: Vec<usize>, rounds: usize, ctx: 
             shared / h
         );
     }
-    println!(" mean   {:>10.2}   {:>7.1}   {:>8.1}   (full over the mean time of a toggle)\n", mean * 1e3, plain / mean, shared / mean);
+    let felt = cancels(subject, layers[0], 15)?;
+    println!(" mean   {:>10.2}   {:>7.1}   {:>8.1}   (full over the mean time of a toggle)", mean * 1e3, plain / mean, shared / mean);
+    println!(
+        "a cancel is felt after {:.1} ms in the median, {:.1} ms at most\n",
+        median(felt.clone()) * 1e3,
+        felt.iter().fold(0.0, |m: f64, v| m.max(*v)) * 1e3
+    );
     Ok(())
+}
+
+/// Seconds from a cancel, at points spread over a toggle, until its evaluation has ended.
+fn cancels(subject: &Subject, layer: usize, times: usize) -> Result<Vec<f64>> {
+    let (whole, _) = silently(|ctx| subject.run("toggle", layer, ctx))?;
+    let mut felt = Vec::new();
+    for i in 0..times {
+        let cancel = CancelToken::default();
+        let (asked, ended) = std::thread::scope(|scope| {
+            let button = scope.spawn(|| {
+                std::thread::sleep(Duration::from_secs_f64(whole * i as f64 / times as f64));
+                cancel.cancel();
+                Instant::now()
+            });
+            let outcome = subject.run("toggle", layer, &Ctx::new(&cancel, &|_| {}));
+            let ended = Instant::now();
+            // A cancel that came too late ends nothing.
+            (button.join().ok(), outcome.is_err_and(|e| e.is_cancelled()).then_some(ended))
+        });
+        felt.extend(asked.zip(ended).map(|(asked, ended)| ended.saturating_duration_since(asked).as_secs_f64()));
+    }
+    if felt.is_empty() { Err(Error::invalid("no cancel came in time")) } else { Ok(felt) }
 }
 
 fn counted() -> String {
