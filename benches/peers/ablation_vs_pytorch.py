@@ -62,7 +62,7 @@ class Theirs:
                 ids[row, : len(tokens) - 1] = torch.tensor(tokens[:-1])
             # Padding stands on the right: no position that is scored sees it.
             hidden = self.model.model(input_ids=ids).last_hidden_state
-            rows = [(r, p, tokens[p + 1]) for r, (_, _, tokens, first) in enumerate(batch) for p in range(first - 1, len(tokens) - 1)]
+            rows = [(r, p, tokens[p + 1]) for r, (_, _, tokens, first) in enumerate(batch) for p in range(min(first, len(tokens) - 1) - 1, len(tokens) - 1)]
             picked = hidden[[r for r, _, _ in rows], [p for _, p, _ in rows]]
             logs = torch.log_softmax(self.model.lm_head(picked), dim=-1)
             values = logs[range(len(rows)), [t for _, _, t in rows]]

@@ -47,7 +47,14 @@ const DONORS: usize = 8;
 const RESAMPLED_TEXTS: usize = 32;
 
 impl Shared {
-    fn session(&self, decoder: &Decoder, source: &ItemSource, limits: SessionLimits, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
+    fn session(
+        &self,
+        decoder: &Decoder,
+        source: &ItemSource,
+        limits: SessionLimits,
+        most: usize,
+        ctx: &Ctx<'_>,
+    ) -> Result<Arc<EvalSession>> {
         let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = held.iter().position(|s| s.0 == source.key) {
             let found = held.remove(at);
@@ -60,9 +67,9 @@ impl Shared {
         let session = Arc::new(EvalSession::new(decoder.clone(), &domain.name, domain.kind, &source.items, limits, ctx)?);
         let mut held = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         held.push((source.key.clone(), session.clone()));
-        if held.len() > SESSIONS {
-            held.remove(0);
-        }
+        // Each may fill its share of the memory: no more are kept than the shares were made for.
+        let surplus = held.len().saturating_sub(most);
+        held.drain(..surplus);
         Ok(session)
     }
 }
@@ -78,7 +85,7 @@ pub(super) struct Scorer {
     pub means_from: Vec<Unscored>,
     /// For a change that resamples: the domain it names, as above; `None`: there is none.
     pub resample_from: Option<Unscored>,
-    /// Domains that share the memory for residuals.
+    /// Sets of items, usually domains, that share the memory for residuals.
     pub domains: usize,
     /// Bytes of residuals that may lie on the disk.
     pub spill_bytes: u64,
@@ -91,7 +98,7 @@ impl Scorer {
     fn limits(&self) -> SessionLimits {
         let allowed = self.memory_bytes.map_or(usize::MAX, |b| usize::try_from(b / 2).unwrap_or(usize::MAX));
         let eval = eval::Limits { max_tokens: self.max_tokens, ..eval::Limits::default() };
-        let share = self.domains.clamp(1, SESSIONS);
+        let share = self.shares();
         SessionLimits {
             eval,
             cache_bytes: RESIDUAL_BYTES.min(allowed) / share,
@@ -122,7 +129,12 @@ impl Scorer {
     }
 
     pub fn session(&self, source: &ItemSource, ctx: &Ctx<'_>) -> Result<Arc<EvalSession>> {
-        self.shared.session(&self.decoder, source, self.limits(), ctx)
+        self.shared.session(&self.decoder, source, self.limits(), self.shares(), ctx)
+    }
+
+    /// Parts that the memory for residuals goes in.
+    fn shares(&self) -> usize {
+        self.domains.clamp(1, SESSIONS)
     }
 
     /// The change with the activations it needs of other texts.

@@ -367,7 +367,8 @@ impl App {
         rule: Rule,
         out: Option<PathBuf>,
     ) -> Result<(), String> {
-        let switching = self.switching()?;
+        let mut switching = self.switching()?;
+        switching.scorer.domains *= 2;
         let (map, words) = self.ranking(domain, metric)?;
         let sources = self.sweep_sources(domain, &self.scanned_rows(&[domain.to_owned()]))?;
         if sources.iter().any(|s| s.items.len() < 2) {
