@@ -296,7 +296,7 @@ fn panels_that_wait_for_a_run_show_the_scan_and_its_failure() {
         app.jobs.push(job(1, "Scan of 6 domains", JobState::Failed("out of memory: 3.10 GB wanted, 1.20 GB free".into())));
         app
     };
-    for panel in ["neurons", "overlap", "similarity", "density"] {
+    for panel in ["neurons", "maps", "overlap", "similarity", "density"] {
         if panel != "density" {
             pictures(r, &format!("{panel}_working"), panel, (460.0, 280.0), working);
         }
