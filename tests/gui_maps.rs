@@ -159,7 +159,7 @@ fn the_percentile_of_a_clipped_scale_is_chosen_and_shown_in_the_colour_bar() {
 fn layers_can_have_a_scale_of_their_own_and_the_bar_says_so() {
     let dir = folder();
     let mut h = neurons(testing::sample_app(dir.path()));
-    choose(&mut h, "Scale within layers", "rank in the layer");
+    choose(&mut h, "Scale within layers", "layer rank");
     assert!(label(&h, "Colour bar").contains("rank within the layer, 0 to 1"));
     let top = largest(&relevance(&h.state().app, "arithmetic"), 5);
     let r = h.get_by_label_contains("Map of relevance").rect();

@@ -86,16 +86,16 @@ pub fn scale_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
 pub fn per_layer_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let now = cx.app.project.view.map.per_layer;
     let name = |p: PerLayer| match p {
-        PerLayer::None => "layers as measured",
-        PerLayer::Max => "share of layer's max",
-        PerLayer::Rank => "rank in the layer",
+        PerLayer::None => "as measured",
+        PerLayer::Max => "layer max",
+        PerLayer::Rank => "layer rank",
     };
     let hover = |p: PerLayer| match p {
         PerLayer::None => "All layers on one scale, in the metric's unit",
         PerLayer::Max => "Each value by the largest magnitude of its layer: shows what stands out in every layer",
         PerLayer::Rank => "Rank of the magnitude within its layer, 0 to 1, sign kept",
     };
-    let combo = ComboBox::from_id_salt("per layer").width(136.0).selected_text(name(now));
+    let combo = ComboBox::from_id_salt("per layer").width(96.0).selected_text(name(now));
     let r = combo.show_ui(ui, |ui| {
         for p in PerLayer::ALL {
             if ui.selectable_label(p == now, name(p)).on_hover_text(hover(p)).clicked() && p != now {
@@ -115,7 +115,7 @@ pub fn order_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: Metri
         NeuronOrder::Profile { .. } => "clustered".to_owned(),
     };
     let cols = run.output.d_mlp;
-    let combo = ComboBox::from_id_salt("order").width(108.0).selected_text(short);
+    let combo = ComboBox::from_id_salt("order").width(84.0).selected_text(short);
     let r = combo.show_ui(ui, |ui| {
         let mut options = vec![(NeuronOrder::Index, "by index".to_owned(), "Neurons stand where the checkpoint has them")];
         let by = |domain: &str| NeuronOrder::Value { metric, domain: domain.to_owned() };

@@ -36,6 +36,9 @@ pub struct Maps {
     views: Vec<HeatmapView>,
     cache: MapCache,
     marks: MarksCache,
+    /// First of the maps that are seen, where not all fit.
+    first: usize,
+    seen: usize,
     /// What all maps show, while they are linked.
     window: Option<Window>,
 }
@@ -62,7 +65,10 @@ impl Panel for Maps {
         ui.spacing_mut().item_spacing.y = 6.0;
         let cells = cells(cx, run);
         self.bar_ui(ui, cx, run, &cells);
-        runs_ui(ui, cx, run, &cells);
+        ui.horizontal_wrapped(|ui| {
+            self.pages_ui(ui, cx, cells.len());
+            runs_ui(ui, cx, run, &cells);
+        });
         let ready: Vec<Ready<'_>> = cells.iter().map(|c| self.prepare(ui, cx, run, c)).collect();
         self.cache.sweep();
         self.marks.follow(cx, false);
@@ -75,10 +81,12 @@ impl Panel for Maps {
         let bar_height = if one_bar { legend::HEIGHT + 2.0 } else { 0.0 };
         let grid = Rect::from_min_max(room.min, pos2(room.right(), room.bottom() - bar_height));
         let places = places(grid, ready.len(), shape_of(run));
+        self.seen = places.len();
+        self.first = if self.seen < ready.len() { self.first.min(ready.len() - 1) / self.seen * self.seen } else { 0 };
         self.views.resize_with(ready.len(), HeatmapView::default);
         let mut hovered = None;
         let reveal = cx.link.revealing();
-        for (i, (r, rect)) in ready.iter().zip(&places).enumerate() {
+        for ((i, r), rect) in ready.iter().enumerate().skip(self.first).zip(&places) {
             ui.scope_builder(UiBuilder::new().max_rect(*rect).id_salt(("map", i)), |ui| {
                 ui.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
                 self.cell_ui(ui, cx, run, i, r, &cells, shared, reveal, &mut hovered);
@@ -204,6 +212,21 @@ impl Maps {
             Err(missing) => (State::Missing(missing), run),
         };
         Ready { cell: cell.clone(), words, run, state, signed }
+    }
+
+    /// Which maps are seen, where not all fit, and the way to the others.
+    fn pages_ui(&mut self, ui: &mut Ui, cx: &PanelCx<'_>, n: usize) {
+        if self.seen == 0 || self.seen >= n {
+            return;
+        }
+        ui.spacing_mut().item_spacing.x = 2.0;
+        if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Maps before", "").clicked() {
+            self.first = self.first.saturating_sub(self.seen);
+        }
+        ui.label(cx.theme.small(format!("{} to {} of {n}", self.first + 1, (self.first + self.seen).min(n))));
+        if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next maps", "").clicked() && self.first + self.seen < n {
+            self.first += self.seen;
+        }
     }
 
     fn bar_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
@@ -456,55 +479,53 @@ fn small_metric_ui(ui: &mut Ui, i: usize, run: &RunEntry, metric: MetricKind) ->
 /// Which two runs are compared, by model and hash; where B is chosen.
 fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
     let map = &cx.app.project.view.map;
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-        ui.add(Label::new(cx.theme.small(format!("A: {}, {}", run.name, run.model_label()))).truncate());
-        let other = cx.app.other_run();
-        let text = match (other, &map.other_run) {
-            (Some(b), _) => format!("B: {}, {}", b.name, b.model_label()),
-            (None, Some(path)) if cx.app.other_run_is_missing() => format!("B: {} could not be opened", path.display()),
-            (None, Some(path)) => format!("B: opening {}", path.display()),
-            (None, None) => "B: none".to_owned(),
-        };
-        let combo = ComboBox::from_id_salt("run b").width(200.0).truncate().selected_text(RichText::new(text).size(theme::SMALL));
-        let r = combo.show_ui(ui, |ui| {
-            if ui.selectable_label(map.other_run.is_none(), "none").clicked() {
-                cx.send(Command::ChangeMap { change: MapChange::OtherRun(None) });
-            }
-            for b in &cx.app.library.runs {
-                let chosen = map.other_run.as_ref() == Some(&b.key());
-                let text = format!("{}, {}", b.name, b.model_label());
-                if ui.selectable_label(chosen, text).clicked() && !chosen {
-                    cx.send(Command::ChangeMap { change: MapChange::OtherRun(Some(b.key())) });
-                }
-            }
-            ui.separator();
-            if ui.button("Open another run…").on_hover_text("A run folder; it stands beside the shown run").clicked() {
-                cx.link.ask(Ask::OpenOtherRun);
-            }
-        });
-        r.response.accessible_name("Run B").on_hover_text("A second run, of the same or another model of this shape: base against tuned");
-        if let Some(b) = other
-            && !uses_b(cells)
-        {
-            let delta = ui.button("Delta maps").on_hover_text("For every domain that both runs have: B compared with A, neuron by neuron");
-            if delta.clicked() {
-                let metric = cells.first().map_or(map.all_metric, |c| c.metric);
-                let both = run.output.domains.iter().filter(|d| b.output.domain(&d.name).is_some());
-                let operand = |side, d: &str| Operand { side, domain: d.to_owned() };
-                let delta = both.map(|d| MapCell {
-                    metric,
-                    of: operand(Side::B, &d.name),
-                    against: Some(operand(Side::A, &d.name)),
-                    combine: map.combine,
-                });
-                let delta: Vec<MapCell> = delta.collect();
-                if delta.is_empty() {
-                    ui.label(RichText::new("the runs have no domain in common").color(cx.theme.warn));
-                } else {
-                    cx.send(Command::ChangeMap { change: MapChange::Cells(delta) });
-                }
+    ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
+    ui.add(Label::new(cx.theme.small(format!("A: {}, {}", run.name, run.model_label()))).truncate());
+    let other = cx.app.other_run();
+    let text = match (other, &map.other_run) {
+        (Some(b), _) => format!("B: {}, {}", b.name, b.model_label()),
+        (None, Some(path)) if cx.app.other_run_is_missing() => format!("B: {} could not be opened", path.display()),
+        (None, Some(path)) => format!("B: opening {}", path.display()),
+        (None, None) => "B: none".to_owned(),
+    };
+    let combo = ComboBox::from_id_salt("run b").width(200.0).truncate().selected_text(RichText::new(text).size(theme::SMALL));
+    let r = combo.show_ui(ui, |ui| {
+        if ui.selectable_label(map.other_run.is_none(), "none").clicked() {
+            cx.send(Command::ChangeMap { change: MapChange::OtherRun(None) });
+        }
+        for b in &cx.app.library.runs {
+            let chosen = map.other_run.as_ref() == Some(&b.key());
+            let text = format!("{}, {}", b.name, b.model_label());
+            if ui.selectable_label(chosen, text).clicked() && !chosen {
+                cx.send(Command::ChangeMap { change: MapChange::OtherRun(Some(b.key())) });
             }
         }
+        ui.separator();
+        if ui.button("Open another run…").on_hover_text("A run folder; it stands beside the shown run").clicked() {
+            cx.link.ask(Ask::OpenOtherRun);
+        }
     });
+    r.response.accessible_name("Run B").on_hover_text("A second run, of the same or another model of this shape: base against tuned");
+    if let Some(b) = other
+        && !uses_b(cells)
+    {
+        let delta = ui.button("Delta maps").on_hover_text("For every domain that both runs have: B compared with A, neuron by neuron");
+        if delta.clicked() {
+            let metric = cells.first().map_or(map.all_metric, |c| c.metric);
+            let both = run.output.domains.iter().filter(|d| b.output.domain(&d.name).is_some());
+            let operand = |side, d: &str| Operand { side, domain: d.to_owned() };
+            let delta = both.map(|d| MapCell {
+                metric,
+                of: operand(Side::B, &d.name),
+                against: Some(operand(Side::A, &d.name)),
+                combine: map.combine,
+            });
+            let delta: Vec<MapCell> = delta.collect();
+            if delta.is_empty() {
+                ui.label(RichText::new("the runs have no domain in common").color(cx.theme.warn));
+            } else {
+                cx.send(Command::ChangeMap { change: MapChange::Cells(delta) });
+            }
+        }
+    }
 }

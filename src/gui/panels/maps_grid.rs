@@ -31,13 +31,17 @@ fn columns(room: (f32, f32), n: usize, (layers, _): (usize, usize)) -> usize {
     (1..=most).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(1)
 }
 
-/// One place a map.
+/// A map lower than this shows nothing but its head.
+const LEAST: f32 = 74.0;
+
+/// One place a map, in rows from the top; fewer than `n` where more would be too low to read.
 pub fn places(room: Rect, n: usize, shape: (usize, usize)) -> Vec<Rect> {
     let c = columns((room.width(), room.height()), n, shape);
-    let rows = n.div_ceil(c).max(1);
+    let fit = (((room.height() + GAP.1) / (LEAST + GAP.1)) as usize).max(1);
+    let rows = n.div_ceil(c).clamp(1, fit);
     let w = (room.width() - GAP.0 * (c - 1) as f32) / c as f32;
     let h = (room.height() - GAP.1 * (rows - 1) as f32) / rows as f32;
-    (0..n)
+    (0..n.min(c * rows))
         .map(|i| {
             let (x, y) = ((i % c) as f32, (i / c) as f32);
             let min = pos2((room.left() + x * (w + GAP.0)).round(), (room.top() + y * (h + GAP.1)).round());
@@ -57,7 +61,9 @@ mod tests {
             for size in [(500.0, 320.0), (1200.0, 800.0), (1900.0, 400.0), (300.0, 900.0)] {
                 let room = Rect::from_min_size(pos2(10.0, 20.0), vec2(size.0, size.1));
                 let places = places(room, n, (30, 1536));
-                assert_eq!(places.len(), n);
+                assert!(!places.is_empty() && places.len() <= n);
+                assert!(places.len() == n || places[0].height() < 2.0 * LEAST, "no map is left out while there is room: {size:?} {n}");
+                assert!(places.iter().all(|p| p.height() >= LEAST - 1.0), "none is too low");
                 for (i, a) in places.iter().enumerate() {
                     assert!(room.expand(0.6).contains_rect(*a), "{a:?} in {room:?}");
                     assert!(places[..i].iter().all(|b| !b.shrink(1.0).intersects(a.shrink(1.0))));
