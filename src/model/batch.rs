@@ -38,6 +38,12 @@ impl Batch {
         }
         batch
     }
+    /// One sequence that goes on at position `first` of a text whose beginning was read before.
+    pub(super) fn going_on(tokens: &[u32], first: usize) -> Self {
+        let mut batch = Self::new(&[tokens]);
+        batch.positions.iter_mut().for_each(|p| *p += first as u32);
+        batch
+    }
     pub fn push(&mut self, tokens: &[u32]) {
         self.add(None, 0, tokens);
     }
@@ -73,7 +79,8 @@ impl Batch {
     }
     /// Tokens of a sequence with those it goes on from.
     pub fn len_of(&self, i: usize) -> usize {
-        self.parents[i].map_or(0, |p| p.len) + self.span(i).len()
+        // By its last position, which counts text that was read before this batch too.
+        self.span(i).last().map_or_else(|| self.parents[i].map_or(0, |p| p.len), |last| self.positions[last] as usize + 1)
     }
     /// True when a sequence goes on from another.
     pub fn is_branched(&self) -> bool {

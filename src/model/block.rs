@@ -1,8 +1,9 @@
 //! One block: its forward pass, and its vector-Jacobian product from what the forward kept.
 
 use super::{
-    Batch, Decoder, Hooks, Matrix, RowsAt, Taps,
+    Batch, Decoder, Hooks, Matrix, NoHooks, RowsAt, Taps,
     decoder::{add, add_rows, call, sized},
+    kept::KeptLayer,
     spec::{MlpSpec, Residual},
     weights::{Block, BlockNorm, Role, Tensor},
 };
@@ -103,15 +104,26 @@ impl Decoder {
     ) -> Result<()> {
         let mut scratch = self.take_scratch();
         let Scratch { tape: own, wide, .. } = &mut scratch;
-        let done = self.forward_into(layer, batch, resid, tape.unwrap_or(own), wide, hooks);
+        let done = self.forward_into(layer, batch, None, resid, tape.unwrap_or(own), wide, hooks);
         self.return_scratch(scratch);
         done
     }
 
+    /// As [`Decoder::block_forward`], for tokens that go on from those whose keys and values `kept` holds; it takes in theirs.
+    pub(super) fn block_forward_kept(&self, layer: usize, batch: &Batch, resid: &mut [f32], kept: &mut KeptLayer) -> Result<()> {
+        let mut scratch = self.take_scratch();
+        let Scratch { tape, wide, .. } = &mut scratch;
+        let done = self.forward_into(layer, batch, Some(kept), resid, tape, wide, &mut NoHooks);
+        self.return_scratch(scratch);
+        done
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one block's forward")]
     fn forward_into(
         &self,
         l: usize,
         batch: &Batch,
+        kept: Option<&mut KeptLayer>,
         resid: &mut [f32],
         t: &mut BlockTape,
         out: &mut Vec<f32>,
@@ -121,12 +133,13 @@ impl Decoder {
         let block = &*self.model.weights.block(l);
         call(hooks, HookPoint::ResidPre(l), batch, resid)?;
         keep(&mut t.resid_pre, resid);
-        self.attention_part(l, block, batch, None, resid, t, out, hooks)?;
+        self.attention_part(l, block, batch, None, kept, resid, t, out, hooks)?;
         self.mlp_part(l, block, batch, resid, t, out, hooks)
     }
 
     /// From `t.resid_pre` `[n, d_model]` to `hook_resid_mid` (of a parallel block: what the MLP's part is added to), which `resid` becomes. With
-    /// `at`, keys and values are those of all rows and everything else of the chosen ones; then `resid` holds these, and so does the tape.
+    /// `at`, keys and values are those of all rows and everything else of the chosen ones; then `resid` holds these, and so does the tape. With `kept`, the
+    /// tokens go on from those whose keys and values it holds.
     #[expect(clippy::too_many_arguments, reason = "one part of a block's forward")]
     pub(super) fn attention_part(
         &self,
@@ -134,6 +147,7 @@ impl Decoder {
         block: &Block,
         batch: &Batch,
         at: Option<&RowsAt>,
+        kept: Option<&mut KeptLayer>,
         resid: &mut [f32],
         t: &mut BlockTape,
         out: &mut Vec<f32>,
@@ -181,10 +195,14 @@ impl Decoder {
             }
         }
         let z = sized(&mut t.z, m * spec.q_width());
-        match at {
-            Some(at) => b.attention_spans(&t.q, &t.k, &t.v, &at.spans, &shape, z),
-            None if batch.is_branched() => b.attention_spans(&t.q, &t.k, &t.v, &batch.spans(), &shape, z),
-            None => b.attention(&t.q, &t.k, &t.v, &batch.starts, &shape, z),
+        match (kept, at) {
+            (Some(kept), _) => {
+                let span = kept.push(&t.k, &t.v, n);
+                b.attention_spans(&t.q, &kept.k, &kept.v, &[span], &shape, z);
+            }
+            (None, Some(at)) => b.attention_spans(&t.q, &t.k, &t.v, &at.spans, &shape, z),
+            (None, None) if batch.is_branched() => b.attention_spans(&t.q, &t.k, &t.v, &batch.spans(), &shape, z),
+            (None, None) => b.attention(&t.q, &t.k, &t.v, &batch.starts, &shape, z),
         }
         call(hooks, HookPoint::Z(l), rows, &mut t.z)?;
         self.linear(&t.z, w(Matrix::O), m, out);
@@ -507,6 +525,6 @@ fn zeroed(buffer: &mut Vec<f32>, len: usize) {
 }
 
 /// One pass without branches: a value is finite exactly where its exponent is not all ones.
-pub(super) fn all_finite(values: &[f32]) -> bool {
+pub fn all_finite(values: &[f32]) -> bool {
     values.chunks(4096).all(|chunk| chunk.iter().fold(true, |all, v| all & v.is_finite()))
 }

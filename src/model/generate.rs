@@ -1,6 +1,6 @@
 //! Text from a model: one token at a time, drawn by candle's sampler.
 
-use super::{Batch, Decoder, Hooks};
+use super::{Batch, Decoder, Hooks, Kept};
 use crate::base::{Ctx, Error, Result};
 use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
@@ -41,8 +41,8 @@ impl GenerateConfig {
     }
 }
 
-/// Tokens that follow `prompt`, without it. The whole sequence is run again for every token: a hook sees every position each time, so that what
-/// it changes holds for the text that was already written too. Ends early at the model's last position.
+/// Tokens that follow `prompt`, without it. Keys and values of what was read are kept, which gives the same bits as reading all of it again; with hooks the
+/// whole sequence is run for every token, so that they see every position each time. Ends early at the model's last position.
 ///
 /// # Errors
 /// When the prompt is empty or too long, the settings make no sense, a number is not finite, or the user stops it.
@@ -66,15 +66,20 @@ pub fn generate(decoder: &Decoder, prompt: &[u32], config: &GenerateConfig, hook
     }
     let mut sampler = LogitsProcessor::from_sampling(config.seed, config.sampling());
     let mut tokens = prompt.to_vec();
+    let mut kept = Kept::default();
     for done in 0..config.tokens {
         ctx.check()?;
         ctx.progress("writing", done, config.tokens, "tokens");
         if tokens.len() == most {
             break;
         }
-        let batch = Batch::new(&[&tokens]);
-        let resid = decoder.forward(&batch, hooks)?;
-        let logits = decoder.logits(&resid, &[tokens.len() - 1])?;
+        let resid = if hooks.is_blind() {
+            let read = kept.tokens().len();
+            decoder.read_on(&tokens[read..], &mut kept)?
+        } else {
+            decoder.forward(&Batch::new(&[&tokens]), hooks)?
+        };
+        let logits = decoder.logits(&resid, &[resid.len() / decoder.model.spec.d_model - 1])?;
         let failed = |e: candle_core::Error| Error::numeric("sampling", e.to_string());
         let logits = Tensor::from_vec(logits, decoder.model.spec.vocab, &Device::Cpu).map_err(failed)?;
         let next = sampler.sample(&logits).map_err(failed)?;

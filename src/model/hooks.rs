@@ -13,12 +13,19 @@ pub trait Hooks {
     /// # Errors
     /// Ends the forward pass.
     fn at(&mut self, point: HookPoint, batch: &Batch, values: &mut [f32]) -> Result<()>;
+    /// Never looks: text that was read need not be read again for its sake.
+    fn is_blind(&self) -> bool {
+        false
+    }
 }
 
 /// Looks at nothing.
 pub struct NoHooks;
 
 impl Hooks for NoHooks {
+    fn is_blind(&self) -> bool {
+        true
+    }
     fn wants(&self, _: HookPoint) -> bool {
         false
     }

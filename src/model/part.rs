@@ -66,7 +66,7 @@ impl Decoder {
         tape.resid_pre.extend_from_slice(resid);
         let mut chosen = at.of(resid, d);
         let done = self
-            .attention_part(layer, block, batch, Some(at), &mut chosen, tape, wide, hooks)
+            .attention_part(layer, block, batch, Some(at), None, &mut chosen, tape, wide, hooks)
             .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, tape, wide, hooks));
         self.return_scratch(scratch);
         done.map(|()| chosen)
@@ -82,7 +82,7 @@ impl Decoder {
         let Scratch { tape, wide, .. } = &mut scratch;
         tape.resid_pre.clear();
         tape.resid_pre.extend_from_slice(resid);
-        let done = self.attention_part(layer, block, batch, None, resid, tape, wide, hooks);
+        let done = self.attention_part(layer, block, batch, None, None, resid, tape, wide, hooks);
         self.return_scratch(scratch);
         done
     }

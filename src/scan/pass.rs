@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
     compute::SampleSpan,
-    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective},
+    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective, all_finite},
 };
 
 /// Tokens of one sample and what is differentiated.
@@ -327,7 +327,10 @@ impl Hooks for MeanHooks<'_> {
 
 /// A value that is not finite is named where it first appears, not where it ends up.
 fn verify_resid(point: HookPoint, part: &Part, input: &PassInput<'_>) -> Result<()> {
-    let Some(at) = part.resid.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    if all_finite(&part.resid) {
+        return Ok(());
+    }
+    let at = part.resid.iter().position(|v| !v.is_finite()).unwrap_or(0);
     let d = input.decoder.model.spec.d_model;
     let sample = (0..part.batch.n_sequences()).find(|&i| part.batch.span(i).contains(&(at / d))).unwrap_or(0);
     let name = (input.sample_name)(part.samples.start + sample);
