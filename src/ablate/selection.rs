@@ -1,8 +1,11 @@
-//! Which neurons (and heads), from text: `L3N17,L4N0-15,L2H3`, a JSON file, or `top:DOMAIN:PERCENT`.
+//! Which neurons (and heads), from text: `L3N17,L4N0-15,L2H3`, a JSON file, `top:DOMAIN:PERCENT`, or a [`Formula`].
 
-use crate::base::{Error, Grid, Head, NeuronSet, Result};
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt, path::Path, str::FromStr};
+use super::{
+    formula::{Formula, Names},
+    set_file,
+};
+use crate::base::{Error, Head, NeuronSet, Result};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// What a user wrote, before any file is read or map looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +13,7 @@ pub enum Selection {
     Places { neurons: NeuronSet, heads: BTreeSet<Head> },
     File(std::path::PathBuf),
     Top { domain: String, percent: f64 },
+    Formula(Formula),
 }
 
 /// Neurons and heads, and where they came from in words.
@@ -18,18 +22,6 @@ pub struct Selected {
     pub neurons: NeuronSet,
     pub heads: BTreeSet<Head>,
     pub source: String,
-}
-
-/// A neuron set as a file: `{"3": [17, 18]}`, or the same under `neurons` with where it came from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NeuronSetFile {
-    pub neurons: NeuronSet,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub heads: Vec<Head>,
-    #[serde(default)]
-    pub source: String,
-    #[serde(default)]
-    pub model_sha256: String,
 }
 
 impl FromStr for Selection {
@@ -49,19 +41,33 @@ impl FromStr for Selection {
         match rest {
             None if neurons.is_empty() && heads.is_empty() => Err(Error::invalid(how_to_write(text))),
             None => Ok(Self::Places { neurons, heads }),
-            Some(_) if text.to_lowercase().ends_with(".json") || text.contains(['/', '\\']) => Ok(Self::File(text.into())),
+            Some(_) if !text.contains(['(', '|', '&']) && (text.to_lowercase().ends_with(".json") || text.contains(['/', '\\'])) => {
+                Ok(Self::File(text.into()))
+            }
+            // A word alone is a slip rather than a set: the command line has none with a name.
+            Some(_) if text.contains(['(', '|', '&']) || text.contains(" - ") => text.parse().map(Self::Formula),
             Some(error) => Err(Error::invalid(format!("{error}; {}", how_to_write(text)))),
         }
     }
 }
 
 fn how_to_write(text: &str) -> String {
-    format!("`{text}`: neurons are written L3N17,L4N0-15, heads L2H3, a file FILE.json, the most relevant ones top:DOMAIN:PERCENT")
+    format!(
+        "`{text}`: neurons are written L3N17,L4N0-15, heads L2H3, a file FILE.json, the most relevant ones \
+         top:DOMAIN:PERCENT, formulas as top(logic, 10%) - top(code, 10%)"
+    )
 }
 
 /// Neurons and heads of a list, and the first error.
 fn places(text: &str) -> (NeuronSet, BTreeSet<Head>, Option<Error>) {
     let (mut neurons, mut heads) = (NeuronSet::new(), BTreeSet::new());
+    // Names with brackets, which have commas of their own.
+    if text.contains('[') {
+        return match NeuronSet::parse(text) {
+            Ok(set) => (set, heads, None),
+            Err(e) => (neurons, heads, Some(e)),
+        };
+    }
     for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
         if part.contains(['H', 'h']) {
             match part.parse::<Head>() {
@@ -81,49 +87,22 @@ fn places(text: &str) -> (NeuronSet, BTreeSet<Head>, Option<Error>) {
 }
 
 impl Selection {
-    /// The neurons and heads; `relevance` gives the map of a domain where [`Selection::Top`] needs one (a scan may have to run for it).
+    /// The neurons and heads; `names` gives the maps and sets that [`Selection::Top`] and [`Selection::Formula`] need (a scan may have to run for it).
     ///
     /// # Errors
-    /// When the file cannot be read, or the map cannot be had.
-    pub fn resolve(self, relevance: impl FnOnce(&str) -> Result<Grid>) -> Result<Selected> {
+    /// When the file cannot be read, or a map or set cannot be had.
+    pub fn resolve(self, names: &dyn Names) -> Result<Selected> {
+        let selected = |neurons, source| Selected { neurons, heads: BTreeSet::new(), source };
         match self {
             Self::Places { neurons, heads } => Ok(Selected { neurons, heads, source: "given one by one".to_owned() }),
-            Self::File(path) => read_file(&path),
+            Self::File(path) => set_file::read_selected(&path),
             Self::Top { domain, percent } => {
-                let map = relevance(&domain)?;
-                let neurons = NeuronSet::top_percent(&map, percent);
-                Ok(Selected { neurons, heads: BTreeSet::new(), source: format!("top {percent} % relevance of {domain}") })
+                let map = names.map(&domain, None)?;
+                Ok(selected(NeuronSet::top_percent(&map, percent), format!("top {percent} % relevance of {domain}")))
             }
+            Self::Formula(formula) => Ok(selected(formula.evaluate(names)?, formula.text().to_owned())),
         }
     }
-}
-
-/// Reads either form of a neuron set file.
-///
-/// # Errors
-/// When it cannot be read or is neither.
-pub fn read_file(path: &Path) -> Result<Selected> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    let bad = |why: String| Error::format(path, format!("{why}; expected {{\"3\": [17, 18]}} (layer: neurons), or that under \"neurons\""));
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(format!("not JSON: {e}")))?;
-    let file: NeuronSetFile = if value.get("neurons").is_some() {
-        serde_json::from_value(value).map_err(|e| bad(e.to_string()))?
-    } else {
-        let neurons = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
-        NeuronSetFile { neurons, ..NeuronSetFile::default() }
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let source = if file.source.is_empty() { name.into_owned() } else { format!("{name}: {}", file.source) };
-    Ok(Selected { neurons: file.neurons, heads: file.heads.into_iter().collect(), source })
-}
-
-/// Writes a neuron set with where it came from, so that `read_file` and `--neurons FILE.json` take it back.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_file(path: &Path, file: &NeuronSetFile) -> Result<()> {
-    let json = serde_json::to_vec_pretty(file).map_err(|e| Error::format(path, e.to_string()))?;
-    crate::base::atomic_file::write(path, &json)
 }
 
 impl fmt::Display for Selected {
@@ -140,49 +119,57 @@ impl fmt::Display for Selected {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Grid;
     use proptest::prelude::*;
 
-    fn no_map(_: &str) -> Result<Grid> {
-        Err(Error::invalid("no map was asked for"))
+    /// One map, of `world:facts`.
+    struct Facts;
+
+    impl Names for Facts {
+        fn set(&self, name: &str) -> Result<NeuronSet> {
+            Err(Error::invalid(format!("no set {name}")))
+        }
+        fn map(&self, domain: &str, _: Option<&str>) -> Result<Grid> {
+            assert_eq!(domain, "world:facts");
+            Grid::new(2, 2, vec![0.1, 0.4, 0.3, 0.2])
+        }
+        fn d_mlp(&self) -> Result<usize> {
+            Ok(2)
+        }
     }
 
     #[test]
     fn places_mix_neurons_ranges_and_heads() {
-        let s = "L3N17, L4N0-2,L2H3".parse::<Selection>().expect("places").resolve(no_map).expect("selected");
+        let s = "L3N17, L4N0-2,L2H3".parse::<Selection>().expect("places").resolve(&Facts).expect("selected");
         assert_eq!(s.to_string(), "L3N17,L4N0-2,L2H3");
         assert_eq!((s.neurons.len(), s.heads.len()), (4, 1));
+        let s = "model.layers.3.mlp.down_proj.weight[:, 17], blocks.4.mlp.hook_post[0:3]".parse::<Selection>().expect("names");
+        assert_eq!(s.resolve(&Facts).expect("selected").to_string(), "L3N17,L4N0-2");
     }
 
     #[test]
     fn top_takes_the_map_of_its_domain() {
         let s = "top:world:facts:25%".parse::<Selection>().expect("top");
         assert_eq!(s, Selection::Top { domain: "world:facts".into(), percent: 25.0 });
-        let s = s.resolve(|domain| {
-            assert_eq!(domain, "world:facts");
-            Grid::new(2, 2, vec![0.1, 0.4, 0.3, 0.2])
-        });
-        assert_eq!(s.expect("selected").neurons.to_string(), "L0N1");
+        assert_eq!(s.resolve(&Facts).expect("selected").neurons.to_string(), "L0N1");
     }
 
     #[test]
-    fn both_file_forms_read_back() {
+    fn a_formula_is_told_from_a_file_and_a_list() {
+        let s = "top(world:facts, 50%) - L0N1".parse::<Selection>().expect("formula");
+        let s = s.resolve(&Facts).expect("selected");
+        assert_eq!((s.neurons.to_string().as_str(), s.source.as_str()), ("L1N0", "top(world:facts, 50%) - L0N1"));
+        assert!(matches!("sets/a - b.json".parse(), Ok(Selection::File(_))));
+        assert!(matches!("'sets/a.json' | L0N1".parse(), Ok(Selection::Formula(_))));
+    }
+
+    #[test]
+    fn a_file_is_read() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("set.json");
         std::fs::write(&path, r#"{"3": [17, 18], "0": [1]}"#).expect("write");
-        let plain = path.to_string_lossy().parse::<Selection>().expect("file").resolve(no_map).expect("selected");
-        assert_eq!(plain.neurons.to_string(), "L0N1,L3N17-18");
-        let file = NeuronSetFile {
-            neurons: plain.neurons.clone(),
-            heads: vec![Head::new(1, 2)],
-            source: "by hand".into(),
-            model_sha256: "ab".into(),
-        };
-        write_file(&path, &file).expect("write");
-        let back = read_file(&path).expect("read");
-        assert_eq!((back.neurons, back.heads.len(), back.source.as_str()), (plain.neurons, 1, "set.json: by hand"));
-        std::fs::write(&path, r#"{"layer three": [17]}"#).expect("write");
-        let e = read_file(&path).expect_err("bad").to_string();
-        assert!(e.contains("set.json") && e.contains("{\"3\": [17, 18]}"), "{e}");
+        let plain = path.to_string_lossy().parse::<Selection>().expect("file").resolve(&Facts).expect("selected");
+        assert_eq!((plain.neurons.to_string().as_str(), plain.source.as_str()), ("L0N1,L3N17-18", "set.json"));
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! Requests: what each [`Command`] does to the state.
 
-use super::{App, Command, NamedSet, NoticeLevel, Preferences, Project, project_file, project_file::is_demo};
-use crate::{ablate::selection, base::NeuronSet, model::find_on_disk, scan::MetricKind};
-use std::{path::Path, time::Instant};
+use super::{App, Command, NamedSet, NoticeLevel, Preferences, Project, history::History, sets};
+use crate::{ablate::Vocabulary, base::NeuronSet};
+use std::time::Instant;
 
 impl App {
     /// The only place where state changes on request.
     pub fn apply(&mut self, command: Command) {
         tracing::debug!(?command, "apply");
         match command {
-            Command::Undo => return self.travel(true),
-            Command::Redo => return self.travel(false),
+            Command::Undo => return self.travel(History::undo),
+            Command::Redo => return self.travel(History::redo),
+            Command::GoToStep { id } => return self.travel(|history, now| history.go(id, now)),
             _ => {}
         }
         let (label, gesture) = (command.undo_label(), command.gesture());
@@ -19,10 +20,16 @@ impl App {
         let opens = matches!(command, Command::OpenDemo | Command::OpenProject { .. });
         let evaluates = matches!(command, Command::Evaluate);
         self.dispatch(command);
-        if let (Some(label), Some(before)) = (label, before)
-            && before != self.project
-        {
-            if !(opens && before == Project::default()) {
+        let (Some(label), Some(before)) = (label, before) else {
+            if evaluates {
+                self.refresh_ablation();
+            }
+            return;
+        };
+        // A project that was opened brings its own history.
+        let took = self.took_history(&before);
+        if before != self.project {
+            if !(took || opens && before == Project::default()) {
                 self.history.record(label, before, gesture, Instant::now());
             }
             self.mark_changed();
@@ -30,14 +37,11 @@ impl App {
             self.refresh_ablation();
             self.refresh_prediction();
             self.refresh_inspection();
-        } else if evaluates {
-            self.refresh_ablation();
         }
     }
 
-    fn travel(&mut self, back: bool) {
-        let there = if back { self.history.undo(&self.project) } else { self.history.redo(&self.project) };
-        if let Some(there) = there {
+    fn travel(&mut self, go: impl FnOnce(&mut History, &Project) -> Option<Project>) {
+        if let Some(there) = go(&mut self.history, &self.project) {
             // Which run is shown follows the library: results are not undone.
             let run = self.project.run.take();
             self.project = Project { run, ..there };
@@ -90,6 +94,8 @@ impl App {
             Command::Tune { request } => self.tune(*request),
             Command::WriteReport { path } => self.write_report(path),
             Command::Export { spec, path } => self.export(spec, path),
+            Command::CopyView { spec } => self.copy_view(spec),
+            Command::ExportRows { title, rows, path } => self.export_rows(&title, rows, path),
             Command::CancelJob { id } => {
                 self.runner.cancel(&mut self.jobs, super::JobId(id));
             }
@@ -110,20 +116,18 @@ impl App {
                 }
             }
             Command::AddSet { name, neurons, source, chosen_on } => {
-                if self.inside(&neurons) {
-                    let chosen_on = self.scanned_rows(&chosen_on);
-                    self.project.sets.push(NamedSet { name, neurons, on: true, source, chosen_on });
-                    self.warn_of_chosen_rows();
-                }
+                self.add_set(NamedSet { on: true, ..sets::made(name, neurons, source) }, &chosen_on)
             }
+            Command::KeepSet { name, neurons, source, chosen_on } => self.add_set(sets::made(name, neurons, source), &chosen_on),
+            Command::AddFormula { name, formula, on } => self.add_formula(&name, &formula, on),
+            Command::DuplicateSet { index } => self.duplicate_set(index),
+            Command::NoteSet { index, notes } => self.change_set(index, |s| s.notes = notes),
+            Command::ColourSet { index, colour } => self.change_set(index, |s| s.colour = Some(colour)),
             Command::AddSetFile { path } => self.add_set_file(&path),
-            Command::SaveSet { index, path } => self.save_set(index, &path),
+            Command::SaveSet { index, path } => self.save_set(index, &path, Vocabulary::Layers),
+            Command::ExportSet { index, vocabulary, path } => self.save_set(index, &path, vocabulary),
             Command::AddTopSet { domain, metric, percent } => self.add_top_set(&domain, metric, percent),
-            Command::EnableSet { index, on } => {
-                if let Some(set) = p.sets.get_mut(index) {
-                    set.on = on;
-                }
-            }
+            Command::EnableSet { index, on } => self.change_set(index, |s| s.on = on),
             Command::RemoveSet { index } => {
                 if index < p.sets.len() {
                     p.sets.remove(index);
@@ -131,11 +135,7 @@ impl App {
                     p.spared = p.spared.intersection(&rest);
                 }
             }
-            Command::RenameSet { index, name } => {
-                if let Some(set) = p.sets.get_mut(index) {
-                    set.name = name;
-                }
-            }
+            Command::RenameSet { index, name } => self.change_set(index, |s| s.name = name),
             Command::ClearAblation => {
                 p.sets.clear();
                 p.heads.clear();
@@ -151,7 +151,10 @@ impl App {
             Command::SetMapScale { scale } => p.view.scale = scale,
             Command::ChangeMap { change } => change.make(&mut p.view.map),
             Command::SetGamma { gamma } => p.view.gamma = (gamma.is_finite() && gamma > 0.0).then_some(gamma).or(p.view.gamma),
-            Command::SetTopPercent { percent } if percent.is_finite() => p.view.top_percent = percent.clamp(0.01, 100.0),
+            // Nine decimals: what JSON text gives back to the last bit.
+            Command::SetTopPercent { percent } if percent.is_finite() => {
+                p.view.top_percent = (percent.clamp(0.01, 100.0) * 1e9).round() / 1e9;
+            }
             Command::SetTopPercent { .. } => {}
             Command::SetLayerRange { range } => p.view.layer_range = range.map(|(a, b)| (a.min(b), a.max(b))),
             Command::ShowPair { a, b } => p.view.pair = Some((a, b)),
@@ -166,17 +169,22 @@ impl App {
             }
             Command::SaveProject { path } => self.save_project(path),
             Command::OpenProject { path } => self.open_project(&path),
-            Command::Undo | Command::Redo => {}
+            Command::RelocateModel { path } => self.relocate_model(path),
+            Command::SetLayout { layout } => self.set_layout(layout),
+            Command::Undo | Command::Redo | Command::GoToStep { .. } => {}
         }
     }
 
-    fn set_preferences(&mut self, preferences: Preferences) {
+    pub(super) fn set_preferences(&mut self, preferences: Preferences) {
         let new = preferences.bounded();
         let old = std::mem::replace(&mut self.settings.preferences, new.clone());
         if new == old {
             return;
         }
-        self.settings.device = new.device;
+        // A front may have chosen a device of its own, which what is remembered must not undo.
+        if new.device != old.device {
+            self.settings.device = new.device;
+        }
         if new.threads != old.threads {
             self.change_backend();
         }
@@ -196,122 +204,6 @@ impl App {
             None => self.notice(NoticeLevel::Error, format!("There is no domain `{name}`"), ""),
         }
     }
-
-    /// True when the set fits the model or, without one, the shown run; otherwise says so.
-    fn inside(&mut self, set: &NeuronSet) -> bool {
-        let shape = self.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.library.scan().map(|s| (s.n_layers, s.d_mlp)));
-        let Some((layers, width)) = shape else { return true };
-        match set.check_inside(layers, width) {
-            Ok(()) => true,
-            Err(e) => {
-                self.notice(NoticeLevel::Error, "That neuron does not exist", e.to_string());
-                false
-            }
-        }
-    }
-
-    fn add_set_file(&mut self, path: &Path) {
-        match selection::read_file(path) {
-            Ok(set) if set.neurons.is_empty() && set.heads.is_empty() => {
-                self.notice(NoticeLevel::Error, "The set is empty", format!("{}: names no neuron", path.display()));
-            }
-            Ok(set) => {
-                if self.inside(&set.neurons) {
-                    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                    self.project.sets.push(NamedSet { name, neurons: set.neurons, on: true, source: set.source, chosen_on: Vec::new() });
-                    self.project.heads.extend(set.heads);
-                }
-            }
-            Err(e) => self.notice(NoticeLevel::Error, "The set could not be read", e.to_string()),
-        }
-    }
-
-    fn save_set(&mut self, index: usize, path: &Path) {
-        let Some(set) = self.project.sets.get(index) else { return };
-        let file = selection::NeuronSetFile {
-            neurons: set.neurons.clone(),
-            heads: Vec::new(),
-            source: set.source.clone(),
-            model_sha256: self.library.model_info().map_or_else(String::new, |m| m.sha256.clone()),
-        };
-        match selection::write_file(path, &file) {
-            Ok(()) => self.notice(NoticeLevel::Done, "Set saved", path.display().to_string()),
-            Err(e) => self.notice(NoticeLevel::Error, "The set could not be saved", e.to_string()),
-        }
-    }
-
-    fn add_top_set(&mut self, domain: &str, metric: MetricKind, percent: f64) {
-        let Some(run) = self.library.run() else {
-            return self.notice(NoticeLevel::Error, "There is no run to take the top neurons from", "Scan first, or open a run.");
-        };
-        let Some(map) = run.output.domain(domain).and_then(|d| d.map(metric)) else {
-            let title = format!("{} holds no {} of `{domain}`", run.name, metric.label());
-            let details =
-                format!("It holds the domains {}.", run.output.domains.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", "));
-            return self.notice(NoticeLevel::Error, title, details);
-        };
-        if !(percent > 0.0 && percent <= 100.0) {
-            return self.notice(NoticeLevel::Error, format!("A top share lies above 0 % and up to 100 %, not at {percent} %"), "");
-        }
-        let set = NamedSet {
-            name: format!("{domain} top {percent} %"),
-            neurons: NeuronSet::top_percent(map, percent),
-            on: true,
-            source: format!("top {percent} % {} of {domain}, {}", metric.label(), run.name),
-            chosen_on: self.scanned_rows(&[domain.to_owned()]),
-        };
-        self.project.sets.push(set);
-        self.warn_of_chosen_rows();
-    }
-
-    /// After a set was added: says where its own rows have to judge it.
-    fn warn_of_chosen_rows(&mut self) {
-        let domains: Vec<_> = self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
-        for (name, held) in self.eval_in_force(&domains).1 {
-            if held.chosen_on > 0 {
-                let n = domains.iter().find(|d| d.name == name).map_or(0, |d| d.items.len());
-                let title = format!("The accuracy of {name} includes rows that its neurons were chosen on");
-                let details = format!(
-                    "{} of its {n} were scanned for the choice, and the others are too few to score alone. The effect may look stronger than on \
-                     new data: scan fewer samples, or score another file.",
-                    held.chosen_on
-                );
-                self.notice(NoticeLevel::Warn, title, details);
-            }
-        }
-    }
-
-    fn open_project(&mut self, path: &Path) {
-        match project_file::load(path) {
-            Ok(project) => {
-                let run = project.run.clone();
-                self.project = project;
-                self.mark_saved(Some(path));
-                self.notice(NoticeLevel::Info, "Project opened", path.display().to_string());
-                if let Some(run) = run {
-                    self.open_run(run);
-                }
-            }
-            Err(e) => self.notice(NoticeLevel::Error, "The project could not be opened", e.to_string()),
-        }
-    }
-
-    /// The last project where there is one that opens, else the demo.
-    pub fn open_last_or_demo(&mut self) {
-        let path = self.settings.last_project();
-        let last = path.exists().then(|| project_file::load(&path));
-        match last {
-            Some(Ok(project)) if project.model.as_deref().is_some_and(|m| is_demo(m) || find_on_disk(m).is_ok()) => {
-                self.apply(Command::OpenProject { path });
-                self.project_path = None;
-            }
-            Some(Err(e)) => {
-                self.notice(NoticeLevel::Warn, "The last project could not be opened, so this is the demo", e.to_string());
-                self.apply(Command::OpenDemo);
-            }
-            _ => self.apply(Command::OpenDemo),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -320,7 +212,9 @@ mod tests {
     use crate::{
         app::testing::{for_tests, sample_app},
         base::Neuron,
+        scan::MetricKind,
     };
+    use std::path::Path;
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("folder")
@@ -426,7 +320,7 @@ mod tests {
         assert!(!app.is_dirty());
         let mut other = for_tests(dir.path());
         other.apply(Command::OpenProject { path: path.clone() });
-        assert_eq!((&other.project, other.undo_label()), (&app.project, None));
+        assert_eq!((&other.project, other.undo_label()), (&app.project, Some("toggle L0N1")));
         other.apply(Command::OpenProject { path: dir.path().join("missing.json") });
         assert_eq!(other.project, app.project);
         assert!(other.log.last().expect("notice").details.contains("missing.json"));

@@ -2,8 +2,8 @@
 
 use super::{EvalConfig, Reading};
 use crate::{
-    ablate::ControlMatch,
-    base::{Head, Neuron, NeuronSet, heatmap::ScaleKind},
+    ablate::{ControlMatch, Vocabulary},
+    base::{Head, Neuron, NeuronSet, heatmap::ScaleKind, long_table::LongRow},
     data::Mapping,
     eval::{AblationAt, AblationMode},
     model::GenerateConfig,
@@ -145,9 +145,19 @@ pub enum Command {
     WriteReport {
         path: PathBuf,
     },
-    /// A view of the shown run as a picture or table.
+    /// A view as a picture, a table or dense arrays.
     Export {
         spec: ExportSpec,
+        path: PathBuf,
+    },
+    /// The same made for the clipboard: a picture, or its table where the kind of file is a table.
+    CopyView {
+        spec: ExportSpec,
+    },
+    /// Numbers that a panel has worked out, in long form; the file's end says the format.
+    ExportRows {
+        title: String,
+        rows: Vec<LongRow>,
         path: PathBuf,
     },
     CancelJob {
@@ -172,6 +182,33 @@ pub enum Command {
         #[serde(default)]
         chosen_on: Vec<String>,
     },
+    /// A new set that is not in force.
+    KeepSet {
+        name: String,
+        neurons: NeuronSet,
+        source: String,
+        #[serde(default)]
+        chosen_on: Vec<String>,
+    },
+    /// A set by formula (`ablate::formula`) over the shown run's maps and the sets there are. `name` empty: the formula itself.
+    AddFormula {
+        name: String,
+        formula: String,
+        on: bool,
+    },
+    /// A copy beside it, not in force.
+    DuplicateSet {
+        index: usize,
+    },
+    NoteSet {
+        index: usize,
+        notes: String,
+    },
+    /// Colour number in the palette.
+    ColourSet {
+        index: usize,
+        colour: usize,
+    },
     /// A set of neurons and heads that was written to a file.
     AddSetFile {
         path: PathBuf,
@@ -179,6 +216,12 @@ pub enum Command {
     /// Writes a set with where it came from.
     SaveSet {
         index: usize,
+        path: PathBuf,
+    },
+    /// The same with layers named in another vocabulary.
+    ExportSet {
+        index: usize,
+        vocabulary: Vocabulary,
         path: PathBuf,
     },
     /// The top `percent` of a metric's map of a domain, from the shown run.
@@ -268,12 +311,24 @@ pub enum Command {
     },
     Undo,
     Redo,
+    /// To any step of the history, on this branch or another.
+    GoToStep {
+        id: u64,
+    },
     NewProject,
     SaveProject {
         path: Option<PathBuf>,
     },
     OpenProject {
         path: PathBuf,
+    },
+    /// Where the model of the opened project lies on this machine; kept for every project of that model.
+    RelocateModel {
+        path: PathBuf,
+    },
+    /// How the window's panels lie, for the project file; no step.
+    SetLayout {
+        layout: serde_json::Value,
     },
 }
 
@@ -309,7 +364,11 @@ impl Command {
             Self::SetEvalConfig { .. } => "accuracy settings".into(),
             Self::ToggleNeuron { neuron } => format!("toggle {neuron}"),
             Self::ToggleHead { head } => format!("toggle {head}"),
-            Self::AddSet { name, .. } => format!("add set {name}"),
+            Self::AddSet { name, .. } | Self::KeepSet { name, .. } => format!("add set {name}"),
+            Self::AddFormula { name, formula, .. } => format!("add set {}", if name.trim().is_empty() { formula } else { name }),
+            Self::DuplicateSet { .. } => "duplicate a set".into(),
+            Self::NoteSet { .. } => "notes of a set".into(),
+            Self::ColourSet { .. } => "colour of a set".into(),
             Self::AddSetFile { path } => format!("add set {}", path.display()),
             Self::AddTopSet { domain, percent, .. } => format!("add top {percent} % of {domain}"),
             Self::EnableSet { on: true, .. } => "switch a set off".into(),
@@ -339,6 +398,7 @@ impl Command {
             Self::OpenRun { .. }
             | Self::ShowRun { .. }
             | Self::SaveSet { .. }
+            | Self::ExportSet { .. }
             | Self::StartScan { .. }
             | Self::FindDevices
             | Self::FindModels
@@ -360,11 +420,16 @@ impl Command {
             | Self::Tune { .. }
             | Self::WriteReport { .. }
             | Self::Export { .. }
+            | Self::CopyView { .. }
+            | Self::ExportRows { .. }
             | Self::CancelJob { .. }
             | Self::CancelNewest
             | Self::SetPreferences { .. }
             | Self::Undo
             | Self::Redo
+            | Self::GoToStep { .. }
+            | Self::RelocateModel { .. }
+            | Self::SetLayout { .. }
             | Self::SaveProject { .. } => return None,
         })
     }
@@ -383,6 +448,7 @@ impl Command {
             Self::SetControls { .. } => Some("controls"),
             Self::SetNotes { .. } => Some("notes"),
             Self::SetPanelView { view } => view.gesture(),
+            Self::NoteSet { .. } => Some("notes of a set"),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     data::Domain,
     eval::ItemScore,
     model::Decoder,
+    report::export::Copied,
     scan::{SampleSimilarity, ScanOutput},
     tune::TunePoint,
 };
@@ -67,6 +68,8 @@ pub(super) enum Event {
     TunePoint(TunePoint),
     Tuned(Arc<TuneReport>),
     Found(Found),
+    /// For the clipboard.
+    Copied(Arc<Copied>),
     Run {
         output: Arc<ScanOutput>,
         path: Option<PathBuf>,

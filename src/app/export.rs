@@ -1,40 +1,129 @@
-//! A view of the shown run as a file.
+//! A view as a file, or as something to paste.
 
-use super::{App, NoticeLevel, event::Target, project_file::is_demo, run::shell_word};
+use super::{
+    App, NoticeLevel,
+    event::{Event, Target},
+    project_file::is_demo,
+    run::shell_word,
+};
 use crate::{
-    base::heatmap::ScaleKind,
+    base::{LongTable, heatmap::ScaleKind, long_table::LongRow},
     report::{
         Report,
-        export::{self, ExportSpec, View},
+        export::{self, Copied, ExportSpec, FileKind, View},
     },
+    scan::ScanOutput,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a worker needs to draw a view.
+struct Inputs {
+    scan: Arc<ScanOutput>,
+    samples: Option<Arc<crate::scan::SampleSimilarity>>,
+    ablation: Option<crate::ablate::AblationReport>,
+    colours: Vec<(String, usize)>,
+}
+
+impl Inputs {
+    fn report<'a>(&'a self, spec: &ExportSpec) -> Report<'a> {
+        Report {
+            scan: &self.scan,
+            model: None,
+            metric: spec.metric,
+            top_percent: spec.top_percent,
+            scores: &[],
+            ablation: self.ablation.as_ref(),
+            colours: &self.colours,
+            map: spec.colours,
+            samples: self.samples.as_deref(),
+        }
+    }
+}
 
 impl App {
+    /// Why the view cannot be exported now, and what to do.
+    pub fn cannot_export(&self, view: View) -> Option<&'static str> {
+        if view.info().stored {
+            let Some(run) = self.library.run() else { return Some("There is no run to export: scan first, or open a run.") };
+            let samples = view == View::Samples && run.samples.is_none();
+            return samples.then_some("No samples have been compared: the Similarity panel does it under Samples.");
+        }
+        self.ablation_report()
+            .is_none()
+            .then_some("Nothing is measured to its end: switch neurons off and wait until every question is scored.")
+    }
+
     /// Writes the file on a worker: a map of millions of neurons takes longer than a frame.
     pub(super) fn export(&mut self, spec: ExportSpec, path: PathBuf) {
-        let Some(run) = self.library.run() else {
-            return self.notice(NoticeLevel::Error, "There is no run to export", "Scan first, or open a run.");
-        };
-        let command = export_command(run.path.as_deref(), &spec, &path);
-        let (scan, samples) = (run.output.clone(), run.samples.clone());
-        let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
+        let Some(inputs) = self.export_inputs(spec.what) else { return };
+        let command = self.export_command(&spec, &path);
         let title = format!("Exporting {}", path.display());
         self.runner.spawn(&mut self.jobs, title, Target::Export(path.clone()), move |ctx, _| {
             ctx.progress("drawing", 0, 0, "");
-            let report = Report {
-                scan: &scan,
-                model: None,
-                metric: spec.metric,
-                top_percent: spec.top_percent,
-                scores: &[],
-                ablation: None,
-                colours: &colours,
-                map: spec.colours,
-                samples: samples.as_deref(),
-            };
-            export::write(&path, &spec, &report, &command, ctx).map(|_| ())
+            export::write(&path, &spec, &inputs.report(&spec), &command, ctx).map(|_| ())
         });
+    }
+
+    /// Makes the view for the clipboard, which belongs to the window: it takes [`App::copied`].
+    pub(super) fn copy_view(&mut self, spec: ExportSpec) {
+        let Some(inputs) = self.export_inputs(spec.what) else { return };
+        let command = self.export_command(&spec, Path::new(&format!("FILE.{}", spec.kind.extension())));
+        self.runner.spawn(&mut self.jobs, format!("Copying {}", spec.what.info().label), Target::Other, move |ctx, out| {
+            let copied = export::copy(&spec, &inputs.report(&spec), &command, ctx)?;
+            out.send(Event::Copied(Arc::new(copied)));
+            Ok(())
+        });
+    }
+
+    /// What was made for the clipboard since the last call.
+    pub fn take_copied(&mut self) -> Option<Arc<Copied>> {
+        self.copied.take()
+    }
+
+    /// Rows that a panel has worked out, as CSV, TSV or Parquet by the end of the file's name.
+    pub(super) fn export_rows(&mut self, title: &str, rows: Vec<LongRow>, path: PathBuf) {
+        let Some(kind) = FileKind::of(&path).filter(|k| !k.is_picture()) else {
+            let details = format!("{}: a table is written as .csv, .tsv or .parquet", path.display());
+            return self.notice(NoticeLevel::Error, "The table could not be exported", details);
+        };
+        let provenance = self.library.run().map_or_else(|| self.provenance(), |r| r.output.provenance.clone());
+        let table = LongTable { rows, ..LongTable::new(&provenance.model, provenance.seed) };
+        let note =
+            serde_json::to_string_pretty(&serde_json::json!({ "shows": title, "provenance": provenance })).unwrap_or_default() + "\n";
+        let title = format!("Exporting {}", path.display());
+        self.runner.spawn(&mut self.jobs, title, Target::Export(path.clone()), move |ctx, _| {
+            export::write_table(&path, kind, &table, &note, ctx).map(|_| ())
+        });
+    }
+
+    fn export_inputs(&mut self, view: View) -> Option<Inputs> {
+        if let Some(why) = self.cannot_export(view) {
+            self.notice(NoticeLevel::Error, "There is nothing to export", why);
+            return None;
+        }
+        let colours = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
+        let scan = self.library.run().map(|r| r.output.clone()).unwrap_or_default();
+        let ablation = if view.info().stored { None } else { self.ablation_report() };
+        let samples = self.library.run().and_then(|r| r.samples.clone());
+        Some(Inputs { scan, samples, ablation, colours })
+    }
+
+    /// The command line that writes the same file.
+    pub fn export_command(&self, spec: &ExportSpec, path: &Path) -> String {
+        if spec.what.info().stored {
+            return export_command(self.library.run().and_then(|r| r.path.as_deref()), spec, path);
+        }
+        let mut words = vec![self.provenance().command, "--export".to_owned(), shell_word(&path.display().to_string())];
+        if spec.kind.is_picture() {
+            words.extend(["--pixels".to_owned(), spec.pixels.to_string()]);
+            if spec.dark {
+                words.extend(["--theme".to_owned(), "dark".to_owned()]);
+            }
+        }
+        words.join(" ")
     }
 }
 
@@ -70,13 +159,13 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if let Some((a, b)) = spec.pair.as_ref().filter(|_| matches!(spec.what, View::Similarity | View::Overlap | View::OverlapCurve)) {
         add("--pair", format!("{a}|{b}"));
     }
-    if spec.what == View::Neurons && spec.scale != usual.scale {
+    if spec.what == View::Neurons && spec.kind.is_picture() && spec.scale != usual.scale {
         add("--scale", super::command::scale_word(spec.scale).into());
         if spec.scale == ScaleKind::Clipped && spec.percentile != usual.percentile {
             add("--percentile", spec.percentile.to_string());
         }
     }
-    if spec.colours != usual.colours {
+    if spec.kind.is_picture() && spec.colours != usual.colours {
         add("--colours", spec.colours.name().into());
     }
     if matches!(spec.what, View::Overlap | View::Upset) {
@@ -94,7 +183,7 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if !spec.off.is_empty() {
         add("--hatch", spec.off.to_string());
     }
-    if spec.kind != export::FileKind::Csv {
+    if spec.kind.is_picture() {
         add("--pixels", spec.pixels.to_string());
         if spec.dark {
             add("--theme", "dark".into());

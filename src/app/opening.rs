@@ -26,6 +26,8 @@ impl App {
     pub(super) fn reconcile(&mut self) {
         self.refresh_maps();
         if self.project.model.as_ref() != self.library.model.as_ref().map(|m| &m.path) {
+            // Another model was chosen than the one that was asked for.
+            self.missing_model = None;
             self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Model(_)));
             self.decoder = None;
             self.library.check = None;
@@ -96,6 +98,7 @@ impl App {
         if let Some(model) = self.library.model.as_mut() {
             model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
             self.decoder = Some(decoder);
+            self.verify_model();
         }
     }
 

@@ -3,7 +3,10 @@
 use super::DeviceChoice;
 use crate::base::{Error, Result, atomic_file, heatmap::ColourMap};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +32,40 @@ pub struct Preferences {
     pub device: DeviceChoice,
     /// Of magnitudes; signed maps are always blue-white-red.
     pub colours: ColourMap,
+    pub remembered: Remembered,
+}
+
+/// What the program learned by itself; "back to the defaults" leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remembered {
+    /// Newest first.
+    pub recent_projects: Vec<PathBuf>,
+    /// Labels of actions, newest first.
+    pub recent_actions: Vec<String>,
+    /// Where a model lies on this machine, by its SHA-256: said once by the user for a project that came from elsewhere.
+    pub model_places: BTreeMap<String, PathBuf>,
+    /// The tour was taken or sent away.
+    pub tour_done: bool,
+}
+
+/// Recent things kept.
+const RECENT: usize = 10;
+
+impl Remembered {
+    pub fn used_project(&mut self, path: &Path) {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        to_front(&mut self.recent_projects, path);
+    }
+    pub fn used_action(&mut self, label: &str) {
+        to_front(&mut self.recent_actions, label.to_owned());
+    }
+}
+
+fn to_front<T: PartialEq>(list: &mut Vec<T>, new: T) {
+    list.retain(|old| *old != new);
+    list.insert(0, new);
+    list.truncate(RECENT);
 }
 
 impl Default for Preferences {
@@ -41,6 +78,7 @@ impl Default for Preferences {
             spill_bytes: 4 << 30,
             device: DeviceChoice::default(),
             colours: ColourMap::default(),
+            remembered: Remembered::default(),
         }
     }
 }
@@ -99,6 +137,16 @@ mod tests {
         assert_eq!(tame.colours, ColourMap::Viridis);
         wild.save(&path).expect("saved");
         assert_eq!(Preferences::load(&path).expect("read"), tame);
+    }
+
+    #[test]
+    fn what_was_used_last_comes_first_and_only_once() {
+        let mut r = Remembered::default();
+        for i in 0..20 {
+            r.used_action(&format!("action {}", i % 12));
+        }
+        assert_eq!((r.recent_actions[0].as_str(), r.recent_actions.len()), ("action 7", RECENT));
+        assert_eq!(r.recent_actions.iter().filter(|a| *a == "action 7").count(), 1);
     }
 
     #[test]

@@ -72,13 +72,29 @@ pub struct ProjectDomain {
     pub colour: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NamedSet {
     pub name: String,
     pub neurons: NeuronSet,
+    /// In force: its neurons are switched off.
     pub on: bool,
     /// Where it came from, in words: `top 10 % relevance of arithmetic, run 2026-…`.
     pub source: String,
+    /// What makes it again from the run's maps, where a formula made it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub formula: String,
+    /// The run that was shown when it was made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run: String,
+    /// The model it is of.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model_sha256: String,
+    /// Words of the user's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Palette number, once one was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<usize>,
     /// The rows it was chosen on, which should not judge it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chosen_on: Vec<ChosenOn>,
@@ -220,13 +236,7 @@ mod tests {
     use super::*;
 
     fn with_set(text: &str) -> Project {
-        let set = NamedSet {
-            name: "a".into(),
-            neurons: NeuronSet::parse(text).expect("set"),
-            on: true,
-            source: String::new(),
-            chosen_on: Vec::new(),
-        };
+        let set = NamedSet { name: "a".into(), neurons: NeuronSet::parse(text).expect("set"), on: true, ..NamedSet::default() };
         Project { sets: vec![set], ..Project::default() }
     }
 

@@ -11,6 +11,8 @@ pub struct Settings {
     pub autosave: bool,
     /// First-order predictions are made as soon as something is switched off, or somebody looks.
     pub predicts: bool,
+    /// A project that is opened brings the run it showed; a replay makes that run anew instead.
+    pub open_runs: bool,
     /// Every scan becomes a run folder, below the data folder where none was named.
     pub keep_runs: bool,
     /// The activations of the shown run are indexed unasked, for whoever points at a neuron next.
@@ -39,6 +41,7 @@ impl Settings {
             data_dir,
             autosave: false,
             predicts: false,
+            open_runs: true,
             keep_runs: true,
             auto_index: false,
             device: DeviceChoice::Auto,

@@ -5,21 +5,16 @@ use super::{
     ablation::Evaluation,
     event::{Event, Target},
     generate::Generated,
-    history::History,
+    history::{History, HistoryRow},
     jobs::{Failure, Message, Runner},
     library::Loading,
     matrix::AblationMatrix,
     neuron_order::Arranged,
     prediction::{Measured, PredictionLive, Predictor},
-    project_file,
+    saving::{MissingModel, Saving},
 };
-use crate::{base::provenance, eval::DomainScore, model::Decoder};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use crate::{base::provenance, eval::DomainScore, model::Decoder, report::export::Copied};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoticeLevel {
@@ -62,7 +57,6 @@ pub struct AblationLive {
 const LOG_KEPT: usize = 2_000;
 /// Messages handled by one `pump`, so that a flood never costs a frame.
 const PUMPED: usize = 256;
-const AUTOSAVE_AFTER: Duration = Duration::from_secs(2);
 
 pub struct App {
     pub project: Project,
@@ -100,6 +94,8 @@ pub struct App {
     pub generated: Option<Arc<Generated>>,
     /// The last tuning, its curves filling in while it runs.
     pub tuning: Option<TuningView>,
+    /// Made for the clipboard, not yet taken.
+    pub(super) copied: Option<Arc<Copied>>,
     /// Result of the last `FindDevices`.
     pub devices: Option<Arc<DeviceReport>>,
     /// Result of the last `FindModels`.
@@ -107,10 +103,11 @@ pub struct App {
     pub(super) evaluation: Evaluation,
     pub(super) predictor: Predictor,
     pub(super) arranged: Arranged,
-    /// The project as last written to its file.
-    saved: Project,
-    autosaved: Project,
-    changed_at: Option<Instant>,
+    /// The layout of the panels, as the window told it last.
+    pub(super) layout: Option<serde_json::Value>,
+    /// Set while the model of the project that was opened is nowhere to be found.
+    pub missing_model: Option<MissingModel>,
+    pub(super) saving: Saving,
 }
 
 impl App {
@@ -139,6 +136,7 @@ impl App {
             model_generation: 0,
             domain_generations: BTreeMap::new(),
             generated: None,
+            copied: None,
             scan_wish: None,
             matrix: None,
             sweeps: super::Sweeps::default(),
@@ -148,9 +146,9 @@ impl App {
             evaluation: Evaluation::default(),
             predictor: Predictor::default(),
             arranged: Arranged::default(),
-            saved: Project::default(),
-            autosaved: Project::default(),
-            changed_at: None,
+            layout: None,
+            missing_model: None,
+            saving: Saving::default(),
         }
     }
 
@@ -194,6 +192,7 @@ impl App {
             Event::Devices(devices) => self.devices = Some(devices),
             Event::Models(models) => self.models = Some(models),
             Event::Checked(report) => self.checked(report),
+            Event::Copied(copied) => self.copied = Some(copied),
             Event::Generated(text) => self.generated = Some(text),
             Event::TunePoint(point) => self.tune_point(point),
             Event::Tuned(report) => self.tuned(report),
@@ -270,6 +269,10 @@ impl App {
     pub fn redo_label(&self) -> Option<&str> {
         self.history.redo_label()
     }
+    /// Every step of the project's history, oldest first.
+    pub fn history(&self) -> Vec<HistoryRow> {
+        self.history.rows()
+    }
     pub fn running(&self) -> Option<&JobView> {
         self.jobs.iter().rev().find(|j| j.state == JobState::Running)
     }
@@ -280,10 +283,6 @@ impl App {
     /// No worker is busy, not even one that was asked to stop.
     pub fn is_idle(&self) -> bool {
         self.runner.is_idle()
-    }
-    /// The project differs from its file.
-    pub fn is_dirty(&self) -> bool {
-        self.project != self.saved
     }
 
     pub(super) fn next_generation(&mut self) -> u64 {
@@ -306,53 +305,5 @@ impl App {
     /// A front has something to say that no command led to.
     pub fn warn(&mut self, title: impl Into<String>, details: impl Into<String>) {
         self.notice(NoticeLevel::Warn, title, details);
-    }
-
-    pub(super) fn save_project(&mut self, path: Option<PathBuf>) {
-        let path = path.or_else(|| self.project_path.clone()).unwrap_or_else(|| self.settings.last_project());
-        match project_file::save(&self.project, &path) {
-            Ok(()) => {
-                self.saved = self.project.clone();
-                self.notice(NoticeLevel::Done, "Project saved", path.display().to_string());
-                self.project_path = Some(path);
-            }
-            Err(e) => self.notice(NoticeLevel::Error, "The project could not be saved", e.to_string()),
-        }
-    }
-
-    /// The project was replaced by what `path` holds.
-    pub(super) fn mark_saved(&mut self, path: Option<&Path>) {
-        self.saved = self.project.clone();
-        self.project_path = path.map(Path::to_owned);
-    }
-
-    pub(super) fn mark_changed(&mut self) {
-        self.changed_at = Some(Instant::now());
-    }
-
-    fn autosave_when_due(&mut self) {
-        if self.settings.autosave && self.changed_at.is_some_and(|t| t.elapsed() > AUTOSAVE_AFTER) {
-            self.changed_at = None;
-            if self.project != self.autosaved {
-                self.autosaved = self.project.clone();
-                let (project, path) = (self.project.clone(), self.settings.last_project());
-                // Off the interface thread: a sync of the disk can take longer than a frame.
-                std::thread::spawn(move || {
-                    if let Err(e) = project_file::save(&project, &path) {
-                        tracing::warn!("the last project could not be kept: {e}");
-                    }
-                });
-            }
-        }
-    }
-
-    /// Writes what autosave has not written yet; called when the window closes.
-    pub fn close(&mut self) {
-        if self.settings.autosave && self.project != self.autosaved {
-            self.autosaved = self.project.clone();
-            if let Err(e) = project_file::save(&self.project, &self.settings.last_project()) {
-                tracing::warn!("the last project could not be kept: {e}");
-            }
-        }
     }
 }

@@ -175,6 +175,27 @@ pub fn sample_similarity(each: usize) -> SampleSimilarity {
     }
 }
 
+/// As [`sample_app`], with sets of every origin and a history of two branches.
+pub fn sample_app_with_sets(data_dir: &Path) -> App {
+    let mut app = sample_app(data_dir);
+    let keep = |name: &str, neurons: NeuronSet| Command::KeepSet {
+        name: name.into(),
+        neurons,
+        source: "selected in a view".into(),
+        chosen_on: Vec::new(),
+    };
+    app.apply(keep("brushed", sample_set()));
+    app.apply(Command::AddFormula { name: "logic, not code".into(), formula: "top(logic, 10%) - top(code, 10%)".into(), on: true });
+    app.apply(Command::ColourSet { index: 1, colour: 1 });
+    app.apply(Command::NoteSet { index: 1, notes: "What logic has to itself.".into() });
+    app.apply(Command::Undo);
+    app.apply(Command::Undo);
+    app.apply(Command::AddFormula { name: "few of arithmetic".into(), formula: "cap(top(arithmetic, 5%), 12)".into(), on: false });
+    app.apply(Command::AddFormula { name: "control".into(), formula: "random_like('logic, not code', 1)".into(), on: false });
+    app.history.date(CREATED);
+    app
+}
+
 /// Pumps until no job works.
 ///
 /// # Panics

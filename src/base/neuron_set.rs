@@ -1,6 +1,6 @@
 //! A set of neurons. The word in which scan, ablation, tuning and the window talk to each other.
 
-use crate::base::{Error, Grid, Neuron, Result, rng::Rng};
+use crate::base::{Error, Grid, Neuron, Result, neuron_names, rng::Rng};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,10 +18,13 @@ impl TryFrom<BTreeMap<String, BTreeSet<u32>>> for NeuronSet {
     fn try_from(map: BTreeMap<String, BTreeSet<u32>>) -> Result<Self> {
         let mut out = BTreeMap::new();
         for (layer, members) in map {
-            let number =
-                layer.parse::<u32>().map_err(|_| Error::invalid(format!("`{layer}` is not a layer; write {{\"3\": [17, 18]}}")))?;
+            let number = neuron_names::layer_of_key(&layer).ok_or_else(|| {
+                Error::invalid(format!(
+                    "`{layer}` is not a layer; write {{\"3\": [17, 18]}}, or the layer as blocks.3.mlp.hook_post or model.layers.3.mlp.down_proj.weight"
+                ))
+            })?;
             if !members.is_empty() {
-                out.insert(number, members);
+                out.entry(number).or_insert_with(BTreeSet::new).extend(members);
             }
         }
         Ok(Self(out))
@@ -127,13 +130,36 @@ impl NeuronSet {
         }
         out
     }
-    /// Reads `L3N17,L4N0-15`.
+    /// At most `count` neurons in each layer: those with the largest `score`, the lower index among equals.
+    pub fn cap(&self, count: usize, score: impl Fn(Neuron) -> f64) -> Self {
+        let mut out = Self::new();
+        for (&layer, members) in &self.0 {
+            let mut ranked: Vec<(f64, u32)> = members.iter().map(|&i| (score(Neuron::new(layer, i)), i)).collect();
+            ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            let kept: BTreeSet<u32> = ranked.into_iter().take(count).map(|(_, i)| i).collect();
+            if !kept.is_empty() {
+                out.0.insert(layer, kept);
+            }
+        }
+        out
+    }
+    /// Only the neurons of layers `first..=last`.
+    pub fn in_layers(&self, first: usize, last: usize) -> Self {
+        let inside = |l: &&u32| (first..=last).contains(&(**l as usize));
+        Self(self.0.iter().filter(|(l, _)| inside(l)).map(|(&l, s)| (l, s.clone())).collect())
+    }
+    /// Reads `L3N17,L4N0-15`, and the same neurons by their other names ([`neuron_names`]).
     ///
     /// # Errors
     /// On a name that cannot be read; the message shows how to write it.
     pub fn parse(text: &str) -> Result<Self> {
         let mut out = Self::new();
-        for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        for part in split_outside_brackets(text).map(str::trim).filter(|p| !p.is_empty()) {
+            if part.contains('[') {
+                let (layer, first, last) = neuron_names::parse(part)?;
+                out.0.entry(layer).or_default().extend(first..=last);
+                continue;
+            }
             let (first, last) = match part.split_once('-') {
                 None => (part.parse::<Neuron>()?, None),
                 Some((a, b)) => {
@@ -168,6 +194,19 @@ impl NeuronSet {
             ))),
         }
     }
+}
+
+/// At commas, but not at those of `[:, 17]`.
+fn split_outside_brackets(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0i32;
+    text.split(move |c: char| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth <= 0
+    })
 }
 
 impl FromIterator<Neuron> for NeuronSet {
@@ -253,6 +292,25 @@ mod tests {
         assert_eq!(a.jaccard(&b), Some(2.0 / 6.0));
         assert_eq!(a.minus(&b).to_string(), "L0N0-1");
         assert_eq!(NeuronSet::new().jaccard(&NeuronSet::new()), None);
+    }
+
+    #[test]
+    fn a_cap_keeps_the_highest_of_each_layer() {
+        let set = NeuronSet::parse("L0N0-3,L2N7").expect("set");
+        assert_eq!(set.cap(2, |n| f64::from(n.index % 3)).to_string(), "L0N1-2,L2N7");
+        assert_eq!(set.cap(3, |_| 0.0).to_string(), "L0N0-2,L2N7", "equals go by index");
+        assert!(set.cap(0, |_| 0.0).is_empty());
+        assert_eq!(set.in_layers(1, 2).to_string(), "L2N7");
+    }
+
+    #[test]
+    fn both_vocabularies_name_the_same_neurons() {
+        let want = NeuronSet::parse("L3N17-19,L4N0").expect("set");
+        let text = "model.layers.3.mlp.down_proj.weight[:, 17], blocks.3.mlp.hook_post[18:20], L4N0";
+        assert_eq!(NeuronSet::parse(text).expect("names"), want);
+        let json = r#"{"blocks.3.mlp.hook_post": [17, 18], "model.layers.3.mlp.down_proj.weight[:, *]": [19], "4": [0]}"#;
+        assert_eq!(serde_json::from_str::<NeuronSet>(json).expect("json"), want);
+        assert!(serde_json::from_str::<NeuronSet>(r#"{"blocks.3.hook_z": [1]}"#).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `brodmann ablate`
 
 use super::{
-    args::{AblateArgs, Common, Format, MatchArg},
+    args::{AblateArgs, Common, Format, MatchArg, ThemeArg},
     output::{self, Table},
     setup,
     watch::{Session, Stop},
@@ -10,6 +10,7 @@ use crate::{
     ablate::{AblationReport, DomainAblation, Selection},
     app::{Command, EvalConfig, Settings},
     base::number,
+    report::export::{ExportSpec, View},
     scan::{MetricKind, ScanConfig},
 };
 use serde_json::{Map, Value, json};
@@ -49,6 +50,21 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
             }
         }
         Selection::File(path) => session.app.apply(Command::AddSetFile { path: path.clone() }),
+        Selection::Formula(formula) => {
+            let domains: Vec<String> = formula.domains().into_iter().collect();
+            if args.run.is_none() && !domains.is_empty() {
+                let mut metrics = vec![MetricKind::Relevance];
+                metrics.extend(MetricKind::ALL.into_iter().filter(|m| formula.metrics().contains(m.info().id)));
+                if matches!(args.controls.like, MatchArg::Scale) {
+                    metrics.push(MetricKind::MeanAbsActivation);
+                }
+                metrics.sort_unstable();
+                metrics.dedup();
+                scan_only(&mut session, &domains, common, &metrics)?;
+            }
+            let formula = formula.text().to_owned();
+            session.app.apply(Command::AddFormula { name: "--neurons".into(), formula, on: true });
+        }
         Selection::Top { domain, percent } => {
             if args.run.is_none() {
                 let mut metrics = vec![MetricKind::Relevance];
@@ -64,6 +80,16 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
     let Some(report) = session.app.ablation_report() else {
         return Err(Stop::Failed(vec!["the ablation ended without a result".into()]));
     };
+    if let Some(path) = args.export.clone() {
+        let spec = ExportSpec {
+            what: View::Ablation,
+            kind: super::export::kind_of(None, &path)?,
+            pixels: args.pixels,
+            dark: args.theme == ThemeArg::Dark,
+            ..ExportSpec::default()
+        };
+        session.run(Command::Export { spec, path })?;
+    }
     match common.output.format {
         Format::Json => output::print_json(&document(&session, &report)),
         Format::Text => output::print(&text(&report)),
@@ -72,8 +98,13 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
 
 /// Maps of one domain, measured here and now.
 pub(super) fn scan_one(session: &mut Session, domain: &str, common: &Common, metrics: &[MetricKind]) -> Result<(), Stop> {
+    scan_only(session, &[domain.to_owned()], common, metrics)
+}
+
+/// Maps of these domains, measured here and now.
+fn scan_only(session: &mut Session, domains: &[String], common: &Common, metrics: &[MetricKind]) -> Result<(), Stop> {
     let names: Vec<String> = session.app.project.domains.iter().map(|d| d.name.clone()).collect();
-    if !names.iter().any(|n| n == domain) {
+    if let Some(domain) = domains.iter().find(|d| !names.contains(d)) {
         return Err(Stop::Usage(format!("neurons are to be ranked by `{domain}`, but the domains are {}", names.join(", "))));
     }
     let config = ScanConfig {
@@ -84,7 +115,7 @@ pub(super) fn scan_one(session: &mut Session, domain: &str, common: &Common, met
         ..ScanConfig::default()
     };
     session.app.apply(Command::SetScanConfig { config });
-    for name in names.iter().filter(|n| *n != domain) {
+    for name in names.iter().filter(|n| !domains.contains(n)) {
         session.app.apply(Command::EnableDomain { name: name.clone(), on: false });
     }
     session.run(Command::StartScan { out: None })?;

@@ -13,13 +13,16 @@ use crate::{
     },
     eval::{AblationAt, AblationMode},
     report::{
-        export::{FileKind, View},
+        export::{FileKind, VIEWS, View},
         neuron_order::NeuronOrder,
     },
     scan::{MetricKind, ObjectiveKind, Order},
     tune::{Learn, LoraConfig, OptimizerConfig, SgdConfig, TuneConfig},
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use std::{collections::BTreeSet, path::PathBuf};
 
 #[derive(Parser, Debug)]
@@ -60,8 +63,13 @@ pub enum Verb {
     Lens(LensArgs),
     /// How alike every two samples use a layer's weights (LLMDcos), exactly; writes one [N, N] matrix a layer.
     Similarity(SimilarityArgs),
-    /// One view of a run as a picture (PNG, SVG) with axes, colour bar and provenance, or as a table in long form (CSV).
+    /// One view of a run as a picture (PNG, SVG) with axes, colour bar and provenance, as a table in long form (CSV, TSV, Parquet), or as dense arrays
+    /// (safetensors).
     Export(ExportArgs),
+    /// A saved project's numbers made again and compared with those it holds. Exit code 1 and a table of differences when they are not the same.
+    Replay(ReplayArgs),
+    /// Commands as the window sends them, one JSON object a line.
+    Script(ScriptArgs),
     /// What a model folder or a run folder holds and, for a run, the command that repeats it.
     Info(InfoArgs),
     /// Graphics cards that scans can run on, and which one `--device auto` takes.
@@ -187,7 +195,8 @@ pub struct EvalArgs {
 pub struct AblateArgs {
     #[command(flatten)]
     pub common: Common,
-    /// Neurons to switch off: `L3N17,L4N0-15` (heads as `L3H2`), a JSON file `{"3": [17]}`, or `top:DOMAIN:PERCENT` by relevance.
+    /// Neurons to switch off: `L3N17,L4N0-15` (heads as `L3H2`), a JSON file `{"3": [17]}`, `top:DOMAIN:PERCENT` by
+    /// relevance, or a formula: `top(logic, 10%) - top(code, 10%)`, `cap(a, 20)`, `layers(a, 4-9)`, `random_like(a, SEED)`, with | & - and parentheses.
     #[arg(long, value_name = "SET", value_parser = parse_selection)]
     pub neurons: Selection,
     #[command(flatten)]
@@ -196,9 +205,18 @@ pub struct AblateArgs {
     pub controls: ControlArgs,
     #[command(flatten)]
     pub items: ItemArgs,
-    /// Run folder that `top:` takes its map from. Default: 64 samples of the domain are scanned first.
+    /// Run folder that `top:` and formulas take their maps from. Default: 64 samples of the domains are scanned first.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// The accuracies as a picture (.png, .svg) or a table in long form (.csv, .tsv, .parquet), beside what is printed.
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Pixels a point of an exported PNG.
+    #[arg(long, value_name = "SCALE", default_value_t = 2.0, value_parser = parse_pixels)]
+    pub pixels: f32,
+    /// Of an exported picture.
+    #[arg(long, value_enum, default_value_t = ThemeArg::Light)]
+    pub theme: ThemeArg,
 }
 
 #[derive(Args, Debug)]
@@ -379,11 +397,11 @@ pub struct ExportArgs {
     #[arg(value_name = "RUN", default_value = "demo")]
     pub run: PathBuf,
     /// Which view.
-    #[arg(long, value_enum, default_value_t = ViewArg::Neurons)]
-    pub what: ViewArg,
+    #[arg(long, value_name = "VIEW", default_value = "neurons", value_parser = view_parser())]
+    pub what: View,
     /// What kind of file. Default: by the end of --out.
-    #[arg(long, value_enum)]
-    pub format: Option<FileArg>,
+    #[arg(long, value_name = "KIND", value_parser = file_parser())]
+    pub format: Option<FileKind>,
     /// Of the neuron map and the overlap. Default: relevance where the run has it.
     #[arg(long, value_enum)]
     pub metric: Option<MetricArg>,
@@ -463,6 +481,42 @@ pub struct GenerateArgs {
     pub top_k: Option<usize>,
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// Project file with numbers in it: saved after a scan or an evaluation.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the project's model lies on this machine, if elsewhere than the project says.
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<PathBuf>,
+    /// List what is identical too.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Args, Debug)]
+pub struct ScriptArgs {
+    /// Commands, one JSON object a line; `#` begins a remark; `-` reads stdin.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Project to begin with.
+    #[arg(long, value_name = "FILE")]
+    pub project: Option<PathBuf>,
+    /// Keep the last project up to date while it changes, as the window does.
+    #[arg(long)]
+    pub autosave: bool,
+    /// Wait after every command until nothing works any more. Without it steps follow each other as in the window.
+    #[arg(long)]
+    pub wait: bool,
+    /// Keep no run folders of scans.
+    #[arg(long)]
+    pub no_runs: bool,
     #[command(flatten)]
     pub output: Output,
 }
@@ -655,30 +709,6 @@ pub enum ObjectiveArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ViewArg {
-    Neurons,
-    Density,
-    #[value(alias = "llmdcos")]
-    Similarity,
-    Overlap,
-    /// Exclusive intersections of the domains' top neurons.
-    Upset,
-    /// Overlap of the top neurons against the share that is taken.
-    OverlapCurve,
-    /// Domains clustered by LLMDcos: dendrogram and matrix.
-    Tree,
-    /// LLMDcos of all pairs of samples at one layer (`brodmann similarity`, or Compare samples in the window, makes them).
-    Samples,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FileArg {
-    Png,
-    Svg,
-    Csv,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ScaleArg {
     Linear,
     Log,
@@ -760,31 +790,6 @@ impl From<ObjectiveArg> for ObjectiveKind {
         match o {
             ObjectiveArg::MaxLogit => Self::MaxLogit,
             ObjectiveArg::Loss => Self::Loss,
-        }
-    }
-}
-
-impl From<ViewArg> for View {
-    fn from(v: ViewArg) -> Self {
-        match v {
-            ViewArg::Neurons => Self::Neurons,
-            ViewArg::Density => Self::Density,
-            ViewArg::Similarity => Self::Similarity,
-            ViewArg::Overlap => Self::Overlap,
-            ViewArg::Upset => Self::Upset,
-            ViewArg::OverlapCurve => Self::OverlapCurve,
-            ViewArg::Tree => Self::Tree,
-            ViewArg::Samples => Self::Samples,
-        }
-    }
-}
-
-impl From<FileArg> for FileKind {
-    fn from(f: FileArg) -> Self {
-        match f {
-            FileArg::Png => Self::Png,
-            FileArg::Svg => Self::Svg,
-            FileArg::Csv => Self::Csv,
         }
     }
 }
@@ -960,7 +965,20 @@ fn parse_train(text: &str) -> Result<TrainArg, String> {
         Selection::Places { neurons, .. } => Ok(TrainArg::What(TrainWhat::Neurons { neurons })),
         Selection::File(path) => Ok(TrainArg::File(path)),
         Selection::Top { .. } => Err("write top:PERCENT; the domain is --task".into()),
+        Selection::Formula(_) => Err("a formula needs a run's maps; write its set to a file first and name that".into()),
     }
+}
+
+/// The views that a stored run has.
+fn view_parser() -> impl TypedValueParser<Value = View> {
+    let values = VIEWS.iter().filter(|v| v.stored).map(|v| PossibleValue::new(v.id).help(v.hint).aliases(v.alias));
+    PossibleValuesParser::new(values)
+        .map(|id| VIEWS.iter().find(|v| v.id == id || v.alias == Some(id.as_str())).map_or_else(View::default, |v| v.view))
+}
+
+fn file_parser() -> impl TypedValueParser<Value = FileKind> {
+    let values = FileKind::ALL.map(FileKind::extension);
+    PossibleValuesParser::new(values).map(|end| FileKind::ALL.into_iter().find(|k| k.extension() == end).unwrap_or_default())
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -10,19 +10,20 @@ use crate::{
     report::export::{ExportSpec, FileKind},
     scan::MetricKind,
 };
+use std::path::Path;
+
+/// The kind of file that was named, else the one its end says.
+pub fn kind_of(given: Option<FileKind>, path: &Path) -> Result<FileKind, Stop> {
+    given.or_else(|| FileKind::of(path)).ok_or_else(|| {
+        let ends: Vec<String> = FileKind::ALL.map(|k| format!(".{}", k.extension())).to_vec();
+        let name = path.display();
+        Stop::Usage(format!("`{name}` does not say by its end what file is wanted: end it in {}", ends.join(", ")))
+    })
+}
 
 pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.keep_runs = false;
-    let kind = match (args.format, FileKind::of(&args.out)) {
-        (Some(kind), _) => kind.into(),
-        (None, Some(kind)) => kind,
-        (None, None) => {
-            let name = args.out.display();
-            return Err(Stop::Usage(format!(
-                "`{name}` does not say by its end what file is wanted: end it in .png, .svg or .csv, or give --format"
-            )));
-        }
-    };
+    let kind = kind_of(args.format, &args.out)?;
     let mut session = Session::new(settings, args.quiet);
     session.run(Command::OpenRun { path: args.run.clone() })?;
     let Some(scan) = session.app.library.scan() else {
@@ -31,7 +32,7 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
     let wanted = args.metric.map_or(MetricKind::Relevance, Into::into);
     let metric = if args.metric.is_some() { wanted } else { crate::report::metric_of(scan, wanted) };
     let spec = ExportSpec {
-        what: args.what.into(),
+        what: args.what,
         kind,
         metric,
         domains: args.domain,

@@ -30,7 +30,10 @@ pub fn run(args: LensArgs, settings: Settings) -> Result<(), Stop> {
             }
         }
         Some(Selection::File(path)) => session.app.apply(Command::AddSetFile { path }),
-        Some(Selection::Top { .. }) => {
+        Some(Selection::Formula(formula)) if formula.domains().is_empty() => {
+            session.app.apply(Command::AddFormula { name: "--neurons".into(), formula: formula.text().to_owned(), on: true });
+        }
+        Some(Selection::Top { .. } | Selection::Formula(_)) => {
             return Err(Stop::Usage("lens takes neurons by name or from a JSON file; `top:` needs a scan, which ablate makes".into()));
         }
     }

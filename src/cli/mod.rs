@@ -14,7 +14,9 @@ mod lens;
 mod models;
 mod output;
 mod prompt_args;
+mod replay;
 mod scan;
+mod script;
 mod setup;
 mod similarity;
 mod sweep;
@@ -63,6 +65,8 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Trace(a) => trace::run(a, settings),
         Verb::Similarity(a) => similarity::run(a, settings),
         Verb::Export(a) => export::run(a, settings),
+        Verb::Replay(a) => replay::run(a, settings),
+        Verb::Script(a) => script::run(a, settings),
         Verb::Info(a) => info::run(a, settings),
         Verb::Inspect(a) => inspect::run(a, settings),
         Verb::Lens(a) => lens::run(a, settings),

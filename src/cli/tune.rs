@@ -7,7 +7,7 @@ use super::{
     watch::Stop,
 };
 use crate::{
-    ablate::selection::read_file,
+    ablate::set_file,
     app::{Command, Settings, TrainWhat, TuneReport, TuneRequest},
     base::number,
     tune::{Ended, TuneConfig},
@@ -24,7 +24,7 @@ pub fn run(args: TuneArgs, mut settings: Settings) -> Result<(), Stop> {
     let what = match &args.train {
         TrainArg::What(what) => what.clone(),
         TrainArg::File(path) => {
-            let file = read_file(path).map_err(|e| Stop::Failed(vec![e.to_string()]))?;
+            let file = set_file::read_selected(path).map_err(|e| Stop::Failed(vec![e.to_string()]))?;
             TrainWhat::Neurons { neurons: file.neurons }
         }
     };

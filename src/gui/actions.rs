@@ -25,6 +25,7 @@ pub enum Act {
     Zoom(bool),
     ResetZoom,
     NextDomain(isize),
+    Tour,
     Quit,
 }
 
@@ -35,6 +36,8 @@ pub struct Action {
     /// Also bound, but not shown.
     pub second: Option<KeyboardShortcut>,
     pub enabled: bool,
+    /// Why it cannot be done now; empty where it can.
+    pub why: &'static str,
     pub act: Act,
     /// A hairline above it in the menu.
     pub starts_group: bool,
@@ -50,79 +53,128 @@ const CTRL: Modifiers = Modifiers::COMMAND;
 const NONE: Modifiers = Modifiers::NONE;
 const CTRL_SHIFT: Modifiers = Modifiers { command: true, shift: true, ..Modifiers::NONE };
 
+/// Whether something can be done: `Err` says why not.
+type Gate = Result<(), &'static str>;
+
+fn gate(possible: bool, why: &'static str) -> Gate {
+    if possible { Ok(()) } else { Err(why) }
+}
+
+const FREE: Gate = Ok(());
+
 /// All actions as they stand now.
 pub fn all(app: &App) -> Vec<Action> {
     let mut list: Vec<Action> = Vec::new();
-    let mut add = |menu: &'static str, label: String, shortcut: Option<KeyboardShortcut>, enabled: bool, act: Act| {
-        list.push(Action { label, menu, shortcut, second: None, enabled, act, starts_group: false });
+    let mut add = |menu: &'static str, label: String, shortcut: Option<KeyboardShortcut>, gate: Gate, act: Act| {
+        let why = gate.err().unwrap_or_default();
+        list.push(Action { label, menu, shortcut, second: None, enabled: gate.is_ok(), why, act, starts_group: false });
         list.len() - 1
     };
-    let have_model = app.library.spec().is_some();
+    let model = gate(app.library.spec().is_some(), "Open a model first");
     let domains = app.project.domains.iter().filter(|d| d.enabled).count();
+    let some_domain = gate(domains > 0, "Add a dataset and switch it on first");
     let off = !app.project.sets.is_empty() || !app.project.single.is_empty() || !app.project.heads.is_empty();
     let running = app.running().is_some();
 
-    add("File", "Open model folder…".into(), key(CTRL, Key::O), true, Act::Ask(Ask::OpenModel));
-    add("File", "Open GGUF file…".into(), None, true, Act::Ask(Ask::OpenGguf));
-    add("File", "Add datasets…".into(), key(CTRL_SHIFT, Key::O), true, Act::Ask(Ask::AddDomain));
-    add("File", "Open run…".into(), None, true, Act::Ask(Ask::OpenRun));
-    add("File", "Open the demo".into(), None, true, Act::Send(Command::OpenDemo));
-    let group = add("File", "New project".into(), key(CTRL, Key::N), true, Act::Send(Command::NewProject));
-    add("File", "Open project…".into(), None, true, Act::Ask(Ask::OpenProject));
-    add("File", "Save project".into(), key(CTRL, Key::S), true, Act::Ask(Ask::SaveProject));
-    add("File", "Save project as…".into(), key(CTRL_SHIFT, Key::S), true, Act::Ask(Ask::SaveProjectAs));
-    let quit = add("File", "Quit".into(), key(CTRL, Key::Q), true, Act::Quit);
+    add("File", "Open model folder…".into(), key(CTRL, Key::O), FREE, Act::Ask(Ask::OpenModel));
+    add("File", "Open GGUF file…".into(), None, FREE, Act::Ask(Ask::OpenGguf));
+    add("File", "Add datasets…".into(), key(CTRL_SHIFT, Key::O), FREE, Act::Ask(Ask::AddDomain));
+    add("File", "Open run…".into(), None, FREE, Act::Ask(Ask::OpenRun));
+    add("File", "Add a neuron set…".into(), None, FREE, Act::Ask(Ask::OpenSet));
+    add("File", "Open the demo".into(), None, FREE, Act::Send(Command::OpenDemo));
+    let group = add("File", "New project".into(), key(CTRL, Key::N), FREE, Act::Send(Command::NewProject));
+    add("File", "Open project…".into(), None, FREE, Act::Ask(Ask::OpenProject));
+    let mut recent = None;
+    for path in app.settings.preferences.remembered.recent_projects.iter().take(5) {
+        let label = format!("Open recent: {}", shown_project(path));
+        let here = gate(path.exists(), "The file is not there any more");
+        let at = add("File", label, None, here, Act::Send(Command::OpenProject { path: path.clone() }));
+        recent = recent.or(Some(at));
+    }
+    let save = add("File", "Save project".into(), key(CTRL, Key::S), FREE, Act::Ask(Ask::SaveProject));
+    add("File", "Save project as…".into(), key(CTRL_SHIFT, Key::S), FREE, Act::Ask(Ask::SaveProjectAs));
+    let quit = add("File", "Quit".into(), key(CTRL, Key::Q), FREE, Act::Quit);
 
     let label = |verb: &str, what: Option<&str>| what.map_or_else(|| verb.to_owned(), |w| format!("{verb} {w}"));
     let undo = label("Undo", app.undo_label());
     let redo = label("Redo", app.redo_label());
-    add("Edit", undo, key(CTRL, Key::Z), app.undo_label().is_some(), Act::Send(Command::Undo));
-    let redo = add("Edit", redo, key(CTRL_SHIFT, Key::Z), app.redo_label().is_some(), Act::Send(Command::Redo));
-    let find = add("Edit", "Find a neuron…".into(), key(CTRL, Key::F), have_model, Act::FindNeuron);
-    add("Edit", "Every action…".into(), key(CTRL, Key::P), true, Act::Palette);
-    let settings = add("Edit", "Settings…".into(), key(CTRL, Key::Comma), true, Act::Settings);
-    let clear = add("Edit", "Switch all neurons back on".into(), None, off, Act::Send(Command::ClearAblation));
+    add("Edit", undo, key(CTRL, Key::Z), gate(app.undo_label().is_some(), "This is the beginning"), Act::Send(Command::Undo));
+    let redo_gate = gate(app.redo_label().is_some(), "Nothing was undone");
+    let redo = add("Edit", redo, key(CTRL_SHIFT, Key::Z), redo_gate, Act::Send(Command::Redo));
+    let find = add("Edit", "Find a neuron…".into(), key(CTRL, Key::F), model, Act::FindNeuron);
+    add("Edit", "Every action…".into(), key(CTRL, Key::P), FREE, Act::Palette);
+    let settings = add("Edit", "Settings…".into(), key(CTRL, Key::Comma), FREE, Act::Settings);
+    let selection = &app.project.view.selection;
+    let some = gate(!selection.is_empty(), "Select neurons in a view first: click, or shift-drag");
+    let keep = |on: bool| {
+        let name = app.free_set_name(&format!("selection of {}", selection.len()));
+        let chosen_on = app.project.view.domain.iter().chain(&app.project.view.minus).cloned().collect();
+        let (neurons, source) = (selection.clone(), "selected in a view".to_owned());
+        Act::Send(if on {
+            Command::AddSet { name, neurons, source, chosen_on }
+        } else {
+            Command::KeepSet { name, neurons, source, chosen_on }
+        })
+    };
+    let kept = add("Edit", "Keep the selection as a set".into(), None, some, keep(false));
+    add("Edit", "Switch the selection off".into(), None, some, keep(true));
+    let clear_gate = gate(off, "Nothing is off");
+    add("Edit", "Switch all neurons back on".into(), None, clear_gate, Act::Send(Command::ClearAblation));
 
     let scan = if domains == 1 { "Scan 1 domain".to_owned() } else { format!("Scan {domains} domains") };
-    add("Run", scan, key(CTRL, Key::Enter), have_model && domains > 0 && !app.is_busy(), Act::Send(Command::StartScan { out: None }));
-    add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), have_model && domains > 0, Act::Send(Command::Evaluate));
-    let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), running, Act::Send(Command::CancelNewest));
+    let free = gate(!app.is_busy(), "Something is running; wait for it or cancel it");
+    let scan_gate = model.and(some_domain).and(free);
+    add("Run", scan, key(CTRL, Key::Enter), scan_gate, Act::Send(Command::StartScan { out: None }));
+    add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), model.and(some_domain), Act::Send(Command::Evaluate));
+    let cancel_gate = gate(running, "Nothing is running");
+    let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), cancel_gate, Act::Send(Command::CancelNewest));
 
-    let have_run = app.library.run().is_some();
-    add("Export", "Export the panel in focus…".into(), key(CTRL, Key::E), have_run, Act::Export);
+    let have_run = gate(app.library.run().is_some(), "Scan first, or open a run");
+    add("Export", "Export the panel in focus…".into(), key(CTRL, Key::E), FREE, Act::Export);
     for p in panels::PANELS {
         if let Some(view) = p.export {
-            add("Export", format!("Export {}…", p.title.to_lowercase()), None, have_run, Act::Ask(Ask::Export(view)));
+            let possible = app.cannot_export(view).map_or(FREE, Err);
+            add("Export", format!("Export {}…", p.title.to_lowercase()), None, possible, Act::Ask(Ask::Export(view)));
         }
     }
     let report = add("Export", "Save a report of the run (HTML)…".into(), None, have_run, Act::Ask(Ask::SaveReport));
 
     for (layout, k) in LayoutId::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3]) {
-        add("View", format!("{} layout", layout.name()), key(CTRL, k), true, Act::Layout(layout));
+        add("View", format!("{} layout", layout.name()), key(CTRL, k), FREE, Act::Layout(layout));
     }
-    add("View", "Reset this layout".into(), None, true, Act::ResetLayout);
-    let library = add("View", "Library".into(), key(CTRL, Key::B), true, Act::ToggleLibrary);
-    add("View", "Inspector".into(), key(CTRL, Key::I), true, Act::ToggleInspector);
-    let theme = add("View", "Switch between light and dark".into(), None, true, Act::ToggleTheme);
-    add("View", "Follow the system's theme".into(), None, true, Act::FollowSystemTheme);
-    let zoom = add("View", "Larger".into(), key(CTRL, Key::Plus), true, Act::Zoom(true));
+    add("View", "Reset this layout".into(), None, FREE, Act::ResetLayout);
+    let library = add("View", "Library".into(), key(CTRL, Key::B), FREE, Act::ToggleLibrary);
+    add("View", "Inspector".into(), key(CTRL, Key::I), FREE, Act::ToggleInspector);
+    let theme = add("View", "Switch between light and dark".into(), None, FREE, Act::ToggleTheme);
+    add("View", "Follow the system's theme".into(), None, FREE, Act::FollowSystemTheme);
+    let zoom = add("View", "Larger".into(), key(CTRL, Key::Plus), FREE, Act::Zoom(true));
     let larger = zoom;
-    add("View", "Smaller".into(), key(CTRL, Key::Minus), true, Act::Zoom(false));
-    add("View", "Actual size".into(), key(CTRL, Key::Num0), true, Act::ResetZoom);
-    add("View", "Full screen".into(), key(NONE, Key::F11), true, Act::FullScreen);
-    let many = app.library.scan().is_some_and(|r| r.domains.len() > 1);
+    add("View", "Smaller".into(), key(CTRL, Key::Minus), FREE, Act::Zoom(false));
+    add("View", "Actual size".into(), key(CTRL, Key::Num0), FREE, Act::ResetZoom);
+    add("View", "Full screen".into(), key(NONE, Key::F11), FREE, Act::FullScreen);
+    let many = gate(app.library.scan().is_some_and(|r| r.domains.len() > 1), "The shown run has no other domain");
     let domain = add("View", "Next domain".into(), key(NONE, Key::CloseBracket), many, Act::NextDomain(1));
     add("View", "Previous domain".into(), key(NONE, Key::OpenBracket), many, Act::NextDomain(-1));
+    let tour = add("View", "Take the tour".into(), None, FREE, Act::Tour);
 
     for p in panels::PANELS {
-        add("Panels", p.title.into(), None, true, Act::Ask(Ask::ShowPanel(p.id)));
+        add("Panels", p.title.into(), None, FREE, Act::Ask(Ask::ShowPanel(p.id)));
     }
-    for i in [group, quit, find, settings, clear, cancel, report, library, theme, zoom, domain] {
+    for i in [group, save, quit, find, settings, kept, cancel, report, library, theme, zoom, domain, tour].into_iter().chain(recent) {
         list[i].starts_group = true;
     }
     list[redo].second = key(CTRL, Key::Y);
     list[larger].second = key(CTRL, Key::Equals);
     list
+}
+
+/// `name.json in folder`
+fn shown_project(path: &std::path::Path) -> String {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    match path.parent().and_then(|p| p.file_name()) {
+        Some(folder) => format!("{name} in {}", folder.to_string_lossy()),
+        None => name,
+    }
 }
 
 #[cfg(test)]
@@ -142,5 +194,6 @@ mod tests {
             assert!(list.iter().any(|a| a.menu == *menu), "{menu}");
         }
         assert!(list.iter().all(|a| MENUS.contains(&a.menu) && !a.label.is_empty()));
+        assert!(list.iter().all(|a| a.enabled == a.why.is_empty()), "what cannot be done says why");
     }
 }

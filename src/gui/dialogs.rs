@@ -3,10 +3,13 @@
 use super::Ask;
 use crate::{
     app::{Command, MapChange},
+    base::{NeuronSet, neuron_names},
     data::Mapping,
+    report::export::FileKind,
 };
 use eframe::egui::Context;
 use std::{
+    io::Read as _,
     path::{Path, PathBuf},
     sync::mpsc,
 };
@@ -21,6 +24,8 @@ pub enum Picked {
     Commands(Vec<Command>),
     /// Where an export goes.
     ExportPath(PathBuf),
+    /// Where the missing model may lie.
+    ModelPlace(PathBuf),
     /// A file to write.
     Write(PathBuf, Vec<u8>),
 }
@@ -59,6 +64,18 @@ impl Dialogs {
                 let path = rfd::FileDialog::new().set_title("Open a project").add_filter("Brodmann project", &["json"]).pick_file()?;
                 one(Command::OpenProject { path })
             }),
+            Ask::OpenSet => Box::new(move || {
+                let files = rfd::FileDialog::new().set_title("Add neuron sets").add_filter("Neuron set", &["json"]).pick_files()?;
+                Some(Picked::Commands(files.into_iter().map(|path| Command::AddSetFile { path }).collect()))
+            }),
+            Ask::SaveSet(index, vocabulary) => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Save the neuron set").set_file_name("set.json").save_file()?;
+                one(Command::ExportSet { index, vocabulary, path })
+            }),
+            Ask::LocateModel => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Where the project's model lies").pick_folder()?;
+                Some(Picked::ModelPlace(path))
+            }),
             Ask::SaveProjectAs => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Save the project").set_file_name("project.json").save_file()?;
                 one(Command::SaveProject { path: Some(path) })
@@ -66,7 +83,8 @@ impl Dialogs {
             Ask::ExportPath(now) => Box::new(move || {
                 let name = now.file_name().map_or_else(|| "export.png".to_owned(), |n| n.to_string_lossy().into_owned());
                 let mut dialog = rfd::FileDialog::new().set_title("Export to").set_file_name(name);
-                dialog = dialog.add_filter("PNG, SVG, CSV", &["png", "svg", "csv"]);
+                let ends = FileKind::ALL.map(FileKind::extension);
+                dialog = dialog.add_filter("Pictures, tables, arrays", &ends);
                 if let Some(folder) = now.parent().filter(|f| f.is_dir()) {
                     dialog = dialog.set_directory(folder);
                 }
@@ -113,6 +131,33 @@ pub fn add_domain(path: &Path) -> Command {
     Command::AddDomain { name, path: path.to_owned(), mapping: Mapping::default() }
 }
 
+/// What a .json file is.
+#[derive(Debug, PartialEq, Eq)]
+enum JsonKind {
+    Project,
+    Set,
+    Data,
+}
+
+/// By the words at its beginning: a frame must not read a file of any size.
+fn json_kind(path: &Path) -> JsonKind {
+    const HEAD: u64 = 4096;
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(HEAD).read_to_end(&mut head));
+    if read.is_err() {
+        return JsonKind::Data;
+    }
+    let text: String = String::from_utf8_lossy(&head).chars().filter(|c| !c.is_whitespace()).collect();
+    if text.contains("\"format\":\"brodmannproject\"") {
+        return JsonKind::Project;
+    }
+    // A set names its layers first: {"3":[17,18], or {"neurons":, or a list of names.
+    let first_key = text.strip_prefix("{\"").and_then(|t| t.split_once('"'));
+    let layer = first_key.is_some_and(|(key, rest)| neuron_names::layer_of_key(key).is_some() && rest.starts_with(":["));
+    let names = text.strip_prefix("[\"").and_then(|t| t.split('"').next()).is_some_and(|n| NeuronSet::parse(n).is_ok());
+    if layer || names || text.contains("\"neurons\":{") || text.contains("\"neurons\":[\"") { JsonKind::Set } else { JsonKind::Data }
+}
+
 fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
@@ -143,12 +188,17 @@ pub fn dropped(path: &Path) -> Result<Command, String> {
         Some("json") if path.file_name().is_some_and(|n| n == "config.json") => {
             Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() })
         }
-        Some("json") => Ok(add_domain(path)),
+        Some("json") => Ok(match json_kind(path) {
+            JsonKind::Project => Command::OpenProject { path: path.to_owned() },
+            JsonKind::Set => Command::AddSetFile { path: path.to_owned() },
+            JsonKind::Data => add_domain(path),
+        }),
         Some("gguf") => Ok(Command::OpenModel { path: path.to_owned() }),
         Some("safetensors") => Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() }),
-        _ => {
-            Err(format!("{shown}: a model folder or .gguf file, a run folder or a dataset (.jsonl, .json, .csv, .tsv, .txt) was expected"))
-        }
+        _ => Err(format!(
+            "{shown}: a model folder or .gguf file, a run folder, a project, a neuron set or a dataset (.jsonl, .json, .csv, .tsv, .parquet, .txt) \
+                 was expected"
+        )),
     }
 }
 
@@ -172,6 +222,20 @@ mod tests {
         let data = dir.path().join("boolq.JSONL");
         assert!(matches!(dropped(&data), Ok(Command::AddDomain { name, .. }) if name == "boolq"));
         assert!(dropped(&dir.path().join("weights.bin")).is_err());
+        for (text, kind) in [
+            ("{\n  \"format\": \"brodmann project\",", JsonKind::Project),
+            (r#"{"3": [17, 18]}"#, JsonKind::Set),
+            (r#"{"name": "mine", "neurons": {"3": [17]}}"#, JsonKind::Set),
+            (r#"{"blocks.3.mlp.hook_post": [17]}"#, JsonKind::Set),
+            (r#"["L3N17", "L4N0"]"#, JsonKind::Set),
+            (r#"[{"question": "3", "choices": ["a"], "answer": 0}]"#, JsonKind::Data),
+            (r#"["plain", "texts"]"#, JsonKind::Data),
+        ] {
+            let path = other.join("x.json");
+            std::fs::write(&path, text).expect("write");
+            assert_eq!(json_kind(&path), kind, "{text}");
+        }
+        std::fs::remove_file(other.join("x.json")).expect("remove");
         let file = other.join("model.Q4_K.GGUF");
         assert_eq!(dropped(&file), Ok(Command::OpenModel { path: file.clone() }));
         std::fs::write(&file, "GGUF").expect("write");

@@ -1,8 +1,11 @@
 //! The middle of the window: panels in tabs and splits, and three saved layouts over the same panels. A layout is no mode: every panel can stand in
 //! every one.
 
-use super::{Ask, Panel, PanelCx, Theme, panels, theme, widgets::provenance};
-use crate::report::export::View;
+use super::{Ask, Panel, PanelCx, Theme, export, panels, theme, widgets::provenance};
+use crate::{
+    app::Command,
+    report::export::{FileKind, View},
+};
 use eframe::egui::{self, Color32, Id, Stroke, Ui, Visuals, WidgetText, vec2};
 use egui_material_icons::icons;
 use egui_tiles::{Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
@@ -44,7 +47,7 @@ impl LayoutId {
         type Rows = &'static [(f32, &'static [&'static str])];
         let columns: &[(f32, Rows)] = match self {
             Self::Explore => &[
-                (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "lens", "jobs", "log"])]),
+                (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "sets", "history", "lens", "jobs", "log"])]),
                 (0.43, &[(0.46, &["density"]), (0.54, &["similarity", "overlap"])]),
             ],
             Self::Compare => {
@@ -52,7 +55,7 @@ impl LayoutId {
             }
             Self::Ablate => &[
                 (0.52, &[(1.0, &["ablation"])]),
-                (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "overlap", "lens", "jobs", "log"])]),
+                (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "sets", "overlap", "history", "lens", "jobs", "log"])]),
             ],
         };
         let mut tiles = Tiles::default();
@@ -107,11 +110,17 @@ impl Dock {
         for id in LayoutId::ALL {
             dock.trees.insert(id.name(), id.tree());
         }
-        if let Some(saved) = saved.filter(|s| s.version == VERSION) {
-            dock.active = saved.active;
-            dock.trees.extend(saved.trees.into_iter().filter(|(_, t)| !t.is_empty()).map(|(id, t)| (id.name(), t)));
+        if let Some(saved) = saved {
+            dock.restore(saved);
         }
         dock
+    }
+    /// Panels lie as they were saved; one of another version is left alone.
+    pub fn restore(&mut self, saved: SavedDock) {
+        if saved.version == VERSION {
+            self.active = saved.active;
+            self.trees.extend(saved.trees.into_iter().filter(|(_, t)| !t.is_empty()).map(|(id, t)| (id.name(), t)));
+        }
     }
     pub fn saved(&self) -> SavedDock {
         let trees = LayoutId::ALL.into_iter().filter_map(|id| Some((id, self.trees.get(id.name())?.clone()))).collect();
@@ -204,6 +213,41 @@ struct Show<'a, 'b> {
     closed: Option<TileId>,
 }
 
+impl Show<'_, '_> {
+    /// Of a panel that has something to export.
+    fn export_menu_ui(&mut self, ui: &mut Ui, view: View) {
+        let why = self.cx.app.cannot_export(view);
+        let item = |ui: &mut Ui, button: egui::Button<'_>| {
+            let clicked = ui.add_enabled(why.is_none(), button).on_disabled_hover_text(why.unwrap_or_default()).clicked();
+            if clicked {
+                ui.close();
+            }
+            clicked
+        };
+        let keys = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::E);
+        if item(ui, egui::Button::new("Export…").shortcut_text(ui.ctx().format_shortcut(&keys))) {
+            self.cx.link.ask(Ask::Export(view));
+        }
+        for (kind, label) in [(FileKind::Png, "Copy as image"), (FileKind::Tsv, "Copy as table")] {
+            if item(ui, egui::Button::new(label)) {
+                let mut spec = export::shown_spec(self.cx.app, view, kind, false);
+                spec.dark = self.theme.dark && kind.is_picture();
+                self.cx.send(Command::CopyView { spec });
+            }
+        }
+        if item(ui, egui::Button::new("Copy the command")) {
+            let spec = export::shown_spec(self.cx.app, view, FileKind::Png, false);
+            let name = format!("{}.png", view.id());
+            self.cx.link.ask(Ask::Copy(self.cx.app.export_command(&spec, std::path::Path::new(&name))));
+        }
+        if let Some(run) = self.cx.app.library.run()
+            && item(ui, egui::Button::new("Copy the provenance"))
+        {
+            self.cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, None)));
+        }
+    }
+}
+
 impl Behavior<Pane> for Show<'_, '_> {
     fn pane_ui(&mut self, ui: &mut Ui, _: TileId, pane: &mut Pane) -> UiResponse {
         let Some(info) = panels::find(&pane.id) else { return UiResponse::None };
@@ -237,20 +281,8 @@ impl Behavior<Pane> for Show<'_, '_> {
         let icon = icons::ICON_MORE_VERT.rich_text().size(16.0).color(self.theme.secondary);
         let button = egui::Button::new(icon).frame_when_inactive(false).min_size(vec2(theme::ROW, theme::ROW));
         let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
-            let run = self.cx.app.library.run();
             if let Some(view) = info.export {
-                let keys = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::E);
-                let button = egui::Button::new("Export…").shortcut_text(ui.ctx().format_shortcut(&keys));
-                if ui.add_enabled(run.is_some(), button).clicked() {
-                    self.cx.link.ask(Ask::Export(view));
-                    ui.close();
-                }
-                if ui.add_enabled(run.is_some(), egui::Button::new("Copy the provenance")).clicked()
-                    && let Some(run) = run
-                {
-                    self.cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, None)));
-                    ui.close();
-                }
+                self.export_menu_ui(ui, view);
                 ui.separator();
             }
             if ui.button("Close the panel").on_hover_text("The Panels menu brings it back").clicked() {

@@ -9,11 +9,11 @@ use super::{
     },
 };
 use crate::{
-    app::{Command, OverlapView, RunEntry, SimilarityView, ThemeChoice},
+    app::{App, Command, OverlapView, RunEntry, SimilarityView, ThemeChoice},
     base::heatmap::Combine,
     report::{
         self,
-        export::{ExportSpec, FileKind, View},
+        export::{ExportSpec, FileKind, VIEWS, View},
     },
 };
 use eframe::egui::{Context, Key, RichText, TextEdit, Ui};
@@ -73,39 +73,29 @@ impl ExportWindow {
 
     pub fn ui(&mut self, ctx: &Context, cx: &mut PanelCx<'_>) {
         let (mut open, before) = (self.open, self.open);
-        overlay(ctx, cx.theme, "Export", 464.0, &mut open, |ui| match cx.app.library.run() {
-            Some(run) => self.body_ui(ui, cx, run),
-            None => remark(ui, cx.theme, "There is no run to export yet: scan first, or open a run."),
-        });
+        overlay(ctx, cx.theme, "Export", 520.0, &mut open, |ui| self.body_ui(ui, cx));
         // Both the cross and the button inside close it.
         self.open &= open || !before;
     }
 
-    fn body_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry) {
+    fn body_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let row = |ui: &mut Ui, cx: &PanelCx<'_>, name: &str, add: &mut dyn FnMut(&mut Ui)| {
             ui.horizontal(|ui| {
                 name_cell(ui, cx.theme.faint(name), 64.0, theme::ROW);
                 add(ui);
             });
         };
-        row(ui, cx, "what", &mut |ui| {
-            let options = [
-                (View::Neurons, "neurons", "The map of layers and neurons"),
-                (View::Density, "density", "Density by layer"),
-                (View::Similarity, "similarity", "LLMDcos: matrix, curves, the pair's box plot"),
-                (View::Overlap, "overlap", "Jaccard matrix of the top neurons, by layer, the pair's curve"),
-            ];
-            choice(ui, cx.theme, &mut self.what, &options);
-        });
-        row(ui, cx, "", &mut |ui| {
-            let options = [
-                (View::Upset, "intersections", "UpSet plot: neurons in exactly these domains' top sets"),
-                (View::OverlapCurve, "overlap by share", "Jaccard index against the share that is taken, with chance"),
-                (View::Tree, "dendrogram", "Domains clustered by LLMDcos, beside their matrix"),
-                (View::Samples, "samples", "LLMDcos of all pairs of samples at one layer"),
-            ];
-            choice(ui, cx.theme, &mut self.what, &options);
-        });
+        for (line, views) in VIEWS.chunks(5).enumerate() {
+            row(ui, cx, if line == 0 { "what" } else { "" }, &mut |ui| {
+                let options: Vec<(View, &str, &str)> = views.iter().map(|v| (v.view, v.label, v.hint)).collect();
+                choice(ui, cx.theme, &mut self.what, &options);
+            });
+        }
+        if let Some(why) = cx.app.cannot_export(self.what) {
+            ui.add_space(theme::GRID * 2.0);
+            remark(ui, cx.theme, why);
+            return;
+        }
         if self.what == View::Neurons {
             row(ui, cx, "domains", &mut |ui| {
                 let options = [(false, "as shown", "The map in the panel"), (true, "all", "One map a domain, on one scale")];
@@ -114,13 +104,16 @@ impl ExportWindow {
         }
         row(ui, cx, "file", &mut |ui| {
             let options = [
-                (FileKind::Png, "PNG", "Pixels"),
+                (FileKind::Png, "PNG", "Pixels, with axes, colour bar and provenance"),
                 (FileKind::Svg, "SVG", "Shapes and text; the cells of a map as pixels"),
                 (FileKind::Csv, "CSV", "The numbers in long form, one a row, with their provenance in a file beside"),
+                (FileKind::Tsv, "TSV", "The same, tab-separated"),
+                (FileKind::Parquet, "Parquet", "The same with types, compressed, provenance inside"),
+                (FileKind::Safetensors, "safetensors", "Dense arrays, provenance under __metadata__"),
             ];
             choice(ui, cx.theme, &mut self.kind, &options);
         });
-        if self.kind != FileKind::Csv {
+        if self.kind.is_picture() {
             row(ui, cx, "scale", &mut |ui| {
                 let options = [(1, "1 ×", "For a screen"), (2, "2 ×", ""), (3, "3 ×", ""), (4, "4 ×", "For print")];
                 choice(ui, cx.theme, &mut self.pixels, &options);
@@ -129,9 +122,9 @@ impl ExportWindow {
                 choice(ui, cx.theme, &mut self.theme, &options);
             });
         }
-        let spec = self.spec(cx, run);
+        let spec = self.spec(cx.app);
         if self.suggested {
-            self.path = self.folder.join(file_name(&spec, run)).display().to_string();
+            self.path = self.folder.join(file_name(&spec, cx.app)).display().to_string();
         }
         group(ui, cx.theme, "TO");
         let mut entered = false;
@@ -149,10 +142,33 @@ impl ExportWindow {
         if self.asks {
             ui.label(RichText::new("There is a file of this name. Export once more to replace it.").color(cx.theme.warn));
         }
-        remark(ui, cx.theme, summary(&spec, run));
+        remark(ui, cx.theme, summary(&spec, cx.app));
         ui.add_space(theme::GRID);
-        let possible = !self.path.trim().is_empty();
-        let pressed = ui.add_enabled(possible, cx.theme.primary("Export")).on_hover_text("Written in the background").clicked();
+        let fits = self.what.info().has_tensors() || self.kind != FileKind::Safetensors;
+        let possible = !self.path.trim().is_empty() && fits;
+        let mut pressed = false;
+        ui.horizontal(|ui| {
+            let why =
+                if fits { "A file's name is missing" } else { "This view has no dense arrays; choose CSV, TSV or Parquet for its numbers" };
+            pressed = ui
+                .add_enabled(possible, cx.theme.primary("Export"))
+                .on_hover_text("Written in the background")
+                .on_disabled_hover_text(why)
+                .clicked();
+            ui.add_space(theme::GRID * 2.0);
+            for (kind, label, hover) in [
+                (FileKind::Png, "Copy as image", "The picture, to paste elsewhere"),
+                (FileKind::Tsv, "Copy as table", "The numbers, tab-separated, for a spreadsheet or a notebook"),
+            ] {
+                if ui.button(label).on_hover_text(hover).clicked() {
+                    cx.send(Command::CopyView { spec: ExportSpec { kind, ..self.spec(cx.app) } });
+                }
+            }
+            if ui.button("Copy the command").on_hover_text("The command line that writes the same file").clicked() {
+                let path = with_end(PathBuf::from(self.path.trim()), self.kind);
+                cx.link.ask(Ask::Copy(cx.app.export_command(&spec, &path)));
+            }
+        });
         if (pressed || entered) && possible {
             let path = with_end(PathBuf::from(self.path.trim()), self.kind);
             if self.may_replace.as_ref() != Some(&path) && path.exists() {
@@ -167,38 +183,39 @@ impl ExportWindow {
         }
     }
 
-    /// What the panels show now, as a request.
-    fn spec(&self, cx: &PanelCx<'_>, run: &RunEntry) -> ExportSpec {
-        let view = &cx.app.project.view;
-        let known = |name: &String| run.output.domain(name).is_some();
-        let neurons = self.what == View::Neurons;
-        let shown = view.domain.clone().filter(known).or_else(|| run.output.domains.first().map(|d| d.name.clone()));
-        ExportSpec {
-            what: self.what,
-            kind: self.kind,
-            metric: report::metric_of(&run.output, view.metric),
-            domains: shown.filter(|_| neurons && !self.all).into_iter().collect(),
-            minus: view.minus.clone().filter(|m| neurons && known(m)),
-            combine: view.map.combine,
-            per_layer: view.map.per_layer,
-            order: view.map.order.clone(),
-            percentile: view.map.percentile,
-            pair: view
-                .pair
-                .clone()
-                .filter(|(a, b)| matches!(self.what, View::Similarity | View::Overlap | View::OverlapCurve) && known(a) && known(b)),
-            scale: crate::gui::panels::map_controls::scale_kind(view.scale),
-            colours: cx.app.settings.preferences.colours,
-            top_percent: view.top_percent,
-            gamma: view.gamma.filter(|g| self.what == View::Density && *g != run.output.config.gamma),
-            layers: view.layer_range.filter(|_| matches!(self.what, View::Similarity | View::Tree)),
-            layer: view
-                .sample_layer
-                .filter(|l| self.what == View::Samples && run.samples.as_ref().is_some_and(|s| s.layers.contains_key(l))),
-            off: if neurons && self.kind != FileKind::Csv { cx.app.project.off() } else { crate::base::NeuronSet::new() },
-            pixels: self.pixels as f32,
-            dark: self.theme == ThemeChoice::Dark,
-        }
+    fn spec(&self, app: &App) -> ExportSpec {
+        let dark = self.theme == ThemeChoice::Dark;
+        ExportSpec { pixels: self.pixels as f32, dark, ..shown_spec(app, self.what, self.kind, self.all) }
+    }
+}
+
+/// What the panels show now of a view, as a request. `all`: every domain's map instead of the shown one.
+pub fn shown_spec(app: &App, what: View, kind: FileKind, all: bool) -> ExportSpec {
+    let view = &app.project.view;
+    let usual = ExportSpec { what, kind, colours: app.settings.preferences.colours, ..ExportSpec::default() };
+    let Some(run) = app.library.run().filter(|_| what.info().stored) else { return usual };
+    let known = |name: &String| run.output.domain(name).is_some();
+    let neurons = what == View::Neurons;
+    let shown = view.domain.clone().filter(known).or_else(|| run.output.domains.first().map(|d| d.name.clone()));
+    ExportSpec {
+        metric: report::metric_of(&run.output, view.metric),
+        domains: shown.filter(|_| neurons && !all).into_iter().collect(),
+        minus: view.minus.clone().filter(|m| neurons && known(m)),
+        pair: view
+            .pair
+            .clone()
+            .filter(|(a, b)| matches!(what, View::Similarity | View::Overlap | View::OverlapCurve) && known(a) && known(b)),
+        combine: view.map.combine,
+        per_layer: view.map.per_layer,
+        order: view.map.order.clone(),
+        percentile: view.map.percentile,
+        scale: crate::gui::panels::map_controls::scale_kind(view.scale),
+        top_percent: view.top_percent,
+        gamma: view.gamma.filter(|g| what == View::Density && *g != run.output.config.gamma),
+        layers: view.layer_range.filter(|_| matches!(what, View::Similarity | View::Tree)),
+        layer: view.sample_layer.filter(|l| what == View::Samples && run.samples.as_ref().is_some_and(|s| s.layers.contains_key(l))),
+        off: if neurons && kind.is_picture() { app.project.off() } else { crate::base::NeuronSet::new() },
+        ..usual
     }
 }
 
@@ -214,8 +231,9 @@ pub fn shown_view(panel: View, shown: &crate::app::View) -> View {
 }
 
 /// `demo-relevance-arithmetic-minus-logic.png`
-fn file_name(spec: &ExportSpec, run: &RunEntry) -> String {
-    let mut words = vec![run.output.provenance.model.clone()];
+fn file_name(spec: &ExportSpec, app: &App) -> String {
+    let model = app.library.run().filter(|_| spec.what.info().stored).map(|r| r.output.provenance.model.clone());
+    let mut words = vec![model.or_else(|| app.library.model_info().map(|m| m.name.clone())).unwrap_or_else(|| "model".into())];
     match spec.what {
         View::Neurons => {
             words.push(spec.metric.info().id.replace('_', "-"));
@@ -237,28 +255,34 @@ fn with_end(path: PathBuf, kind: FileKind) -> PathBuf {
     }
 }
 
-fn summary(spec: &ExportSpec, run: &RunEntry) -> String {
+fn summary(spec: &ExportSpec, app: &App) -> String {
     let domains = if spec.domains.is_empty() { "all domains".to_owned() } else { spec.domains.join(", ") };
     let minus = spec
         .minus
         .as_ref()
         .map_or(String::new(), |m| format!(" {} {m}", if spec.combine == Combine::Difference { "less" } else { spec.combine.id() }));
+    let run = app.library.run().filter(|_| spec.what.info().stored);
     let what = match spec.what {
         View::Neurons => format!("{} of {domains}{minus}", spec.metric.info().label),
-        View::Density => format!("Density, γ {}", sig3(f64::from(spec.gamma.unwrap_or(run.output.config.gamma)))),
+        View::Density => {
+            let own = run.map_or(0.0, |r: &RunEntry| r.output.config.gamma);
+            format!("Density, γ {}", sig3(f64::from(spec.gamma.unwrap_or(own))))
+        }
         View::Similarity => "LLMDcos".to_owned(),
         View::Upset => format!("Intersections of the top {} % by {}", sig3(spec.top_percent), spec.metric.label()),
         View::OverlapCurve => format!("Overlap against the share taken by {}", spec.metric.label()),
         View::Tree => "Domains clustered by LLMDcos".to_owned(),
-        View::Samples => match &run.samples {
+        View::Samples => match run.and_then(|r| r.samples.as_ref()) {
             Some(s) => format!("LLMDcos of all pairs of samples at layer {}", spec.layer.or(s.layers.keys().last().copied()).unwrap_or(0)),
             None => "All pairs of samples: none were compared yet".to_owned(),
         },
         View::Overlap => format!("Overlap of the top {} % by {}", sig3(spec.top_percent), spec.metric.label()),
+        View::Ablation => spec.what.info().hint.to_owned(),
     };
     let pair = spec.pair.as_ref().map_or(String::new(), |(a, b)| format!(", with {a} and {b}"));
     let off = if spec.off.is_empty() { "" } else { ", what is off hatched" };
-    format!("{what}{pair}{off}; {}. Model, data, formula, seed and the command that repeats it go along.", run.name)
+    let from = run.map_or_else(|| "as measured now".to_owned(), |r| r.name.clone());
+    format!("{what}{pair}{off}; {from}. Model, data, formula, seed and the command that repeats it go along.")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod dialogs;
 pub mod dock;
 pub mod export;
 mod find;
+mod missing;
 mod motion;
 pub mod paint;
 mod palette;
@@ -18,6 +19,7 @@ mod status;
 pub mod theme;
 mod toasts;
 mod top_bar;
+pub mod tour;
 pub mod widgets;
 
 pub use panel::{Ask, Hover, Link, Panel, PanelCx, PanelInfo};

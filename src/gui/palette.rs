@@ -1,4 +1,5 @@
-//! Every action by name (Ctrl+P), and neurons by theirs, a number or a rank (Ctrl+F), in one field.
+//! Every action by name (Ctrl+P), and neurons by theirs, a number or a rank (Ctrl+F), in one field. What was used last comes first; what cannot be done now
+//! says why.
 
 use super::{
     Theme,
@@ -7,7 +8,7 @@ use super::{
     theme,
 };
 use crate::base::Neuron;
-use eframe::egui::{self, Align2, Area, Context, Frame, Id, Key, Order, ScrollArea, TextEdit, vec2};
+use eframe::egui::{self, Align2, Area, Context, Frame, Id, Key, Order, RichText, ScrollArea, TextEdit, vec2};
 
 #[derive(Default)]
 pub struct Palette {
@@ -22,7 +23,8 @@ pub struct Palette {
 
 /// What was chosen.
 pub enum Choice {
-    Act(Box<Act>),
+    /// And the action's name, to be remembered.
+    Act(Box<Act>, String),
     Neurons(Found),
 }
 
@@ -34,12 +36,14 @@ impl Palette {
         self.open
     }
 
-    /// `shown`: the map that ranks come from; `focus`: the neuron in focus.
+    /// `recent`: names of actions, newest first; `shown`: the map that ranks come from; `focus`: the neuron in focus.
+    #[expect(clippy::too_many_arguments, reason = "all that the field searches, from one caller")]
     pub fn ui(
         &mut self,
         ctx: &Context,
         theme: &Theme,
         actions: &[Action],
+        recent: &[String],
         shape: Option<(usize, usize)>,
         shown: Option<&Shown<'_>>,
         focus: Option<Neuron>,
@@ -61,15 +65,7 @@ impl Palette {
             _ => &none,
         };
         let hits: &[Found] = found.as_ref().map_or(&[], |f| f);
-        let words: Vec<String> = self.text.to_lowercase().split_whitespace().map(str::to_owned).collect();
-        let matches: Vec<&Action> = actions
-            .iter()
-            .filter(|a| a.enabled && !matches!(a.act, Act::Palette) && !self.find)
-            .filter(|a| {
-                let name = format!("{} {}", a.menu, a.label).to_lowercase();
-                words.iter().all(|w| name.contains(w))
-            })
-            .collect();
+        let matches = if self.find { Vec::new() } else { ranked(actions, &self.text, recent) };
         let count = matches.len() + hits.len();
         if down {
             self.at += 1;
@@ -83,7 +79,7 @@ impl Palette {
         let area = Area::new(Id::unique("palette")).order(Order::Foreground).anchor(Align2::CENTER_TOP, vec2(0.0, 72.0));
         let response = area.show(ctx, |ui| {
             Frame::popup(ui.style()).inner_margin(8.0).show(ui, |ui| {
-                ui.set_width(440.0);
+                ui.set_width(480.0);
                 let hint = if self.find { "L3N17, 17, L3, L3N0-99 or top 1" } else { "An action, or a neuron as L3N17" };
                 let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(f32::INFINITY));
                 let field = field.accessible_name(if self.find { "Find a neuron" } else { "Every action" });
@@ -94,31 +90,38 @@ impl Palette {
                     self.at = 0;
                 }
                 ui.add_space(theme::GRID);
-                ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
+                ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
                     ui.spacing_mut().item_spacing.y = 0.0;
                     let mut row = 0;
-                    let mut line = |ui: &mut egui::Ui, text: String, keys: String| {
+                    let mut line = |ui: &mut egui::Ui, text: RichText, end: String, why: &str| {
                         let mut button = egui::Button::selectable(row == self.at, text).min_size(vec2(ui.available_width(), theme::ROW));
-                        if !keys.is_empty() {
-                            button = button.shortcut_text(keys);
+                        if !end.is_empty() {
+                            button = button.shortcut_text(end);
                         }
                         let response = ui.add(button);
                         if row == self.at && (up || down) {
                             response.scroll_to_me(None);
                         }
-                        let hit = response.clicked() || (enter && row == self.at);
+                        let hit = (response.clicked() || (enter && row == self.at)) && why.is_empty();
+                        if !why.is_empty() {
+                            response.on_hover_text(why);
+                        }
                         row += 1;
                         hit
                     };
                     for f in hits {
-                        if line(ui, f.words.clone(), String::new()) {
+                        if line(ui, RichText::new(&f.words), String::new(), "") {
                             chosen = Some(Choice::Neurons(f.clone()));
                         }
                     }
                     for a in &matches {
                         let keys = a.shortcut.map(|k| ui.ctx().format_shortcut(&k)).unwrap_or_default();
-                        if line(ui, a.label.clone(), keys) {
-                            chosen = Some(Choice::Act(Box::new(a.act.clone())));
+                        let (text, end) = match a.enabled {
+                            true => (RichText::new(&a.label), keys),
+                            false => (RichText::new(&a.label).color(theme.secondary), a.why.to_owned()),
+                        };
+                        if line(ui, text, end, a.why) {
+                            chosen = Some(Choice::Act(Box::new(a.act.clone()), a.label.clone()));
                         }
                     }
                     if let Err(problem) = found {
@@ -134,5 +137,78 @@ impl Palette {
             self.open = false;
         }
         chosen
+    }
+}
+
+/// The actions that fit, the best first. Without a text: what was used last, then all in the order of the menus. What cannot be done comes after what can.
+fn ranked<'a>(actions: &'a [Action], text: &str, recent: &[String]) -> Vec<&'a Action> {
+    let words: Vec<Vec<char>> = text.to_lowercase().split_whitespace().map(|w| w.chars().collect()).collect();
+    let mut scored: Vec<(bool, i32, usize, &Action)> = Vec::new();
+    for (place, a) in actions.iter().enumerate().filter(|(_, a)| !matches!(a.act, Act::Palette)) {
+        let label: Vec<char> = a.label.to_lowercase().chars().collect();
+        let whole: Vec<char> = format!("{} {}", a.menu, a.label).to_lowercase().chars().collect();
+        let used = recent.iter().position(|r| *r == a.label).map_or(0, |at| 12 - at.min(11) as i32);
+        let fits: Option<i32> = words.iter().map(|w| fit(w, &label).map(|s| s + 2).or_else(|| fit(w, &whole))).sum();
+        if let Some(score) = fits {
+            scored.push((!a.enabled, -(score + used), place, a));
+        }
+    }
+    scored.sort_by_key(|(impossible, score, place, _)| (*impossible, *score, *place));
+    scored.into_iter().map(|s| s.3).collect()
+}
+
+/// How well the letters of a word fit a text, in order but not side by side; `None` where they do not. Beginnings of words and runs count most.
+fn fit(word: &[char], text: &[char]) -> Option<i32> {
+    let begins = |i: usize| i == 0 || !text[i - 1].is_alphanumeric();
+    // A run that begins a word, then any run, then letters one by one from the beginnings of words.
+    let run = |from: usize| text.len() >= from + word.len() && text[from..from + word.len()] == *word;
+    if let Some(at) = (0..text.len()).find(|&i| begins(i) && run(i)) {
+        return Some(40 - (at as i32).min(20));
+    }
+    if (0..text.len()).any(run) {
+        return Some(12);
+    }
+    let (mut at, mut score) = (0, 0);
+    for (k, c) in word.iter().enumerate() {
+        let rest = || (at..text.len()).filter(|&i| text[i] == *c);
+        let next = rest().find(|&i| begins(i)).or_else(|| if k == 0 { None } else { rest().next() })?;
+        score += if begins(next) { 3 } else { i32::from(next == at) };
+        at = next + 1;
+    }
+    Some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::testing::sample_app, gui::actions};
+
+    fn first(text: &str, recent: &[&str]) -> String {
+        let dir = tempfile::tempdir().expect("dir");
+        let list = actions::all(&sample_app(dir.path()));
+        let recent: Vec<String> = recent.iter().map(|r| (*r).to_owned()).collect();
+        ranked(&list, text, &recent).first().map_or_else(String::new, |a| a.label.clone())
+    }
+
+    #[test]
+    fn letters_find_actions_as_people_type_them() {
+        assert_eq!(first("save", &[]), "Save project");
+        assert_eq!(first("opmo", &[]), "Open model folder…");
+        assert_eq!(first("scan", &[]), "Scan 6 domains");
+        assert_eq!(first("rep html", &[]), "Save a report of the run (HTML)…");
+        assert_eq!(first("panels hist", &[]), "History");
+        assert_eq!(first("zzz", &[]), "");
+    }
+
+    #[test]
+    fn what_was_used_last_comes_first_and_what_cannot_be_done_last() {
+        assert_eq!(first("", &["Take the tour", "Quit"]), "Take the tour");
+        assert_eq!(first("op", &["Open run…"]), "Open run…");
+        let dir = tempfile::tempdir().expect("dir");
+        let list = actions::all(&sample_app(dir.path()));
+        let order = ranked(&list, "", &[]);
+        let cut = order.iter().position(|a| !a.enabled).expect("undo cannot be done");
+        assert!(order[cut..].iter().all(|a| !a.enabled && !a.why.is_empty()));
+        assert_eq!(order.len(), list.len() - 1, "every action but the palette itself");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Theme;
 use crate::{
+    ablate::Vocabulary,
     app::{App, Command},
     base::{Head, Neuron},
     report::export::View,
@@ -74,6 +75,12 @@ pub enum Ask {
     /// A run to stand beside the shown one.
     OpenOtherRun,
     OpenProject,
+    /// A neuron set's JSON.
+    OpenSet,
+    /// A set into a file, its layers named in a vocabulary.
+    SaveSet(usize, Vocabulary),
+    /// A folder for the project's model that is missing.
+    LocateModel,
     SaveProject,
     SaveProjectAs,
     /// Brings the panel with this id to the front, opening it where the layout has it not.

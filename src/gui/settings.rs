@@ -11,8 +11,8 @@ use super::{
     },
 };
 use crate::{
-    app::{Command, Preferences, ThemeChoice},
-    base::heatmap::ColourMap,
+    app::{Command, Preferences, Remembered, ThemeChoice},
+    base::{heatmap::ColourMap, number},
 };
 use eframe::egui::{self, Align, Context, DragValue, Layout, Mesh, Sense, Shape, Ui, pos2, vec2};
 use egui_material_icons::icons;
@@ -65,11 +65,14 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     ui.horizontal(|ui| {
         ui.label(cx.theme.group("APPEARANCE"));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            // What the program learned is no setting.
+            let remembered = std::mem::take(&mut p.remembered);
             ui.add_enabled_ui(p != Preferences::default(), |ui| {
                 if icon_button(ui, icons::ICON_RESTART_ALT, "Back to the defaults", "").clicked() {
                     p = Preferences::default();
                 }
             });
+            p.remembered = remembered;
         });
     });
     setting(ui, cx, "theme", "", |ui, cx| {
@@ -115,6 +118,21 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         }
         ui.label(cx.theme.small("the model's weights come on top"));
     });
+    let r = &p.remembered;
+    if !r.model_places.is_empty() || !r.recent_projects.is_empty() || !r.recent_actions.is_empty() {
+        group(ui, cx.theme, "REMEMBERED");
+        setting(ui, cx, "kept", "Places of models that projects asked for, recent projects and actions", |ui, cx| {
+            let text = format!(
+                "{}, {}",
+                number::counted(p.remembered.model_places.len() as u64, "model's place"),
+                number::counted(p.remembered.recent_projects.len() as u64, "recent project")
+            );
+            ui.label(cx.theme.small(text));
+            if ui.small_button("Forget").clicked() {
+                p.remembered = Remembered { tour_done: p.remembered.tour_done, ..Remembered::default() };
+            }
+        });
+    }
     ui.add_space(theme::GRID * 2.0);
     let mut about = "Kept at once. Results do not depend on them, only how fast they come.".to_owned();
     if let Some(device) = cx.app.device() {

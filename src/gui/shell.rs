@@ -7,6 +7,7 @@ use super::{
     dock::{Dock, SavedDock},
     export::{ExportWindow, shown_view},
     find::Shown,
+    missing::MissingWindow,
     palette::{Choice, Palette},
     panels::{inspector::Inspector, library::LibraryPanel},
     settings::{self, SettingsWindow, next_scale},
@@ -14,10 +15,12 @@ use super::{
     theme,
     toasts::Toasts,
     top_bar::top_bar_ui,
+    tour::{Places, Tour},
 };
 use crate::{
     app::{App, Command, NoticeLevel, Preferences, ThemeChoice},
-    base::atomic_file,
+    base::{atomic_file, number},
+    report::export::Copied,
 };
 use eframe::{
     CreationContext, Frame as EframeFrame, Storage,
@@ -48,6 +51,10 @@ pub struct Shell {
     palette: Palette,
     settings: SettingsWindow,
     export: ExportWindow,
+    missing: MissingWindow,
+    tour: Tour,
+    /// Layouts of projects that were taken over.
+    layouts: u64,
     /// The preferences that the window shows.
     preferred: Preferences,
     library: LibraryPanel,
@@ -64,7 +71,15 @@ impl Shell {
         cc.egui_ctx.options_mut(|o| o.zoom_with_keyboard = false);
         let saved: Saved = cc.storage.and_then(|s| eframe::get_value(s, STORAGE_KEY)).unwrap_or_default();
         let preferred = app.settings.preferences.clone();
+        let mut tour = Tour::default();
+        // Where nothing is remembered, as in tests, it would come every time.
+        if app.settings.preferences_file.is_some() && !preferred.remembered.tour_done {
+            tour.begin();
+        }
         Self {
+            tour,
+            missing: MissingWindow::default(),
+            layouts: 0,
             app,
             preferred,
             settings: SettingsWindow::default(),
@@ -106,6 +121,7 @@ impl Shell {
             Act::Zoom(up) => self.prefer(|p| p.scale = next_scale(p.scale, up)),
             Act::ResetZoom => self.prefer(|p| p.scale = 1.0),
             Act::NextDomain(step) => self.next_domain(step),
+            Act::Tour => self.tour.begin(),
             Act::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
         }
     }
@@ -137,9 +153,46 @@ impl Shell {
                 self.toasts.note(NoticeLevel::Info, "Copied", "");
             }
             Some(Ask::SaveProject) if self.app.project_path.is_none() => self.answer(ctx, Ask::SaveProjectAs),
-            Some(Ask::SaveProject) => self.app.apply(Command::SaveProject { path: None }),
+            Some(Ask::SaveProject) => {
+                self.tell_layout();
+                self.app.apply(Command::SaveProject { path: None });
+            }
             Some(_) => {}
         }
+    }
+
+    /// Takes over the layout that came with a project.
+    fn follow_layout(&mut self) {
+        let (opened, layout) = self.app.opened_layout();
+        if opened == self.layouts {
+            return;
+        }
+        self.layouts = opened;
+        // A layout of another version is left alone: the panels stay as they are.
+        if let Some(saved) = layout.and_then(|l| serde_json::from_value::<SavedDock>(l.clone()).ok()) {
+            self.dock.restore(saved);
+        }
+    }
+
+    /// Lets the program know how the panels lie, for the project file.
+    fn tell_layout(&mut self) {
+        if let Ok(layout) = serde_json::to_value(self.dock.saved()) {
+            self.app.apply(Command::SetLayout { layout });
+        }
+    }
+
+    fn put_on_clipboard(&mut self, ctx: &Context, copied: &Copied) {
+        let details = match copied {
+            Copied::Table(text) => {
+                ctx.copy_text(text.clone());
+                number::counted(text.lines().count().saturating_sub(1) as u64, "row")
+            }
+            Copied::Image { width, height, rgba } => {
+                ctx.copy_image(egui::ColorImage::from_rgba_unmultiplied([*width as usize, *height as usize], rgba));
+                format!("{width} × {height} pixels")
+            }
+        };
+        self.toasts.note(NoticeLevel::Info, "Copied", &details);
     }
 
     fn files(&mut self, ctx: &Context) {
@@ -147,6 +200,7 @@ impl Shell {
             match picked {
                 Picked::Commands(commands) => commands.into_iter().for_each(|c| self.app.apply(c)),
                 Picked::ExportPath(path) => self.export.chosen(&path),
+                Picked::ModelPlace(path) => self.missing.chosen(&path),
                 Picked::Write(path, bytes) => match atomic_file::write(&path, &bytes) {
                     Ok(()) => self.toasts.note(NoticeLevel::Info, "Saved", &path.display().to_string()),
                     Err(e) => self.toasts.note(NoticeLevel::Error, "The file could not be written", &e.to_string()),
@@ -172,6 +226,7 @@ impl Shell {
         keys.sort_by_key(|(k, _)| !k.modifiers.shift);
         // Esc first closes what lies over the panels.
         if !editing
+            && !self.tour.is_open()
             && (self.settings.open || self.export.open)
             && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape))
         {
@@ -179,7 +234,8 @@ impl Shell {
         }
         for (k, action) in keys {
             let plain = !k.modifiers.command;
-            if editing && (plain || text_keys.contains(&k.logical_key)) || !action.enabled || (plain && self.palette.is_open()) {
+            let over = self.palette.is_open() || self.tour.is_open();
+            if editing && (plain || text_keys.contains(&k.logical_key)) || !action.enabled || (plain && over) {
                 continue;
             }
             if ctx.input_mut(|i| i.consume_shortcut(&k)) {
@@ -214,10 +270,18 @@ impl eframe::App for Shell {
             ctx.request_repaint();
         }
         self.toasts.follow(&self.app.log);
-        // The elapsed time of a job moves without news; autosave is due two seconds after a change.
+        if let Some(copied) = self.app.take_copied() {
+            self.put_on_clipboard(ctx, &copied);
+        }
+        // The elapsed time of a job moves without news.
         if self.app.running().is_some() {
             ctx.request_repaint_after(Duration::from_millis(250));
         }
+        // Whatever changed the project, it is saved in time.
+        if let Some(due) = self.app.autosave_due_in() {
+            ctx.request_repaint_after(due + Duration::from_millis(20));
+        }
+        self.follow_layout();
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut EframeFrame) {
@@ -228,20 +292,22 @@ impl eframe::App for Shell {
         self.files(&ctx);
         let mut out = Vec::new();
 
-        let Self { app, link, dock, library, inspector, gpu, settings, export, .. } = self;
+        let Self { app, link, dock, library, inspector, gpu, settings, export, missing, .. } = self;
         let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
         let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
         SidePanel::top("top bar").exact_size(40.0).frame(bar(0)).show(ui, |ui| top_bar_ui(ui, &mut cx, &actions, &mut acts));
-        SidePanel::bottom("status").exact_size(26.0).frame(bar(0)).show(ui, |ui| status_ui(ui, &mut cx));
+        let status = SidePanel::bottom("status").exact_size(26.0).frame(bar(0)).show(ui, |ui| status_ui(ui, &mut cx)).response.rect;
         let side = Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(12, 8));
         // A small window keeps its width for the maps.
         let small = ctx.content_rect().width() < 1360.0;
+        let mut library_rect = None;
         if self.library_open {
-            SidePanel::left("library")
+            let shown = SidePanel::left("library")
                 .default_size(if small { 200.0 } else { 228.0 })
                 .size_range(180.0..=400.0)
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| library.ui(ui, &mut cx)));
+            library_rect = Some(shown.response.rect);
         }
         if self.inspector_open {
             SidePanel::right("inspector")
@@ -250,11 +316,13 @@ impl eframe::App for Shell {
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| inspector.ui(ui, &mut cx)));
         }
+        let (mut tabs_rect, mut dock_rect) = (egui::Rect::NOTHING, egui::Rect::NOTHING);
         CentralPanel::no_frame().frame(Frame::NONE.fill(theme.background)).show(ui, |ui| {
             let (head, body) = ui.available_rect_before_wrap().split_top_bottom_at_y(ui.available_rect_before_wrap().top() + 32.0);
             ui.scope_builder(egui::UiBuilder::new().max_rect(head.shrink2(egui::vec2(4.0, 0.0))), |ui| {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    dock.layout_tabs_ui(ui, theme);
+                    tabs_rect = ui.scope(|ui| dock.layout_tabs_ui(ui, theme)).response.rect;
+                    dock_rect = body;
                     ui.add_space(theme::GRID * 3.0);
                     ui.add(egui::Label::new(theme.small(next_step(cx.app))).truncate());
                 });
@@ -263,12 +331,21 @@ impl eframe::App for Shell {
         });
         settings.ui(&ctx, &mut cx);
         export.ui(&ctx, &mut cx);
+        missing.ui(&ctx, &mut cx);
+        let places = Places { library: library_rect, maps: dock_rect, layouts: tabs_rect, status };
+        if self.tour.ui(&ctx, theme, &places) {
+            self.prefer(|p| p.remembered.tour_done = true);
+        }
 
         let shape =
             self.app.library.spec().map(|s| (s.n_layers, s.d_mlp)).or_else(|| self.app.library.scan().map(|r| (r.n_layers, r.d_mlp)));
         let shown = Shown::of(&self.app);
-        match self.palette.ui(&ctx, theme, &actions, shape, shown.as_ref(), self.link.focus_neuron) {
-            Some(Choice::Act(act)) => acts.push(*act),
+        let recent = self.app.settings.preferences.remembered.recent_actions.clone();
+        match self.palette.ui(&ctx, theme, &actions, &recent, shape, shown.as_ref(), self.link.focus_neuron) {
+            Some(Choice::Act(act, label)) => {
+                self.prefer(|p| p.remembered.used_action(&label));
+                acts.push(*act);
+            }
             Some(Choice::Neurons(found)) => {
                 self.link.focus_neuron = Some(found.neuron);
                 self.link.reveal = Some(found.neuron);
@@ -304,7 +381,10 @@ impl eframe::App for Shell {
         }
         if changed {
             ctx.request_repaint();
-            ctx.request_repaint_after(Duration::from_millis(2_100));
+        }
+        // A layout changes by a drag, a click or a key; it is told once that is over.
+        if ctx.input(|i| i.pointer.any_released() || i.events.iter().any(|e| matches!(e, egui::Event::Key { pressed: false, .. }))) {
+            self.tell_layout();
         }
     }
 
@@ -344,7 +424,7 @@ fn drop_overlay_ui(ctx: &Context, theme: &Theme) {
     painter.rect_filled(rect, 0.0, theme.background.gamma_multiply(0.85));
     painter.rect_stroke(rect.shrink(16.0), 8.0, egui::Stroke::new(2.0, theme.accent), egui::StrokeKind::Inside);
     let font = egui::FontId::proportional(theme::DISPLAY);
-    painter.text(rect.center(), Align2::CENTER_CENTER, "Drop a model folder, a run folder or datasets", font, theme.text);
+    painter.text(rect.center(), Align2::CENTER_CENTER, "Drop a model, a run, a project, neuron sets or datasets", font, theme.text);
 }
 
 /// The hover that panels read, for tests.

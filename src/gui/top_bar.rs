@@ -69,7 +69,7 @@ fn action_ui(ui: &mut Ui, action: &Action) -> bool {
     if let Some(keys) = action.shortcut {
         button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
     }
-    ui.add_enabled(action.enabled, button).clicked()
+    ui.add_enabled(action.enabled, button).on_disabled_hover_text(action.why).clicked()
 }
 
 fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {

@@ -188,6 +188,8 @@ pub fn ablation(report: &Report<'_>) -> Figure {
         );
     }
     out.push_str("</tbody></table>");
+    let drawn: String = super::dumbbell::dumbbells(report, ablation).iter().map(super::picture::Picture::html).collect();
+    out.insert_str(0, &drawn);
     let seeds = ablation.domains.iter().map(|d| d.controls.len()).max().unwrap_or(0);
     let caption = format!(
         "<b>{} off.</b> Accuracy before and after, ± one standard error; random control: mean ± standard deviation over {seeds} sets with as many neurons in each layer.",

@@ -2,6 +2,7 @@
 //! ([`export`]).
 
 mod charts;
+mod dumbbell;
 pub mod export;
 mod figures;
 mod maps;

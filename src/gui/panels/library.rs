@@ -181,11 +181,11 @@ fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
 
 fn sets_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let app = cx.app;
-    if section(ui, cx, "Neurons off", icons::ICON_RESTART_ALT, "Switch all neurons back on") {
-        cx.send(Command::ClearAblation);
+    if section(ui, cx, "Sets", icons::ICON_OPEN_IN_NEW, "Show the sets: new ones by formula, notes, files") {
+        cx.link.ask(Ask::ShowPanel("sets"));
     }
     if app.project.sets.is_empty() && app.project.single.is_empty() {
-        remark(ui, cx, "Switch neurons off in the map: point and press Space, or shift-drag a set.");
+        remark(ui, cx, "Shift-drag neurons in a map and keep them as a set, or write a formula in Sets.");
     }
     for (index, set) in app.project.sets.iter().enumerate() {
         ui.horizontal(|ui| {
@@ -201,6 +201,10 @@ fn sets_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
                 cx.send(Command::SelectNeurons { neurons: set.neurons.clone() });
             }
             r.context_menu(|ui| {
+                if ui.button("Duplicate").clicked() {
+                    cx.send(Command::DuplicateSet { index });
+                    ui.close();
+                }
                 if ui.button("Remove the set").clicked() {
                     cx.send(Command::RemoveSet { index });
                     ui.close();

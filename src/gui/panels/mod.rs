@@ -9,6 +9,7 @@ mod domain_prompts;
 mod domain_template;
 pub mod domains;
 mod found_models;
+pub mod history;
 mod inspect_head;
 mod inspect_index;
 mod inspect_neuron;
@@ -35,6 +36,7 @@ pub mod prediction;
 mod prediction_state;
 pub mod scan;
 mod scan_cost;
+pub mod sets;
 mod shown_run;
 pub mod similarity;
 mod similarity_samples;
@@ -60,9 +62,11 @@ pub const PANELS: &[PanelInfo] = &[
         make: similarity::make,
     },
     PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, export: Some(View::Overlap), make: overlap::make },
-    PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, export: None, make: ablation::make },
+    PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, export: Some(View::Ablation), make: ablation::make },
     PanelInfo { id: "prediction", title: "Prediction", icon: icons::ICON_SCATTER_PLOT, export: None, make: prediction::make },
     PanelInfo { id: "lens", title: "Try a text", icon: icons::ICON_EDIT_NOTE, export: None, make: lens::make },
+    PanelInfo { id: "sets", title: "Sets", icon: icons::ICON_BOOKMARKS, export: None, make: sets::make },
+    PanelInfo { id: "history", title: "History", icon: icons::ICON_HISTORY, export: None, make: history::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

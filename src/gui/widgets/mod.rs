@@ -19,6 +19,7 @@ pub mod prepared_map;
 pub mod provenance;
 pub mod sample_matrix;
 pub mod scatter;
+pub mod sparkline;
 pub mod states;
 pub mod table;
 pub mod token_strip;

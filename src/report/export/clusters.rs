@@ -10,8 +10,8 @@ use super::{
     ExportSpec,
     neurons::samples as samples_of,
     pictures::{in_words, layers},
+    rows::{BLOCK, Row},
     sheet::Content,
-    table::{BLOCK, Row},
 };
 use crate::{
     base::{Error, Result, number},

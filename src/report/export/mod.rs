@@ -1,16 +1,23 @@
-//! One view of a run as a file: a picture (PNG, SVG) with axes, colour bar and provenance, or its numbers as a table in long form (CSV).
+//! One view as a file: a picture (PNG, SVG) with axes, colour bar and provenance, its numbers as a table in long form (CSV, TSV, Parquet), or its dense
+//! arrays (safetensors).
 
+mod ablation;
 mod clusters;
+mod formats;
 mod neurons;
 mod pictures;
+mod rows;
 mod sets;
 mod sheet;
-mod table;
+mod tensors;
+mod views;
+
+pub use views::{VIEWS, ViewInfo};
 
 use super::{Report, neuron_order::NeuronOrder};
 use crate::{
     base::{
-        Ctx, Error, NeuronSet, Result, atomic_file,
+        Ctx, Error, LongTable, NeuronSet, Result, atomic_file,
         heatmap::{ColourMap, Combine, PerLayer, ScaleKind, scale::PERCENTILE},
         provenance::Provenance,
     },
@@ -40,6 +47,8 @@ pub enum View {
     Tree,
     /// LLMDcos of all pairs of samples at one layer.
     Samples,
+    /// Accuracy of every domain before and after.
+    Ablation,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,34 +58,40 @@ pub enum FileKind {
     Png,
     Svg,
     Csv,
+    Tsv,
+    Parquet,
+    Safetensors,
 }
 
 impl View {
-    pub const ALL: [Self; 8] =
-        [Self::Neurons, Self::Density, Self::Similarity, Self::Overlap, Self::Upset, Self::OverlapCurve, Self::Tree, Self::Samples];
-    /// As `--what` reads it, and in file names.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Neurons => "neurons",
-            Self::Density => "density",
-            Self::Similarity => "similarity",
-            Self::Overlap => "overlap",
-            Self::Upset => "upset",
-            Self::OverlapCurve => "overlap-curve",
-            Self::Tree => "tree",
-            Self::Samples => "samples",
-        }
-    }
+    pub const ALL: [Self; 9] = [
+        Self::Neurons,
+        Self::Density,
+        Self::Similarity,
+        Self::Overlap,
+        Self::Upset,
+        Self::OverlapCurve,
+        Self::Tree,
+        Self::Samples,
+        Self::Ablation,
+    ];
 }
 
 impl FileKind {
-    pub const ALL: [Self; 3] = [Self::Png, Self::Svg, Self::Csv];
+    pub const ALL: [Self; 6] = [Self::Png, Self::Svg, Self::Csv, Self::Tsv, Self::Parquet, Self::Safetensors];
     pub fn extension(self) -> &'static str {
         match self {
             Self::Png => "png",
             Self::Svg => "svg",
             Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Parquet => "parquet",
+            Self::Safetensors => "safetensors",
         }
+    }
+    /// What is looked at; the others are numbers.
+    pub fn is_picture(self) -> bool {
+        matches!(self, Self::Png | Self::Svg)
     }
     /// By the end of a file's name.
     pub fn of(path: &Path) -> Option<Self> {
@@ -153,64 +168,124 @@ impl Default for ExportSpec {
 /// Widest and highest picture, in pixels.
 const MOST_PIXELS: f64 = 16_384.0;
 
-/// Writes the file, and for CSV its provenance beside it; gives back what was written. `report`: the run and the colours of its domains; `command`:
-/// what makes the same file again.
+/// Writes the file, and for a text table its provenance beside it (the other kinds hold it); gives back what was written. `report`: the run, what was
+/// measured, the colours of its domains; `command`: what makes the same file again.
 ///
 /// # Errors
-/// When the run has not what is asked for, the file cannot be written, or the work is cancelled.
+/// When what is asked for is not there, the file cannot be written, or the work is cancelled.
 pub fn write(path: &Path, spec: &ExportSpec, report: &Report<'_>, command: &str, ctx: &Ctx<'_>) -> Result<Vec<PathBuf>> {
     let chosen = chosen(spec, report)?;
-    // The matrices of samples may be younger than the run that they belong to.
-    let provenance = match (spec.what, report.samples) {
-        (View::Samples, Some(s)) => &s.provenance,
-        _ => &report.scan.provenance,
-    };
-    let source = Source { provenance, spec, command };
-    if spec.kind == FileKind::Csv {
-        let rows = table::rows(spec, report, &chosen, ctx)?;
-        atomic_file::write_with(path, |out| table::write(out, report, rows, ctx))?;
-        let beside = PathBuf::from(format!("{}.provenance.json", path.display()));
-        atomic_file::write(&beside, source.json().as_bytes())?;
-        return Ok(vec![path.to_owned(), beside]);
-    }
-    let sheet = sheet(spec, report, &chosen, &source, ctx)?;
-    let bytes = match spec.kind {
-        FileKind::Png => {
-            if sheet.width.max(sheet.height) * f64::from(spec.pixels) > MOST_PIXELS {
-                let (w, h) = (sheet.width, sheet.height);
-                return Err(Error::invalid(format!(
-                    "a picture of {w} x {h} points at {} pixels a point is larger than {MOST_PIXELS} pixels; choose fewer",
-                    spec.pixels
-                )));
-            }
-            sheet.png(spec.pixels, &source.json())?
+    let source = Source { provenance: spec.what.provenance(report), spec, command };
+    let info = spec.what.info();
+    match spec.kind {
+        FileKind::Csv | FileKind::Tsv | FileKind::Parquet => {
+            let table = (info.table)(spec, report, &chosen, ctx)?;
+            return write_table(path, spec.kind, &table, &source.json(), ctx);
         }
-        _ => sheet.svg(&source.json())?.into_bytes(),
-    };
-    ctx.check()?;
-    atomic_file::write(path, &bytes)?;
+        FileKind::Safetensors => {
+            let Some(tensors) = info.tensors else {
+                return Err(Error::invalid(format!("{} has no dense arrays; choose csv, tsv or parquet for its numbers", info.label)));
+            };
+            let metadata = [("format", "brodmann export 1".to_owned()), ("view", info.id.to_owned()), (NOTE, source.json())];
+            formats::write_tensors(path, tensors(spec, report, &chosen, ctx)?, &metadata)?;
+        }
+        FileKind::Svg => {
+            let sheet = sheet(spec, report, &chosen, &source, ctx)?;
+            ctx.check()?;
+            atomic_file::write(path, sheet.svg(&source.json())?.as_bytes())?;
+        }
+        FileKind::Png => {
+            let sheet = sheet(spec, report, &chosen, &source, ctx)?;
+            small_enough(&sheet, spec)?;
+            let bytes = sheet.png(spec.pixels, &source.json())?;
+            ctx.check()?;
+            atomic_file::write(path, &bytes)?;
+        }
+    }
     Ok(vec![path.to_owned()])
 }
 
-fn sheet(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan], source: &Source<'_>, ctx: &Ctx<'_>) -> Result<Sheet> {
+/// Under which name files carry where their numbers come from, as JSON.
+const NOTE: &str = "provenance";
+
+/// Any table as a file. `note` (JSON) says where it comes from: inside a Parquet file, beside a text.
+///
+/// # Errors
+/// When `kind` is no kind of table, the file cannot be written, or the work is cancelled.
+pub fn write_table(path: &Path, kind: FileKind, table: &LongTable, note: &str, ctx: &Ctx<'_>) -> Result<Vec<PathBuf>> {
+    let separator = match kind {
+        FileKind::Csv => b',',
+        FileKind::Tsv => b'\t',
+        FileKind::Parquet => {
+            atomic_file::write_with(path, |out| formats::write_parquet(out, table, &[(NOTE, note.to_owned())], ctx))?;
+            return Ok(vec![path.to_owned()]);
+        }
+        other => return Err(Error::invalid(format!("a table is written as csv, tsv or parquet, not as {}", other.extension()))),
+    };
+    atomic_file::write_with(path, |out| formats::write_text(out, table, separator, ctx))?;
+    let beside = PathBuf::from(format!("{}.provenance.json", path.display()));
+    atomic_file::write(&beside, note.as_bytes())?;
+    Ok(vec![path.to_owned(), beside])
+}
+
+/// A view made to be pasted somewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Copied {
+    /// Tab-separated, with a head.
+    Table(String),
+    /// `width x height`, opaque.
+    Image { width: u32, height: u32, rgba: Vec<u8> },
+}
+
+/// A table of more rows than this is for a file, not for a clipboard.
+pub const MOST_COPIED: usize = 200_000;
+
+/// The view for the clipboard: its table for [`FileKind::Tsv`], else its picture.
+///
+/// # Errors
+/// When what is asked for is not there or too large, or the work is cancelled.
+pub fn copy(spec: &ExportSpec, report: &Report<'_>, command: &str, ctx: &Ctx<'_>) -> Result<Copied> {
+    let chosen = chosen(spec, report)?;
+    if spec.kind == FileKind::Tsv {
+        let table = (spec.what.info().table)(spec, report, &chosen, ctx)?;
+        if table.len() > MOST_COPIED {
+            let n = crate::base::number::count(table.len() as u64);
+            return Err(Error::invalid(format!("the table has {n} rows, too many for the clipboard; export it as CSV or Parquet")));
+        }
+        return Ok(Copied::Table(formats::text(&table, b'\t')?));
+    }
+    let source = Source { provenance: spec.what.provenance(report), spec, command };
+    let sheet = sheet(spec, report, &chosen, &source, ctx)?;
+    small_enough(&sheet, spec)?;
+    ctx.check()?;
+    let (width, height, rgba) = sheet.pixels(spec.pixels)?;
+    Ok(Copied::Image { width, height, rgba })
+}
+
+fn small_enough(sheet: &Sheet, spec: &ExportSpec) -> Result<()> {
+    if sheet.width.max(sheet.height) * f64::from(spec.pixels) > MOST_PIXELS {
+        let (w, h) = (sheet.width, sheet.height);
+        return Err(Error::invalid(format!(
+            "a picture of {w} x {h} points at {} pixels a point is larger than {MOST_PIXELS} pixels; choose fewer",
+            spec.pixels
+        )));
+    }
+    Ok(())
+}
+
+fn sheet<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], source: &Source<'_>, ctx: &Ctx<'_>) -> Result<Sheet> {
     if !(0.5..=8.0).contains(&spec.pixels) {
         return Err(Error::invalid(format!("{} pixels a point: choose between 0.5 and 8", spec.pixels)));
     }
-    let content = match spec.what {
-        View::Neurons => neurons::content(spec, report, chosen, ctx)?,
-        View::Density => pictures::density(spec, report, chosen)?,
-        View::Similarity => pictures::similarity(spec, report, chosen)?,
-        View::Overlap => pictures::overlap(spec, report, chosen)?,
-        View::Upset => sets::upset(spec, report, chosen)?,
-        View::OverlapCurve => sets::curve(spec, report, chosen)?,
-        View::Tree => clusters::tree(spec, report, chosen)?,
-        View::Samples => clusters::samples(spec, report)?,
-    };
+    let content = (spec.what.info().content)(spec, report, chosen, ctx)?;
     Ok(Sheet::new(content, &source.lines(), spec.dark))
 }
 
 /// The domains asked for, in the run's order.
 fn chosen<'a>(spec: &ExportSpec, report: &Report<'a>) -> Result<Vec<&'a DomainScan>> {
+    if !spec.what.info().stored {
+        return Ok(Vec::new());
+    }
     let named = spec.domains.iter().chain(&spec.minus).chain(spec.pair.iter().flat_map(|(a, b)| [a, b]));
     for name in named {
         if report.scan.domain(name).is_none() {
@@ -247,24 +322,7 @@ impl Source<'_> {
         let p = self.provenance;
         let short = |hash: &str| hash.chars().take(12).collect::<String>();
         let data: Vec<String> = p.data_sha256.iter().map(|(name, hash)| format!("{name} {}", short(hash))).collect();
-        let formula = match self.spec.what {
-            View::Neurons => {
-                let compared = self.spec.minus.as_ref().map(|b| format!("A = each domain, B = {b}: {}; ", self.spec.combine.formula()));
-                let per_layer = Some(self.spec.per_layer.words()).filter(|w| !w.is_empty()).map(|w| format!("{w}; "));
-                format!("{}{}{}", per_layer.unwrap_or_default(), compared.unwrap_or_default(), self.spec.metric.info().formula)
-            }
-            View::Overlap => {
-                format!("J(A, B) = |A and B| / |A or B| of the top {} %; {}", self.spec.top_percent, self.spec.metric.info().formula)
-            }
-            View::Density => MetricKind::ParamActivation.info().formula.to_owned(),
-            View::Similarity => MetricKind::Llmdcos.info().formula.to_owned(),
-            View::Upset => {
-                format!("neurons in the top {} % of exactly these domains; {}", self.spec.top_percent, self.spec.metric.info().formula)
-            }
-            View::OverlapCurve => format!("J(A, B) = |A and B| / |A or B| of the top k %; {}", self.spec.metric.info().formula),
-            View::Tree => format!("average linkage on 1 - mean LLMDcos; {}", MetricKind::Llmdcos.info().formula),
-            View::Samples => self.provenance.formula.clone(),
-        };
+        let formula = (self.spec.what.info().formula)(self.spec);
         vec![
             format!("{} · model {} sha256 {} · data sha256 {}", p.program, p.model, short(&p.model_sha256), data.join(", ")),
             format!("{formula} · objective {} · seed {} · {} on {} · {}", p.objective, p.seed, p.dtype, p.device, p.created),

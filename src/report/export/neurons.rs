@@ -43,7 +43,7 @@ pub fn maps<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan
     chosen.iter().filter(|d| Some(&d.name) != spec.minus.as_ref()).map(|d| less(d)).collect()
 }
 
-pub fn content(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan], ctx: &Ctx<'_>) -> Result<Content> {
+pub fn content<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], ctx: &Ctx<'_>) -> Result<Content> {
     let maps = maps(spec, report, chosen)?;
     let order = spec.order.permutation(report.scan, ctx)?;
     let (layers, cells) = (report.scan.n_layers, report.scan.d_mlp);

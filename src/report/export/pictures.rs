@@ -12,11 +12,11 @@ use super::{
     sheet::Content,
 };
 use crate::{
-    base::{Error, Result, number, number::sig3, overlap::TopSets},
+    base::{Ctx, Error, Result, number, number::sig3, overlap::TopSets},
     scan::{DomainScan, PairSeries},
 };
 
-pub fn density(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Content> {
+pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], _: &Ctx<'_>) -> Result<Content> {
     let own = report.scan.config.gamma;
     let gamma = spec.gamma.unwrap_or(own);
     let picture = charts::density(report, chosen, gamma)
@@ -62,7 +62,7 @@ fn titled(report: &Report<'_>, (a, b): &(String, String), mut picture: Picture, 
     picture
 }
 
-pub fn similarity(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Content> {
+pub fn similarity<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], _: &Ctx<'_>) -> Result<Content> {
     let scan = report.scan;
     if scan.llmdcos.is_empty() {
         return Err(Error::invalid("the run has no LLMDcos: it was not among its metrics"));
@@ -99,7 +99,7 @@ pub fn similarity(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]
     })
 }
 
-pub fn overlap(spec: &ExportSpec, report: &Report<'_>, chosen: &[&DomainScan]) -> Result<Content> {
+pub fn overlap<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], _: &Ctx<'_>) -> Result<Content> {
     let scan = report.scan;
     let names: Vec<&str> = chosen.iter().map(|d| d.name.as_str()).collect();
     let sets = top_sets(report, &names);

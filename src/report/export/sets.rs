@@ -4,8 +4,8 @@ use super::{
     super::{Report, overlap as draw},
     ExportSpec,
     neurons::samples,
+    rows::{NEURONS, Row},
     sheet::Content,
-    table::{NEURONS, Row},
 };
 use crate::{
     base::{

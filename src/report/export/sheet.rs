@@ -127,6 +127,12 @@ impl Sheet {
 
     /// The sheet at `pixels` a point, with `note` (JSON) as the text chunk `Provenance`.
     pub fn png(&self, pixels: f32, note: &str) -> Result<Vec<u8>> {
+        let (w, h, rgba) = self.pixels(pixels)?;
+        encode(&rgba, (w, h), Some(note))
+    }
+
+    /// Width, height and opaque RGBA at `pixels` a point.
+    pub fn pixels(&self, pixels: f32) -> Result<(u32, u32, Vec<u8>)> {
         let drawing = self.document("", "");
         let bad = |what: &str| Error::invalid(format!("the picture could not be drawn: {what}"));
         let options = Options { fontdb: fonts(&drawing), font_family: "Inter".to_owned(), ..Options::default() };
@@ -139,7 +145,7 @@ impl Sheet {
         for r in &self.rasters {
             lay_in(&mut rgba, (w, h), r, pixels);
         }
-        encode(&rgba, (w, h), Some(note))
+        Ok((w, h, rgba))
     }
 }
 

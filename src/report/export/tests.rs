@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    base::{Grid, job::silently},
+    ablate::{AblationReport, DomainAblation},
+    base::{Grid, job::silently, long_table::LongRow},
+    data::DomainKind,
+    eval::{AblationAt, AblationMode, DomainScore, ItemScore},
     scan::{DomainSource, PairSeries, SampleSimilarity, SampledDomain, ScanConfig, ScanOutput},
 };
 
@@ -90,7 +93,7 @@ fn spec(what: View, kind: FileKind) -> ExportSpec {
 
 #[test]
 fn every_view_is_a_whole_svg_with_its_provenance() {
-    for what in View::ALL {
+    for what in View::ALL.into_iter().filter(|v| v.info().stored) {
         for dark in [false, true] {
             let pair = Some(("a<b".to_owned(), "c&d, e".to_owned()));
             let svg = text(&ExportSpec { dark, pair, ..spec(what, FileKind::Svg) }, "x.svg");
@@ -142,7 +145,7 @@ fn tables_are_in_long_form_and_say_where_they_come_from() {
     let rows = |spec: &ExportSpec| -> Vec<Vec<String>> {
         let text = text(spec, "x.csv");
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        assert_eq!(reader.headers().expect("head").iter().collect::<Vec<_>>(), table::HEAD);
+        assert_eq!(reader.headers().expect("head").iter().collect::<Vec<_>>(), crate::base::long_table::HEAD);
         reader.records().map(|r| r.expect("record").iter().map(str::to_owned).collect()).collect()
     };
     let all = rows(&spec(View::Neurons, FileKind::Csv));
@@ -243,4 +246,210 @@ fn the_trees_table_has_cophenetic_distances_and_the_samples_every_pair() {
 fn a_layer_that_was_not_compared_is_refused_with_those_that_were() {
     let message = exported(&ExportSpec { layer: Some(1), ..spec(View::Samples, FileKind::Svg) }, "x.svg").expect_err("refused").to_string();
     assert!(message.contains("layer 1") && message.contains("at 2"), "{message}");
+}
+
+/// The cells of a Parquet file as the crate's own reader gives them: numbers as bits, nothing for null.
+fn parquet_cells(path: &Path) -> (Vec<Vec<String>>, String) {
+    use parquet::{
+        file::reader::{FileReader as _, SerializedFileReader},
+        record::Field,
+    };
+    let reader = SerializedFileReader::new(std::fs::File::open(path).expect("open")).expect("Parquet");
+    let meta = reader.metadata().file_metadata();
+    let note = meta.key_value_metadata().expect("metadata").iter().find(|p| p.key == "provenance").expect("note").value.clone();
+    let cell = |f: &Field| match f {
+        Field::Null => String::new(),
+        Field::Str(s) => s.clone(),
+        Field::Int(i) => i.to_string(),
+        Field::Long(i) => i.to_string(),
+        Field::ULong(i) => i.to_string(),
+        Field::Double(d) => format!("{:016x}", d.to_bits()),
+        other => panic!("{other:?} is no cell of the long form"),
+    };
+    let rows = reader.get_row_iter(None).expect("rows");
+    (rows.map(|r| r.expect("row").get_column_iter().map(|(_, f)| cell(f)).collect()).collect(), note.expect("text"))
+}
+
+#[test]
+fn csv_tsv_and_parquet_hold_the_same_numbers_to_the_bit() {
+    for what in View::ALL.into_iter().filter(|v| v.info().stored) {
+        let table = |kind: FileKind| {
+            let name = format!("x.{}", kind.extension());
+            exported(&ExportSpec { domains: vec![], ..spec(what, kind) }, &name).expect("exported")
+        };
+        let texts = [(FileKind::Csv, b','), (FileKind::Tsv, b'\t')].map(|(kind, separator)| {
+            let (_dir, files) = table(kind);
+            let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_path(&files[0]).expect("open");
+            let rows = reader.records().map(|r| r.expect("record").iter().map(str::to_owned).collect::<Vec<_>>());
+            rows.map(|mut cells| {
+                if let Ok(value) = cells[6].parse::<f64>() {
+                    cells[6] = format!("{:016x}", value.to_bits());
+                }
+                cells
+            })
+            .collect::<Vec<_>>()
+        });
+        let (_dir, files) = table(FileKind::Parquet);
+        let (cells, note) = parquet_cells(&files[0]);
+        assert!(!cells.is_empty() && texts[0] == texts[1], "{what:?}");
+        assert_eq!(cells, texts[0], "{what:?}");
+        let note: serde_json::Value = serde_json::from_str(&note).expect("json");
+        assert_eq!(note["provenance"]["model_sha256"], "5a".repeat(32));
+    }
+}
+
+#[test]
+fn a_table_longer_than_a_row_group_and_an_empty_one_read_back() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("x.parquet");
+    let row = |i: u32| LongRow {
+        layer: Some(i % 7),
+        neuron: Some(i),
+        value: (!i.is_multiple_of(3)).then(|| f64::from(i) / 3.0),
+        n: u64::from(i),
+        ..LongRow::default()
+    };
+    for n in [0, 300_000] {
+        let table = LongTable { rows: (0..n).map(row).collect(), ..LongTable::new("m", u64::MAX) };
+        silently(|ctx| write_table(&path, FileKind::Parquet, &table, "{}", ctx)).expect("written");
+        let (cells, _) = parquet_cells(&path);
+        assert_eq!(cells.len(), n as usize);
+        if let Some(last) = cells.last() {
+            let value = format!("{:016x}", (299_999.0f64 / 3.0).to_bits());
+            assert_eq!(*last, ["m", "0", "", "299999", "", "", &value, "299999", &u64::MAX.to_string()]);
+        }
+    }
+}
+
+#[test]
+fn dense_arrays_open_with_the_bits_of_the_run() {
+    let scan = scan();
+    let (_dir, files) = exported(&spec(View::Neurons, FileKind::Safetensors), "x.safetensors").expect("exported");
+    let bytes = std::fs::read(&files[0]).expect("read");
+    let (_, meta) = safetensors::SafeTensors::read_metadata(&bytes).expect("head");
+    let note: serde_json::Value = serde_json::from_str(&meta.metadata().as_ref().expect("metadata")["provenance"]).expect("json");
+    assert_eq!((note["provenance"]["seed"].as_u64(), note["command"].as_str()), (Some(7), Some("brodmann export x")));
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let map = file.tensor("relevance/c&d, e").expect("map");
+    assert_eq!(map.shape(), [3, WIDTH]);
+    let own: Vec<u8> = scan.domains[1].relevance.as_ref().expect("map").values().iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert_eq!(map.data(), own);
+
+    let names = |what: View| {
+        let (_dir, files) = exported(&spec(what, FileKind::Safetensors), "y.safetensors").expect("exported");
+        let bytes = std::fs::read(&files[0]).expect("read");
+        let mut names: Vec<String> =
+            safetensors::SafeTensors::deserialize(&bytes).expect("safetensors").names().iter().map(|n| (*n).to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(View::Density), ["density/a<b", "density/c&d, e"]);
+    assert_eq!(names(View::Similarity), ["llmdcos/a<b|a<b", "llmdcos/a<b|c&d, e", "llmdcos/c&d, e|c&d, e"]);
+    assert_eq!(names(View::Overlap), ["jaccard", "top/a<b", "top/c&d, e"]);
+}
+
+/// Twenty questions of which `right` are answered right; `shift` moves the margins.
+fn score(right: usize) -> DomainScore {
+    let items = (0..20)
+        .map(|i| ItemScore {
+            line: i + 1,
+            log_likelihoods: vec![-1.0, -2.0],
+            correct: i < right,
+            correct_norm: i < right,
+            margin: Some(1.0),
+            nll: 1.5,
+            n_tokens: 1,
+        })
+        .collect();
+    DomainScore { domain: "a<b".into(), kind: DomainKind::MultipleChoice, items }
+}
+
+fn ablated(spec: &ExportSpec) -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
+    let dir = tempfile::tempdir().expect("folder");
+    let scan = ScanOutput::default();
+    let domain = DomainAblation {
+        name: "a<b".into(),
+        before: score(18),
+        after: score(9),
+        controls: vec![score(17), score(16)],
+        left_out: 4,
+        chosen_on: 0,
+    };
+    let text = DomainAblation {
+        name: "prose".into(),
+        before: DomainScore { domain: "prose".into(), kind: DomainKind::Text, ..score(0) },
+        after: DomainScore { domain: "prose".into(), kind: DomainKind::Text, ..score(0) },
+        controls: Vec::new(),
+        left_out: 0,
+        chosen_on: 0,
+    };
+    let ablation = AblationReport {
+        mode: AblationMode::Zero,
+        at: AblationAt::All,
+        neurons: 12,
+        heads: 1,
+        domains: vec![domain, text],
+        provenance: Provenance { model: "tiny".into(), seed: 3, command: "brodmann ablate x".into(), ..Provenance::default() },
+    };
+    let report = Report {
+        scan: &scan,
+        model: None,
+        metric: spec.metric,
+        top_percent: 10.0,
+        scores: &[],
+        ablation: Some(&ablation),
+        colours: &[],
+        map: spec.colours,
+        samples: None,
+    };
+    let path = dir.path().join("x");
+    let files = silently(|ctx| write(&path, spec, &report, "brodmann ablate x --export y", ctx))?;
+    Ok((dir, files))
+}
+
+#[test]
+fn an_ablation_is_exported_as_its_picture_and_its_numbers() {
+    let (_dir, files) = ablated(&spec(View::Ablation, FileKind::Svg)).expect("picture");
+    let svg = std::fs::read_to_string(&files[0]).expect("text");
+    let tree = resvg::usvg::Tree::from_str(&svg, &resvg::usvg::Options::default()).expect(&svg);
+    assert!(tree.size().width() > 900.0);
+    for part in ["12 neurons and 1 head off", "a&lt;b", "perplexity", "4 rows", "file: brodmann ablate x --export y"] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    let (_dir, files) = ablated(&spec(View::Ablation, FileKind::Csv)).expect("table");
+    let text = std::fs::read_to_string(&files[0]).expect("text");
+    // 18 and 9 of 20 right; the second control has 16.
+    assert!(text.contains("\ntiny,,model,,a<b,accuracy,0.9,20,3\n") && text.contains("a<b,accuracy_ablated,0.45,20,3\n"), "{text}");
+    assert!(text.contains("a<b,accuracy_control,0.8,20,1\n") && text.contains("a<b,mcnemar_p,") && text.contains("prose,loss,1.5,20,3"));
+    let e = ablated(&spec(View::Ablation, FileKind::Safetensors)).expect_err("no arrays").to_string();
+    assert!(e.contains("csv, tsv or parquet"), "{e}");
+    // A run alone has no ablation.
+    let e = exported(&spec(View::Ablation, FileKind::Svg), "x.svg").expect_err("none").to_string();
+    assert!(e.contains("switch neurons off"), "{e}");
+}
+
+#[test]
+fn what_is_copied_is_what_is_written() {
+    let scan = scan();
+    let report = Report {
+        scan: &scan,
+        model: None,
+        metric: MetricKind::Relevance,
+        top_percent: 10.0,
+        scores: &[],
+        ablation: None,
+        colours: &[],
+        map: ColourMap::Viridis,
+        samples: None,
+    };
+    let tsv = spec(View::Density, FileKind::Tsv);
+    let copied = silently(|ctx| copy(&tsv, &report, "", ctx)).expect("table");
+    assert_eq!(copied, Copied::Table(text(&tsv, "x.tsv")));
+    let png = spec(View::Density, FileKind::Png);
+    let Copied::Image { width, height, rgba } = silently(|ctx| copy(&png, &report, "brodmann export x", ctx)).expect("image") else {
+        panic!("no image")
+    };
+    let (_dir, files) = exported(&png, "x.png").expect("exported");
+    let file = image::ImageReader::open(&files[0]).expect("open").with_guessed_format().expect("format").decode().expect("png").to_rgba8();
+    assert_eq!((file.dimensions(), file.as_raw()), ((width, height), &rgba));
 }

@@ -10,7 +10,6 @@
 //! | `head_relevance/{domain}` | `[L, heads]` f32 | |
 //! | `llmdcos/{a}\|{b}` | `[M, L]` f32 | -1 where undefined |
 
-mod container;
 mod read;
 mod samples;
 mod write;

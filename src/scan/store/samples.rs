@@ -8,9 +8,11 @@
 //!
 //! The metadata says the rest: `provenance`, `config`, `timing` and `domains` (with the samples' texts) as JSON.
 
-use super::container::{Tensor, Values, to_bytes};
 use crate::{
-    base::{Error, Grid, Result, atomic_file},
+    base::{
+        Error, Grid, Result, atomic_file,
+        tensor_file::{Tensor, Values, to_bytes},
+    },
     scan::samples::{SampleSimilarity, SampledDomain, UNDEFINED},
 };
 use safetensors::{Dtype, SafeTensors};

@@ -1,12 +1,12 @@
 //! Writing a run.
 
-use super::{
-    DomainEntry, FORMAT, GRIDS_FILE, RUN_FILE, RunFile, System, UNDEFINED, VERSION,
-    container::{Tensor, Values, to_bytes},
-    names,
-};
+use super::{DomainEntry, FORMAT, GRIDS_FILE, RUN_FILE, RunFile, System, UNDEFINED, VERSION, names};
 use crate::{
-    base::{Error, Grid, Result, atomic_file, hash::sha256_bytes},
+    base::{
+        Error, Grid, Result, atomic_file,
+        hash::sha256_bytes,
+        tensor_file::{Tensor, Values, to_bytes},
+    },
     compute::scan_job::{HISTOGRAM_BINS, histogram_edge},
     scan::{DomainScan, ScanOutput},
 };

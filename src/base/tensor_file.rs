@@ -3,19 +3,20 @@
 
 use serde_json::{Map, Value, json};
 
-pub(super) enum Values {
+pub enum Values {
     F32(Vec<f32>),
+    F64(Vec<f64>),
     I64(Vec<i64>),
 }
 
-pub(super) struct Tensor {
+pub struct Tensor {
     pub name: String,
     pub shape: Vec<usize>,
     pub values: Values,
 }
 
 /// Format: eight bytes header length, JSON header, data. Source: github.com/huggingface/safetensors, README.
-pub(super) fn to_bytes(mut tensors: Vec<Tensor>, metadata: &[(&str, String)]) -> Vec<u8> {
+pub fn to_bytes(mut tensors: Vec<Tensor>, metadata: &[(&str, String)]) -> Vec<u8> {
     // Wider types first keeps every tensor aligned to its own width.
     tensors.sort_by_key(|t| matches!(t.values, Values::F32(_)));
     let mut header = Map::new();
@@ -27,6 +28,10 @@ pub(super) fn to_bytes(mut tensors: Vec<Tensor>, metadata: &[(&str, String)]) ->
             Values::F32(v) => {
                 v.iter().for_each(|x| data.extend(x.to_le_bytes()));
                 "F32"
+            }
+            Values::F64(v) => {
+                v.iter().for_each(|x| data.extend(x.to_le_bytes()));
+                "F64"
             }
             Values::I64(v) => {
                 v.iter().for_each(|x| data.extend(x.to_le_bytes()));
