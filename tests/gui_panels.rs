@@ -2,9 +2,10 @@
 #![cfg(feature = "gui")]
 
 use brodmann::{
+    ablate::SweepUnit,
     app::{
         App, Command, DeviceChoice, Fit, HeldOut, JobId, JobState, JobView, Loading, MemoryNeed, ModelFacts, ModelRow, ModelsReport,
-        Notice, NoticeLevel, OverlapView, PanelView, testing,
+        Notice, NoticeLevel, OverlapView, PanelView, SweepRequest, testing, testing_sweeps,
     },
     base::{
         Neuron, NeuronSet, Progress,
@@ -153,6 +154,121 @@ fn an_outlier_of_the_prediction_is_selected_and_quantities_and_domains_are_chose
     h.get_by_label("Forget the points").click();
     h.run();
     assert!(h.state().app.measured.is_empty() && says(&h, "Switch neurons off: each set"));
+}
+
+/// The same with these buttons pressed before the picture is taken.
+fn pictures_after(results: &mut SnapshotResults, name: &str, panel: &str, size: (f32, f32), app: impl Fn(&Path) -> App, press: &[&str]) {
+    let dir = folder();
+    for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
+        let mut harness = bench(panel, size, theme, app(dir.path()));
+        for label in press {
+            harness.get_by_label(label).click();
+            harness.run();
+        }
+        harness.snapshot(format!("panel_{name}_{suffix}"));
+        results.extend_harness(&mut harness);
+    }
+}
+
+#[test]
+fn sweep_looks_right() {
+    let r = &mut SnapshotResults::new();
+    pictures(r, "sweep", "sweep", (760.0, 620.0), |dir| testing_sweeps::sample_app_swept(dir, SweepUnit::Neuron, 1.0));
+    pictures(r, "sweep_heads", "sweep", (560.0, 560.0), |dir| testing_sweeps::sample_app_swept(dir, SweepUnit::Head, 1.0));
+    pictures(r, "sweep_layers", "sweep", (560.0, 560.0), |dir| testing_sweeps::sample_app_swept(dir, SweepUnit::Layer, 1.0));
+    pictures(r, "sweep_empty", "sweep", (480.0, 260.0), testing::for_tests);
+    pictures(r, "sweep_not_started", "sweep", (620.0, 260.0), testing::sample_app);
+    pictures(r, "sweep_working", "sweep", (760.0, 560.0), |dir| {
+        let mut app = testing_sweeps::sample_app_swept(dir, SweepUnit::Neuron, 0.4);
+        app.sweeps.units.as_mut().expect("sweep").running = true;
+        let mut sweeping = job(1, "Sweep of neurons over arithmetic", JobState::Running);
+        sweeping.progress = Progress { phase: "sweeping layer 4".into(), done: 1638, total: 4096, unit: "units" };
+        app.jobs.push(sweeping);
+        app
+    });
+    pictures(r, "sweep_failed", "sweep", (620.0, 560.0), |dir| {
+        let mut app = testing_sweeps::sample_app_swept(dir, SweepUnit::Head, 0.4);
+        app.sweeps.units.as_mut().expect("sweep").failed = Some("/runs/sweep: No space left on device".into());
+        app
+    });
+    pictures_after(r, "sweep_curve", "sweep", (760.0, 560.0), testing_sweeps::sample_app_curve_and_set, &["against k"]);
+    pictures_after(r, "sweep_set", "sweep", (760.0, 700.0), testing_sweeps::sample_app_curve_and_set, &["smallest set"]);
+}
+
+#[test]
+fn sweeps_are_asked_for_stopped_and_gone_on_with_by_label() {
+    let dir = folder();
+    let mut h = bench("sweep", (760.0, 700.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("heads").click();
+    h.run();
+    h.get_by_label("Sweep 64 heads").click();
+    h.run();
+    let asked = SweepRequest::Units { unit: SweepUnit::Head, domain: "arithmetic".into(), layers: None };
+    assert_eq!(sent(&h), [Command::Sweep { request: asked.clone(), out: None }]);
+
+    // What was stopped can be gone on with.
+    let mut app = testing_sweeps::sample_app_swept(dir.path(), SweepUnit::Head, 0.5);
+    app.sweeps.units.as_mut().expect("sweep").failed = Some("stopped".into());
+    let mut h = bench("sweep", (760.0, 700.0), egui::Theme::Dark, app);
+    assert!(h.query_by_label_contains("32 of 64 measured").is_some());
+    h.get_by_label("Resume").click();
+    h.run();
+    assert!(matches!(&sent(&h)[..], [Command::Sweep { request, .. }] if *request == asked));
+
+    let mut h = bench("sweep", (760.0, 900.0), egui::Theme::Dark, testing_sweeps::sample_app_curve_and_set(dir.path()));
+    h.get_by_label("smallest set").click();
+    h.run();
+    h.get_by_label("Make set").click();
+    h.run();
+    let commands = sent(&h);
+    let [Command::AddSet { name, neurons, chosen_on, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(
+        (name.as_str(), neurons.len(), chosen_on.as_slice()),
+        ("smallest set that breaks arithmetic", 18, &["arithmetic".to_owned()][..])
+    );
+    h.get_by_label("Search").click();
+    h.run();
+    assert!(matches!(sent(&h).last(), Some(Command::Sweep { request: SweepRequest::Break { candidates: 200, .. }, .. })));
+    h.get_by_label("against k").click();
+    h.run();
+    h.get_by_label("Measure the curve").click();
+    h.run();
+    assert!(
+        matches!(sent(&h).last(), Some(Command::Sweep { request: SweepRequest::AgainstK { percents, .. }, .. }) if percents.len() == 8)
+    );
+}
+
+#[test]
+fn a_way_to_ablate_its_places_and_its_controls_are_chosen_by_label() {
+    use brodmann::{
+        ablate::ControlMatch,
+        eval::{AblationAt, AblationMode},
+    };
+    let dir = folder();
+    let mut h = bench("ablation", (760.0, 640.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    for way in ["positional mean", "scale"] {
+        h.get_by_label("Way to ablate").click();
+        h.run();
+        h.get_by_label(way).click();
+        h.run();
+    }
+    assert!(h.query_all_by_label("Factor").next().is_some());
+    h.get_by_label("answer only").click();
+    h.run();
+    h.get_by_label("size and scale").click();
+    h.run();
+    let expected = [
+        Command::SetAblationMode { mode: AblationMode::PositionalMean },
+        Command::SetAblationMode { mode: AblationMode::Scale(0.5) },
+        Command::SetAblationAt { at: AblationAt::Answer },
+        Command::SetControlMatch { like: ControlMatch::Scale },
+    ];
+    assert_eq!(sent(&h), expected);
+    h.get_by_label("Way to ablate").click();
+    h.run();
+    h.get_by_label("resample").click();
+    h.run();
+    assert!(h.query_by_label("Domain that is resampled").is_some() && h.query_all_by_label("Factor").next().is_none());
 }
 
 #[test]

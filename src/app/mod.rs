@@ -40,6 +40,7 @@ pub mod settings;
 pub mod state;
 pub mod sweep;
 pub mod testing;
+pub mod testing_sweeps;
 mod tuning;
 
 pub use command::{Command, TraceInput};

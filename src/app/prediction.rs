@@ -246,9 +246,7 @@ impl App {
             }
             self.predictor.noted.insert(key);
         }
-        if self.measured.len() > POINTS {
-            self.measured.drain(..self.measured.len() - POINTS);
-        }
+        self.trim_points();
     }
 
     /// Domain, control seed (`None`: the set itself) and key of what is measured to the end, has a prediction, and was not noted yet.
@@ -303,11 +301,15 @@ impl App {
     }
 
     /// Notes the units of a sweep that were measured since the last look beside what is predicted of each.
-    pub(super) fn note_swept(&mut self) {
-        let Some(view) = self.sweeps.units.as_ref().filter(|v| v.version != self.predictor.swept.0 || !v.running) else { return };
-        let (Some(sweep), Some(spec)) = (view.result.as_ref(), self.library.spec()) else { return };
-        let Some(effects) = self.effects(&sweep.domain).filter(|e| e.at == sweep.spec.at) else { return };
+    /// True when there were some.
+    pub(super) fn note_swept(&mut self) -> bool {
+        let Some(view) = self.sweeps.units.as_ref() else { return false };
+        let (Some(sweep), Some(spec)) = (view.result.as_ref(), self.library.spec()) else { return false };
+        let Some(effects) = self.effects(&sweep.domain).filter(|e| e.at == sweep.spec.at) else { return false };
         let base = format!("sweep {:?} {} {}", sweep.spec, sweep.domain, sweep.provenance.created);
+        if self.predictor.swept.1 == base && self.predictor.swept.0 == view.version {
+            return false;
+        }
         let known = if self.predictor.swept.1 == base { &self.predictor.swept_units } else { &BTreeSet::new() };
         let before = Summary { acc: sweep.baseline.accuracy(), margin: sweep.baseline.margin, loss: sweep.baseline.loss };
         let (mut points, mut seen) = (Vec::new(), known.clone());
@@ -333,13 +335,24 @@ impl App {
                 origin: Origin::Sweep,
             });
         }
-        let version = if points.len() == SWEPT_AT_ONCE { self.predictor.swept.0 } else { view.version };
-        self.predictor.swept = (version, base);
+        let (new, more) = (!points.is_empty(), points.len() == SWEPT_AT_ONCE);
+        // No version is this one: the rest is noted at the next look.
+        self.predictor.swept = (if more { u64::MAX } else { view.version }, base);
         self.predictor.swept_units = seen;
         self.measured.extend(points);
-        if self.measured.len() > POINTS {
-            self.measured.drain(..self.measured.len() - POINTS);
-        }
+        self.trim_points();
+        new
+    }
+
+    /// Drops the oldest points beyond the limit, those of sweeps first: there are many of them and they can be had again.
+    fn trim_points(&mut self) {
+        let mut surplus = self.measured.len().saturating_sub(POINTS);
+        self.measured.retain(|m| {
+            let goes = surplus > 0 && m.origin == Origin::Sweep;
+            surplus -= usize::from(goes);
+            !goes
+        });
+        self.measured.drain(..surplus);
     }
 
     /// Forgets the points of predicted against measured.

@@ -175,9 +175,9 @@ impl App {
                 self.refresh_prediction();
             }
             self.note_measured();
-            self.note_swept();
             self.refresh_inspection();
         }
+        changed |= self.note_swept();
         self.runner.tick(&mut self.jobs);
         self.autosave_when_due();
         changed

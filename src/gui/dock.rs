@@ -55,7 +55,7 @@ impl LayoutId {
             }
             Self::Ablate => &[
                 (0.52, &[(1.0, &["ablation"])]),
-                (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "sets", "overlap", "history", "lens", "jobs", "log"])]),
+                (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "sweep", "sets", "overlap", "history", "lens", "jobs", "log"])]),
             ],
         };
         let mut tiles = Tiles::default();

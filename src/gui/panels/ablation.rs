@@ -1,6 +1,7 @@
 //! What breaks when neurons are switched off: accuracy of every domain before and after, beside random controls of the same size.
 
 use super::{
+    ablation_mode,
     ablation_rows::{self, Rows},
     ablation_sets::{self, Adder, Rename},
     prediction_state,
@@ -8,11 +9,10 @@ use super::{
 use crate::{
     ablate::predict,
     app::{App, Command, Loading},
-    eval::AblationMode,
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
-            control::{bar, caption, choice, group, keep_together, remark},
+            control::{bar, caption, group, keep_together, remark},
             dumbbell::Dumbbell,
             number::{count, counted},
             states::{empty_ui, failed_ui, working_ui},
@@ -103,38 +103,9 @@ impl AblationPanel {
             4,
             cx,
             |ui, cx| {
-                caption(ui, theme, "set to").on_hover_text("What becomes of a neuron that is switched off");
-                let mut kind = match app.project.mode {
-                    AblationMode::Zero => 0,
-                    AblationMode::Mean => 1,
-                    AblationMode::Scale(_) => 2,
-                    AblationMode::PositionalMean => 3,
-                    AblationMode::Resample { .. } => 4,
-                };
-                let options = [
-                    (0, "zero", "The activation becomes 0 at every position"),
-                    (1, "mean", "It becomes its mean over the scanned split, which is never the one scored"),
-                    (2, "scale", "It is multiplied by a factor"),
-                ];
-                if choice(ui, theme, &mut kind, &options) {
-                    let mode = [AblationMode::Zero, AblationMode::Mean, AblationMode::Scale(0.5)][kind].clone();
-                    cx.send(Command::SetAblationMode { mode });
-                }
-                if let AblationMode::Scale(mut factor) = app.project.mode {
-                    let drag = DragValue::new(&mut factor).prefix("× ").speed(0.02).range(-10.0..=10.0).max_decimals(3);
-                    if ui.add(drag).accessible_name("Factor").changed() {
-                        cx.send(Command::SetAblationMode { mode: AblationMode::Scale(factor) });
-                    }
-                }
+                ablation_mode::mode_ui(ui, cx);
                 ui.add_space(4.0);
-                keep_together(ui, ["random controls", "5"].into_iter());
-                caption(ui, theme, "random controls");
-                let mut controls = app.project.controls;
-                let hover = "Random sets with as many neurons in each layer, seeds 0, 1, …: what any set of this size would do";
-                let drag = DragValue::new(&mut controls).range(0..=20).speed(0.05);
-                if ui.add(drag).on_hover_text(hover).accessible_name("Random controls").changed() {
-                    cx.send(Command::SetControls { count: controls });
-                }
+                ablation_mode::controls_ui(ui, cx);
                 ui.add_space(4.0);
                 keep_together(ui, ["questions", "100"].into_iter());
                 caption(ui, theme, "questions");

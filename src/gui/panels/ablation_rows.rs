@@ -1,7 +1,7 @@
 //! Scores of an ablation as rows of the dumbbell plot and of its table.
 
 use crate::{
-    ablate::{Prediction, Summary},
+    ablate::{Prediction, Summary, paired},
     app::{AblationLive, App, Effect},
     base::stats,
     eval::DomainScore,
@@ -16,9 +16,17 @@ use crate::{
     },
 };
 
-/// Columns of the table and of the chart: title, width.
-pub const COLUMNS: [(&str, f32); 7] =
-    [("before", 78.0), ("predicted", 66.0), ("after", 84.0), ("points", 112.0), ("p", 60.0), ("random, points", 90.0), ("n", 54.0)];
+/// Columns of the table and of the chart: title, width. The last one is the table's alone.
+pub const COLUMNS: [(&str, f32); 8] = [
+    ("before", 78.0),
+    ("predicted", 66.0),
+    ("after", 84.0),
+    ("points", 112.0),
+    ("p", 60.0),
+    ("random, points", 90.0),
+    ("n", 54.0),
+    ("beyond random, points", 150.0),
+];
 
 /// Those that a chart of this width has room for, most telling first to stay.
 pub fn columns(width: f32) -> &'static [usize] {
@@ -99,6 +107,7 @@ impl Row<'_> {
         let effect = self.live.effect(self.name);
         let random: Vec<f64> = self.live.control_effects(self.name).iter().map(|e| 100.0 * e.difference).collect();
         let (n, done) = self.n();
+        let beyond = effect.and_then(|e| beyond(&e, &self.live.control_effects(self.name)));
         let cells = Cells {
             before: text(self.before),
             predicted: predicted.map(|v| format!("{v:.2}")).unwrap_or_default(),
@@ -107,6 +116,7 @@ impl Row<'_> {
             p: effect.map(|e| p_text(e.p_value)).unwrap_or_default(),
             random: spread_text(&random),
             n,
+            beyond: beyond.unwrap_or_default(),
         };
         DumbbellRow {
             name: self.name.to_owned(),
@@ -143,6 +153,7 @@ impl Row<'_> {
                 text => format!("× {}", text.trim_start_matches('+')),
             },
             n,
+            beyond: String::new(),
         };
         DumbbellRow {
             name: self.name.to_owned(),
@@ -169,11 +180,13 @@ struct Cells {
     p: String,
     random: String,
     n: String,
+    /// The change less that of random sets, with the interval and p-value that their spread gives.
+    beyond: String,
 }
 
 impl Cells {
     fn list(self) -> Vec<String> {
-        vec![self.before, self.predicted, self.after, self.change, self.p, self.random, self.n]
+        vec![self.before, self.predicted, self.after, self.change, self.p, self.random, self.n, self.beyond]
     }
 
     /// `0.92 ± 0.02 → 0.55 ± 0.03 (-38.3 [-44, -32], p < 0.001) · predicted 0.61 · random -1.2 ± 0.8 · n 300`
@@ -219,9 +232,24 @@ impl Cells {
         if !self.random.is_empty() {
             text.push_str(&format!(", {controls} random control{} {}", if controls == 1 { "" } else { "s" }, self.random));
         }
+        if !self.beyond.is_empty() {
+            text.push_str(&format!(", beyond random {}", self.beyond));
+        }
         text.push_str(&format!(" (n {})", self.n));
         text
     }
+}
+
+/// `-37.1 [-41, -33], p < 0.001`, once the set and all controls are measured on the same questions.
+fn beyond(effect: &Effect, controls: &[Effect]) -> Option<String> {
+    if controls.iter().any(|c| c.n != effect.n) {
+        return None;
+    }
+    let random: Vec<f64> = controls.iter().map(|c| c.difference).collect();
+    let d = paired::beyond_controls(effect.difference, &random, effect.n)?;
+    let p = p_text(d.p);
+    let p = if p.starts_with('<') { format!("p {p}") } else { format!("p = {p}") };
+    Some(format!("{} [{:.0}, {:.0}], {p}", signed(100.0 * d.value), 100.0 * d.low, 100.0 * d.high))
 }
 
 /// `-38.3 [-44, -32]`

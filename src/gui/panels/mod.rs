@@ -1,6 +1,7 @@
 //! The panels, one file each. The registry gives the menu, the dock, saved layouts and the snapshot test.
 
 pub mod ablation;
+mod ablation_mode;
 mod ablation_rows;
 mod ablation_sets;
 pub mod density;
@@ -40,6 +41,10 @@ pub mod sets;
 mod shown_run;
 pub mod similarity;
 mod similarity_samples;
+pub mod sweep;
+mod sweep_break;
+mod sweep_curve;
+mod sweep_units;
 mod worker;
 
 use super::PanelInfo;
@@ -67,6 +72,7 @@ pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "lens", title: "Try a text", icon: icons::ICON_EDIT_NOTE, export: None, make: lens::make },
     PanelInfo { id: "sets", title: "Sets", icon: icons::ICON_BOOKMARKS, export: None, make: sets::make },
     PanelInfo { id: "history", title: "History", icon: icons::ICON_HISTORY, export: None, make: history::make },
+    PanelInfo { id: "sweep", title: "Sweep", icon: icons::ICON_GRADIENT, export: None, make: sweep::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

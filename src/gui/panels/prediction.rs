@@ -68,6 +68,9 @@ impl Of {
 /// Largest disagreements listed.
 const OUTLIERS: usize = 8;
 
+/// Points there are, quantity, domain, and whether controls are left out.
+type ShownKey = (usize, Of, Option<String>, bool);
+
 #[derive(Default)]
 pub struct PredictionPanel {
     of: Of,
@@ -76,6 +79,8 @@ pub struct PredictionPanel {
     hide_controls: bool,
     table: bool,
     asked: Option<String>,
+    /// Kept until other points are shown: ranks of thousands of points are not found every frame.
+    agreement: Option<(ShownKey, Agreement)>,
 }
 
 /// A point that is shown: what it is of, and its coordinates.
@@ -105,7 +110,11 @@ impl Panel for PredictionPanel {
             })
             .collect();
         self.bar_ui(ui, cx, &shown);
-        let agreement = Agreement::of(&shown);
+        let key = (app.measured.len(), of, self.domain.clone(), self.hide_controls);
+        if self.agreement.as_ref().is_none_or(|(k, a)| *k != key || a.n != shown.len()) {
+            self.agreement = Some((key, Agreement::of(&shown)));
+        }
+        let Some((_, agreement)) = &self.agreement else { return };
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
             prediction_state::state_ui(ui, cx);
             ui.add(egui::Label::new(cx.theme.strong(agreement.words(of))).wrap()).on_hover_text(format!(
@@ -117,7 +126,7 @@ impl Panel for PredictionPanel {
                 table(of, &shown).ui(ui, cx.theme, "predicted and measured");
                 return;
             }
-            chart_ui(ui, cx, of, &shown, &agreement);
+            chart_ui(ui, cx, of, &shown, agreement);
             outliers_ui(ui, cx, of, &shown);
         });
     }
@@ -321,12 +330,17 @@ fn legend_ui(ui: &mut Ui, cx: &PanelCx<'_>, shown: &[Shown<'_>]) {
 /// The points that the linear picture misses most.
 fn outliers_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>]) {
     let mut order: Vec<&Shown<'_>> = shown.iter().collect();
-    order.sort_by(|a, b| (b.2 - b.1).abs().total_cmp(&(a.2 - a.1).abs()));
+    let by_error = |a: &&Shown<'_>, b: &&Shown<'_>| (b.2 - b.1).abs().total_cmp(&(a.2 - a.1).abs());
     if order.is_empty() {
         return;
     }
+    if order.len() > OUTLIERS {
+        order.select_nth_unstable_by(OUTLIERS, by_error);
+        order.truncate(OUTLIERS);
+    }
+    order.sort_by(by_error);
     group(ui, cx.theme, "LARGEST DISAGREEMENT");
-    for shown in order.into_iter().take(OUTLIERS) {
+    for shown in order {
         let (m, x, y) = shown;
         ui.horizontal_wrapped(|ui| {
             let control = if m.origin == Origin::Control { ", random control" } else { "" };

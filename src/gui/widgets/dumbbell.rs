@@ -75,8 +75,8 @@ impl Dumbbell<'_> {
             self.rows.iter().map(lay_out).collect()
         };
         let row_height = 30.0 + under.iter().map(|g| g.size().y + 2.0).fold(0.0f32, f32::max);
-        // With a prediction the legend is too wide to share a line with the titles of the columns.
-        let apart = self.predicted && table > 0.0;
+        // The legend does not share a line with the titles of the columns.
+        let apart = table > 0.0;
         let (head, foot) = (if apart { 38.0 } else { 22.0 }, 32.0);
         let size = vec2(self.width, head + row_height * self.rows.len() as f32 + foot);
         let (outer, chart) = ui.allocate_exact_size(size, Sense::hover());

@@ -3,6 +3,7 @@
 pub mod arrange;
 pub mod axis;
 pub mod box_plot;
+pub mod cell_grid;
 pub mod chart;
 pub mod control;
 pub mod curves;

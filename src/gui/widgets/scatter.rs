@@ -41,6 +41,8 @@ pub struct ScatterOutput {
     pub response: egui::Response,
 }
 
+/// More points than these are drawn as specks, in one mesh.
+const FEW: usize = 1500;
 /// A point is under the pointer within this distance.
 const REACH: f32 = 9.0;
 
@@ -57,7 +59,11 @@ impl Scatter<'_> {
         let line = [plot.at(lo, lo), plot.at(hi, hi)];
         p.extend(egui::Shape::dashed_line(&line, Stroke::new(1.25, theme.secondary), 5.0, 4.0));
         let hovered = plot.response.hover_pos().and_then(|at| nearest(&plot, self.dots, at));
-        for (i, dot) in self.dots.iter().enumerate() {
+        if self.dots.len() > FEW {
+            p.add(specks(&plot, theme, self.dots));
+        }
+        let few = if self.dots.len() > FEW { &[] } else { self.dots };
+        for (i, dot) in few.iter().enumerate() {
             mark(&p, theme, plot.at(dot.x, dot.y), dot, hovered == Some(i));
         }
         // The hovered point on top of its neighbours.
@@ -90,6 +96,16 @@ fn nearest(plot: &Plot, dots: &[Dot], at: Pos2) -> Option<usize> {
     let distance = |d: &Dot| plot.at(d.x, d.y).distance(at);
     let (i, d) = dots.iter().map(distance).enumerate().min_by(|a, b| a.1.total_cmp(&b.1))?;
     (d <= REACH).then_some(i)
+}
+
+/// All points as small squares.
+fn specks(plot: &Plot, theme: &Theme, dots: &[Dot]) -> egui::Shape {
+    let mut mesh = egui::Mesh::default();
+    for dot in dots {
+        let rect = egui::Rect::from_center_size(plot.at(dot.x, dot.y), Vec2::splat(3.0));
+        mesh.add_colored_rect(rect, theme.tint(dot.colour, 0.8));
+    }
+    egui::Shape::mesh(mesh)
 }
 
 fn mark(p: &egui::Painter, theme: &Theme, at: Pos2, dot: &Dot, strong: bool) {

@@ -1,0 +1,184 @@
+//! What each neuron, head or layer does by itself; accuracy against k; the smallest set found that breaks a domain. Filled while it is measured.
+
+use super::{prediction_state, sweep_break::BreakTab, sweep_curve::CurveTab, sweep_units::UnitsTab};
+use crate::{
+    app::{Command, JobId, Loading, SweepKind, SweepRequest, SweepView},
+    gui::{
+        Ask, Panel, PanelCx,
+        widgets::{
+            control::{caption, choice},
+            states::{empty_ui, failed_strip_ui, failed_ui, job_bar_ui, progress_line, working_ui},
+        },
+    },
+    scan::MetricKind,
+};
+use eframe::egui::{ComboBox, Ui};
+use egui_material_icons::icons;
+
+pub struct SweepPanel {
+    tab: SweepKind,
+    units: UnitsTab,
+    curve: CurveTab,
+    search: BreakTab,
+    /// Model whose first-order effects were asked for.
+    asked: Option<String>,
+}
+
+impl Panel for SweepPanel {
+    fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
+        if !ready(ui, cx) {
+            return;
+        }
+        prediction_state::ask_ui(cx, &mut self.asked);
+        ui.horizontal_wrapped(|ui| {
+            let options = [
+                (SweepKind::Units, "one at a time", "Every neuron, head or layer switched by itself, over one domain"),
+                (SweepKind::AgainstK, "against k", "Accuracy with the top k % of a map switched, for rising k"),
+                (SweepKind::Break, "smallest set", "A greedy search for the smallest set that breaks a domain and spares the others"),
+            ];
+            choice(ui, cx.theme, &mut self.tab, &options);
+        });
+        match self.tab {
+            SweepKind::Units => self.units.ui(ui, cx),
+            SweepKind::AgainstK => self.curve.ui(ui, cx),
+            SweepKind::Break => self.search.ui(ui, cx),
+        }
+    }
+}
+
+/// Whether there is a model with a domain to sweep over; else says what to do.
+fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
+    let icon = icons::ICON_GRADIENT;
+    match cx.app.library.model.as_ref().map(|m| &m.state) {
+        None => {
+            let sentence = "Open a model and a dataset to see what each neuron, head or layer does by itself.";
+            if empty_ui(ui, cx.theme, icon, sentence, "Open the demo") {
+                cx.send(Command::OpenDemo);
+            }
+            false
+        }
+        Some(Loading::Working) => {
+            match cx.app.running() {
+                Some(job) => working_ui(ui, cx, job),
+                None => {
+                    empty_ui(ui, cx.theme, icon, "The model is being read.", "");
+                }
+            }
+            false
+        }
+        Some(Loading::Failed(message)) => {
+            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
+                cx.link.ask(Ask::OpenModel);
+            }
+            false
+        }
+        Some(Loading::Ready(_)) if cx.app.project.domains.iter().all(|d| !d.enabled) => {
+            if empty_ui(ui, cx.theme, icon, "Add a dataset to sweep over.", "Add a domain") {
+                cx.link.ask(Ask::AddDomain);
+            }
+            false
+        }
+        Some(Loading::Ready(_)) => true,
+    }
+}
+
+/// Start, or how far it is with a way to stop it, or how to go on. `request` is what Start asks for; `words` are on its button.
+pub(super) fn control_ui<T>(
+    ui: &mut Ui,
+    cx: &mut PanelCx<'_>,
+    view: Option<&SweepView<T>>,
+    job: Option<JobId>,
+    request: Option<SweepRequest>,
+    words: &str,
+) {
+    if view.is_some_and(|v| v.running) {
+        let job = job.and_then(|id| cx.app.jobs.iter().find(|j| j.id == id)).or_else(|| cx.app.running());
+        ui.horizontal_wrapped(|ui| match job {
+            Some(job) => {
+                job_bar_ui(ui, job, 160.0);
+                ui.label(cx.theme.small(format!("{} · {}", job.progress.phase, progress_line(job))));
+                if ui.button("Cancel").on_hover_text("What was measured stays, and can be gone on with").clicked() {
+                    cx.send(Command::CancelJob { id: job.id.0 });
+                }
+            }
+            None => {
+                ui.label(cx.theme.small("starting…"));
+            }
+        });
+        return;
+    }
+    let stopped = view.filter(|v| v.failed.is_some());
+    ui.horizontal_wrapped(|ui| {
+        ui.add_enabled_ui(request.is_some(), |ui| {
+            if ui.add(cx.theme.primary(words)).clicked()
+                && let Some(request) = request.clone()
+            {
+                cx.send(Command::Sweep { request, out: None });
+            }
+        });
+        if let Some(view) = stopped.filter(|v| v.failed.as_deref() == Some("stopped")) {
+            if ui.button("Resume").on_hover_text("Goes on where it was stopped").clicked() {
+                cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
+            }
+            ui.label(cx.theme.small("stopped; what was measured is kept"));
+        }
+    });
+    if let Some((view, message)) = stopped.and_then(|v| Some((v, v.failed.as_ref()?))).filter(|(_, m)| *m != "stopped")
+        && failed_strip_ui(ui, cx, "The sweep failed", message, "Try again")
+    {
+        cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
+    }
+}
+
+/// A choice among the domains that are switched on; the first of them where none, or one that left, was chosen.
+pub(super) fn domain_choice(ui: &mut Ui, cx: &PanelCx<'_>, label: &str, chosen: &mut Option<String>) -> Option<String> {
+    let names: Vec<&str> = cx.app.project.enabled().map(|d| d.name.as_str()).collect();
+    if chosen.as_deref().is_none_or(|c| !names.contains(&c)) {
+        *chosen =
+            cx.app.project.view.domain.clone().filter(|d| names.contains(&d.as_str())).or_else(|| names.first().map(|n| (*n).to_owned()));
+    }
+    let combo = ComboBox::from_id_salt(label).selected_text(chosen.clone().unwrap_or_default()).width(110.0);
+    let shown = combo.show_ui(ui, |ui| {
+        for name in names {
+            if ui.selectable_label(chosen.as_deref() == Some(name), name).clicked() {
+                *chosen = Some(name.to_owned());
+            }
+        }
+    });
+    shown.response.accessible_name(label);
+    chosen.clone()
+}
+
+/// A choice among the maps that the shown run has of a domain; `None`, and what to do, where it has none.
+pub(super) fn ranking_choice(ui: &mut Ui, cx: &PanelCx<'_>, label: &str, domain: &str, metric: &mut MetricKind) -> Option<MetricKind> {
+    let scan = cx.app.library.scan()?.domain(domain)?;
+    let maps: Vec<MetricKind> = MetricKind::ALL.into_iter().filter(|&m| scan.map(m).is_some()).collect();
+    if !maps.contains(metric) {
+        *metric = *maps.first()?;
+    }
+    caption(ui, cx.theme, "by");
+    let combo = ComboBox::from_id_salt(label).selected_text(metric.label()).width(130.0);
+    let shown = combo.show_ui(ui, |ui| {
+        for m in maps {
+            ui.selectable_value(metric, m, m.label()).on_hover_text(m.info().formula);
+        }
+    });
+    shown.response.accessible_name(label);
+    Some(*metric)
+}
+
+/// How neurons are switched, said where it matters: the project's settings.
+pub(super) fn settings_words(cx: &PanelCx<'_>) -> String {
+    let p = &cx.app.project;
+    format!("{} {}", p.mode.words(), p.at.words())
+}
+
+pub fn make() -> Box<dyn Panel> {
+    Box::new(SweepPanel {
+        tab: SweepKind::Units,
+        units: UnitsTab::default(),
+        curve: CurveTab::default(),
+        search: BreakTab::default(),
+        asked: None,
+    })
+}
