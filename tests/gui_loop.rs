@@ -169,6 +169,7 @@ fn a_toggle_is_predicted_within_its_frame_then_measured_then_undone() {
     // The click is handled in this frame; what it asks for is applied at its end, and the next frame draws it.
     h.step();
     assert!(app(&h).prediction.domains.contains_key("animals"), "predicted before any worker had a word");
+    assert!(sees(&h, "(first order)"), "and drawn, with what the model was before");
     wait(&mut h, "the measured accuracy", |a| !a.ablation.running && a.ablation.after.get("animals").is_some_and(|s| s.n() == 24));
     assert!(sees(&h, "(first order)") && sees(&h, ", after ") && sees(&h, "McNemar p"), "the row speaks all three answers");
     press(&mut h, "Prediction");

@@ -64,12 +64,21 @@ pub fn rows(cx: &PanelCx<'_>) -> Rows {
         // A part that has no score yet has no mark.
         let some = |s: &&DomainScore| s.n() > 0;
         let (before, after) = (live.before.get(name).filter(some), live.after.get(name).filter(some));
-        let Some(any) = before.or(after) else { continue };
-        let controls = live.controls.get(name).map_or(&[][..], Vec::as_slice);
-        let total = live.n_total.get(name).copied().unwrap_or_else(|| any.n());
         let prediction = cx.app.prediction.domains.get(name);
+        let any = before.or(after);
+        // A prediction has a row before any question is scored: it knows the model as it is.
+        let choices = match any {
+            Some(score) => score.acc().is_some(),
+            None => match prediction {
+                Some(p) => p.before.acc.is_some(),
+                None => continue,
+            },
+        };
+        let controls = live.controls.get(name).map_or(&[][..], Vec::as_slice);
+        let known = any.map(DomainScore::n).or(prediction.map(|p| p.n_all));
+        let total = live.n_total.get(name).copied().or(known).unwrap_or(0);
         let row = Row { name, colour: cx.domain_colour(name), before, after, controls, total, prediction, live };
-        if any.acc().is_some() { rows.accuracy.push(row.accuracy()) } else { rows.perplexity.push(row.perplexity()) }
+        if choices { rows.accuracy.push(row.accuracy()) } else { rows.perplexity.push(row.perplexity()) }
     }
     rows
 }
@@ -102,14 +111,16 @@ impl Row<'_> {
         let mark = |s: &DomainScore| Some(Mark { value: s.acc()?, interval: s.acc_interval() });
         let text = |s: Option<&DomainScore>| s.and_then(|s| Some(plus_minus(s.acc()?, s.stderr()))).unwrap_or_default();
         let accs: Vec<f64> = self.controls.iter().filter_map(DomainScore::acc).collect();
-        let (before, after) = (self.before.and_then(mark), self.after.and_then(mark));
+        let unscored = self.before.is_none().then(|| self.prediction?.before.acc).flatten();
+        let before = self.before.and_then(mark).or(unscored.map(|value| Mark { value, interval: None }));
+        let after = self.after.and_then(mark);
         let predicted = self.predicted(|s| s.acc, before.map(|b| b.value)).map(|v| v.clamp(0.0, 1.0));
         let effect = self.live.effect(self.name);
         let random: Vec<f64> = self.live.control_effects(self.name).iter().map(|e| 100.0 * e.difference).collect();
         let (n, done) = self.n();
         let beyond = effect.and_then(|e| beyond(&e, &self.live.control_effects(self.name)));
         let cells = Cells {
-            before: text(self.before),
+            before: unscored.map_or_else(|| text(self.before), |v| format!("{v:.2}")),
             predicted: predicted.map(|v| format!("{v:.2}")).unwrap_or_default(),
             after: text(self.after),
             change: effect.map(|e| points(&e)).unwrap_or_default(),
@@ -137,13 +148,15 @@ impl Row<'_> {
         let mark = |s: &DomainScore| Some(Mark { value: s.perplexity()?, interval: None });
         let text = |s: Option<&DomainScore>| s.and_then(|s| Some(sig3(s.perplexity()?))).unwrap_or_default();
         let values: Vec<f64> = self.controls.iter().filter_map(DomainScore::perplexity).collect();
-        let (before, after) = (self.before.and_then(mark), self.after.and_then(mark));
+        let unscored = self.before.is_none().then(|| self.prediction?.before.loss).flatten().map(f64::exp);
+        let before = self.before.and_then(mark).or(unscored.map(|value| Mark { value, interval: None }));
+        let after = self.after.and_then(mark);
         let predicted = self.predicted(|s| s.loss, self.before.and_then(DomainScore::loss)).map(f64::exp);
         let times = |v: f64| before.map(|b| v / b.value);
         let random: Vec<f64> = values.iter().filter_map(|&v| times(v)).collect();
         let (n, done) = self.n();
         let cells = Cells {
-            before: text(self.before),
+            before: unscored.map_or_else(|| text(self.before), sig3),
             predicted: predicted.map(sig3).unwrap_or_default(),
             after: text(self.after),
             change: after.and_then(|a| times(a.value)).map(|t| format!("× {}", sig3(t))).unwrap_or_default(),
