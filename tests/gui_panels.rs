@@ -10,9 +10,12 @@ use brodmann::{
     base::{
         Neuron, NeuronSet, Progress,
         overlap::{TopSets, upset},
+        provenance::Provenance,
     },
+    check::{CheckReport, ForwardCheck, MatrixCheck},
     data::{Domain, DomainKind, RowProblem},
     gui::{Link, Panel, PanelCx, Theme, panels},
+    model::Matrix,
 };
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
@@ -278,6 +281,67 @@ fn models_look_right() {
     pictures(r, "models_empty", "models", (360.0, 200.0), testing::for_tests);
     pictures(r, "models_failed", "models", (360.0, 400.0), failed_model);
     pictures(r, "models_found", "models", (360.0, 400.0), |dir| found_models(testing::for_tests(dir)));
+}
+
+/// Seven matrices of eight layers; with `failed`, the gradient of one of them is off.
+fn certificate(app: &App, failed: bool) -> CheckReport {
+    let info = app.library.model_info().expect("model");
+    let kinds = [Matrix::Q, Matrix::K, Matrix::V, Matrix::O, Matrix::Gate, Matrix::Up, Matrix::Down];
+    let check = |layer: usize, matrix: Matrix| {
+        let off = failed && layer == 5 && matrix == Matrix::Gate;
+        let worst = if off { 0.31 } else { 2e-6 * (1.0 + layer as f64) };
+        MatrixCheck { layer, matrix, gradient_rms: 3e-4, weights: 2, worst, passed: !off }
+    };
+    let matrices: Vec<_> = (0..8).flat_map(|l| kinds.map(|m| check(l, m))).collect();
+    CheckReport {
+        model: info.name.clone(),
+        model_sha256: info.sha256.clone(),
+        version: 1,
+        forward: ForwardCheck { tokens: 8, worst: 3.1e-6, largest: 12.5, tolerance: 1e-4 },
+        golden: None,
+        weights: matrices.len() * 2,
+        matrices,
+        tolerance: 1e-3,
+        seconds: 0.4,
+        passed: !failed,
+        provenance: Provenance { device: "cpu (AVX2, 2 threads)".into(), created: "2026-11-25T10:00:00Z".into(), ..Provenance::default() },
+    }
+}
+
+#[test]
+fn the_certificate_of_a_model_looks_right() {
+    let r = &mut SnapshotResults::new();
+    for (name, failed) in [("models_checked", false), ("models_check_failed", true)] {
+        pictures(r, name, "models", (360.0, 820.0), |dir| {
+            let mut app = testing::sample_app(dir);
+            app.library.check = Some(Arc::new(certificate(&app, failed)));
+            app
+        });
+    }
+    pictures(r, "models_checking", "models", (360.0, 480.0), |dir| {
+        let mut app = testing::sample_app(dir);
+        let mut checking = job(1, &format!("Check of {}", app.library.model_info().expect("model").name), JobState::Running);
+        checking.progress = Progress { phase: "moving weights".into(), done: 12, total: 56, unit: "weights" };
+        app.jobs.push(checking);
+        app
+    });
+}
+
+#[test]
+fn a_check_is_asked_for_in_the_models_panel() {
+    let dir = folder();
+    let mut h = bench("models", (360.0, 900.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("not checked");
+    h.get_by_label("Check this model").click();
+    h.run();
+    assert_eq!(h.state().sent, [Command::CheckModel { again: false }]);
+    let report = certificate(&h.state().app, false);
+    h.state_mut().app.library.check = Some(Arc::new(report));
+    h.run();
+    h.get_by_label("checked");
+    h.get_by_label("Check again").click();
+    h.run();
+    assert_eq!(h.state().sent.last(), Some(&Command::CheckModel { again: true }));
 }
 
 /// A cache with a model that fits, one that does not, and one that cannot be opened.

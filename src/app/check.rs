@@ -1,7 +1,7 @@
 //! The gradient certificate of the open model: made on request, kept by the model's hash.
 
 use super::{
-    App,
+    App, JobView,
     event::{Event, Target},
     state::NoticeLevel,
 };
@@ -24,7 +24,7 @@ impl App {
             return;
         }
         let folder = self.settings.data_dir.clone();
-        let title = format!("Check of {}", decoder.model.info.name);
+        let title = title(&decoder.model.info.name);
         let command = format!("brodmann check {} --again", self.project.model.as_ref().map_or("demo".into(), |p| p.display().to_string()));
         self.runner.spawn(&mut self.jobs, title, Target::Other, move |ctx, out| {
             let mut report = check_model(&decoder, &CheckConfig::default(), ctx)?;
@@ -35,11 +35,21 @@ impl App {
         });
     }
 
+    /// The newest check of the open model that is listed, running or ended.
+    pub fn check_job(&self) -> Option<&JobView> {
+        let title = title(&self.library.model_info()?.name);
+        self.jobs.iter().rev().find(|j| j.title == title)
+    }
+
     pub(super) fn checked(&mut self, report: Arc<CheckReport>) {
         if self.library.model_info().is_none_or(|m| m.sha256 == report.model_sha256) {
             self.library.check = Some(report);
         }
     }
+}
+
+fn title(model: &str) -> String {
+    format!("Check of {model}")
 }
 
 fn path_of(data_dir: &Path, sha256: &str) -> PathBuf {

@@ -53,6 +53,21 @@ pub struct CheckReport {
     pub provenance: Provenance,
 }
 
+/// One kind of matrix over all layers: a line of the certificate's table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSummary {
+    pub matrix: Matrix,
+    pub layers: usize,
+    /// Weights that were moved.
+    pub weights: usize,
+    /// Smallest and largest root mean square of a layer's gradient.
+    pub gradient_rms: (f64, f64),
+    /// As [`MatrixCheck::worst`], the largest.
+    pub worst: f64,
+    /// Layers whose gradient failed.
+    pub failed: Vec<usize>,
+}
+
 impl ForwardCheck {
     pub fn passed(&self) -> bool {
         self.worst <= self.tolerance * self.largest
@@ -63,6 +78,25 @@ impl CheckReport {
     /// Made by this version of the formulas.
     pub fn is_current(&self) -> bool {
         self.version == VERSION
+    }
+    /// The matrices' checks, one line for each kind, in the order of a block.
+    pub fn by_matrix(&self) -> Vec<MatrixSummary> {
+        let mut kinds: Vec<Matrix> = self.matrices.iter().map(|m| m.matrix).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let summary = |matrix| {
+            let of = || self.matrices.iter().filter(move |m| m.matrix == matrix);
+            let rms = || of().map(|m| m.gradient_rms);
+            MatrixSummary {
+                matrix,
+                layers: of().count(),
+                weights: of().map(|m| m.weights).sum(),
+                gradient_rms: (rms().fold(f64::INFINITY, f64::min), rms().fold(0.0, f64::max)),
+                worst: of().map(|m| m.worst).fold(0.0, f64::max),
+                failed: of().filter(|m| !m.passed).map(|m| m.layer).collect(),
+            }
+        };
+        kinds.into_iter().map(summary).collect()
     }
     /// In a line: `passed: 30 layers, 210 matrices, 256 weights, gradients within 2e-5`.
     pub fn summary(&self) -> String {

@@ -5,6 +5,6 @@ mod golden;
 mod reference;
 mod run;
 
-pub use certificate::{CheckReport, ForwardCheck, MatrixCheck};
+pub use certificate::{CheckReport, ForwardCheck, MatrixCheck, MatrixSummary};
 pub use golden::GoldenCheck;
 pub use run::{CheckConfig, check_model};

@@ -27,19 +27,14 @@ pub fn run(args: CheckArgs, settings: Settings) -> Result<(), Stop> {
 
 fn text(r: &CheckReport) -> String {
     let mut t = Table::new(["matrix", "layers", "weights", "gradient rms", "worst error", ""]);
-    let mut names: Vec<_> = r.matrices.iter().map(|m| m.matrix).collect();
-    names.sort_unstable();
-    names.dedup();
-    for matrix in names {
-        let of: Vec<_> = r.matrices.iter().filter(|m| m.matrix == matrix).collect();
-        let range = |f: &dyn Fn(f64, f64) -> f64, start: f64| of.iter().map(|m| m.gradient_rms).fold(start, f);
-        let failed: Vec<String> = of.iter().filter(|m| !m.passed).map(|m| m.layer.to_string()).collect();
+    for m in r.by_matrix() {
+        let failed: Vec<String> = m.failed.iter().map(usize::to_string).collect();
         t.row([
-            matrix.to_string(),
-            of.len().to_string(),
-            of.iter().map(|m| m.weights).sum::<usize>().to_string(),
-            format!("{:.1e} to {:.1e}", range(&f64::min, f64::INFINITY), range(&f64::max, 0.0)),
-            format!("{:.1e}", of.iter().map(|m| m.worst).fold(0.0, f64::max)),
+            m.matrix.to_string(),
+            m.layers.to_string(),
+            m.weights.to_string(),
+            format!("{:.1e} to {:.1e}", m.gradient_rms.0, m.gradient_rms.1),
+            format!("{:.1e}", m.worst),
             if failed.is_empty() { "ok".into() } else { format!("FAILED in layer {}", failed.join(", ")) },
         ]);
     }

@@ -4,7 +4,7 @@ use crate::{
     app::{Command, Loading},
     gui::{
         Ask, Panel, PanelCx,
-        panels::found_models,
+        panels::{certificate, found_models},
         widgets::{
             control::{caption, group, remark},
             number::{bytes, count, short_count},
@@ -93,6 +93,7 @@ fn ready_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, info: &ModelInfo, spec: &DecoderS
     ui.horizontal(|ui| {
         ui.label(icons::ICON_DEPLOYED_CODE.rich_text().size(20.0).color(cx.theme.secondary));
         ui.label(cx.theme.title(&info.name));
+        certificate::badge_ui(ui, cx);
     });
     let a = &spec.attention;
     let heads = if a.n_heads == a.n_kv_heads {
@@ -122,6 +123,7 @@ fn ready_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, info: &ModelInfo, spec: &DecoderS
     if let Some(note) = info.note() {
         remark(ui, cx.theme, note);
     }
+    certificate::certificate_ui(ui, cx);
 }
 
 pub fn make() -> Box<dyn Panel> {
