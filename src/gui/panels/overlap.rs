@@ -14,7 +14,7 @@ use crate::{
         Panel, PanelCx,
         widgets::{
             arrange::Arrange,
-            control::{bar, caption, choice, colour_span, log_slider, remark},
+            control::{bar, caption, choice, colour_span, log_slider, remark, room_for},
             matrix::names_width,
             table::{icon_button, twin_switch},
         },
@@ -136,6 +136,7 @@ impl Overlap {
                 if choice(ui, cx.theme, &mut chosen, &options) {
                     cx.send(Command::SetPanelView { view: PanelView::Overlap(chosen) });
                 }
+                room_for(ui, 200.0);
                 caption(ui, cx.theme, "top");
                 let mut percent = cx.app.project.view.top_percent;
                 let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, "Top percent that overlaps");

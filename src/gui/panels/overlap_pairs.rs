@@ -183,7 +183,7 @@ impl Overlap {
         let chart = Curves {
             name: "Overlap by layer",
             x: Axis::layers(shared.by_layer.len()),
-            y: Axis::linear(0.0, (highest * 1.1).clamp(0.05, 1.0), "Jaccard by layer · band: 95 % of random sets"),
+            y: Axis::linear(0.0, (highest * 1.1).clamp(0.05, 1.0), "Jaccard · band: 95 % by chance"),
             curves: &curves,
             band: Some(&band),
             size,
@@ -223,7 +223,7 @@ impl Overlap {
         let chart = Curves {
             name: "Overlap by share",
             x: Axis::log(SHARES.0, SHARES.1, "share of neurons taken, %"),
-            y: Axis::linear(0.0, (highest * 1.1).clamp(0.05, 1.0), "Jaccard · thin: other pairs · band: 95 % of random sets"),
+            y: Axis::linear(0.0, (highest * 1.1).clamp(0.05, 1.0), "Jaccard · band: 95 % by chance · thin: others"),
             curves: &curves,
             band: Some(&band),
             size,

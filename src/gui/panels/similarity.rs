@@ -11,7 +11,7 @@ use crate::{
             arrange::Arrange,
             axis::Axis,
             box_plot::BoxPlot,
-            control::{SLIDER_HEIGHT, bar, caption, choice, colour_span, remark},
+            control::{SLIDER_HEIGHT, bar, caption, choice, colour_span, remark, room_for},
             dendrogram::{self, dendrogram_ui},
             five_numbers::BoxStats,
             matrix::{Matrix, names_width, sequential},
@@ -180,6 +180,7 @@ impl SimilarityPanel {
             |ui, cx| {
                 view_choice(ui, cx);
                 order_choice(ui, cx);
+                room_for(ui, 250.0);
                 caption(ui, cx.theme, "layers").on_hover_text("The matrix shows means over these layers");
                 let width = (ui.available_width() - 140.0).clamp(56.0, 120.0);
                 let usual_width = std::mem::replace(&mut ui.spacing_mut().slider_width, width);

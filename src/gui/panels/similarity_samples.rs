@@ -10,7 +10,7 @@ use crate::{
     gui::{
         PanelCx, theme,
         widgets::{
-            control::{SLIDER_HEIGHT, bar, caption, remark},
+            control::{SLIDER_HEIGHT, bar, caption, remark, room_for},
             matrix::{Matrix, names_width, sequential},
             number::{bytes, count, counted, duration, sig3},
             provenance,
@@ -129,6 +129,7 @@ impl SamplesState {
             |ui, cx| {
                 view_choice(ui, cx);
                 order_choice(ui, cx);
+                room_for(ui, 190.0);
                 caption(ui, cx.theme, "layer");
                 let mut chosen = layer;
                 let row = std::mem::replace(&mut ui.spacing_mut().interact_size.y, SLIDER_HEIGHT);

@@ -119,6 +119,13 @@ pub fn keep_together<'a>(ui: &mut Ui, words: impl Iterator<Item = &'a str>) {
     }
 }
 
+/// Begins a new line where less than this width is left of a row that wraps: for a slider with its name and value, which do not wrap by themselves.
+pub fn room_for(ui: &mut Ui, width: f32) {
+    if ui.layout().main_wrap() && ui.available_size_before_wrap().x < width {
+        ui.end_row();
+    }
+}
+
 /// Whether buttons with these words fit what is left of the line.
 fn fits<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> bool {
     let font = egui::TextStyle::Button.resolve(ui.style());

@@ -31,7 +31,6 @@ pub struct UpsetOutput {
 
 const COLUMN: f32 = 26.0;
 const ROW: f32 = 22.0;
-const SIZES: f32 = 104.0;
 
 /// Room that the rows under the bars need.
 pub fn rows_height(sets: usize) -> f32 {
@@ -43,7 +42,7 @@ impl Upset<'_> {
         let font = small_font();
         let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), theme.text).size().x;
         let names = self.sets.iter().map(|s| width(&s.0)).fold(0.0f32, f32::max).min(130.0) + 10.0;
-        let left = SIZES + names + 10.0;
+        let left = self.sizes() + names + 10.0;
         let rows = rows_height(self.sets.len());
         let bars = (self.size.y - rows - 26.0).max(70.0);
         let height = bars + rows + 26.0;
@@ -61,13 +60,18 @@ impl Upset<'_> {
         out
     }
 
+    /// Room for the sets' own sizes: where it is narrow hardly more than the number.
+    fn sizes(&self) -> f32 {
+        if self.size.x < 460.0 { 62.0 } else { 104.0 }
+    }
+
     fn row_middle(top: f32, bars: f32, i: usize) -> f32 {
         top + 20.0 + bars + 8.0 + (i as f32 + 0.5) * ROW
     }
 
     /// Names, sizes and the bars' axis; gives back the axis' top value.
     fn left_ui(&self, ui: &mut Ui, theme: &Theme, rect: Rect, bars: f32, out: &mut UpsetOutput) -> f64 {
-        let font = small_font();
+        let (font, sizes) = (small_font(), self.sizes());
         let p = ui.painter().clone();
         let highest = self.columns.iter().map(|c| (c.neurons.len() as f64).max(c.expected)).fold(1.0, f64::max);
         let (top, step) = nice_top(highest);
@@ -88,14 +92,14 @@ impl Upset<'_> {
             if r.hovered() {
                 out.hovered_set = Some(i);
             }
-            let bar = *size as f32 / widest * (SIZES - 46.0);
-            p.rect_filled(Rect::from_min_max(pos2(rect.left() + SIZES - bar, y - 6.0), pos2(rect.left() + SIZES, y + 6.0)), 1.0, *colour);
-            let number = pos2(rect.left() + SIZES - bar - 5.0, y);
+            let bar = *size as f32 / widest * (sizes - 46.0);
+            p.rect_filled(Rect::from_min_max(pos2(rect.left() + sizes - bar, y - 6.0), pos2(rect.left() + sizes, y + 6.0)), 1.0, *colour);
+            let number = pos2(rect.left() + sizes - bar - 5.0, y);
             p.text(number, Align2::RIGHT_CENTER, short_count(*size as u64), font.clone(), theme.secondary);
             let mut job = LayoutJob::simple_singleline(name.clone(), font.clone(), theme.text);
-            job.wrap = TextWrapping::truncate_at_width(rect.width() - SIZES - 14.0);
+            job.wrap = TextWrapping::truncate_at_width(rect.width() - sizes - 14.0);
             let galley = p.layout_job(job);
-            p.galley(pos2(rect.left() + SIZES + 8.0, y - galley.size().y / 2.0), galley, theme.text);
+            p.galley(pos2(rect.left() + sizes + 8.0, y - galley.size().y / 2.0), galley, theme.text);
         }
         top
     }
