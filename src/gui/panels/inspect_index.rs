@@ -56,7 +56,10 @@ pub fn index_state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
                 if ui.button("Cancel").accessible_name("Cancel indexing").clicked() {
                     cx.send(Command::CancelJob { id: id.0 });
                 }
-                ui.add(egui::Label::new(cx.theme.small(progress_line(job))).truncate());
+                let share = (100 * job.progress.done).checked_div(job.progress.total).map(|p| format!("{p} %"));
+                let left = job.left.map(|d| format!("{} left", number::duration(d)));
+                let words: Vec<String> = share.into_iter().chain(left).collect();
+                ui.add(egui::Label::new(cx.theme.small(words.join(" · "))).truncate()).on_hover_text(progress_line(job));
             });
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     inspect_index::{index_line_ui, index_state_ui},
     inspect_parts::{remark, section},
+    inspect_without::without_ui,
 };
 use crate::{
     app::{Command, IndexEntry, NeuronDetails, Reading},
@@ -376,46 +377,6 @@ fn neighbour_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, neighbour: &Neighbour) {
         focus(cx, n);
     }
     r.on_hover_text(format!("Click to turn to {n}"));
-}
-
-/// What is known of the model without this neuron.
-fn without_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, n: Neuron) {
-    let app = cx.app;
-    let (p, live) = (&app.project, &app.ablation);
-    let alone = p.is_off(n) && p.heads.is_empty() && p.single.len() == 1 && p.sets.iter().all(|s| !s.on);
-    if !p.is_off(n) {
-        return remark(ui, cx, "Not measured. Switch it off to see what each domain loses.");
-    }
-    if !alone {
-        return remark(ui, cx, "It is off together with others; Ablate shows what they do together. Alone it was not measured.");
-    }
-    if let Some(why) = &live.failed {
-        return remark(ui, cx, why.clone());
-    }
-    let font = FontId::proportional(theme::SMALL);
-    let mut any = false;
-    for d in p.enabled() {
-        let (Some(before), Some(after)) = (live.before.get(&d.name), live.after.get(&d.name)) else { continue };
-        let both = before.acc().zip(after.acc()).map(|b| (b, "accuracy")).or_else(|| before.loss().zip(after.loss()).map(|b| (b, "loss")));
-        let Some(((b, a), what)) = both else { continue };
-        any = true;
-        let (rect, r) = ui.allocate_exact_size(vec2(ui.available_width(), 18.0), Sense::hover());
-        let painter = ui.painter_at(rect);
-        painter.circle_filled(pos2(rect.left() + 4.0, rect.center().y), 3.5, cx.domain_colour(&d.name));
-        painter.text(pos2(rect.left() + 12.0, rect.center().y), Align2::LEFT_CENTER, &d.name, font.clone(), cx.theme.text);
-        let text = format!("{b:.3} → {a:.3}  {}", number::change(a - b));
-        painter.text(rect.right_center(), Align2::RIGHT_CENTER, &text, font.clone(), cx.theme.text);
-        r.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, format!("{what} of {}: {text}", d.name)));
-        r.on_hover_text(format!("{what}, {} of {} items", after.n(), live.n_total.get(&d.name).copied().unwrap_or(after.n())));
-    }
-    if !any {
-        remark(ui, cx, if live.running { "Being measured." } else { "Nothing was measured yet." });
-    } else if live.running {
-        remark(ui, cx, "Still being measured.");
-    }
-    if ui.button("Open Ablation").clicked() {
-        cx.link.ask(Ask::ShowPanel("ablation"));
-    }
 }
 
 /// A metric of one neuron over all domains: name, bar and value.

@@ -16,6 +16,7 @@ mod inspect_head;
 mod inspect_index;
 mod inspect_neuron;
 mod inspect_parts;
+mod inspect_without;
 pub mod inspector;
 pub mod jobs;
 pub mod lens;
