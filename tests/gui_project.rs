@@ -167,8 +167,10 @@ fn compared_brushed_kept_ablated_saved_and_opened_again_it_is_the_same() {
     assert_eq!(app(&again).undo_label(), app(&h).undo_label());
     let after = at_rest(&mut again);
     assert_eq!(before.dimensions(), after.dimensions());
+    // A letter's edge is blended from another place of the font's picture in each window, which may round to the next level.
+    let other = |a: &image::Rgba<u8>, b: &image::Rgba<u8>| a.0.iter().zip(b.0).any(|(a, b)| a.abs_diff(b) > 1);
     let differ: Vec<(u32, u32)> =
-        before.enumerate_pixels().filter(|(x, y, p)| after.get_pixel(*x, *y) != *p).map(|(x, y, _)| (x, y)).collect();
+        before.enumerate_pixels().filter(|(x, y, p)| other(p, after.get_pixel(*x, *y))).map(|(x, y, _)| (x, y)).collect();
     if !differ.is_empty() {
         before.save(dir.path().join("before.png")).expect("written");
         after.save(dir.path().join("after.png")).expect("written");
@@ -198,6 +200,7 @@ fn type_into(h: &mut Window, label: &str, text: &str) {
 fn a_formula_shows_its_count_as_it_is_typed_and_becomes_a_set() {
     let dir = tempfile::tempdir().expect("folder");
     let mut h = sample_window(testing::sample_app(dir.path()), LayoutId::Ablate);
+    press(&mut h, "Sets");
     type_into(&mut h, "Formula of a new set", "top(logic, 5%)");
     // 5 % of 8 x 512.
     assert!(h.query_by_label_contains("205 neurons").is_some(), "the count");
@@ -255,11 +258,11 @@ fn a_missing_model_is_asked_for_in_the_window() {
     let mut h = window(testing::for_tests(dir.path()));
     h.state_mut().app.apply(Command::OpenProject { path: file });
     h.run_steps(4);
-    assert!(h.query_by_label("Where is the model?").is_some());
+    assert!(h.query_all_by_label("Where is the model?").next().is_some());
     type_into(&mut h, "Path of the project's model", &tiny.display().to_string());
     press(&mut h, "Use this model");
     wait(&mut h, "the model", |a| a.library.spec().is_some());
-    assert!(h.query_by_label("Where is the model?").is_none());
+    assert!(h.query_all_by_label("Where is the model?").next().is_none());
     assert_eq!((app(&h).project.model.as_deref(), app(&h).project.notes.as_str()), (Some(tiny.as_path()), "mine"));
 }
 

@@ -270,7 +270,7 @@ fn overlap_lists_shared_neurons_and_selects_them() {
     let dir = folder();
     let mut app = testing::sample_app(dir.path());
     app.apply(Command::ShowPair { a: "arithmetic".into(), b: "logic".into() });
-    let mut h = window(app, LayoutId::Compare, (1400.0, 900.0), egui::Theme::Dark);
+    let mut h = window(app, LayoutId::Compare, (1920.0, 1080.0), egui::Theme::Dark);
     let run = h.state().app.library.run().expect("run").output.clone();
     let top = |d: usize| NeuronSet::top_percent(run.domains[d].relevance.as_ref().expect("map"), 10.0);
     let both = top(0).intersection(&top(1));

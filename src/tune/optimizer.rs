@@ -27,7 +27,7 @@ pub struct SgdConfig {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum OptimizerConfig {
     AdamW(AdamWConfig),
     Sgd(SgdConfig),

@@ -48,7 +48,7 @@ pub fn ink_on(ground: Color32) -> Color32 {
     };
     let light = 0.2126 * linear(ground.r()) + 0.7152 * linear(ground.g()) + 0.0722 * linear(ground.b());
     // Where the contrast with white, 1.05 / (light + 0.05), equals that with black, (light + 0.05) / 0.05.
-    if light > 0.179 { Color32::from_gray(16) } else { Color32::WHITE }
+    if light > 0.179 { Color32::BLACK } else { Color32::WHITE }
 }
 
 /// Draws the tokens in rows that wrap; `spoken` is what assistive technology reads. Gives back the response and the token under the pointer.
