@@ -16,7 +16,7 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
-            control::log_slider,
+            control::{keep_together, log_slider},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             number::{self, sig3},
@@ -229,6 +229,8 @@ impl Neurons {
             }
             let n = view.selection.len();
             if n > 0 {
+                let chosen = format!("{} selected", number::count(n as u64));
+                keep_together(ui, [chosen.as_str(), "Make set, off", "Clear"].into_iter());
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     if ui.button("Clear").on_hover_text("Empties the selection").clicked() {
                         cx.send(Command::SelectNeurons { neurons: NeuronSet::new() });
@@ -242,7 +244,7 @@ impl Neurons {
                             chosen_on: std::iter::once(shown.domain).chain(shown.minus).map(str::to_owned).collect(),
                         });
                     }
-                    ui.label(cx.theme.faint(format!("{} selected", number::count(n as u64))));
+                    ui.label(cx.theme.faint(chosen));
                 });
             }
         });
