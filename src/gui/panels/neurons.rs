@@ -43,7 +43,12 @@ pub struct Neurons {
     collapsed: CollapsedMap,
     table: NeuronTable,
     table_shown: bool,
+    /// In a small panel: how the map is drawn can be chosen too.
+    more_shown: bool,
 }
+
+/// Below it the choices of scale, order and folding leave too little of the map; they are asked for then.
+const ROOMY: egui::Vec2 = vec2(560.0, 420.0);
 
 /// The domain shown and the one it is compared with, where the run has them.
 pub struct Shown<'a> {
@@ -159,6 +164,8 @@ impl Panel for Neurons {
 impl Neurons {
     fn choices_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
         let view = &cx.app.project.view;
+        let size = ui.available_size();
+        let small = size.x < ROOMY.x && size.y < ROOMY.y;
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
             if let Some(metric) = metric_ui(ui, "metric", run, metric) {
@@ -177,10 +184,18 @@ impl Neurons {
                 cx.send(Command::ShowDomain { domain: Some(domain.to_owned()), minus: new });
             }
             ui.add_space(4.0);
-            scale_ui(ui, cx);
-            per_layer_ui(ui, cx);
-            order_ui(ui, cx, run, metric, domain);
-            collapse_ui(ui, cx, run, metric);
+            if small {
+                let name = if self.more_shown { "Hide scale and order" } else { "Scale and order" };
+                if icon_button(ui, icons::ICON_TUNE, name, "Scale, order of the neurons, folding").clicked() {
+                    self.more_shown = !self.more_shown;
+                }
+            }
+            if !small || self.more_shown {
+                scale_ui(ui, cx);
+                per_layer_ui(ui, cx);
+                order_ui(ui, cx, run, metric, domain);
+                collapse_ui(ui, cx, run, metric);
+            }
             let (icon, name) = if self.table_shown { (icons::ICON_GRID_ON, "map") } else { (icons::ICON_TABLE_ROWS, "table") };
             let folded = view.map.collapse != Collapse::Neurons;
             if !folded && icon_button(ui, icon, &format!("Show the neurons as a {name}"), "").clicked() {

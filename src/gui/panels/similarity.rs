@@ -11,7 +11,7 @@ use crate::{
             arrange::Arrange,
             axis::Axis,
             box_plot::BoxPlot,
-            control::{SLIDER_HEIGHT, bar, caption, choice, colour_span, remark, room_for},
+            control::{SLIDER_HEIGHT, bar, caption, choice, colour_span, remark, remark_height, room_for},
             dendrogram::{self, dendrogram_ui},
             five_numbers::BoxStats,
             matrix::{Matrix, names_width, sequential},
@@ -323,9 +323,8 @@ impl SimilarityPanel {
         if cached.undefined > 0 {
             note.push_str(&format!(" · {} undefined and left out (a norm is 0)", counted(cached.undefined as u64, "value")));
         }
-        // Where there is little height the note goes to the hover text of the head.
-        let roomy = size.y > 220.0;
-        ui.horizontal(|ui| {
+        let mean = series.mean_over(range.0..=range.1).map_or("undefined".to_owned(), sig3);
+        let head = ui.horizontal(|ui| {
             if back && icon_button(ui, icons::ICON_ARROW_BACK, "Back to the matrix", "").clicked() {
                 self.pair_alone = false;
             }
@@ -336,9 +335,21 @@ impl SimilarityPanel {
                 }
             }
             ui.add(egui::Label::new(cx.theme.strong(&title)).truncate()).on_hover_text(&note);
-            let mean = series.mean_over(range.0..=range.1).map_or("undefined".to_owned(), sig3);
-            ui.add(egui::Label::new(cx.theme.faint(format!("mean {mean}, n {n}"))).truncate());
+            // Whole or not at all; where it does not fit it stands in the note.
+            let text = egui::WidgetText::from(cx.theme.faint(format!("mean {mean}, n {n}")));
+            let galley = text.into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Body);
+            let fits = galley.size().x <= ui.available_width();
+            if fits {
+                ui.label(galley);
+            }
+            fits
         });
+        if !head.inner {
+            note.insert_str(0, &format!("mean {mean} · "));
+        }
+        // A chart that is left too low is no use: then the note stays with the head.
+        let below = remark_height(ui, &note) + 8.0;
+        let roomy = size.y - below > 180.0;
         let values = cached.boxes.iter().flatten();
         let lowest = values.clone().map(|b| b.outliers.iter().copied().fold(b.low, f64::min)).fold(1.0, f64::min);
         let highest = values.map(|b| b.outliers.iter().copied().fold(b.high, f64::max)).fold(0.0, f64::max);
@@ -349,7 +360,7 @@ impl SimilarityPanel {
             y,
             boxes: &cached.boxes,
             colour: pair_colour(cx, pair),
-            size: vec2(size.x, (size.y - if roomy { 62.0 } else { 30.0 }).max(80.0)),
+            size: vec2(size.x, (size.y - head.response.rect.height() - 10.0 - if roomy { below } else { 0.0 }).max(80.0)),
             marked: cx.link.hover().layer,
             range: Some(range),
         };

@@ -59,7 +59,9 @@ pub const SLIDER_HEIGHT: f32 = 20.0;
 pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclusive<f64>, default: f64, name: &str) -> Response {
     // Rail, gap and value are one widget, which does not wrap.
     let usual = ui.spacing().slider_width;
-    let width = usual.min((ui.available_width() - 76.0).max(48.0));
+    let left = ui.available_size_before_wrap().x;
+    let room = if left >= 84.0 + 48.0 { left } else { ui.available_width() };
+    let width = usual.min((room - 84.0).max(48.0));
     ui.spacing_mut().slider_width = width;
     let (lo, hi) = (*range.start(), *range.end());
     let slider = Slider::new(value, range)
