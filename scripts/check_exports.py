@@ -20,7 +20,29 @@ import pyarrow.parquet
 from safetensors import safe_open
 
 HEAD = ["model", "layer", "module", "neuron", "domain", "metric", "value", "n", "seed"]
-VIEWS = ["neurons", "density", "similarity", "overlap"]
+VIEWS = ["neurons", "maps", "density", "similarity", "overlap", "upset", "overlap-curve", "tree"]
+DENSE = ["neurons", "maps", "density", "similarity", "overlap"]
+# What the open program measures and no run holds: made by the commands that the window sends.
+MEASURED = {
+    "sweep": {"do": "sweep", "request": {"what": "units", "unit": "head", "domain": "arithmetic"}},
+    "against_k": {
+        "do": "sweep",
+        "request": {"what": "against_k", "ranking": "arithmetic", "metric": "relevance", "percents": [1, 5, 20]},
+    },
+    "break": {
+        "do": "sweep",
+        "request": {
+            "what": "break",
+            "domain": "arithmetic",
+            "metric": "relevance",
+            "candidates": 12,
+            "rule": {"threshold": None, "penalty": 1.0, "most": 3, "tried": 4},
+        },
+    },
+    "neuron": {"do": "inspect_neuron", "neuron": {"layer": 3, "index": 17}},
+    "head": {"do": "read_head", "head": {"layer": 3, "index": 2}, "reading": {"text": "3 + 4 ="}},
+    "ablation": {"do": "toggle_neuron", "neuron": {"layer": 3, "index": 17}},
+}
 problems = []
 
 
@@ -34,10 +56,18 @@ def export(program, run, what, path):
     subprocess.run([program, "export", run, "--what", what, "--quiet", "--out", path], check=True, stdout=subprocess.DEVNULL)
 
 
+def paths_of(what, folder):
+    return {end: folder / f"{what}.{end}" for end in ["csv", "tsv", "parquet"]}
+
+
 def tables(program, run, what, folder):
-    paths = {end: folder / f"{what}.{end}" for end in ["csv", "tsv", "parquet"]}
-    for path in paths.values():
+    for path in paths_of(what, folder).values():
         export(program, run, what, path)
+    return read_back(what, folder)
+
+
+def read_back(what, folder):
+    paths = paths_of(what, folder)
     types = {"layer": "Int64", "neuron": "Int64", "n": "int64", "seed": "uint64", "value": "float64"}
     # Before version 3, pandas' usual parser is off by one bit now and then.
     exact = {} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
@@ -74,7 +104,7 @@ def arrays(program, run, what, folder, table):
         check(note["command"].startswith("brodmann export"), f"{what}: command in the safetensors file")
         names = list(file.keys())
         check(len(names) > 0, f"{what}: arrays")
-        if what == "neurons":
+        if what in ("neurons", "maps"):
             for name in names:
                 metric, domain = name.split("/", 1)
                 rows = table[(table.domain == domain) & (table.metric == metric)].sort_values(["layer", "neuron"])
@@ -83,11 +113,33 @@ def arrays(program, run, what, folder, table):
 
 
 def picture(program, run, what, folder):
+    export(program, run, what, folder / f"{what}.svg")
+    parse(what, folder)
+
+
+def parse(what, folder):
     path = folder / f"{what}.svg"
-    export(program, run, what, path)
     root = ElementTree.parse(path).getroot()
     note = json.loads(root.find("{http://www.w3.org/2000/svg}metadata").text)
     check(len(note["provenance"]["model_sha256"]) == 64, f"{what}: provenance inside the SVG")
+
+
+def measure(program, folder):
+    """Everything that is measured, exported in every format by one run of the program."""
+    lines = [
+        {"do": "open_demo"},
+        {"do": "set_eval_config", "config": {"samples": 8, "seed": 0, "order": "shuffle", "max_tokens": 256}},
+        {"do": "set_controls", "count": 1},
+        {"do": "index_activations"},
+    ]
+    for what, command in MEASURED.items():
+        lines.append(command)
+        subject = {name: command[name] for name in ("neuron", "head") if what == name}
+        for end in ["csv", "tsv", "parquet", "svg"]:
+            lines.append({"do": "export", "spec": {"what": what, "kind": end, **subject}, "path": str(folder / f"{what}.{end}")})
+    script = folder / "commands.jsonl"
+    script.write_text("\n".join(json.dumps(line) for line in lines))
+    subprocess.run([program, "script", script, "--wait", "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
 def main():
@@ -95,8 +147,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for what in VIEWS:
             table = tables(program, run, what, Path(folder))
-            arrays(program, run, what, Path(folder), table)
+            if what in DENSE:
+                arrays(program, run, what, Path(folder), table)
             picture(program, run, what, Path(folder))
+            print(f"{what}: {len(table)} rows read back equal" if not problems else f"{what}: see above")
+        measure(program, Path(folder))
+        for what in MEASURED:
+            table = read_back(what, Path(folder))
+            parse(what, Path(folder))
             print(f"{what}: {len(table)} rows read back equal" if not problems else f"{what}: see above")
     sys.exit(1 if problems else 0)
 

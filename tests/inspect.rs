@@ -501,3 +501,38 @@ fn recording_stops_when_asked() {
     let report = move |_| stop.cancel();
     assert!(inspect::build(&decoder, plan, &Ctx::new(&cancel, &report)).is_err_and(|e| e.is_cancelled()));
 }
+
+#[test]
+fn the_heads_of_a_layer_write_what_attention_adds_to_the_logits() {
+    // Gains folded in, nothing else: what a head writes is linear, so that the heads' logits add up to those of `hook_attn_out`.
+    let decoder = decoder("tiny-llama");
+    let (spec, weights) = (&decoder.model.spec, &decoder.model.weights);
+    let (d, vocab, layer) = (spec.d_model, spec.vocab, 1);
+    let tokens: Vec<u32> = (0..19).map(|i| (i * 37 + 5) % vocab as u32).collect();
+    let pattern = silently(|ctx| inspect::pattern(&decoder, &tokens, layer, ctx)).expect("pattern");
+    let attn_out = &traced(&decoder, &tokens)[&HookPoint::AttnOut(layer)];
+    let gain = weights.outer(Role::NormFinal).expect("a final norm");
+    let (head, formula) = (weights.head(), inspect::HeadLens::formula(spec));
+    assert!(formula.contains("columns of o") && formula.contains("final norm") && formula.contains("left out"), "{formula}");
+    let mut sums = vec![vec![0f64; vocab]; tokens.len()];
+    for h in 0..spec.attention.n_heads {
+        let all = silently(|ctx| inspect::head_lens(&decoder, &pattern, Head::new(layer as u32, h as u32), vocab, ctx)).expect("lens");
+        assert_eq!(all.len(), tokens.len());
+        for (sum, lens) in sums.iter_mut().zip(&all) {
+            assert!(lens.promotes.windows(2).all(|w| w[0].1 >= w[1].1) && lens.suppresses[0] == *lens.promotes.last().expect("words"));
+            let mean = lens.promotes.iter().map(|w| f64::from(w.1)).sum::<f64>() / vocab as f64;
+            assert!((mean - f64::from(lens.mean)).abs() < 1e-6, "{mean} {}", lens.mean);
+            lens.promotes.iter().for_each(|&(t, v)| sum[t as usize] += f64::from(v));
+        }
+    }
+    for (t, sum) in sums.iter().enumerate() {
+        let row = &attn_out[t * d..(t + 1) * d];
+        for (v, found) in sum.iter().enumerate() {
+            let want: f64 = (0..d).map(|i| f64::from(row[i]) * f64::from(gain[i]) * f64::from(head[v * d + i])).sum();
+            // Sums of f32 products of size 1e-2 and below over d_model and the heads.
+            assert!((want - found).abs() < 2e-5, "token {t}, word {v}: {found}, expected {want}");
+        }
+    }
+    let other = inspect::head_lens;
+    assert!(silently(|ctx| other(&decoder, &pattern, Head::new(0, 0), 3, ctx)).is_err(), "the pattern is of another layer");
+}

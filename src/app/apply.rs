@@ -14,6 +14,9 @@ impl App {
             Command::GoToStep { id } => return self.travel(|history, now| history.go(id, now)),
             _ => {}
         }
+        if let Command::Arrange { from, .. } = &command {
+            self.settle_arrangement(from);
+        }
         let (label, gesture) = (command.undo_label(), command.gesture());
         let before = label.as_ref().map(|_| self.project.clone());
         // The first thing ever opened leaves nothing behind to go back to.
@@ -92,6 +95,11 @@ impl App {
             Command::CheckModel { again } => self.check_model(again),
             Command::TrainDemo { out, seed } => self.train_demo(out, seed),
             Command::Tune { request } => self.tune(*request),
+            Command::UseTuned { on } => self.use_tuned(on),
+            Command::OpenTuned { path } => self.open_tuned(path),
+            Command::SaveTuned { path, kind } => self.save_tuned(path, kind),
+            Command::ForgetTuned => self.forget_tuned(),
+            Command::Replay { path, model } => self.replay_project(path, model),
             Command::WriteReport { path } => self.write_report(path),
             Command::Export { spec, path } => self.export(spec, path),
             Command::CopyView { spec } => self.copy_view(spec),
@@ -170,6 +178,7 @@ impl App {
             Command::SaveProject { path } => self.save_project(path),
             Command::OpenProject { path } => self.open_project(&path),
             Command::RelocateModel { path } => self.relocate_model(path),
+            Command::Arrange { to, .. } => p.arrangement = Some(to),
             Command::SetLayout { layout } => self.set_layout(layout),
             Command::Undo | Command::Redo | Command::GoToStep { .. } => {}
         }

@@ -141,6 +141,27 @@ pub enum Command {
     Tune {
         request: Box<super::TuneRequest>,
     },
+    /// The tuned model computes, or its base.
+    UseTuned {
+        on: bool,
+    },
+    /// The folder that a tuning wrote, on the open model.
+    OpenTuned {
+        path: PathBuf,
+    },
+    /// The tuned model into a folder of its own.
+    SaveTuned {
+        path: PathBuf,
+        kind: super::TunedFile,
+    },
+    /// Leaves the tuned model behind; its files stay.
+    ForgetTuned,
+    /// Makes the numbers of a project file again (`None`: of the project as it is) and compares them. `model`: where its model lies here.
+    Replay {
+        path: Option<PathBuf>,
+        #[serde(default)]
+        model: Option<PathBuf>,
+    },
     /// The shown run as one HTML file that needs nothing else.
     WriteReport {
         path: PathBuf,
@@ -326,7 +347,12 @@ pub enum Command {
     RelocateModel {
         path: PathBuf,
     },
-    /// How the window's panels lie, for the project file; no step.
+    /// The window's panels were moved, closed or opened.
+    Arrange {
+        from: super::Arrangement,
+        to: super::Arrangement,
+    },
+    /// What of the window is in front, for the project file; no step.
     SetLayout {
         layout: serde_json::Value,
     },
@@ -393,6 +419,7 @@ impl Command {
             Self::SetObjective { .. } => "objective".into(),
             Self::SetPanelView { view } => view.undo_label().into(),
             Self::SetNotes { .. } => "notes".into(),
+            Self::Arrange { from, to } => to.change_since(from),
             Self::NewProject => "new project".into(),
             Self::OpenProject { path } => format!("open {}", path.display()),
             Self::OpenRun { .. }
@@ -418,6 +445,11 @@ impl Command {
             | Self::TryText { .. }
             | Self::TrainDemo { .. }
             | Self::Tune { .. }
+            | Self::UseTuned { .. }
+            | Self::OpenTuned { .. }
+            | Self::SaveTuned { .. }
+            | Self::ForgetTuned
+            | Self::Replay { .. }
             | Self::WriteReport { .. }
             | Self::Export { .. }
             | Self::CopyView { .. }

@@ -36,6 +36,9 @@ pub(super) enum Target {
     Order(u64),
     Scan,
     Samples,
+    Replay,
+    /// Into its folder.
+    Tune(PathBuf),
     Devices,
     Models,
     Evaluation(u64),
@@ -67,6 +70,8 @@ pub(super) enum Event {
     Generated(Arc<Generated>),
     TunePoint(TunePoint),
     Tuned(Arc<TuneReport>),
+    TunedModel(Box<super::TunedModel>),
+    Replayed(Arc<super::ReplayReport>),
     Found(Found),
     /// For the clipboard.
     Copied(Arc<Copied>),

@@ -10,7 +10,7 @@ use crate::{
     base::{LongTable, heatmap::ScaleKind, long_table::LongRow},
     report::{
         Report,
-        export::{self, Copied, ExportSpec, FileKind, View},
+        export::{self, Copied, ExportSpec, FileKind, Live, View},
     },
     scan::ScanOutput,
 };
@@ -24,6 +24,8 @@ struct Inputs {
     scan: Arc<ScanOutput>,
     samples: Option<Arc<crate::scan::SampleSimilarity>>,
     ablation: Option<crate::ablate::AblationReport>,
+    other: Option<Arc<ScanOutput>>,
+    live: Option<Live>,
     colours: Vec<(String, usize)>,
 }
 
@@ -39,6 +41,8 @@ impl Inputs {
             colours: &self.colours,
             map: spec.colours,
             samples: self.samples.as_deref(),
+            other: self.other.as_deref(),
+            live: self.live.as_ref(),
         }
     }
 }
@@ -51,6 +55,9 @@ impl App {
             let samples = view == View::Samples && run.samples.is_none();
             return samples.then_some("No samples have been compared: the Similarity panel does it under Samples.");
         }
+        if view != View::Ablation {
+            return self.cannot_export_live(view);
+        }
         self.ablation_report()
             .is_none()
             .then_some("Nothing is measured to its end: switch neurons off and wait until every question is scored.")
@@ -58,7 +65,7 @@ impl App {
 
     /// Writes the file on a worker: a map of millions of neurons takes longer than a frame.
     pub(super) fn export(&mut self, spec: ExportSpec, path: PathBuf) {
-        let Some(inputs) = self.export_inputs(spec.what) else { return };
+        let Some(inputs) = self.export_inputs(&spec) else { return };
         let command = self.export_command(&spec, &path);
         let title = format!("Exporting {}", path.display());
         self.runner.spawn(&mut self.jobs, title, Target::Export(path.clone()), move |ctx, _| {
@@ -69,7 +76,7 @@ impl App {
 
     /// Makes the view for the clipboard, which belongs to the window: it takes [`App::copied`].
     pub(super) fn copy_view(&mut self, spec: ExportSpec) {
-        let Some(inputs) = self.export_inputs(spec.what) else { return };
+        let Some(inputs) = self.export_inputs(&spec) else { return };
         let command = self.export_command(&spec, Path::new(&format!("FILE.{}", spec.kind.extension())));
         self.runner.spawn(&mut self.jobs, format!("Copying {}", spec.what.info().label), Target::Other, move |ctx, out| {
             let copied = export::copy(&spec, &inputs.report(&spec), &command, ctx)?;
@@ -99,22 +106,30 @@ impl App {
         });
     }
 
-    fn export_inputs(&mut self, view: View) -> Option<Inputs> {
+    fn export_inputs(&mut self, spec: &ExportSpec) -> Option<Inputs> {
+        let view = spec.what;
         if let Some(why) = self.cannot_export(view) {
             self.notice(NoticeLevel::Error, "There is nothing to export", why);
             return None;
         }
         let colours = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let scan = self.library.run().map(|r| r.output.clone()).unwrap_or_default();
-        let ablation = if view.info().stored { None } else { self.ablation_report() };
+        let ablation = if view == View::Ablation { self.ablation_report() } else { None };
+        let other = self.other_run().filter(|_| view == View::Maps).map(|r| r.output.clone());
+        let live = self.live_of(spec);
         let samples = self.library.run().and_then(|r| r.samples.clone());
-        Some(Inputs { scan, samples, ablation, colours })
+        Some(Inputs { scan, samples, ablation, other, live, colours })
     }
 
     /// The command line that writes the same file.
     pub fn export_command(&self, spec: &ExportSpec, path: &Path) -> String {
         if spec.what.info().stored {
-            return export_command(self.library.run().and_then(|r| r.path.as_deref()), spec, path);
+            let other = self.other_run().filter(|_| spec.maps.iter().any(|m| m.of.second || m.against.as_ref().is_some_and(|b| b.second)));
+            return export_command(self.library.run().and_then(|r| r.path.as_deref()), other.and_then(|r| r.path.as_deref()), spec, path);
+        }
+        if spec.what != View::Ablation {
+            // What makes the numbers again; the file is the window's.
+            return self.live_of(spec).map_or_else(String::new, |l| l.provenance.command);
         }
         let mut words = vec![self.provenance().command, "--export".to_owned(), shell_word(&path.display().to_string())];
         if spec.kind.is_picture() {
@@ -128,7 +143,7 @@ impl App {
 }
 
 /// The command line that writes the same file.
-fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String {
+fn export_command(run: Option<&Path>, other: Option<&Path>, spec: &ExportSpec, path: &Path) -> String {
     let full = |p: &Path| if is_demo(p) { p.to_owned() } else { std::path::absolute(p).unwrap_or_else(|_| p.to_owned()) };
     // A scan that was not kept has no folder to export from.
     let run = run.map_or_else(|| "RUN".to_owned(), |p| full(p).display().to_string());
@@ -136,7 +151,8 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
     let usual = ExportSpec::default();
     add("--what", spec.what.id().into());
-    if matches!(spec.what, View::Neurons | View::Overlap | View::Upset | View::OverlapCurve) {
+    let maps = spec.what == View::Maps;
+    if matches!(spec.what, View::Neurons | View::Overlap | View::Upset | View::OverlapCurve) || maps && spec.maps.is_empty() {
         add("--metric", spec.metric.info().id.replace('_', "-"));
     }
     for domain in &spec.domains {
@@ -145,7 +161,16 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if let Some(minus) = &spec.minus {
         add("--minus", minus.clone());
     }
-    if spec.what == View::Neurons {
+    for map in spec.maps.iter().filter(|_| maps) {
+        add("--map", map.to_string());
+    }
+    if let Some(other) = other {
+        add("--other", full(other).display().to_string());
+    }
+    if maps && spec.own_range {
+        add("--range", "own".into());
+    }
+    if spec.what == View::Neurons || maps {
         if spec.minus.is_some() && spec.combine != usual.combine {
             add("--combine", spec.combine.id().into());
         }
@@ -159,7 +184,7 @@ fn export_command(run: Option<&Path>, spec: &ExportSpec, path: &Path) -> String 
     if let Some((a, b)) = spec.pair.as_ref().filter(|_| matches!(spec.what, View::Similarity | View::Overlap | View::OverlapCurve)) {
         add("--pair", format!("{a}|{b}"));
     }
-    if spec.what == View::Neurons && spec.kind.is_picture() && spec.scale != usual.scale {
+    if (spec.what == View::Neurons || maps) && spec.kind.is_picture() && spec.scale != usual.scale {
         add("--scale", super::command::scale_word(spec.scale).into());
         if spec.scale == ScaleKind::Clipped && spec.percentile != usual.percentile {
             add("--percentile", spec.percentile.to_string());
@@ -231,7 +256,7 @@ mod tests {
             dark: true,
             ..ExportSpec::default()
         };
-        let command = export_command(Some(Path::new("demo")), &spec, Path::new("/tmp/a b.png"));
+        let command = export_command(Some(Path::new("demo")), None, &spec, Path::new("/tmp/a b.png"));
         assert_eq!(
             command,
             "brodmann export demo --what neurons --metric relevance --minus 'world facts' --hatch L0N1-3 --pixels 2 --theme dark --format png --out '/tmp/a b.png'"

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::{Ctx, Error, Head, Neuron, Result},
     data::Domain,
-    inspect::{self, IndexDomain, IndexLimits, LogitLens, Neighbours, NeuronIndex, Pattern},
+    inspect::{self, HeadLens, IndexDomain, IndexLimits, LogitLens, Neighbours, NeuronIndex, Pattern},
     model::{Decoder, TextTokenizer},
     scan::{self, ObjectiveKind, Order, ScanConfig},
 };
@@ -105,6 +105,24 @@ pub struct HeadReading {
     /// Tokens of the text that were left out at its end.
     pub left_out: usize,
     pub pattern: Pattern,
+    /// Whose output is read through the unembedding.
+    pub head: Head,
+    /// At each token.
+    pub writes: Vec<Written>,
+    pub lens_formula: String,
+}
+
+/// What a head writes at one token.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Written {
+    /// Largest logit first.
+    pub promotes: Vec<Word>,
+    /// Smallest first.
+    pub suppresses: Vec<Word>,
+    /// Over the vocabulary.
+    pub mean: f32,
+    /// Length of the head's part of `hook_attn_out`.
+    pub norm: f32,
 }
 
 /// A thing that was asked for: the newest request, and what came of it.
@@ -128,7 +146,7 @@ pub struct Inspection {
     pub details: BTreeMap<Neuron, Arc<NeuronDetails>>,
     pub details_failed: Option<(Neuron, String)>,
     pub strip: Asked<(Neuron, Reading), Strip>,
-    pub head: Asked<(usize, Reading), HeadReading>,
+    pub head: Asked<(Head, Reading), HeadReading>,
     pub(super) wish: Option<IndexWish>,
     /// Newest last.
     recent: Vec<Neuron>,
@@ -171,6 +189,8 @@ const DETAILS_KEPT: usize = 64;
 /// Words of the logit lens, and neighbours of each kind.
 pub const WORDS: usize = 10;
 pub const NEIGHBOURS: usize = 8;
+/// Words that a head promotes and suppresses at each token.
+pub const HEAD_WORDS: usize = 5;
 /// An attention pattern has the square of this many cells.
 pub const PATTERN_TOKENS: usize = 64;
 /// Tokens of a text read for one neuron.
@@ -377,18 +397,28 @@ impl App {
     }
 
     pub(super) fn read_head(&mut self, head: Head, reading: Reading) {
-        let layer = head.layer as usize;
-        let wish = Some((layer, reading.clone()));
+        let wish = Some((head, reading.clone()));
         if self.inspection.head.wish == wish {
             return;
         }
         let Some((decoder, entry)) = self.decoder.clone().map(|d| (d, self.index().cloned())) else { return };
-        self.inspection.head = Asked { wish, ..Asked::default() };
+        // What is there stays until the new one comes: heads of a layer share their pattern.
+        (self.inspection.head.wish, self.inspection.head.failed) = (wish, None);
         self.look(Looking::Head, move |ctx, out| {
             let (tokens, left_out) = tokens_of(&reading, &decoder, entry.as_deref(), PATTERN_TOKENS)?;
-            let pattern = inspect::pattern(&decoder, &tokens, layer, ctx)?;
+            let pattern = inspect::pattern(&decoder, &tokens, head.layer as usize, ctx)?;
+            let word = |&(token, value): &(u32, f32)| Word { token, piece: decoder.model.tokenizer.piece(token), value };
+            let written = |l: HeadLens| Written {
+                promotes: l.promotes.iter().map(word).collect(),
+                suppresses: l.suppresses.iter().map(word).collect(),
+                mean: l.mean,
+                norm: l.norm,
+            };
+            let writes = inspect::head_lens(&decoder, &pattern, head, HEAD_WORDS, ctx)?.into_iter().map(written).collect();
+            let lens_formula = HeadLens::formula(&decoder.model.spec);
             let pieces = tokens.iter().map(|&t| decoder.model.tokenizer.piece(t)).collect();
-            out.send(Event::Found(Found::Head(Arc::new(HeadReading { reading, pieces, left_out, pattern }))));
+            let found = HeadReading { reading, pieces, left_out, pattern, head, writes, lens_formula };
+            out.send(Event::Found(Found::Head(Arc::new(found))));
             Ok(())
         });
     }

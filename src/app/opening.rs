@@ -29,7 +29,7 @@ impl App {
             // Another model was chosen than the one that was asked for.
             self.missing_model = None;
             self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Model(_)));
-            self.decoder = None;
+            (self.decoder, self.tuned) = (None, None);
             self.library.check = None;
             self.forget_evaluation();
             self.forget_prediction();
@@ -83,7 +83,7 @@ impl App {
 
     /// The open model goes on with the threads that the settings name now; no number depends on them.
     pub(super) fn change_backend(&mut self) {
-        let Some(model) = self.decoder.as_ref().map(|d| d.model.clone()) else { return };
+        let Some(model) = self.base_decoder().map(|d| d.model.clone()) else { return };
         let (generation, threads) = (self.model_generation, self.settings.preferences.threads);
         self.runner.spawn(&mut self.jobs, "Changing how the model computes", Target::Other, move |_, out| {
             out.send(Event::Model { generation, decoder: Decoder::new(model, backend(threads)) });
@@ -95,6 +95,8 @@ impl App {
         if generation != self.model_generation {
             return;
         }
+        // Threads changed, or a new model: a tuned one is put on again from its folder.
+        self.tuned = None;
         if let Some(model) = self.library.model.as_mut() {
             model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
             self.decoder = Some(decoder);

@@ -1,6 +1,6 @@
 //! What a project file holds and undo restores: choices, never results.
 
-use super::{ChosenOn, MapView, OverlapView, SimilarityView};
+use super::{Arrangement, ChosenOn, MapView, OverlapView, SimilarityView};
 use crate::{
     ablate::ControlMatch,
     base::{Head, Neuron, NeuronSet},
@@ -40,6 +40,9 @@ pub struct Project {
     pub view: View,
     /// Words of the user's.
     pub notes: String,
+    /// How the window's panels lie; `None` until one was moved, and where no window was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrangement: Option<Arrangement>,
 }
 
 /// Which items of a domain an evaluation scores.
@@ -171,6 +174,7 @@ impl Default for Project {
             run: None,
             view: View::default(),
             notes: String::new(),
+            arrangement: None,
         }
     }
 }

@@ -116,6 +116,17 @@ pub enum Verdict {
     Missing,
 }
 
+impl Verdict {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identical => "identical",
+            Self::Close => "close",
+            Self::Different => "different",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// Every number that was stored against what was found.
 pub fn compare(stored: &Results, found: &Results) -> Vec<Compared> {
     let others = stored.arithmetic != found.arithmetic;
@@ -202,7 +213,8 @@ impl App {
     /// The numbers that the project has now. Only what the open model made counts; an evaluation only when it is complete.
     pub fn results(&self) -> Results {
         let sha256 = self.library.model_info().map_or_else(String::new, |m| m.sha256.clone());
-        if sha256.is_empty() {
+        // A project names its base: what a tuned child computes could not be made again from it.
+        if sha256.is_empty() || self.tuned.as_ref().is_some_and(|t| t.on) {
             return Results::default();
         }
         let scan = self.library.run().filter(|r| r.output.provenance.model_sha256 == sha256 && self.has_all(&r.output));

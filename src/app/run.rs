@@ -152,6 +152,8 @@ impl App {
                     colours: &colours,
                     map: ColourMap::Viridis,
                     samples: None,
+                    other: None,
+                    live: None,
                 });
                 atomic_file::write(&folder.join("report.html"), page.as_bytes())?;
             }
@@ -250,7 +252,11 @@ impl App {
     pub(super) fn lens_command(&self, text: &str) -> String {
         let mut words = self.words_of("lens", std::iter::empty());
         words.extend(["--text".to_owned(), shell_word(text)]);
-        words.extend(self.off_flags());
+        let off = self.off_flags();
+        if !off.is_empty() && self.project.at != AblationAt::All {
+            words.extend(["--at".to_owned(), self.project.at.word().to_owned()]);
+        }
+        words.extend(off);
         words.join(" ")
     }
 
@@ -455,6 +461,8 @@ impl App {
                 colours: &colours,
                 map: ColourMap::Viridis,
                 samples: None,
+                other: None,
+                live: None,
             });
             atomic_file::write(&path, html.as_bytes())
         });

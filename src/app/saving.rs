@@ -5,6 +5,7 @@ use super::{
     history::History,
     library::{Loading, ModelEntry},
     project_file::{self, Document, ModelMark, is_demo},
+    results::Results,
 };
 use crate::{data::is_hub, model::find_on_disk};
 use std::{
@@ -83,6 +84,11 @@ impl App {
         (self.saving.layouts, self.layout.as_ref())
     }
 
+    /// The project has come by this arrangement without anybody changing it.
+    pub(super) fn arrangement_is_no_change(&mut self, now: &super::Arrangement) {
+        self.saving.saved.arrangement.get_or_insert_with(|| now.clone());
+    }
+
     pub(super) fn set_layout(&mut self, layout: serde_json::Value) {
         if self.layout.as_ref() != Some(&layout) {
             self.layout = Some(layout);
@@ -91,7 +97,7 @@ impl App {
     }
 
     fn document(&self) -> Document {
-        let info = self.library.model_info().filter(|_| self.library.model.as_ref().map(|m| &m.path) == self.project.model.as_ref());
+        let info = self.base_info().filter(|_| self.library.model.as_ref().map(|m| &m.path) == self.project.model.as_ref());
         let mark = info.map(|m| ModelMark { name: m.name.clone(), sha256: m.sha256.clone(), size_bytes: m.size_bytes });
         Document {
             project: self.project.clone(),
@@ -102,10 +108,14 @@ impl App {
         }
     }
 
+    pub(super) fn document_with(&self, results: Results) -> Document {
+        Document { results: Some(results).filter(|r| !r.is_empty()), ..self.document() }
+    }
+
     pub(super) fn save_project(&mut self, path: Option<PathBuf>) {
         let path = path.or_else(|| self.project_path.clone()).unwrap_or_else(|| self.settings.last_project());
-        let results = Some(self.results()).filter(|r| !r.is_empty());
-        match project_file::save_document(&Document { results, ..self.document() }, Some(&self.history), &path) {
+        let document = self.document_with(self.results());
+        match project_file::save_document(&document, Some(&self.history), &path) {
             Ok(()) => {
                 self.saving.saved = self.project.clone();
                 self.remember(|r| r.used_project(&path));

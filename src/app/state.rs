@@ -94,6 +94,10 @@ pub struct App {
     pub generated: Option<Arc<Generated>>,
     /// The last tuning, its curves filling in while it runs.
     pub tuning: Option<TuningView>,
+    /// What the last tuning made, beside its base.
+    pub tuned: Option<super::TunedModel>,
+    /// The last replay of a project.
+    pub replay: Option<super::ReplayView>,
     /// Made for the clipboard, not yet taken.
     pub(super) copied: Option<Arc<Copied>>,
     /// Result of the last `FindDevices`.
@@ -141,6 +145,8 @@ impl App {
             matrix: None,
             sweeps: super::Sweeps::default(),
             tuning: None,
+            tuned: None,
+            replay: None,
             devices: None,
             models: None,
             evaluation: Evaluation::default(),
@@ -196,6 +202,8 @@ impl App {
             Event::Generated(text) => self.generated = Some(text),
             Event::TunePoint(point) => self.tune_point(point),
             Event::Tuned(report) => self.tuned(report),
+            Event::TunedModel(tuned) => self.tuned_made(tuned),
+            Event::Replayed(report) => self.replayed(report),
             Event::Found(found) => self.found(found),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
@@ -258,6 +266,8 @@ impl App {
             (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
             (Target::Attribution(generation), failure) => self.attribution_ended(generation, failure),
             (Target::Sweep(kind), failure) => self.sweep_ended(kind, failure),
+            (Target::Tune(folder), failure) => self.tuning_ended(folder, failure),
+            (Target::Replay, failure) => self.replay_ended(failure),
             _ => {}
         }
     }

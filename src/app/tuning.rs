@@ -1,11 +1,12 @@
 //! Tuning the open model on one domain: which neurons, from which rows, judged on which rows; and what came of it.
 
 use super::{
-    App,
+    App, JobId,
     event::{Event, Target as Place},
     held_out::LEAST_SCORED,
     project_file::is_demo,
     state::NoticeLevel,
+    tuned,
 };
 use crate::{
     base::{
@@ -97,6 +98,11 @@ pub struct TuneReport {
 #[derive(Clone, Debug, Default)]
 pub struct TuningView {
     pub task: String,
+    /// As asked for; of a tuning that was read from its folder there is none.
+    pub request: Option<TuneRequest>,
+    pub job: Option<JobId>,
+    /// Why it ended without a result: `stopped`, or what went wrong.
+    pub failed: Option<String>,
     pub points: Vec<TunePoint>,
     pub report: Option<Arc<TuneReport>>,
 }
@@ -118,7 +124,8 @@ struct Split {
 
 impl App {
     pub(super) fn tune(&mut self, request: TuneRequest) {
-        let Some(decoder) = self.decoder.clone() else {
+        // A tuned model's next tuning starts from its base, as its overlay says.
+        let Some(decoder) = self.base_decoder() else {
             let what = "Open a model folder, or `demo`, and wait until it is read.";
             return self.notice(NoticeLevel::Error, "There is no model to tune", what);
         };
@@ -131,14 +138,28 @@ impl App {
         provenance.seed = request.config.seed;
         provenance.dtype = format!("{} computed in f32", decoder.model.info.dtype);
         provenance.command = command(&request, self.project.model.as_deref());
-        self.tuning = Some(TuningView { task: request.task.clone(), ..TuningView::default() });
+        let view = TuningView { task: request.task.clone(), request: Some(request.clone()), ..TuningView::default() };
         let title = format!("Tuning on {}", request.task);
         let out = request.out.clone();
-        self.runner.spawn(&mut self.jobs, title, Place::Export(out), move |ctx, news| {
-            let report = run(&decoder, request, split, provenance, ctx, &mut |point| news.send(Event::TunePoint(point.clone())))?;
-            news.send(Event::Tuned(Arc::new(report)));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, Place::Tune(_)));
+        let job = self.runner.spawn(&mut self.jobs, title, Place::Tune(out.clone()), move |ctx, news| {
+            let (report, overlay) =
+                run(&decoder, request, split, provenance, ctx, &mut |point| news.send(Event::TunePoint(point.clone())))?;
+            let report = Arc::new(report);
+            news.send(Event::Tuned(report.clone()));
+            news.send(Event::TunedModel(Box::new(tuned::made(&decoder, overlay, report, &out)?)));
             Ok(())
         });
+        self.tuning = Some(TuningView { job: Some(job), ..view });
+    }
+
+    pub(super) fn tuning_ended(&mut self, folder: PathBuf, failure: Option<String>) {
+        if failure.is_none() {
+            self.notice(NoticeLevel::Done, "Tuned", folder.display().to_string());
+        }
+        if let Some(view) = &mut self.tuning {
+            (view.job, view.failed) = (None, failure);
+        }
     }
 
     pub(super) fn tune_point(&mut self, point: TunePoint) {
@@ -148,7 +169,8 @@ impl App {
     }
 
     pub(super) fn tuned(&mut self, report: Arc<TuneReport>) {
-        self.tuning = Some(TuningView { task: report.task.clone(), points: report.points.clone(), report: Some(report) });
+        let view = self.tuning.take().unwrap_or_default();
+        self.tuning = Some(TuningView { task: report.task.clone(), points: report.points.clone(), report: Some(report), ..view });
     }
 
     fn split(&self, request: &TuneRequest) -> Result<Split> {
@@ -203,7 +225,7 @@ fn run(
     mut provenance: Provenance,
     ctx: &Ctx<'_>,
     on_point: &mut dyn FnMut(&TunePoint),
-) -> Result<TuneReport> {
+) -> Result<(TuneReport, Overlay)> {
     let (base, backend) = (&decoder.model, decoder.backend.clone());
     std::fs::create_dir_all(&request.out).map_err(|e| Error::io(&request.out, e))?;
     request.config.target = target(decoder, &request, &split.train, ctx)?;
@@ -267,7 +289,7 @@ fn run(
     let path = request.out.join(REPORT_FILE);
     let text = serde_json::to_string_pretty(&report).map_err(|e| Error::format(&path, e.to_string()))?;
     atomic_file::write(&path, format!("{text}\n").as_bytes())?;
-    Ok(report)
+    Ok((report, overlay))
 }
 
 /// The neurons or adapters that the request means. Relevance is that of the rows to learn, never of those that judge.
@@ -305,7 +327,7 @@ const COMPANIONS: [&str; 6] = [
 ];
 
 /// A folder that other tools load: config, weights in f32, and what stands beside them in the base's folder.
-fn save_folder(folder: &Path, base: &Model, tuned: &Model) -> Result<()> {
+pub(super) fn save_folder(folder: &Path, base: &Model, tuned: &Model) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let from = &base.info.folder;
     if is_demo(from) {

@@ -1,12 +1,12 @@
 //! `brodmann export`
 
 use super::{
-    args::{ExportArgs, ThemeArg},
+    args::{ExportArgs, RangeArg, ThemeArg},
     output,
     watch::{Session, Stop},
 };
 use crate::{
-    app::{Command, Settings},
+    app::{Command, MapChange, RunEntry, Settings},
     report::export::{ExportSpec, FileKind},
     scan::MetricKind,
 };
@@ -26,6 +26,15 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
     let kind = kind_of(args.format, &args.out)?;
     let mut session = Session::new(settings, args.quiet);
     session.run(Command::OpenRun { path: args.run.clone() })?;
+    if let Some(other) = &args.other {
+        let first = session.app.library.shown;
+        session.run(Command::OpenRun { path: other.clone() })?;
+        let key = session.app.library.run().map(RunEntry::key);
+        if let Some(index) = first {
+            session.app.apply(Command::ShowRun { index });
+        }
+        session.app.apply(Command::ChangeMap { change: MapChange::OtherRun(key) });
+    }
     let Some(scan) = session.app.library.scan() else {
         return Err(Stop::Failed(vec![format!("{}: the run could not be shown", args.run.display())]));
     };
@@ -48,9 +57,12 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
         gamma: args.gamma,
         layers: args.layers,
         layer: args.layer,
+        maps: args.map,
+        own_range: args.range == RangeArg::Own,
         off: args.hatch.unwrap_or_default(),
         pixels: args.pixels,
         dark: args.theme == ThemeArg::Dark,
+        ..ExportSpec::default()
     };
     session.run(Command::Export { spec, path: args.out.clone() })?;
     output::print(&args.out.display().to_string())

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{
         Command, IndexEntry, IndexState, NeuronDetails, Reading, Settings, Word,
-        inspect::{HeadReading, Strip},
+        inspect::{HeadReading, Strip, Written},
     },
     base::{Head, Neuron, number, number::sig3, provenance::Provenance, visible},
     inspect::{ACTIVATION_FORMULA, HeadFacts, Neighbour, Neighbours, NeuronFacts, Peak, WEIGHT_FORMULA},
@@ -278,6 +278,8 @@ fn index_line(entry: &IndexEntry) -> String {
 fn head_document(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReading) -> Value {
     let about = &entry.index.about;
     let n = read.pattern.tokens.len();
+    let one = |w: &Written| json!({ "promotes": words(&w.promotes, "logit"), "suppresses": words(&w.suppresses, "logit"), "mean": w.mean, "written_norm": w.norm });
+    let lens: Value = read.writes.iter().map(one).collect();
     let z: Map<String, Value> = about.domains.iter().zip(&facts.z_norm).map(|(d, v)| (d.name.clone(), json!(v))).collect();
     json!({
         "head": head.to_string(),
@@ -288,6 +290,7 @@ fn head_document(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadR
         "z_norm": z,
         "text": { "pieces": read.pieces, "left_out": read.left_out },
         "pattern": read.pattern.head(head.index as usize).chunks_exact(n).collect::<Vec<_>>(),
+        "logit_lens": { "formula": read.lens_formula, "tokens": lens },
         "index": index_document(entry),
         "provenance": provenance(entry, &head.to_string()),
     })
@@ -319,6 +322,15 @@ fn head_text(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReadi
         let best = row.iter().enumerate().fold((0, 0f32), |best, (k, &p)| if p > best.1 { (k, p) } else { best });
         let name = |i: usize| format!("{i} {}", visible::alone(&read.pieces[i]));
         t.row([name(q), name(best.0), sig3(f64::from(best.1))]);
+    }
+    out.push_str(&t.render());
+    out.push_str(&format!("\nLogit lens of what it writes: {}\n", read.lens_formula));
+    let mut t = Table::new(["token", "promotes", "logit", "suppresses", "logit"]);
+    for (i, w) in read.writes.iter().enumerate() {
+        let cell = |words: &[Word]| {
+            words.first().map_or_else(|| [String::new(), String::new()], |w| [visible::alone(&w.piece), sig3(f64::from(w.value))])
+        };
+        t.row([format!("{i} {}", visible::alone(&read.pieces[i]))].into_iter().chain(cell(&w.promotes)).chain(cell(&w.suppresses)));
     }
     out.push_str(&t.render());
     out.push_str(&index_line(entry));

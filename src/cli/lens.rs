@@ -18,6 +18,7 @@ pub fn run(args: LensArgs, settings: Settings) -> Result<(), Stop> {
     if let Some(mode) = args.mode {
         session.app.apply(Command::SetAblationMode { mode });
     }
+    session.app.apply(Command::SetAblationAt { at: args.at.into() });
     match args.neurons.clone() {
         None => {}
         Some(Selection::Places { neurons, heads }) => {

@@ -26,6 +26,8 @@ pub enum Act {
     ResetZoom,
     NextDomain(isize),
     Tour,
+    /// Of the project as it is; shows how it goes.
+    Replay,
     Quit,
 }
 
@@ -126,6 +128,9 @@ pub fn all(app: &App) -> Vec<Action> {
     let scan_gate = model.and(some_domain).and(free);
     add("Run", scan, key(CTRL, Key::Enter), scan_gate, Act::Send(Command::StartScan { out: None }));
     add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), model.and(some_domain), Act::Send(Command::Evaluate));
+    let replay_gate = model.and(free);
+    let replay = add("Run", "Replay this project".into(), None, replay_gate, Act::Replay);
+    add("Run", "Replay a project file…".into(), None, free, Act::Ask(Ask::ReplayProject));
     let cancel_gate = gate(running, "Nothing is running");
     let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), cancel_gate, Act::Send(Command::CancelNewest));
 
@@ -160,7 +165,8 @@ pub fn all(app: &App) -> Vec<Action> {
     for p in panels::PANELS {
         add("Panels", p.title.into(), None, FREE, Act::Ask(Ask::ShowPanel(p.id)));
     }
-    for i in [group, save, quit, find, settings, kept, cancel, report, library, theme, zoom, domain, tour].into_iter().chain(recent) {
+    for i in [group, save, quit, find, settings, kept, replay, cancel, report, library, theme, zoom, domain, tour].into_iter().chain(recent)
+    {
         list[i].starts_group = true;
     }
     list[redo].second = key(CTRL, Key::Y);

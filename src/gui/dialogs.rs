@@ -90,6 +90,18 @@ impl Dialogs {
                 }
                 Some(Picked::ExportPath(dialog.save_file()?))
             }),
+            Ask::OpenTuned => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Open a tuning (tune.json, overlay.safetensors)").pick_folder()?;
+                one(Command::OpenTuned { path })
+            }),
+            Ask::SaveTuned(kind) => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("A folder for the tuned model").pick_folder()?;
+                one(Command::SaveTuned { path, kind })
+            }),
+            Ask::ReplayProject => Box::new(move || {
+                let path = rfd::FileDialog::new().set_title("Replay a project").add_filter("Brodmann project", &["json"]).pick_file()?;
+                one(Command::Replay { path: Some(path), model: None })
+            }),
             Ask::SaveReport => Box::new(move || {
                 let path = rfd::FileDialog::new().set_title("Save the report").set_file_name("report.html").save_file()?;
                 one(Command::WriteReport { path })

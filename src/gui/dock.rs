@@ -1,11 +1,8 @@
 //! The middle of the window: panels in tabs and splits, and three saved layouts over the same panels. A layout is no mode: every panel can stand in
 //! every one.
 
-use super::{Ask, Panel, PanelCx, Theme, export, panels, theme, widgets::provenance};
-use crate::{
-    app::Command,
-    report::export::{FileKind, View},
-};
+use super::{Panel, PanelCx, Theme, export, panels, theme};
+use crate::report::export::View;
 use eframe::egui::{self, Color32, Id, Stroke, Ui, Visuals, WidgetText, vec2};
 use egui_material_icons::icons;
 use egui_tiles::{Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
@@ -15,7 +12,7 @@ use std::collections::HashMap;
 /// A place in a layout; the panel itself lives in [`Dock::made`] and is shared by the layouts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pane {
-    id: String,
+    pub(super) id: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +48,7 @@ impl LayoutId {
                 (0.43, &[(0.46, &["density"]), (0.54, &["similarity", "overlap"])]),
             ],
             Self::Compare => {
-                &[(0.45, &[(0.55, &["similarity"]), (0.45, &["neurons"])]), (0.55, &[(0.55, &["overlap", "maps"]), (0.45, &["density"])])]
+                &[(0.45, &[(0.5, &["similarity"]), (0.5, &["overlap"])]), (0.55, &[(0.62, &["maps", "neurons"]), (0.38, &["density"])])]
             }
             Self::Ablate => &[
                 (0.52, &[(1.0, &["ablation"])]),
@@ -81,7 +78,10 @@ impl LayoutId {
             }
         }
         let root = split(&mut tiles, LinearDir::Horizontal, whole);
-        Tree::new(Id::unique(("dock", self.name())), root, tiles)
+        let mut tree = Tree::new(Id::unique(("dock", self.name())), root, tiles);
+        // As the first frame would make it: a picture of it must not look like a change.
+        tree.simplify(&simple());
+        tree
     }
 }
 
@@ -97,7 +97,7 @@ const VERSION: u32 = 1;
 
 pub struct Dock {
     pub active: LayoutId,
-    trees: HashMap<&'static str, Tree<Pane>>,
+    pub(super) trees: HashMap<&'static str, Tree<Pane>>,
     made: HashMap<String, Box<dyn Panel>>,
     /// The panel that was pressed last, and the one under the pointer.
     focus: Option<String>,
@@ -203,6 +203,10 @@ impl Dock {
     }
 }
 
+pub(super) fn simple() -> SimplificationOptions {
+    SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+}
+
 struct Show<'a, 'b> {
     cx: &'a mut PanelCx<'b>,
     theme: &'a Theme,
@@ -211,41 +215,6 @@ struct Show<'a, 'b> {
     pointed: &'a mut Option<String>,
     /// A panel that is to leave the layout.
     closed: Option<TileId>,
-}
-
-impl Show<'_, '_> {
-    /// Of a panel that has something to export.
-    fn export_menu_ui(&mut self, ui: &mut Ui, view: View) {
-        let why = self.cx.app.cannot_export(view);
-        let item = |ui: &mut Ui, button: egui::Button<'_>| {
-            let clicked = ui.add_enabled(why.is_none(), button).on_disabled_hover_text(why.unwrap_or_default()).clicked();
-            if clicked {
-                ui.close();
-            }
-            clicked
-        };
-        let keys = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::E);
-        if item(ui, egui::Button::new("Export…").shortcut_text(ui.ctx().format_shortcut(&keys))) {
-            self.cx.link.ask(Ask::Export(view));
-        }
-        for (kind, label) in [(FileKind::Png, "Copy as image"), (FileKind::Tsv, "Copy as table")] {
-            if item(ui, egui::Button::new(label)) {
-                let mut spec = export::shown_spec(self.cx.app, view, kind, false);
-                spec.dark = self.theme.dark && kind.is_picture();
-                self.cx.send(Command::CopyView { spec });
-            }
-        }
-        if item(ui, egui::Button::new("Copy the command")) {
-            let spec = export::shown_spec(self.cx.app, view, FileKind::Png, false);
-            let name = format!("{}.png", view.id());
-            self.cx.link.ask(Ask::Copy(self.cx.app.export_command(&spec, std::path::Path::new(&name))));
-        }
-        if let Some(run) = self.cx.app.library.run()
-            && item(ui, egui::Button::new("Copy the provenance"))
-        {
-            self.cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, None)));
-        }
-    }
 }
 
 impl Behavior<Pane> for Show<'_, '_> {
@@ -282,7 +251,7 @@ impl Behavior<Pane> for Show<'_, '_> {
         let button = egui::Button::new(icon).frame_when_inactive(false).min_size(vec2(theme::ROW, theme::ROW));
         let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
             if let Some(view) = info.export {
-                self.export_menu_ui(ui, view);
+                export::menu_ui(ui, self.cx, export::shown_view(view, self.cx.app), export::Subject::default());
                 ui.separator();
             }
             if ui.button("Close the panel").on_hover_text("The Panels menu brings it back").clicked() {
@@ -336,7 +305,7 @@ impl Behavior<Pane> for Show<'_, '_> {
         self.theme.accent.gamma_multiply(0.2)
     }
     fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+        simple()
     }
 }
 

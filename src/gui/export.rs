@@ -1,22 +1,23 @@
 //! The export of a panel: what it shows, as which file, where to. A window that is no mode; the work is a job.
 
 use super::{
-    Ask, PanelCx, theme,
+    Ask, PanelCx, keys, theme,
     widgets::{
         control::{choice, group, name_cell, remark},
         number::sig3,
         overlay::overlay,
+        provenance,
     },
 };
 use crate::{
-    app::{App, Command, OverlapView, RunEntry, SimilarityView, ThemeChoice},
-    base::heatmap::Combine,
+    app::{App, Command, MapCell, Operand, OverlapView, RunEntry, Side, SimilarityView, ThemeChoice},
+    base::{Head, Neuron, heatmap::Combine},
     report::{
         self,
-        export::{ExportSpec, FileKind, VIEWS, View},
+        export::{ExportSpec, FileKind, MapOf, MapSpec, VIEWS, View, ViewInfo},
     },
 };
-use eframe::egui::{Context, Key, RichText, TextEdit, Ui};
+use eframe::egui::{Button, Context, Key, KeyboardShortcut, Modifiers, RichText, TextEdit, Ui};
 use std::path::{Path, PathBuf};
 
 pub struct ExportWindow {
@@ -34,6 +35,14 @@ pub struct ExportWindow {
     /// A file that may be replaced: chosen in a dialog that asked, or found there at the last press.
     may_replace: Option<PathBuf>,
     asks: bool,
+    subject: Subject,
+}
+
+/// The neuron or head that a view of the inspector is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub neuron: Option<Neuron>,
+    pub head: Option<Head>,
 }
 
 impl ExportWindow {
@@ -52,10 +61,12 @@ impl ExportWindow {
             suggested: true,
             may_replace: None,
             asks: false,
+            subject: Subject::default(),
         }
     }
-    pub fn show(&mut self, what: View) {
+    pub fn show(&mut self, what: View, subject: Subject) {
         (self.open, self.what, self.suggested, self.asks) = (true, what, true, false);
+        self.subject = subject;
     }
     /// Where the last file went; kept between sessions.
     pub fn folder(&self) -> &Path {
@@ -85,7 +96,14 @@ impl ExportWindow {
                 add(ui);
             });
         };
-        for (line, views) in VIEWS.chunks(5).enumerate() {
+        // A neuron and a head are exported from the inspector, which knows which.
+        let offered = |v: &&ViewInfo| match v.view {
+            View::Neuron => self.subject.neuron.is_some(),
+            View::Head => self.subject.head.is_some(),
+            _ => true,
+        };
+        let views: Vec<&ViewInfo> = VIEWS.iter().filter(offered).collect();
+        for (line, views) in views.chunks(5).enumerate() {
             row(ui, cx, if line == 0 { "what" } else { "" }, &mut |ui| {
                 let options: Vec<(View, &str, &str)> = views.iter().map(|v| (v.view, v.label, v.hint)).collect();
                 choice(ui, cx.theme, &mut self.what, &options);
@@ -185,20 +203,32 @@ impl ExportWindow {
 
     fn spec(&self, app: &App) -> ExportSpec {
         let dark = self.theme == ThemeChoice::Dark;
-        ExportSpec { pixels: self.pixels as f32, dark, ..shown_spec(app, self.what, self.kind, self.all) }
+        ExportSpec { pixels: self.pixels as f32, dark, ..shown_spec(app, self.what, self.kind, self.all, self.subject) }
     }
 }
 
 /// What the panels show now of a view, as a request. `all`: every domain's map instead of the shown one.
-pub fn shown_spec(app: &App, what: View, kind: FileKind, all: bool) -> ExportSpec {
+pub fn shown_spec(app: &App, what: View, kind: FileKind, all: bool, subject: Subject) -> ExportSpec {
     let view = &app.project.view;
-    let usual = ExportSpec { what, kind, colours: app.settings.preferences.colours, ..ExportSpec::default() };
+    let usual = ExportSpec {
+        what,
+        kind,
+        colours: app.settings.preferences.colours,
+        scale: crate::gui::panels::map_controls::scale_kind(view.scale),
+        percentile: view.map.percentile,
+        neuron: subject.neuron.filter(|_| what == View::Neuron),
+        head: subject.head.filter(|_| what == View::Head),
+        ..ExportSpec::default()
+    };
     let Some(run) = app.library.run().filter(|_| what.info().stored) else { return usual };
     let known = |name: &String| run.output.domain(name).is_some();
     let neurons = what == View::Neurons;
+    let maps = what == View::Maps;
     let shown = view.domain.clone().filter(known).or_else(|| run.output.domains.first().map(|d| d.name.clone()));
     ExportSpec {
-        metric: report::metric_of(&run.output, view.metric),
+        metric: report::metric_of(&run.output, if maps { view.map.all_metric } else { view.metric }),
+        maps: if maps { view.map.cells.iter().map(map_spec).collect() } else { Vec::new() },
+        own_range: maps && view.map.own_range,
         domains: shown.filter(|_| neurons && !all).into_iter().collect(),
         minus: view.minus.clone().filter(|m| neurons && known(m)),
         pair: view
@@ -208,20 +238,65 @@ pub fn shown_spec(app: &App, what: View, kind: FileKind, all: bool) -> ExportSpe
         combine: view.map.combine,
         per_layer: view.map.per_layer,
         order: view.map.order.clone(),
-        percentile: view.map.percentile,
-        scale: crate::gui::panels::map_controls::scale_kind(view.scale),
         top_percent: view.top_percent,
         gamma: view.gamma.filter(|g| what == View::Density && *g != run.output.config.gamma),
         layers: view.layer_range.filter(|_| matches!(what, View::Similarity | View::Tree)),
         layer: view.sample_layer.filter(|l| what == View::Samples && run.samples.as_ref().is_some_and(|s| s.layers.contains_key(l))),
-        off: if neurons && kind.is_picture() { app.project.off() } else { crate::base::NeuronSet::new() },
+        off: if (neurons || maps) && kind.is_picture() { app.project.off() } else { crate::base::NeuronSet::new() },
         ..usual
     }
 }
 
+fn map_spec(cell: &MapCell) -> MapSpec {
+    let of = |o: &Operand| MapOf { domain: o.domain.clone(), second: o.side == Side::B };
+    MapSpec { metric: cell.metric, of: of(&cell.of), against: cell.against.as_ref().map(of), combine: cell.combine }
+}
+
+/// What can be done with a view from a panel's menu.
+pub fn menu_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: View, subject: Subject) {
+    let why = cx.app.cannot_export(view);
+    let item = |ui: &mut Ui, button: Button<'_>| {
+        let clicked = ui.add_enabled(why.is_none(), button).on_disabled_hover_text(why.unwrap_or_default()).clicked();
+        if clicked {
+            ui.close();
+        }
+        clicked
+    };
+    let mut export = Button::new("Export…");
+    if subject == Subject::default() {
+        export = export.shortcut_text(keys::shortcut(ui.ctx(), &KeyboardShortcut::new(Modifiers::COMMAND, Key::E)));
+    }
+    if item(ui, export) {
+        cx.link.ask(Ask::ExportOf(view, subject));
+    }
+    for (kind, label) in [(FileKind::Png, "Copy as image"), (FileKind::Tsv, "Copy as table")] {
+        if item(ui, Button::new(label)) {
+            let mut spec = shown_spec(cx.app, view, kind, false, subject);
+            spec.dark = cx.theme.dark && kind.is_picture();
+            cx.send(Command::CopyView { spec });
+        }
+    }
+    if item(ui, Button::new("Copy the command")) {
+        let spec = shown_spec(cx.app, view, FileKind::Png, false, subject);
+        let name = format!("{}.png", view.id());
+        cx.link.ask(Ask::Copy(cx.app.export_command(&spec, Path::new(&name))));
+    }
+    if let Some(run) = cx.app.library.run()
+        && item(ui, Button::new("Copy the provenance"))
+    {
+        cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, None)));
+    }
+}
+
 /// What of a panel's several views is shown.
-pub fn shown_view(panel: View, shown: &crate::app::View) -> View {
+pub fn shown_view(panel: View, app: &App) -> View {
+    let shown = &app.project.view;
     match (panel, shown.overlap, shown.similarity) {
+        // Of the sweep's three views the first that has something.
+        (View::Sweep, ..) => {
+            let all = [View::Sweep, View::AgainstK, View::Break];
+            all.into_iter().find(|v| app.cannot_export(*v).is_none()).unwrap_or(View::Sweep)
+        }
         (View::Overlap, OverlapView::Upset, _) => View::Upset,
         (View::Overlap, OverlapView::Curve, _) => View::OverlapCurve,
         (View::Similarity, _, SimilarityView::Samples) => View::Samples,
@@ -240,6 +315,8 @@ fn file_name(spec: &ExportSpec, app: &App) -> String {
             words.extend(spec.domains.iter().cloned());
             words.extend(spec.minus.iter().map(|m| format!("minus-{m}")));
         }
+        View::Neuron => words.extend(spec.neuron.map(|n| n.to_string())),
+        View::Head => words.extend(spec.head.map(|h| h.to_string())),
         what => words.push(what.id().to_owned()),
     }
     let clean = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
@@ -277,7 +354,11 @@ fn summary(spec: &ExportSpec, app: &App) -> String {
             None => "All pairs of samples: none were compared yet".to_owned(),
         },
         View::Overlap => format!("Overlap of the top {} % by {}", sig3(spec.top_percent), spec.metric.label()),
-        View::Ablation => spec.what.info().hint.to_owned(),
+        View::Maps if spec.maps.is_empty() => format!("{} of all domains", spec.metric.info().label),
+        View::Maps => spec.maps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        View::Neuron => spec.neuron.map_or_else(String::new, |n| format!("{n}: histograms, relevance, texts, logit lens")),
+        View::Head => spec.head.map_or_else(String::new, |h| format!("{h}: reach, relevance, attention, what it writes")),
+        View::Ablation | View::Prediction | View::Sweep | View::AgainstK | View::Break => spec.what.info().hint.to_owned(),
     };
     let pair = spec.pair.as_ref().map_or(String::new(), |(a, b)| format!(", with {a} and {b}"));
     let off = if spec.off.is_empty() { "" } else { ", what is off hatched" };

@@ -1,11 +1,13 @@
 //! The window: reads `&App`, sends `Command`s, calls no engine.
 
 pub mod actions;
+mod arrangement;
 mod device_combo;
 mod dialogs;
 pub mod dock;
 pub mod export;
 mod find;
+mod keys;
 mod missing;
 mod motion;
 pub mod paint;

@@ -5,7 +5,7 @@ use super::{
     Theme,
     actions::{Act, Action},
     find::{Finder, Found, Shown},
-    theme,
+    keys, theme,
 };
 use crate::base::Neuron;
 use eframe::egui::{self, Align2, Area, Context, Frame, Id, Key, Order, RichText, ScrollArea, TextEdit, vec2};
@@ -115,9 +115,9 @@ impl Palette {
                         }
                     }
                     for a in &matches {
-                        let keys = a.shortcut.map(|k| ui.ctx().format_shortcut(&k)).unwrap_or_default();
+                        let shortcut = a.shortcut.map(|k| keys::shortcut(ui.ctx(), &k)).unwrap_or_default();
                         let (text, end) = match a.enabled {
-                            true => (RichText::new(&a.label), keys),
+                            true => (RichText::new(&a.label), shortcut),
                             false => (RichText::new(&a.label).color(theme.secondary), a.why.to_owned()),
                         };
                         if line(ui, text, end, a.why) {

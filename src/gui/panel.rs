@@ -91,6 +91,14 @@ pub enum Ask {
     SaveFile(String, Vec<u8>),
     /// Opens the export of a view.
     Export(View),
+    /// The same of one neuron or head.
+    ExportOf(View, super::export::Subject),
+    /// The folder of an earlier tuning.
+    OpenTuned,
+    /// A folder for the tuned model.
+    SaveTuned(crate::app::TunedFile),
+    /// A project file whose numbers are made again.
+    ReplayProject,
     /// A dialog for the file to export to; the path that stands there now.
     ExportPath(PathBuf),
     /// The shown run as an HTML page, into a file chosen in a dialog.

@@ -118,6 +118,16 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         }
         ui.label(cx.theme.small("the model's weights come on top"));
     });
+    let hover = "Residuals that a toggle goes on from, beyond what fits in memory: in a temporary file, gone when the program ends. \
+                 0: none, and what does not fit is computed again";
+    setting(ui, cx, "kept on disk", hover, |ui, cx| {
+        let mut gigabytes = p.spill_bytes as f64 / 1e9;
+        let drag = DragValue::new(&mut gigabytes).range(0.0..=4096.0).speed(0.1).max_decimals(1).suffix(" GB");
+        if ui.add(drag).accessible_name("Disk for kept residuals in gigabytes").changed() {
+            p.spill_bytes = (gigabytes * 1e9) as u64;
+        }
+        ui.label(cx.theme.small("residuals beyond the memory above"));
+    });
     let r = &p.remembered;
     if !r.model_places.is_empty() || !r.recent_projects.is_empty() || !r.recent_actions.is_empty() {
         group(ui, cx.theme, "REMEMBERED");

@@ -5,7 +5,7 @@ use super::{
     actions::{self, Act, Action},
     dialogs::{self, Dialogs, Picked},
     dock::{Dock, SavedDock},
-    export::{ExportWindow, shown_view},
+    export::{ExportWindow, Subject, shown_view},
     find::Shown,
     missing::MissingWindow,
     palette::{Choice, Palette},
@@ -18,7 +18,7 @@ use super::{
     tour::{Places, Tour},
 };
 use crate::{
-    app::{App, Command, NoticeLevel, Preferences, ThemeChoice},
+    app::{App, Arrangement, Command, NoticeLevel, Preferences, ThemeChoice},
     base::{atomic_file, number},
     report::export::Copied,
 };
@@ -55,6 +55,10 @@ pub struct Shell {
     tour: Tour,
     /// Layouts of projects that were taken over.
     layouts: u64,
+    /// How the panels lay when the project was told last, or laid them.
+    laid: Arrangement,
+    /// What the project said of it then.
+    followed: Option<Arrangement>,
     /// The preferences that the window shows.
     preferred: Preferences,
     library: LibraryPanel,
@@ -76,16 +80,19 @@ impl Shell {
         if app.settings.preferences_file.is_some() && !preferred.remembered.tour_done {
             tour.begin();
         }
+        let dock = Dock::new(saved.dock);
         Self {
             tour,
             missing: MissingWindow::default(),
             layouts: 0,
+            laid: dock.arrangement(),
+            followed: None,
             app,
             preferred,
             settings: SettingsWindow::default(),
             export: ExportWindow::new(saved.export_folder),
             link: Link::default(),
-            dock: Dock::new(saved.dock),
+            dock,
             dialogs: Dialogs::default(),
             toasts: Toasts::default(),
             palette: Palette::default(),
@@ -109,7 +116,7 @@ impl Shell {
             }
             Act::FollowSystemTheme => self.prefer(|p| p.theme = ThemeChoice::System),
             Act::Settings => self.settings.open = !self.settings.open,
-            Act::Export => self.export.show(shown_view(self.dock.export_view(), &self.app.project.view)),
+            Act::Export => self.export.show(shown_view(self.dock.export_view(), &self.app), self.subject()),
             Act::ToggleLibrary => self.library_open = !self.library_open,
             Act::ToggleInspector => self.inspector_open = !self.inspector_open,
             Act::Palette => self.palette.open(false),
@@ -122,8 +129,19 @@ impl Shell {
             Act::ResetZoom => self.prefer(|p| p.scale = 1.0),
             Act::NextDomain(step) => self.next_domain(step),
             Act::Tour => self.tour.begin(),
+            Act::Replay => {
+                self.app.apply(Command::Replay { path: None, model: None });
+                self.dock.show_panel("replay");
+            }
             Act::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
         }
+    }
+
+    /// What the inspector shows, for an export.
+    fn subject(&self) -> Subject {
+        let selection = &self.app.project.view.selection;
+        let picked = selection.iter().next().filter(|_| selection.len() == 1);
+        Subject { neuron: picked.or(self.link.focus_neuron), head: self.link.focus_head }
     }
 
     fn prefer(&mut self, change: impl FnOnce(&mut Preferences)) {
@@ -144,10 +162,17 @@ impl Shell {
     }
 
     fn answer(&mut self, ctx: &Context, ask: Ask) {
+        if ask == Ask::ReplayProject {
+            self.dock.show_panel("replay");
+        }
         match self.dialogs.ask(ctx, ask) {
             None => {}
             Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
-            Some(Ask::Export(view)) => self.export.show(shown_view(view, &self.app.project.view)),
+            Some(Ask::Export(view)) => self.export.show(shown_view(view, &self.app), self.subject()),
+            Some(Ask::ExportOf(view, subject)) => {
+                let subject = if subject == Subject::default() { self.subject() } else { subject };
+                self.export.show(view, subject);
+            }
             Some(Ask::Copy(text)) => {
                 ctx.copy_text(text);
                 self.toasts.note(NoticeLevel::Info, "Copied", "");
@@ -164,18 +189,38 @@ impl Shell {
     /// Takes over the layout that came with a project.
     fn follow_layout(&mut self) {
         let (opened, layout) = self.app.opened_layout();
-        if opened == self.layouts {
+        if opened != self.layouts {
+            self.layouts = opened;
+            // A layout of another version is left alone: the panels stay as they are.
+            if let Some(saved) = layout.and_then(|l| serde_json::from_value::<SavedDock>(l.clone()).ok()) {
+                self.dock.restore(saved);
+                self.laid = self.dock.arrangement();
+            }
+        }
+        self.follow_arrangement();
+    }
+
+    /// Undo, redo and projects lay the panels.
+    fn follow_arrangement(&mut self) {
+        if self.followed == self.app.project.arrangement {
             return;
         }
-        self.layouts = opened;
-        // A layout of another version is left alone: the panels stay as they are.
-        if let Some(saved) = layout.and_then(|l| serde_json::from_value::<SavedDock>(l.clone()).ok()) {
-            self.dock.restore(saved);
+        self.followed.clone_from(&self.app.project.arrangement);
+        if let Some(wanted) = &self.followed {
+            self.dock.arrange(wanted);
+            // What could not be laid as asked is no change of the user's.
+            self.laid = self.dock.arrangement();
         }
     }
 
     /// Lets the program know how the panels lie, for the project file.
     fn tell_layout(&mut self) {
+        let now = self.dock.arrangement();
+        if now != self.laid {
+            let from = std::mem::replace(&mut self.laid, now.clone());
+            self.app.apply(Command::Arrange { from, to: now });
+            self.followed.clone_from(&self.app.project.arrangement);
+        }
         if let Ok(layout) = serde_json::to_value(self.dock.saved()) {
             self.app.apply(Command::SetLayout { layout });
         }
@@ -299,7 +344,8 @@ impl eframe::App for Shell {
         let status = SidePanel::bottom("status").exact_size(26.0).frame(bar(0)).show(ui, |ui| status_ui(ui, &mut cx)).response.rect;
         let side = Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(12, 8));
         // A small window keeps its width for the maps.
-        let small = ctx.content_rect().width() < 1360.0;
+        let width = ctx.content_rect().width();
+        let small = width < 1360.0;
         let mut library_rect = None;
         if self.library_open {
             let shown = SidePanel::left("library")
@@ -311,7 +357,7 @@ impl eframe::App for Shell {
         }
         if self.inspector_open {
             SidePanel::right("inspector")
-                .default_size(if small { 280.0 } else { 320.0 })
+                .default_size(if width < 1600.0 { 280.0 } else { 320.0 })
                 .size_range(240.0..=520.0)
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| inspector.ui(ui, &mut cx)));

@@ -3,8 +3,8 @@
 use super::{
     Ask, PanelCx,
     actions::{self, Act, Action},
-    theme,
-    widgets::{number, table::icon_button},
+    keys, theme,
+    widgets::{control::choice, number, table::icon_button},
 };
 use crate::app::{Command, JobState, Loading};
 use eframe::egui::{self, Align, Color32, Layout, Response, RichText, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
@@ -15,6 +15,7 @@ pub fn top_bar_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, actions: &[Action], acts: &
         menu_ui(ui, cx, actions, acts);
         ui.add_space(theme::GRID);
         model_chip_ui(ui, cx);
+        tuned_ui(ui, cx);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             let (icon, name) = if cx.theme.dark { (icons::ICON_LIGHT_MODE, "Light theme") } else { (icons::ICON_DARK_MODE, "Dark theme") };
@@ -25,8 +26,8 @@ pub fn top_bar_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, actions: &[Action], acts: &
             let shortcut = |c: &Command| actions.iter().find(|a| a.act == Act::Send(c.clone()));
             for (command, icon, name) in [(Command::Redo, icons::ICON_REDO, "Redo"), (Command::Undo, icons::ICON_UNDO, "Undo")] {
                 let Some(action) = shortcut(&command) else { continue };
-                let keys = action.shortcut.map(|k| ui.ctx().format_shortcut(&k)).unwrap_or_default();
-                let button = ui.add_enabled_ui(action.enabled, |ui| icon_button(ui, icon, name, &format!("{}   {keys}", action.label)));
+                let shown = action.shortcut.map(|k| keys::shortcut(ui.ctx(), &k)).unwrap_or_default();
+                let button = ui.add_enabled_ui(action.enabled, |ui| icon_button(ui, icon, name, &format!("{}   {shown}", action.label)));
                 if button.inner.clicked() {
                     acts.push(action.act.clone());
                 }
@@ -66,8 +67,8 @@ fn menu_ui(ui: &mut Ui, cx: &PanelCx<'_>, actions: &[Action], acts: &mut Vec<Act
 
 fn action_ui(ui: &mut Ui, action: &Action) -> bool {
     let mut button = egui::Button::new(&action.label);
-    if let Some(keys) = action.shortcut {
-        button = button.shortcut_text(ui.ctx().format_shortcut(&keys));
+    if let Some(shortcut) = action.shortcut {
+        button = button.shortcut_text(keys::shortcut(ui.ctx(), &shortcut));
     }
     ui.add_enabled(action.enabled, button).on_disabled_hover_text(action.why).clicked()
 }
@@ -104,6 +105,17 @@ fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             .min_size(vec2(0.0, theme::ROW));
     if ui.add(button).on_hover_text(hover).clicked() {
         cx.link.ask(Ask::OpenModel);
+    }
+}
+
+/// Which of base and tuned model computes, where there are both.
+fn tuned_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let Some(tuned) = &cx.app.tuned else { return };
+    let mut on = tuned.on;
+    let hover = format!("{}: {}", tuned.tuned_info().name, tuned.report.task);
+    let options = [(false, "base", "The model as it was opened computes"), (true, "tuned", hover.as_str())];
+    if choice(ui, cx.theme, &mut on, &options) {
+        cx.send(Command::UseTuned { on });
     }
 }
 

@@ -24,10 +24,15 @@ pub struct LogitLens {
 impl LogitLens {
     /// What is folded in and what is left out for a model, in words.
     pub fn formula(spec: &DecoderSpec) -> String {
-        let mut text = "column of down".to_owned();
+        Self::formula_of(spec, "column of down", "MLP", "logit per unit of activation")
+    }
+
+    /// `part`: what is written; `by`: the part of the block that writes it.
+    pub(super) fn formula_of(spec: &DecoderSpec, part: &str, by: &str, unit: &str) -> String {
+        let mut text = part.to_owned();
         match spec.residual {
-            Residual::Sandwich => text.push_str(" × gain of the norm after the MLP"),
-            Residual::PostNorm => text.push_str(" × gain of the norm after the block's MLP"),
+            Residual::Sandwich => text.push_str(&format!(" × gain of the norm after the {by}")),
+            Residual::PostNorm => text.push_str(&format!(" × gain of the norm after the block's {by}")),
             Residual::Sequential | Residual::Parallel => {}
         }
         if spec.final_norm {
@@ -37,7 +42,7 @@ impl LogitLens {
         if spec.embedding.width != spec.d_model {
             text.push_str(" × output projection");
         }
-        text.push_str(" × unembedding; logit per unit of activation");
+        text.push_str(&format!(" × unembedding; {unit}"));
         let mut left_out = Vec::new();
         if spec.final_norm || matches!(spec.residual, Residual::Sandwich | Residual::PostNorm) {
             left_out.push("the norms' scale, which depends on the text");
@@ -60,28 +65,16 @@ pub fn logit_lens(decoder: &Decoder, neuron: Neuron, top: usize, ctx: &Ctx<'_>) 
     ctx.check()?;
     let block = weights.block(neuron.layer as usize);
     let down = block.matrix(Matrix::Down);
-    let mut row: Vec<f32> = down.chunks_exact(spec.d_mlp).map(|r| r[neuron.index as usize]).collect();
+    let row: Vec<f32> = down.chunks_exact(spec.d_mlp).map(|r| r[neuron.index as usize]).collect();
     let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
     let after = match spec.residual {
         Residual::Sandwich => Some(BlockNorm::PostMlp),
         Residual::PostNorm => Some(BlockNorm::Mlp),
         Residual::Sequential | Residual::Parallel => None,
     };
-    if let Some(after) = after {
-        fold(&mut row, spec, block.norm(after));
-    }
-    if let Some(gain) = weights.outer(Role::NormFinal) {
-        fold(&mut row, spec, gain);
-    }
-    let (d, width, vocab) = (spec.d_model, spec.embedding.width, spec.vocab);
-    if let Some(project) = weights.outer(Role::ProjectOut) {
-        let mut narrow = vec![0.0; width];
-        decoder.backend.gemm_nt(MatMut::new(&mut narrow, 1, width), Mat::new(&row, 1, d), Mat::new(project, width, d), 1.0, 0.0);
-        row = narrow;
-    }
     ctx.check()?;
-    let mut logits = vec![0.0; vocab];
-    decoder.backend.gemm_nt(MatMut::new(&mut logits, 1, vocab), Mat::new(&row, 1, width), Mat::new(weights.head(), vocab, width), 1.0, 0.0);
+    let logits = unembedded(decoder, neuron.layer as usize, row, after);
+    let vocab = spec.vocab;
     if let Some(at) = logits.iter().position(|v| !v.is_finite()) {
         return Err(Error::numeric(format!("logit lens of {neuron}"), format!("{} for token {at}, expected a finite number", logits[at])));
     }
@@ -95,6 +88,33 @@ pub fn logit_lens(decoder: &Decoder, neuron: Neuron, top: usize, ctx: &Ctx<'_>) 
         std: variance.sqrt() as f32,
         norm,
     })
+}
+
+/// Logits `[n, vocab]` of what `rows` `[n, d_model]` of a part of block `layer` add to the residual: the linear parts of the norm `after` that part and of
+/// the final norm, then the unembedding.
+pub(super) fn unembedded(decoder: &Decoder, layer: usize, mut rows: Vec<f32>, after: Option<BlockNorm>) -> Vec<f32> {
+    let (spec, weights) = (&decoder.model.spec, &decoder.model.weights);
+    let (d, width, vocab) = (spec.d_model, spec.embedding.width, spec.vocab);
+    let block = weights.block(layer);
+    let gains = [after.map(|norm| block.norm(norm)), weights.outer(Role::NormFinal)];
+    for gain in gains.into_iter().flatten() {
+        rows.chunks_exact_mut(d).for_each(|row| fold(row, spec, gain));
+    }
+    let n = rows.len() / d;
+    if let Some(project) = weights.outer(Role::ProjectOut) {
+        let mut narrow = vec![0.0; n * width];
+        decoder.backend.gemm_nt(MatMut::new(&mut narrow, n, width), Mat::new(&rows, n, d), Mat::new(project, width, d), 1.0, 0.0);
+        rows = narrow;
+    }
+    let mut logits = vec![0.0; n * vocab];
+    decoder.backend.gemm_nt(
+        MatMut::new(&mut logits, n, vocab),
+        Mat::new(&rows, n, width),
+        Mat::new(weights.head(), vocab, width),
+        1.0,
+        0.0,
+    );
+    logits
 }
 
 /// A norm's linear part: centring where it centres, then its gain.

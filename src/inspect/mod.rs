@@ -4,6 +4,7 @@
 //! rest is worked out for one neuron, head or text when it is asked for.
 
 mod column_block;
+mod head_lens;
 mod index;
 mod lens;
 mod logit_lens;
@@ -15,6 +16,7 @@ mod store;
 mod strip;
 pub mod symlog;
 
+pub use head_lens::{HeadLens, head_lens};
 pub use index::{About, DomainAbout, DomainStats, HeadFacts, NeuronFacts, NeuronIndex, Peak};
 pub use lens::{LensCell, LensRow, MOST_POSITIONS, lens};
 pub use logit_lens::{LogitLens, logit_lens};

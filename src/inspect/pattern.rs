@@ -15,6 +15,8 @@ pub struct Pattern {
     pub values: Vec<f32>,
     /// Length of `attn.hook_z` of each head at each token, `[n_heads, n]`.
     pub z_norm: Vec<f32>,
+    /// `attn.hook_z` itself, `[n, n_heads * head_dim]`.
+    pub z: Vec<f32>,
 }
 
 impl Pattern {
@@ -42,7 +44,10 @@ impl Hooks for Keeper<'_> {
     fn at(&mut self, point: HookPoint, _: &Batch, values: &mut [f32]) -> Result<()> {
         match point {
             HookPoint::Pattern(_) => self.pattern.values.extend_from_slice(values),
-            _ => self.pattern.z_norm = z_norms(values, self.pattern.n_heads, self.head_dim),
+            _ => {
+                self.pattern.z_norm = z_norms(values, self.pattern.n_heads, self.head_dim);
+                self.pattern.z = values.to_vec();
+            }
         }
         Ok(())
     }
@@ -70,7 +75,7 @@ pub fn pattern(decoder: &Decoder, tokens: &[u32], layer: usize, ctx: &Ctx<'_>) -
         return Err(Error::invalid(format!("there is no layer {layer}: this model has layers 0..{}", spec.n_layers - 1)));
     }
     let (n_heads, head_dim) = (spec.attention.n_heads, spec.attention.head_dim);
-    let mut pattern = Pattern { layer, tokens: tokens.to_vec(), n_heads, values: Vec::new(), z_norm: Vec::new() };
+    let mut pattern = Pattern { layer, tokens: tokens.to_vec(), n_heads, values: Vec::new(), z_norm: Vec::new(), z: Vec::new() };
     let batch = Batch::new(&[tokens]);
     let mut keeper = Keeper { head_dim, pattern: &mut pattern };
     let mut resid = decoder.embed(&batch, &mut keeper)?;

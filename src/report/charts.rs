@@ -45,6 +45,24 @@ pub fn density(report: &Report<'_>, domains: &[&DomainScan], gamma: f32) -> Opti
     Some(f.finish("density", "Density by layer for each domain"))
 }
 
+/// Domains with their colours in a line.
+pub fn legend(report: &Report<'_>, names: &[&str]) -> Picture {
+    let mut body = String::new();
+    let mut x = 56.0;
+    for name in names {
+        let _ = write!(
+            body,
+            "<circle cx=\"{x:.1}\" cy=\"10\" r=\"4\" fill=\"{}\"/><text x=\"{:.1}\" y=\"14\" class=\"lab\" fill=\"var(--text)\">{}</text>",
+            report.colour(name),
+            x + 10.0,
+            escape(name)
+        );
+        // Letters of Inter at 12 points, on average.
+        x += 30.0 + 7.4 * name.chars().count() as f64;
+    }
+    Picture { width: x, height: 20.0, body, label: "Domains".into(), rasters: Vec::new() }
+}
+
 /// How a matrix of domains is coloured and called.
 pub struct Square<'a> {
     pub label: &'a str,

@@ -12,6 +12,7 @@ mod picture;
 mod samples;
 mod svg;
 mod tree;
+mod xy;
 
 use crate::{
     ablate::AblationReport,
@@ -39,6 +40,10 @@ pub struct Report<'a> {
     pub map: ColourMap,
     /// All pairs of the run's samples, for some layers.
     pub samples: Option<&'a SampleSimilarity>,
+    /// The run beside it.
+    pub other: Option<&'a ScanOutput>,
+    /// What the open program measured and no run holds.
+    pub live: Option<&'a export::Live>,
 }
 
 impl Report<'_> {
@@ -198,6 +203,8 @@ mod tests {
             colours: &[],
             map: ColourMap::Viridis,
             samples: None,
+            other: None,
+            live: None,
         })
     }
 

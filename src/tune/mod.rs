@@ -1,5 +1,6 @@
 //! Training over the block VJP, of every parameter, a neuron set or low-rank adapters: AdamW and SGD, cosine schedule, clipping by global norm, checkpoints that resume byte for byte.
 
+pub mod change;
 pub mod checkpoint;
 pub mod demo;
 pub mod examples;
@@ -14,6 +15,7 @@ pub mod schedule;
 pub mod trained;
 pub mod trainer;
 
+pub use change::{MatrixChange, WeightChange, weight_change};
 pub use examples::{Learn, examples};
 pub use lora::{Lora, LoraConfig};
 pub use optimizer::{AdamWConfig, Optimizer, OptimizerConfig, SgdConfig};

@@ -31,6 +31,8 @@ pub struct TuneConfig {
     pub floor: f64,
     pub optimizer: OptimizerConfig,
     pub clip: f64,
+    /// Tokens that are computed at once.
+    pub micro_batch_tokens: usize,
     pub seed: u64,
     pub max_tokens: usize,
     /// Steps between two evaluations; 0: only before the first and after the last.
@@ -53,6 +55,7 @@ impl Default for TuneConfig {
             floor: 0.1,
             optimizer: OptimizerConfig::AdamW(super::AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }),
             clip: 1.0,
+            micro_batch_tokens: 2048,
             seed: 0,
             max_tokens: 256,
             evaluate_every: 50,
@@ -70,7 +73,7 @@ impl TuneConfig {
             total_steps: self.steps,
             floor: self.floor,
         };
-        TrainConfig { schedule, optimizer: self.optimizer, clip: self.clip, micro_batch_tokens: 2048 }
+        TrainConfig { schedule, optimizer: self.optimizer, clip: self.clip, micro_batch_tokens: self.micro_batch_tokens.max(1) }
     }
     /// # Errors
     /// When a number makes no sense.

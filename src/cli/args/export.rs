@@ -7,15 +7,21 @@ use super::{
 use crate::{
     base::{NeuronSet, heatmap::scale::PERCENTILE},
     report::{
-        export::{FileKind, VIEWS, View},
+        export::{FileKind, MapSpec, VIEWS, View},
         neuron_order::NeuronOrder,
     },
 };
 use clap::{
-    Args,
+    Args, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use std::path::PathBuf;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RangeArg {
+    Shared,
+    Own,
+}
 
 #[derive(Args, Debug)]
 pub struct ExportArgs {
@@ -70,6 +76,16 @@ pub struct ExportArgs {
     /// Layer of the samples' matrix. Default: the last one that was compared.
     #[arg(long, value_name = "L")]
     pub layer: Option<usize>,
+    /// A map of `--what maps`: METRIC:DOMAIN, or METRIC:DOMAIN:COMBINE:DOMAIN (difference, ratio, rank-difference); `b/` before a domain of --other.
+    /// Repeatable. Default: one map a domain.
+    #[arg(long, value_name = "METRIC:DOMAIN")]
+    pub map: Vec<MapSpec>,
+    /// A second run whose maps stand beside the first's (`--what maps`).
+    #[arg(long, value_name = "RUN")]
+    pub other: Option<PathBuf>,
+    /// One colour scale for all maps, or each its own.
+    #[arg(long, value_enum, default_value_t = RangeArg::Shared)]
+    pub range: RangeArg,
     /// Neurons that are hatched in the map, as `ablate --neurons` writes them.
     #[arg(long, value_name = "L3N17,L4N0-15", value_parser = parse_neurons)]
     pub hatch: Option<NeuronSet>,

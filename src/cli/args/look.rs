@@ -3,7 +3,7 @@
 use super::{
     common::{Common, Output},
     parse::{parse_count, parse_mode, parse_selection},
-    values::ObjectiveArg,
+    values::{AtArg, ObjectiveArg},
 };
 use crate::{ablate::Selection, app::DeviceChoice, eval::AblationMode};
 use clap::Args;
@@ -69,6 +69,9 @@ pub struct LensArgs {
     /// What happens to them: `zero` or `scale=K`.
     #[arg(long, value_name = "MODE", value_parser = parse_mode, requires = "neurons")]
     pub mode: Option<AblationMode>,
+    /// Where: at every position, or only at the last, which predicts the answer.
+    #[arg(long, value_enum, value_name = "POSITION", default_value_t = AtArg::All, requires = "neurons")]
+    pub at: AtArg,
     #[command(flatten)]
     pub output: Output,
 }

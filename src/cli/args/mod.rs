@@ -13,7 +13,7 @@ mod values;
 
 pub use ablate::{AblateArgs, BreakArgs, SweepArgs};
 pub use common::{ChangeArgs, Common, ControlArgs, ItemArgs};
-pub use export::ExportArgs;
+pub use export::{ExportArgs, RangeArg};
 pub use info::{CheckArgs, DemoArgs, DemoVerb, DevicesArgs, InfoArgs, ModelsArgs};
 pub use look::{GenerateArgs, InspectArgs, LensArgs, TraceArgs};
 pub use project::{ReplayArgs, ScriptArgs};

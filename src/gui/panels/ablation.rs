@@ -250,11 +250,12 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
         "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · before, after: ± standard error · \
                      points: difference with its paired 95 % interval · p: McNemar, exact"
             .to_owned();
-    if predicted {
+    let explained = predicted || cx.app.settings.predicts;
+    if explained {
         words.push_str(" · hollow diamond: first-order prediction");
     }
     let response = ui.add(egui::Label::new(cx.theme.small(words)).wrap());
-    if predicted {
+    if explained {
         response.on_hover_text(format!("{}\n{}", predict::FORMULA, predict::OBJECTIVE));
     }
 }

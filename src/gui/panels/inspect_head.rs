@@ -2,27 +2,37 @@
 
 use super::{
     inspect_index::{index_line_ui, index_state_ui},
-    inspect_parts::{remark, section},
+    inspect_parts::{export_button, remark, section, words_ui},
 };
 use crate::{
     app::{Command, Reading, inspect::HeadReading},
     base::{Head, heatmap::ColourMap, visible},
     gui::{
-        Ask, PanelCx, theme,
+        Ask, PanelCx,
+        export::Subject,
+        theme,
         widgets::{number::sig3, table::icon_button},
     },
     inspect::HeadFacts,
+    report::export::View,
 };
 use eframe::egui::{self, Align, Align2, Color32, FontId, Label, Layout, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use egui_material_icons::icons;
 
 /// What is chosen in the view of a head.
-#[derive(Default)]
 pub struct HeadView {
     /// Of the index; the first at first.
     sample: usize,
     /// The text of "Try a text" instead.
     own_text: bool,
+    /// Whose output is read; the last at first.
+    token: usize,
+}
+
+impl Default for HeadView {
+    fn default() -> Self {
+        Self { sample: 0, own_text: false, token: usize::MAX }
+    }
 }
 
 impl HeadView {
@@ -39,6 +49,7 @@ impl HeadView {
                 if icon_button(ui, icons::ICON_CLOSE, "Leave the head", "").clicked() {
                     cx.link.focus_head = None;
                 }
+                export_button(ui, cx, View::Head, Subject { neuron: None, head: Some(head) });
                 if icon_button(ui, icons::ICON_CONTENT_COPY, "Copy its name", "").clicked() {
                     cx.link.ask(Ask::Copy(head.to_string()));
                 }
@@ -80,7 +91,7 @@ impl HeadView {
             }
         }
         if app.device().is_some() || app.inspection.head.found.is_some() {
-            section(ui, cx, "What it looks at", true, |ui, cx| self.pattern_ui(ui, cx, head));
+            section(ui, cx, "What it looks at and writes", true, |ui, cx| self.pattern_ui(ui, cx, head));
         }
     }
 
@@ -117,7 +128,7 @@ impl HeadView {
         }
         let reading = if self.own_text { Reading::Text(app.lens.text.clone()) } else { Reading::Sample(self.sample) };
         let asked = &app.inspection.head;
-        let wish = Some((head.layer as usize, reading.clone()));
+        let wish = Some((head, reading.clone()));
         if asked.wish != wish {
             cx.send(Command::ReadHead { head, reading: reading.clone() });
         }
@@ -125,11 +136,44 @@ impl HeadView {
             return remark(ui, cx, why.clone());
         }
         match asked.found.as_deref().filter(|f| f.pattern.layer == head.layer as usize && f.reading == reading) {
-            Some(found) if (head.index as usize) < found.pattern.n_heads => pattern_map_ui(ui, cx, found, head),
+            Some(found) if (head.index as usize) < found.pattern.n_heads => {
+                let pointed = pattern_map_ui(ui, cx, found, head);
+                self.token = pointed.unwrap_or(self.token).min(found.pieces.len().saturating_sub(1));
+                ui.add_space(4.0);
+                self.writes_ui(ui, cx, found, head);
+            }
             _ => {
                 ui.spinner();
             }
         }
+    }
+
+    /// What the head's output at one token makes likelier and less likely.
+    fn writes_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: Head) {
+        let last = found.pieces.len().saturating_sub(1);
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Previous token", "").clicked() {
+                self.token = self.token.checked_sub(1).unwrap_or(last);
+            }
+            if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next token", "").clicked() {
+                self.token = if self.token >= last { 0 } else { self.token + 1 };
+            }
+            let piece = found.pieces.get(self.token).map_or_else(String::new, |p| visible::alone(p));
+            ui.add(Label::new(cx.theme.small(format!("what it writes at `{piece}` ({})", self.token))).truncate());
+        });
+        let Some(written) = found.writes.get(self.token).filter(|_| found.head == head) else {
+            ui.spinner();
+            return;
+        };
+        let more = format!(
+            "mean over the vocabulary {}; length of what is written {}",
+            sig3(f64::from(written.mean)),
+            sig3(f64::from(written.norm))
+        );
+        words_ui(ui, cx, (&written.promotes, &written.suppresses), written.mean, &found.lens_formula, &more);
+        let words = "hook_z through the head's part of W_O and the unembedding; final norm's gain folded in, its scale left out";
+        ui.add(Label::new(cx.theme.small(words)).wrap()).on_hover_text(&found.lens_formula);
     }
 }
 
@@ -189,8 +233,9 @@ fn value_bars_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, names: &[&str], values: &[f3
     }
 }
 
-/// Queries from top to bottom, keys from left to right; the tokens of the row and column under the pointer are written below.
-fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: Head) {
+/// Queries from top to bottom, keys from left to right; the tokens of the row and column under the pointer are written below. Gives the row that was
+/// clicked.
+fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: Head) -> Option<usize> {
     let n = found.pattern.tokens.len();
     let values = found.pattern.head(head.index as usize);
     let font = FontId::proportional(theme::SMALL);
@@ -199,9 +244,10 @@ fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: 
     // Labels where a row is high enough to read them.
     let names = if n <= 22 { 64.0 } else { 0.0 };
     let side = ((room - names) / n as f32).min(16.0);
-    let (rect, r) = ui.allocate_exact_size(vec2(room, side * n as f32), Sense::hover());
+    let (rect, r) = ui.allocate_exact_size(vec2(room, side * n as f32), Sense::click());
     r.widget_info(|| WidgetInfo::labeled(egui::Role::Figure, true, format!("Attention of {head} on {n} tokens")));
     let cells = Rect::from_min_size(pos2(rect.left() + names, rect.top()), vec2(side * n as f32, side * n as f32));
+    let mut clicked = None;
     let p = ui.painter_at(rect.expand(1.0));
     let map = cx.app.settings.preferences.colours;
     let colour = |v: f32| {
@@ -237,6 +283,7 @@ fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: 
             format!("{head} · `{}` ({q}) looks at `{}` ({k}): {value}", label(q), label(k))
         };
         cx.link.readout(text.clone());
+        clicked = r.clicked().then_some(q);
         r.on_hover_text(text);
     }
     let (bar, _) = ui.allocate_exact_size(vec2(room, 16.0), Sense::hover());
@@ -253,9 +300,10 @@ fn pattern_map_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, found: &HeadReading, head: 
     }
     p.text(bar.right_center(), Align2::RIGHT_CENTER, "1", font, cx.theme.secondary);
     debug_assert!(map != ColourMap::BlueRed);
-    let mut words = "rows: the token that looks; columns: what it looks at".to_owned();
+    let mut words = "rows: the token that looks, click to read what it writes; columns: what it looks at".to_owned();
     if found.left_out > 0 {
         words.push_str(&format!("; the last {} tokens of the text are left out", found.left_out));
     }
     remark(ui, cx, words);
+    clicked
 }

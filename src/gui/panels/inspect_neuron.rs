@@ -2,23 +2,26 @@
 
 use super::{
     inspect_index::{index_line_ui, index_state_ui},
-    inspect_parts::{remark, section},
+    inspect_parts::{export_button, remark, section, words_ui},
     inspect_without::without_ui,
 };
 use crate::{
     app::{Command, IndexEntry, NeuronDetails, Reading},
     base::{Neuron, NeuronSet, number, visible},
     gui::{
-        Ask, PanelCx, theme,
+        Ask, PanelCx,
+        export::Subject,
+        theme,
         widgets::{
             control::choice,
             histograms::{HistogramRow, histograms},
             number::sig3,
             table::icon_button,
-            token_strip::{StripLook, StripWord, ground, strip_legend, token_strip},
+            token_strip::{StripLook, StripWord, strip_legend, token_strip},
         },
     },
     inspect::{ACTIVATION_FORMULA, Neighbour, NeuronFacts, Peak, WEIGHT_FORMULA},
+    report::export::View,
     scan::{MetricKind, ScanOutput},
 };
 use eframe::egui::{self, Align, Align2, FontId, Label, Layout, Rect, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -229,6 +232,7 @@ fn head_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, n: Neuron, preview: bool) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
+            export_button(ui, cx, View::Neuron, Subject { neuron: Some(n), head: None });
             if icon_button(ui, icons::ICON_CONTENT_COPY, "Copy its name", "").clicked() {
                 cx.link.ask(Ask::Copy(n.to_string()));
             }
@@ -314,44 +318,9 @@ fn activation_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, entry: &IndexEntry, facts: &
     index_line_ui(ui, cx, entry);
 }
 
-/// What it promotes and suppresses, side by side.
 fn writes_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, d: &NeuronDetails) {
-    let (rect, r) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
-    let font = FontId::proportional(theme::SMALL);
-    let half = (rect.width() - 12.0) / 2.0;
-    let p = ui.painter_at(rect);
-    p.text(rect.left_center(), Align2::LEFT_CENTER, "makes likelier", font.clone(), cx.theme.secondary);
-    p.text(pos2(rect.left() + half + 12.0, rect.center().y), Align2::LEFT_CENTER, "less likely", font.clone(), cx.theme.secondary);
-    r.on_hover_text(&d.lens_formula);
-    let largest = d.promotes.iter().chain(&d.suppresses).map(|w| (w.value - d.lens.mean).abs()).fold(f32::MIN_POSITIVE, f32::max);
-    for i in 0..d.promotes.len().max(d.suppresses.len()) {
-        let (rect, r) = ui.allocate_exact_size(vec2(ui.available_width(), 18.0), Sense::hover());
-        let mut spoken = Vec::new();
-        for (words, left, sign) in [(&d.promotes, rect.left(), "+"), (&d.suppresses, rect.left() + half + 12.0, "")] {
-            let Some(w) = words.get(i) else { continue };
-            let cell = Rect::from_min_size(pos2(left, rect.top()), vec2(half, rect.height()));
-            let share = (w.value - d.lens.mean).abs() / largest;
-            let p = ui.painter_at(cell);
-            let bar = Rect::from_min_size(cell.min + vec2(0.0, 1.0), vec2(cell.width() * share, cell.height() - 2.0));
-            let colour = ground(cx.theme, if sign == "+" { 0.28 } else { -0.28 }, 1.0);
-            p.rect_filled(bar, 2.0, colour);
-            let value = p.layout_no_wrap(sig3(f64::from(w.value)), font.clone(), cx.theme.secondary);
-            let mut job =
-                egui::text::LayoutJob::simple_singleline(visible::alone(&w.piece), FontId::proportional(theme::BODY), cx.theme.text);
-            job.wrap = egui::text::TextWrapping::truncate_at_width((half - value.size().x - 12.0).max(20.0));
-            let galley = p.layout_job(job);
-            p.galley(pos2(cell.left() + 4.0, cell.center().y - galley.size().y / 2.0), galley, cx.theme.text);
-            p.galley(pos2(cell.right() - value.size().x, cell.center().y - value.size().y / 2.0), value, cx.theme.secondary);
-            spoken.push(format!("{} {}", visible::alone(&w.piece), sig3(f64::from(w.value))));
-        }
-        let spoken = spoken.join(" | ");
-        r.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, format!("Logit {spoken}")));
-        r.on_hover_text(format!(
-            "{spoken}\nmean over the vocabulary {}, standard deviation {}",
-            sig3(f64::from(d.lens.mean)),
-            sig3(f64::from(d.lens.std))
-        ));
-    }
+    let more = format!("mean over the vocabulary {}, standard deviation {}", sig3(f64::from(d.lens.mean)), sig3(f64::from(d.lens.std)));
+    words_ui(ui, cx, (&d.promotes, &d.suppresses), d.lens.mean, &d.lens_formula, &more);
     let r = ui.add(Label::new(cx.theme.small("logit per unit of activation, final norm's gain folded in, its scale left out")).wrap());
     r.on_hover_text(&d.lens_formula);
 }

@@ -37,6 +37,7 @@ mod overlap_pairs;
 mod overlap_upset;
 pub mod prediction;
 mod prediction_state;
+pub mod replay;
 pub mod scan;
 mod scan_cost;
 pub mod sets;
@@ -56,7 +57,7 @@ use egui_material_icons::icons;
 /// In the order of the menu.
 pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "neurons", title: "Neurons", icon: icons::ICON_GRID_ON, export: Some(View::Neurons), make: neurons::make },
-    PanelInfo { id: "maps", title: "Maps", icon: icons::ICON_GRID_VIEW, export: Some(View::Neurons), make: maps::make },
+    PanelInfo { id: "maps", title: "Maps", icon: icons::ICON_GRID_VIEW, export: Some(View::Maps), make: maps::make },
     PanelInfo { id: "models", title: "Models", icon: icons::ICON_DEPLOYED_CODE, export: None, make: models::make },
     PanelInfo { id: "domains", title: "Domains", icon: icons::ICON_DATABASE, export: None, make: domains::make },
     PanelInfo { id: "scan", title: "Scan", icon: icons::ICON_RADAR, export: None, make: scan::make },
@@ -70,11 +71,18 @@ pub const PANELS: &[PanelInfo] = &[
     },
     PanelInfo { id: "overlap", title: "Overlap", icon: icons::ICON_JOIN_INNER, export: Some(View::Overlap), make: overlap::make },
     PanelInfo { id: "ablation", title: "Ablation", icon: icons::ICON_TOGGLE_OFF, export: Some(View::Ablation), make: ablation::make },
-    PanelInfo { id: "prediction", title: "Prediction", icon: icons::ICON_SCATTER_PLOT, export: None, make: prediction::make },
+    PanelInfo {
+        id: "prediction",
+        title: "Prediction",
+        icon: icons::ICON_SCATTER_PLOT,
+        export: Some(View::Prediction),
+        make: prediction::make,
+    },
     PanelInfo { id: "lens", title: "Try a text", icon: icons::ICON_EDIT_NOTE, export: None, make: lens::make },
     PanelInfo { id: "sets", title: "Sets", icon: icons::ICON_BOOKMARKS, export: None, make: sets::make },
     PanelInfo { id: "history", title: "History", icon: icons::ICON_HISTORY, export: None, make: history::make },
-    PanelInfo { id: "sweep", title: "Sweep", icon: icons::ICON_GRADIENT, export: None, make: sweep::make },
+    PanelInfo { id: "sweep", title: "Sweep", icon: icons::ICON_GRADIENT, export: Some(View::Sweep), make: sweep::make },
+    PanelInfo { id: "replay", title: "Replay", icon: icons::ICON_REPLAY, export: None, make: replay::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

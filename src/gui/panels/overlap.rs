@@ -16,7 +16,8 @@ use crate::{
             arrange::Arrange,
             control::{bar, caption, choice, colour_span, log_slider, remark, room_for},
             matrix::names_width,
-            table::{icon_button, twin_switch},
+            number::elided,
+            table::twin_switch,
         },
     },
     scan::MetricKind,
@@ -107,13 +108,19 @@ impl Panel for Overlap {
                 ui.add_space(4.0);
                 self.pair_ui(ui, cx, run, metric, pair, curves.as_deref());
             }
-            Arrange::One if self.pair_alone => {
-                if icon_button(ui, icons::ICON_ARROW_BACK, "Back to the matrix", "").clicked() {
-                    self.pair_alone = false;
+            Arrange::One => {
+                let names = [&found.top.names[pair.0], &found.top.names[pair.1]];
+                let alone = format!("{} and {}", elided(names[0], 14, 4), elided(names[1], 14, 4));
+                let hover = format!("{} and {}: the neurons they share", names[0], names[1]);
+                let options = [(false, "All pairs", "The Jaccard matrix of all domains"), (true, alone.as_str(), hover.as_str())];
+                ui.horizontal(|ui| choice(ui, cx.theme, &mut self.pair_alone, &options));
+                if self.pair_alone {
+                    self.pair_ui(ui, cx, run, metric, pair, curves.as_deref());
+                } else {
+                    let room = ui.available_size();
+                    self.pair_alone = self.matrix_ui(ui, cx, &input(room));
                 }
-                self.pair_ui(ui, cx, run, metric, pair, curves.as_deref());
             }
-            Arrange::One => self.pair_alone = self.matrix_ui(ui, cx, &input(room)),
         }
     }
 }

@@ -11,8 +11,11 @@ use crate::{
         },
     },
 };
-use eframe::egui::{self, Ui};
+use eframe::egui::{self, Align, Layout, Sense, Ui, UiBuilder, vec2};
 use egui_material_icons::icons;
+
+/// Height of the line that says how far the effects are.
+const LINE: f32 = 18.0;
 
 /// Asks for the effects once a model, as soon as it and its domains are read: the first toggle then finds them ready.
 pub fn ask_ui(cx: &mut PanelCx<'_>, asked: &mut Option<String>) {
@@ -44,15 +47,20 @@ pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             }
         });
     }
-    if live.running {
-        let job = app.attribution_job().and_then(|id| app.jobs.iter().find(|j| j.id == id));
-        ui.horizontal_wrapped(|ui| {
-            let ready = counted(live.ready.len() as u64, "domain");
-            ui.label(cx.theme.small(format!("first-order effects: {ready} ready")));
-            if let Some(job) = job {
-                job_bar_ui(ui, job, 80.0);
-                ui.label(cx.theme.small(progress_line(job)));
-            }
-        });
+    // A line of its own from the beginning, so that nothing below moves when effects come.
+    if live.running || (app.settings.predicts && live.failed.is_none() && live.not_predicted.is_none()) {
+        let job = app.attribution_job().and_then(|id| app.jobs.iter().find(|j| j.id == id)).filter(|_| live.running);
+        let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), LINE), Sense::hover());
+        let mut line = ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center)));
+        line.set_clip_rect(rect.intersect(ui.clip_rect()));
+        let ready = match live.ready.len() {
+            0 => "first-order effects: none ready yet".to_owned(),
+            n => format!("first-order effects: {} ready", counted(n as u64, "domain")),
+        };
+        line.label(cx.theme.small(ready));
+        if let Some(job) = job {
+            job_bar_ui(&mut line, job, 80.0);
+            line.add(egui::Label::new(cx.theme.small(progress_line(job))).truncate());
+        }
     }
 }

@@ -4,20 +4,27 @@
 mod ablation;
 mod clusters;
 mod formats;
+mod inspected;
+pub mod live;
+mod maps_grid;
 mod neurons;
 mod pictures;
+mod predictions;
 mod rows;
 mod sets;
 mod sheet;
+mod sweeps;
 mod tensors;
 mod views;
 
+pub use live::Live;
+pub use maps_grid::{MapOf, MapSpec};
 pub use views::{VIEWS, ViewInfo};
 
 use super::{Report, neuron_order::NeuronOrder};
 use crate::{
     base::{
-        Ctx, Error, LongTable, NeuronSet, Result, atomic_file,
+        Ctx, Error, Head, LongTable, Neuron, NeuronSet, Result, atomic_file,
         heatmap::{ColourMap, Combine, PerLayer, ScaleKind, scale::PERCENTILE},
         provenance::Provenance,
     },
@@ -49,6 +56,20 @@ pub enum View {
     Samples,
     /// Accuracy of every domain before and after.
     Ablation,
+    /// Maps beside each other, of one run or two.
+    Maps,
+    /// Predicted against measured changes.
+    Prediction,
+    /// One unit switched at a time.
+    Sweep,
+    /// Accuracy against the share that is switched.
+    AgainstK,
+    /// The search for a set that breaks a domain.
+    Break,
+    /// One neuron, as the inspector shows it.
+    Neuron,
+    /// One head, as the inspector shows it.
+    Head,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +85,7 @@ pub enum FileKind {
 }
 
 impl View {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Neurons,
         Self::Density,
         Self::Similarity,
@@ -74,6 +95,13 @@ impl View {
         Self::Tree,
         Self::Samples,
         Self::Ablation,
+        Self::Maps,
+        Self::Prediction,
+        Self::Sweep,
+        Self::AgainstK,
+        Self::Break,
+        Self::Neuron,
+        Self::Head,
     ];
 }
 
@@ -132,6 +160,13 @@ pub struct ExportSpec {
     pub layers: Option<(usize, usize)>,
     /// Of the samples' matrix; `None`: the last one there is.
     pub layer: Option<usize>,
+    /// Maps beside each other; empty: one a domain of the run.
+    pub maps: Vec<MapSpec>,
+    /// Each of them on a scale of its own.
+    pub own_range: bool,
+    /// Of the inspector.
+    pub neuron: Option<Neuron>,
+    pub head: Option<Head>,
     /// Hatched in the neuron map.
     pub off: NeuronSet,
     /// Pixels a point, 0.5 to 8 (PNG, and the cells of an SVG's neuron map).
@@ -158,6 +193,10 @@ impl Default for ExportSpec {
             gamma: None,
             layers: None,
             layer: None,
+            maps: Vec::new(),
+            own_range: false,
+            neuron: None,
+            head: None,
             off: NeuronSet::new(),
             pixels: 2.0,
             dark: false,

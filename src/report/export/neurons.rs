@@ -165,7 +165,7 @@ pub fn samples(chosen: &[&DomainScan]) -> String {
 }
 
 /// One map at the picture's own pixels: nothing is scaled afterwards.
-fn paint(
+pub(super) fn paint(
     grid: &Grid,
     order: Option<&Permutation>,
     spec: &ExportSpec,

@@ -1,7 +1,10 @@
 //! The views that can leave the program. One line a view: what the window offers, what `--what` reads, how it is drawn, what its table and its dense
 //! numbers are.
 
-use super::{super::Report, ExportSpec, View, ablation, clusters, neurons, pictures, rows, sets, sheet::Content, tensors};
+use super::{
+    super::Report, ExportSpec, View, ablation, clusters, inspected, maps_grid, neurons, pictures, predictions, rows, sets, sheet::Content,
+    sweeps, tensors,
+};
 use crate::{
     base::{Ctx, LongTable, Result, provenance::Provenance, tensor_file::Tensor},
     scan::{DomainScan, MetricKind},
@@ -143,6 +146,102 @@ pub const VIEWS: &[ViewInfo] = &[
         table: ablation::table,
         tensors: None,
     },
+    ViewInfo {
+        view: View::Maps,
+        id: "maps",
+        alias: None,
+        label: "maps",
+        hint: "Maps beside each other, of one run or of two",
+        stored: true,
+        formula: |spec| match spec.maps.first() {
+            None => spec.metric.info().formula.to_owned(),
+            Some(first) => {
+                let compared = spec.maps.iter().find(|m| m.against.is_some()).map(|m| format!("{}; ", m.combine.formula()));
+                format!("{}{}", compared.unwrap_or_default(), first.metric.info().formula)
+            }
+        },
+        content: maps_grid::content,
+        table: maps_grid::table,
+        tensors: Some(maps_grid::tensors),
+    },
+    ViewInfo {
+        view: View::Prediction,
+        id: "prediction",
+        alias: None,
+        label: "prediction",
+        hint: "Predicted against measured changes, one point a set and domain",
+        stored: false,
+        formula: |_| predictions::formula(),
+        content: predictions::content,
+        table: predictions::table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Sweep,
+        id: "sweep",
+        alias: None,
+        label: "sweep",
+        hint: "What each neuron, head or layer does when it is switched by itself",
+        stored: false,
+        formula: |_| "value with the unit switched less that with nothing switched; multiple choice by log-likelihood".into(),
+        content: sweeps::units_content,
+        table: sweeps::units_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::AgainstK,
+        id: "against-k",
+        alias: None,
+        label: "accuracy against k",
+        hint: "Accuracy of every domain against the share of neurons that is switched",
+        stored: false,
+        formula: |_| {
+            "multiple choice by log-likelihood with the top k % of a ranking switched; random sets with as many neurons in each layer"
+                .into()
+        },
+        content: sweeps::curve_content,
+        table: sweeps::curve_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Break,
+        id: "break",
+        alias: None,
+        label: "break",
+        hint: "The smallest set found that breaks a domain and spares the others",
+        stored: false,
+        formula: |_| {
+            "greedy: each round adds the candidate with the largest damage to the domain less penalty times the mean damage to the others"
+                .into()
+        },
+        content: sweeps::break_content,
+        table: sweeps::break_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Neuron,
+        id: "neuron",
+        alias: None,
+        label: "neuron",
+        hint: "The inspected neuron: histograms, relevance, texts, logit lens",
+        stored: false,
+        formula: |_| format!("activation: mlp.hook_post; {}", MetricKind::Relevance.info().formula),
+        content: inspected::neuron_content,
+        table: inspected::neuron_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Head,
+        id: "head",
+        alias: None,
+        label: "head",
+        hint: "The inspected head: how far back it looks, its attention on a text, what it writes",
+        stored: false,
+        formula: |_| "attn.hook_pattern, attn.hook_z".into(),
+        content: inspected::head_content,
+        table: inspected::head_table,
+        tensors: None,
+    },
 ];
 
 impl ViewInfo {
@@ -167,6 +266,7 @@ impl View {
             (Self::Ablation, Some(measured), _) => &measured.provenance,
             // The matrices of samples may be younger than the run that they belong to.
             (Self::Samples, _, Some(samples)) => &samples.provenance,
+            _ if !self.info().stored => report.live.map_or(&report.scan.provenance, |l| &l.provenance),
             _ => &report.scan.provenance,
         }
     }

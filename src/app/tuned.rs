@@ -1,0 +1,176 @@
+//! A tuned model beside its base: one or the other computes, at once; what changed in the weights; and the ways to keep it.
+
+use super::{
+    App, NoticeLevel, TuneReport,
+    event::{Event, Target as Place},
+    library::Loading,
+    project_file::is_demo,
+    tuning::{OVERLAY_FILE, REPORT_FILE, save_folder},
+};
+use crate::{
+    base::{Error, Result},
+    model::{Decoder, Model, ModelInfo},
+    tune::{Overlay, Target, WeightChange, peft, weight_change},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Base and tuned model, both ready to compute; they share every tensor that did not train.
+#[derive(Clone)]
+pub struct TunedModel {
+    pub(super) base: Decoder,
+    pub(super) tuned: Decoder,
+    /// The tuned one computes.
+    pub on: bool,
+    pub target: Target,
+    pub report: Arc<TuneReport>,
+    /// Folder of overlay and report.
+    pub folder: PathBuf,
+    pub change: Arc<WeightChange>,
+    values: Arc<Vec<(String, Vec<f32>)>>,
+}
+
+impl TunedModel {
+    pub fn base_info(&self) -> &ModelInfo {
+        &self.base.model.info
+    }
+    pub fn tuned_info(&self) -> &ModelInfo {
+        &self.tuned.model.info
+    }
+    /// Whether it is an adapter, which PEFT can load.
+    pub fn is_adapter(&self) -> bool {
+        matches!(self.target, Target::Lora(_))
+    }
+}
+
+/// The tuned model of an overlay, with what changed.
+pub(super) fn made(base: &Decoder, overlay: Overlay, report: Arc<TuneReport>, folder: &Path) -> Result<TunedModel> {
+    let model = overlay.apply(&base.model, &base.backend)?;
+    let change = Arc::new(weight_change(&base.model, &model)?);
+    let tuned = Decoder::new(Arc::new(model), base.backend.clone());
+    let Overlay { target, values, .. } = overlay;
+    let (base, values) = (base.clone(), Arc::new(values));
+    Ok(TunedModel { base, tuned, on: true, target, report, folder: folder.to_owned(), change, values })
+}
+
+/// How a tuned model is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TunedFile {
+    /// A model folder that other tools load.
+    Model,
+    /// `adapter_config.json` and `adapter_model.safetensors`, of LoRA alone.
+    Adapter,
+}
+
+impl App {
+    /// The model that is trained: the base, also while its tuned child computes.
+    pub(super) fn base_decoder(&self) -> Option<Decoder> {
+        self.tuned.as_ref().map(|t| t.base.clone()).or_else(|| self.decoder.clone())
+    }
+
+    /// What the project's model is, also while its tuned child computes.
+    pub fn base_info(&self) -> Option<&ModelInfo> {
+        self.tuned.as_ref().map(TunedModel::base_info).or_else(|| self.library.model_info())
+    }
+
+    pub(super) fn tuned_made(&mut self, tuned: Box<TunedModel>) {
+        // Another model may have been opened meanwhile.
+        if self.base_info().is_none_or(|i| i.sha256 != tuned.base.model.info.sha256) {
+            return;
+        }
+        self.tuned = Some(TunedModel { on: false, ..*tuned });
+        self.use_tuned(true);
+    }
+
+    /// The tuned model computes, or its base.
+    pub(super) fn use_tuned(&mut self, on: bool) {
+        let Some(tuned) = &mut self.tuned else {
+            return self.notice(NoticeLevel::Error, "There is no tuned model", "Tune the model, or open a folder that a tuning wrote.");
+        };
+        if tuned.on == on {
+            return;
+        }
+        tuned.on = on;
+        let decoder = if on { tuned.tuned.clone() } else { tuned.base.clone() };
+        self.put_decoder(decoder);
+    }
+
+    /// Another model of the same shape computes from now on; what was measured with the one before is forgotten or known by its digest.
+    fn put_decoder(&mut self, decoder: Decoder) {
+        if let Some(model) = self.library.model.as_mut() {
+            model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
+        }
+        self.decoder = Some(decoder);
+        let measured = !self.ablation.before.is_empty();
+        self.forget_evaluation();
+        self.forget_prediction();
+        if measured {
+            self.evaluate();
+        }
+        self.refresh_ablation();
+        self.refresh_prediction();
+        self.refresh_inspection();
+    }
+
+    /// Leaves the tuned model behind; its files stay.
+    pub(super) fn forget_tuned(&mut self) {
+        self.use_tuned_if_any(false);
+        self.tuned = None;
+    }
+
+    fn use_tuned_if_any(&mut self, on: bool) {
+        if self.tuned.is_some() {
+            self.use_tuned(on);
+        }
+    }
+
+    /// What a tuning wrote before: its folder.
+    pub(super) fn open_tuned(&mut self, folder: PathBuf) {
+        let Some(base) = self.base_decoder() else {
+            let what = "Open the model that was tuned, and wait until it is read.";
+            return self.notice(NoticeLevel::Error, "There is no model to put the tuning on", what);
+        };
+        self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Place::Other, move |ctx, out| {
+            ctx.progress("reading the overlay", 0, 0, "");
+            let path = folder.join(REPORT_FILE);
+            let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+            let report: TuneReport =
+                serde_json::from_str(&text).map_err(|e| Error::format(&path, format!("is no report of a tuning: {e}")))?;
+            let overlay = Overlay::load(&folder.join(OVERLAY_FILE))?;
+            let report = Arc::new(report);
+            let tuned = made(&base, overlay, report.clone(), &folder)?;
+            out.send(Event::Tuned(report));
+            out.send(Event::TunedModel(Box::new(tuned)));
+            Ok(())
+        });
+    }
+
+    pub(super) fn save_tuned(&mut self, path: PathBuf, as_what: TunedFile) {
+        let Some(tuned) = self.tuned.clone() else {
+            return self.notice(NoticeLevel::Error, "There is no tuned model to save", "Tune the model first.");
+        };
+        let title = format!("Saving {}", path.display());
+        self.runner.spawn(&mut self.jobs, title, Place::Export(path.clone()), move |ctx, _| {
+            ctx.progress("writing", 0, 0, "");
+            let base: &Model = &tuned.base.model;
+            match (as_what, &tuned.target) {
+                (TunedFile::Model, _) => save_folder(&path, base, &tuned.tuned.model),
+                (TunedFile::Adapter, Target::Lora(config)) => peft::save(&path, base, config, &tuned.values),
+                (TunedFile::Adapter, _) => {
+                    Err(Error::invalid("only a LoRA tuning is an adapter; save it as a model folder, or keep its overlay"))
+                }
+            }
+        });
+    }
+
+    /// Where a tuning goes that was given no folder: below the data folder, named after what is asked for, so that the same request goes on in it.
+    pub fn tune_folder(&self, task: &str, what: &str, digest: &str) -> PathBuf {
+        let clean = |t: &str| t.chars().map(|c| if c.is_alphanumeric() || "-.".contains(c) { c } else { '-' }).collect::<String>();
+        let model = self.base_info().map_or("model", |i| i.name.as_str());
+        let model = if is_demo(Path::new(model)) { "demo".to_owned() } else { clean(model) };
+        self.settings.data_dir.join("tuned").join(format!("{model}-{}-{}-{}", clean(task), clean(what), &digest[..8.min(digest.len())]))
+    }
+}

@@ -1,0 +1,85 @@
+//! One panel on a bench: what it asks for is applied, as the shell does, and remembered.
+
+use brodmann::{
+    app::{App, Command},
+    base::Neuron,
+    gui::{Ask, Link, Panel, PanelCx, Theme, panels},
+};
+use eframe::egui;
+use egui_kittest::Harness;
+use std::time::Duration;
+
+pub struct Bench {
+    pub app: App,
+    pub panel: Box<dyn Panel>,
+    pub link: Link,
+    pub sent: Vec<Command>,
+    pub asked: Vec<Ask>,
+    /// What the pointer is over in another view.
+    pub hover: Option<Neuron>,
+    /// Commands are remembered only: what they would start has no place in a picture.
+    pub deaf: bool,
+}
+
+pub type View = Harness<'static, Bench>;
+
+impl Bench {
+    pub fn new(app: App, panel: Box<dyn Panel>) -> Self {
+        Self { app, panel, link: Link::default(), sent: Vec::new(), asked: Vec::new(), hover: None, deaf: false }
+    }
+
+    fn frame(&mut self, ui: &mut egui::Ui) {
+        self.app.pump();
+        let theme = Theme::of(ui.ctx());
+        let mut out = Vec::new();
+        ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
+        egui::Frame::NONE.inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            let mut cx = PanelCx { app: &self.app, out: &mut out, theme, link: &mut self.link, gpu: None };
+            self.panel.ui(ui, &mut cx);
+        });
+        for command in out {
+            self.sent.push(command.clone());
+            if !self.deaf {
+                self.app.apply(command);
+            }
+            ui.ctx().request_repaint();
+        }
+        if let Some(n) = self.hover {
+            self.link.hover_neuron(n);
+        }
+        self.asked.append(&mut self.link.asks);
+        if self.link.turn() {
+            ui.ctx().request_repaint();
+        }
+    }
+
+    pub fn shown(self, size: (f32, f32), theme: egui::Theme) -> View {
+        let mut harness = Harness::builder()
+            .with_size(size)
+            .with_theme(theme)
+            .with_context_setup(Theme::install)
+            .wgpu()
+            .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), self);
+        harness.run_steps(3);
+        harness
+    }
+}
+
+/// A panel by its id.
+pub fn bench(panel: &str, size: (f32, f32), theme: egui::Theme, app: App) -> View {
+    Bench::new(app, (panels::find(panel).expect(panel).make)()).shown(size, theme)
+}
+
+/// Runs frames until no worker is busy.
+pub fn settle(h: &mut View) {
+    for _ in 0..6000 {
+        h.run_steps(2);
+        if h.state().app.is_idle() {
+            h.run_steps(3);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("still busy");
+}
