@@ -215,7 +215,8 @@ fn a_replay_looks_right_in_every_state() {
     let mut results = SnapshotResults::new();
     let failed = |dir: &Path| {
         let mut app = testing::sample_app(dir);
-        let why = "the project's model demo (SHA-256 5a5a) is not at /models/demo; say where it lies on this machine: --model PATH".to_owned();
+        let why =
+            "the project's model demo (SHA-256 5a5a) is not at /models/demo; say where it lies on this machine: --model PATH".to_owned();
         app.replay = Some(ReplayView { file: "projects/paper.json".into(), failed: Some(why), ..ReplayView::default() });
         app
     };
