@@ -202,7 +202,7 @@ impl App {
             Event::Generated(text) => self.generated = Some(text),
             Event::TunePoint(point) => self.tune_point(point),
             Event::Tuned(report) => self.tuned(report),
-            Event::TunedModel(tuned) => self.tuned_made(tuned),
+            Event::TunedModel(tuned) => self.tuned_made(*tuned),
             Event::Replayed(report) => self.replayed(report),
             Event::Found(found) => self.found(found),
             Event::Run { output, path } => self.add_run(output, path),

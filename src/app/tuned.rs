@@ -76,12 +76,12 @@ impl App {
         self.tuned.as_ref().map(TunedModel::base_info).or_else(|| self.library.model_info())
     }
 
-    pub(super) fn tuned_made(&mut self, tuned: Box<TunedModel>) {
+    pub(super) fn tuned_made(&mut self, tuned: TunedModel) {
         // Another model may have been opened meanwhile.
         if self.base_info().is_none_or(|i| i.sha256 != tuned.base.model.info.sha256) {
             return;
         }
-        self.tuned = Some(TunedModel { on: false, ..*tuned });
+        self.tuned = Some(TunedModel { on: false, ..tuned });
         self.use_tuned(true);
     }
 

@@ -7,7 +7,7 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 /// What an action does: a change of state, a dialog, or something of the window alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
-    Send(Command),
+    Send(Box<Command>),
     Ask(Ask),
     Layout(LayoutId),
     ResetLayout,
@@ -29,6 +29,10 @@ pub enum Act {
     /// Of the project as it is; shows how it goes.
     Replay,
     Quit,
+}
+
+fn send(command: Command) -> Act {
+    Act::Send(Box::new(command))
 }
 
 pub struct Action {
@@ -83,14 +87,14 @@ pub fn all(app: &App) -> Vec<Action> {
     add("File", "Add datasets…".into(), key(CTRL_SHIFT, Key::O), FREE, Act::Ask(Ask::AddDomain));
     add("File", "Open run…".into(), None, FREE, Act::Ask(Ask::OpenRun));
     add("File", "Add a neuron set…".into(), None, FREE, Act::Ask(Ask::OpenSet));
-    add("File", "Open the demo".into(), None, FREE, Act::Send(Command::OpenDemo));
-    let group = add("File", "New project".into(), key(CTRL, Key::N), FREE, Act::Send(Command::NewProject));
+    add("File", "Open the demo".into(), None, FREE, send(Command::OpenDemo));
+    let group = add("File", "New project".into(), key(CTRL, Key::N), FREE, send(Command::NewProject));
     add("File", "Open project…".into(), None, FREE, Act::Ask(Ask::OpenProject));
     let mut recent = None;
     for path in app.settings.preferences.remembered.recent_projects.iter().take(5) {
         let label = format!("Open recent: {}", shown_project(path));
         let here = gate(path.exists(), "The file is not there any more");
-        let at = add("File", label, None, here, Act::Send(Command::OpenProject { path: path.clone() }));
+        let at = add("File", label, None, here, send(Command::OpenProject { path: path.clone() }));
         recent = recent.or(Some(at));
     }
     let save = add("File", "Save project".into(), key(CTRL, Key::S), FREE, Act::Ask(Ask::SaveProject));
@@ -100,9 +104,9 @@ pub fn all(app: &App) -> Vec<Action> {
     let label = |verb: &str, what: Option<&str>| what.map_or_else(|| verb.to_owned(), |w| format!("{verb} {w}"));
     let undo = label("Undo", app.undo_label());
     let redo = label("Redo", app.redo_label());
-    add("Edit", undo, key(CTRL, Key::Z), gate(app.undo_label().is_some(), "This is the beginning"), Act::Send(Command::Undo));
+    add("Edit", undo, key(CTRL, Key::Z), gate(app.undo_label().is_some(), "This is the beginning"), send(Command::Undo));
     let redo_gate = gate(app.redo_label().is_some(), "Nothing was undone");
-    let redo = add("Edit", redo, key(CTRL_SHIFT, Key::Z), redo_gate, Act::Send(Command::Redo));
+    let redo = add("Edit", redo, key(CTRL_SHIFT, Key::Z), redo_gate, send(Command::Redo));
     let find = add("Edit", "Find a neuron…".into(), key(CTRL, Key::F), model, Act::FindNeuron);
     add("Edit", "Every action…".into(), key(CTRL, Key::P), FREE, Act::Palette);
     let settings = add("Edit", "Settings…".into(), key(CTRL, Key::Comma), FREE, Act::Settings);
@@ -112,7 +116,7 @@ pub fn all(app: &App) -> Vec<Action> {
         let name = app.free_set_name(&format!("selection of {}", selection.len()));
         let chosen_on = app.project.view.domain.iter().chain(&app.project.view.minus).cloned().collect();
         let (neurons, source) = (selection.clone(), "selected in a view".to_owned());
-        Act::Send(if on {
+        send(if on {
             Command::AddSet { name, neurons, source, chosen_on }
         } else {
             Command::KeepSet { name, neurons, source, chosen_on }
@@ -121,18 +125,18 @@ pub fn all(app: &App) -> Vec<Action> {
     let kept = add("Edit", "Keep the selection as a set".into(), None, some, keep(false));
     add("Edit", "Switch the selection off".into(), None, some, keep(true));
     let clear_gate = gate(off, "Nothing is off");
-    add("Edit", "Switch all neurons back on".into(), None, clear_gate, Act::Send(Command::ClearAblation));
+    add("Edit", "Switch all neurons back on".into(), None, clear_gate, send(Command::ClearAblation));
 
     let scan = if domains == 1 { "Scan 1 domain".to_owned() } else { format!("Scan {domains} domains") };
     let free = gate(!app.is_busy(), "Something is running; wait for it or cancel it");
     let scan_gate = model.and(some_domain).and(free);
-    add("Run", scan, key(CTRL, Key::Enter), scan_gate, Act::Send(Command::StartScan { out: None }));
-    add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), model.and(some_domain), Act::Send(Command::Evaluate));
+    add("Run", scan, key(CTRL, Key::Enter), scan_gate, send(Command::StartScan { out: None }));
+    add("Run", "Measure accuracy".into(), key(CTRL_SHIFT, Key::Enter), model.and(some_domain), send(Command::Evaluate));
     let replay_gate = model.and(free);
     let replay = add("Run", "Replay this project".into(), None, replay_gate, Act::Replay);
     add("Run", "Replay a project file…".into(), None, free, Act::Ask(Ask::ReplayProject));
     let cancel_gate = gate(running, "Nothing is running");
-    let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), cancel_gate, Act::Send(Command::CancelNewest));
+    let cancel = add("Run", "Cancel the running job".into(), key(NONE, Key::Escape), cancel_gate, send(Command::CancelNewest));
 
     let have_run = gate(app.library.run().is_some(), "Scan first, or open a run");
     add("Export", "Export the panel in focus…".into(), key(CTRL, Key::E), FREE, Act::Export);

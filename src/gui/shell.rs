@@ -106,7 +106,7 @@ impl Shell {
 
     fn act(&mut self, ctx: &Context, act: Act) {
         match act {
-            Act::Send(c) => self.app.apply(c),
+            Act::Send(c) => self.app.apply(*c),
             Act::Ask(a) => self.answer(ctx, a),
             Act::Layout(l) => self.dock.active = l,
             Act::ResetLayout => self.dock.reset(),

@@ -23,7 +23,7 @@ pub fn top_bar_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, actions: &[Action], acts: &
                 acts.push(Act::ToggleTheme);
             }
             jobs_ui(ui, cx);
-            let shortcut = |c: &Command| actions.iter().find(|a| a.act == Act::Send(c.clone()));
+            let shortcut = |c: &Command| actions.iter().find(|a| a.act == Act::Send(Box::new(c.clone())));
             for (command, icon, name) in [(Command::Redo, icons::ICON_REDO, "Redo"), (Command::Undo, icons::ICON_UNDO, "Undo")] {
                 let Some(action) = shortcut(&command) else { continue };
                 let shown = action.shortcut.map(|k| keys::shortcut(ui.ctx(), &k)).unwrap_or_default();
