@@ -18,7 +18,7 @@ use crate::{
     eval::{self, EvalConfig},
     model::{Decoder, Model, SaveDtype, save_model},
     scan::{self, MetricKind, ScanConfig},
-    tune::{self, Ended, Evaluated, Learn, LoraConfig, Overlay, Target, TuneConfig, TunePoint, peft},
+    tune::{self, Ended, Evaluated, Learn, LoraConfig, OptimizerConfig, Overlay, Target, TuneConfig, TunePoint, peft},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -364,21 +364,51 @@ fn command(request: &TuneRequest, model: Option<&Path>) -> String {
         TrainWhat::Neurons { neurons } => neurons.to_string(),
         TrainWhat::Top { percent } => format!("top:{percent}"),
         TrainWhat::Random { percent } => format!("random:{percent}"),
-        TrainWhat::Lora { config } => format!("lora:{}:{}", config.rank, config.alpha),
+        TrainWhat::Lora { config } => {
+            let targets: Vec<&str> = config.targets.iter().map(|m| m.name()).collect();
+            format!("lora:{}:{}:{}", config.rank, config.alpha, targets.join(","))
+        }
     };
-    let learn = if c.learn == Learn::All { " --learn all" } else { "" };
-    format!(
-        "brodmann tune --model {} --task {} --train {}{learn} --steps {} --batch {} --rate {} --seed {} --max-tokens {} --out {}",
-        word(&model),
-        word(&request.task),
-        word(&what),
-        c.steps,
-        c.batch,
-        c.learning_rate,
-        c.seed,
-        c.max_tokens,
-        word(&request.out.display().to_string())
-    )
+    let mut words: Vec<String> = ["brodmann", "tune", "--model"].map(str::to_owned).to_vec();
+    words.push(word(&model));
+    let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), word(&value)]);
+    add("--task", request.task.clone());
+    add("--train", what);
+    if c.learn == Learn::All {
+        add("--learn", "all".into());
+    }
+    add("--steps", c.steps.to_string());
+    add("--batch", c.batch.to_string());
+    add("--rate", c.learning_rate.to_string());
+    let usual = TuneConfig::default();
+    let decay = match c.optimizer {
+        OptimizerConfig::AdamW(a) => a.weight_decay,
+        OptimizerConfig::Sgd(s) => {
+            add("--optimizer", "sgd".into());
+            s.weight_decay
+        }
+    };
+    let mut unusual = |flag: &str, value: f64, usual: f64| {
+        if value != usual {
+            add(flag, value.to_string());
+        }
+    };
+    unusual("--weight-decay", decay, 0.0);
+    unusual("--warmup", c.warmup, usual.warmup);
+    unusual("--floor", c.floor, usual.floor);
+    unusual("--clip", c.clip, usual.clip);
+    unusual("--micro-batch", c.micro_batch_tokens as f64, usual.micro_batch_tokens as f64);
+    unusual("--evaluate-every", c.evaluate_every as f64, usual.evaluate_every as f64);
+    unusual("--patience", c.patience as f64, usual.patience as f64);
+    for (flag, items) in [("--train-items", request.train_items), ("--samples", request.eval_items)] {
+        if let Some(n) = items {
+            add(flag, n.to_string());
+        }
+    }
+    add("--seed", c.seed.to_string());
+    add("--max-tokens", c.max_tokens.to_string());
+    add("--out", request.out.display().to_string());
+    words.join(" ")
 }
 
 #[cfg(test)]

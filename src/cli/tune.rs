@@ -10,7 +10,7 @@ use crate::{
     ablate::set_file,
     app::{Command, Settings, TrainWhat, TuneReport, TuneRequest},
     base::number,
-    tune::{Ended, TuneConfig},
+    tune::{Ended, OptimizerConfig, TuneConfig},
 };
 
 pub fn run(args: TuneArgs, mut settings: Settings) -> Result<(), Stop> {
@@ -34,7 +34,11 @@ pub fn run(args: TuneArgs, mut settings: Settings) -> Result<(), Stop> {
         steps: args.steps,
         batch: args.batch,
         learning_rate: args.rate,
-        optimizer: args.optimizer.into(),
+        optimizer: with_decay(args.optimizer.into(), args.weight_decay),
+        warmup: args.warmup,
+        floor: args.floor,
+        clip: args.clip,
+        micro_batch_tokens: args.micro_batch,
         seed: common.seed,
         max_tokens: common.max_tokens,
         evaluate_every: args.evaluate_every,
@@ -59,6 +63,14 @@ pub fn run(args: TuneArgs, mut settings: Settings) -> Result<(), Stop> {
         Format::Json => output::print_json(&serde_json::json!(*report)),
         Format::Text => output::print(&text(&report, &args)),
     }
+}
+
+fn with_decay(mut optimizer: OptimizerConfig, decay: f64) -> OptimizerConfig {
+    match &mut optimizer {
+        OptimizerConfig::AdamW(a) => a.weight_decay = decay,
+        OptimizerConfig::Sgd(s) => s.weight_decay = decay,
+    }
+    optimizer
 }
 
 fn text(r: &TuneReport, args: &TuneArgs) -> String {

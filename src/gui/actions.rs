@@ -116,11 +116,7 @@ pub fn all(app: &App) -> Vec<Action> {
         let name = app.free_set_name(&format!("selection of {}", selection.len()));
         let chosen_on = app.project.view.domain.iter().chain(&app.project.view.minus).cloned().collect();
         let (neurons, source) = (selection.clone(), "selected in a view".to_owned());
-        send(if on {
-            Command::AddSet { name, neurons, source, chosen_on }
-        } else {
-            Command::KeepSet { name, neurons, source, chosen_on }
-        })
+        send(if on { Command::AddSet { name, neurons, source, chosen_on } } else { Command::KeepSet { name, neurons, source, chosen_on } })
     };
     let kept = add("Edit", "Keep the selection as a set".into(), None, some, keep(false));
     add("Edit", "Switch the selection off".into(), None, some, keep(true));

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     ablate::Selection,
     app::TrainWhat,
+    model::Matrix,
     tune::{Learn, LoraConfig, OptimizerConfig, SgdConfig, TuneConfig},
 };
 use clap::{Args, ValueEnum};
@@ -20,7 +21,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "NAME")]
     pub task: String,
     /// What trains: `all`, `top:PERCENT` (the task's most relevant neurons), `random:PERCENT` (as many in each layer), `L3N17,L4N0-15`, a JSON file
-    /// of neurons, or `lora[:RANK[:ALPHA]]`. What does not train stays bit for bit.
+    /// of neurons, or `lora[:RANK[:ALPHA[:q,v,...]]]`. What does not train stays bit for bit.
     #[arg(long, value_name = "WHAT", default_value = "top:10", value_parser = parse_train)]
     pub train: TrainArg,
     /// Which tokens are learnt: the right answer's, or all.
@@ -31,11 +32,26 @@ pub struct TuneArgs {
     /// Sequences a step.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = parse_count)]
     pub batch: usize,
-    /// Highest learning rate: it rises over the first twentieth of the steps and falls by a cosine to a tenth.
+    /// Highest learning rate; see --warmup and --floor.
     #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
     pub rate: f64,
     #[arg(long, value_enum, default_value_t = OptimizerArg::Adamw)]
     pub optimizer: OptimizerArg,
+    /// Of matrices: decoupled with AdamW, added to the gradient with SGD.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub weight_decay: f64,
+    /// Share of the steps in which the rate rises, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    pub warmup: f64,
+    /// Share of the rate that a cosine leaves at the last step; 1 keeps it.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    pub floor: f64,
+    /// Gradients are scaled down to this length where theirs is larger.
+    #[arg(long, value_name = "LENGTH", default_value_t = 1.0)]
+    pub clip: f64,
+    /// Tokens that are computed at once; the gradients of a batch are summed over as many as it takes.
+    #[arg(long, value_name = "TOKENS", default_value_t = 2048, value_parser = parse_count)]
+    pub micro_batch: usize,
     /// Rows that are learnt, at most. Default: all.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub train_items: Option<usize>,
@@ -112,7 +128,13 @@ fn parse_train(text: &str) -> Result<TrainArg, String> {
             None => 2.0 * rank as f64,
             Some(a) => a.parse::<f64>().ok().filter(|a| a.is_finite()).ok_or_else(|| format!("`{a}` is no number for alpha"))?,
         };
-        return Ok(TrainArg::What(TrainWhat::Lora { config: LoraConfig { rank, alpha, ..defaults } }));
+        let named = |t: &str| {
+            let names: Vec<&str> = Matrix::ALL.iter().map(|m| m.name()).collect();
+            let found = Matrix::ALL.into_iter().find(|m| m.name() == t);
+            found.ok_or_else(|| format!("`{t}` is no matrix; there are {}", names.join(", ")))
+        };
+        let targets = parts.next().map_or(Ok(defaults.targets), |t| t.split(',').map(named).collect())?;
+        return Ok(TrainArg::What(TrainWhat::Lora { config: LoraConfig { rank, alpha, targets } }));
     }
     match text.parse::<Selection>().map_err(|e| e.to_string())? {
         Selection::Places { heads, .. } if !heads.is_empty() => Err("heads cannot be trained alone; name neurons".into()),
