@@ -190,6 +190,9 @@ fn a_project_is_replayed_in_the_window() {
     assert!(app(&h).library.run().is_some() && app(&h).project.domains.len() == 1);
 }
 
+/// A program in some state.
+type Make<'a> = &'a dyn Fn(&Path) -> App;
+
 fn replayed(dir: &Path, spoil: bool) -> App {
     let mut app = testing::sample_app_ablated(dir);
     let stored = app.results();
@@ -220,7 +223,7 @@ fn a_replay_looks_right_in_every_state() {
         app.replay = Some(ReplayView { file: "projects/paper.json".into(), failed: Some(why), ..ReplayView::default() });
         app
     };
-    let states: [(&str, &dyn Fn(&Path) -> App); 4] = [
+    let states: [(&str, Make<'_>); 4] = [
         ("replay_empty", &|dir| testing::sample_app(dir)),
         ("replay", &|dir| replayed(dir, false)),
         ("replay_different", &|dir| replayed(dir, true)),
