@@ -17,7 +17,7 @@ use brodmann::{
     gui::{dock::LayoutId, panels},
     scan::MetricKind,
 };
-use eframe::egui;
+use eframe::egui::{self, accesskit::Role};
 use egui_kittest::kittest::NodeT;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,9 @@ fn faults(h: &egui_kittest::Harness<'_, impl Sized>, picture: &image::RgbaImage,
         let Some(b) = node.bounding_box() else { continue };
         let (w, height) = (f64::from(size.0) + 1.0, f64::from(size.1) + 1.0);
         // What scrolls lies below the window; what is cut at its right or left never comes into view.
-        if node.is_focusable() && b.x0 < w && (b.x1 > w || b.x0 < -1.0) && b.y0 < height {
+        let pressed =
+            matches!(node.role(), Role::Button | Role::CheckBox | Role::ComboBox | Role::Slider | Role::SpinButton | Role::TextInput);
+        if pressed && b.x0 < w && (b.x1 > w || b.x0 < -1.0) && b.y0 < height {
             found.push(format!("`{}` reaches from {:.0} to {:.0} of {:.0}", node.label().unwrap_or_default(), b.x0, b.x1, w - 1.0));
         }
     }
