@@ -17,6 +17,8 @@ pub mod inspect;
 pub mod scan;
 pub mod tune;
 
+pub mod task;
+
 pub mod report;
 
 pub mod app;

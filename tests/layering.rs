@@ -1,4 +1,4 @@
-//! Who may import whom: base <- {data, compute} <- model <- eval <- {scan, ablate, check, inspect, tune} <- report <- app <- {cli, gui} <- main.
+//! Who may import whom: base <- {data, compute} <- model <- eval <- {scan, ablate, check, inspect, tune} <- task <- report <- app <- {cli, gui} <- main.
 //! A module imports only from levels before its own, never from a sibling on its own level.
 
 use std::{
@@ -12,6 +12,7 @@ const LEVELS: &[&[&str]] = &[
     &["model"],
     &["eval"],
     &["scan", "ablate", "check", "inspect", "tune"],
+    &["task"],
     &["report"],
     &["app"],
     &["cli", "gui"],

@@ -131,7 +131,8 @@ fn a_curve_holds_every_point_with_its_controls() {
     let zero = |set: NeuronSet| Ok(Intervention::new(set, BTreeSet::new(), AblationMode::Zero));
     let control = |set: &NeuronSet, seed: u64| set.random_like(88, seed);
     let mut points = Vec::new();
-    silently(|ctx| against_k::run(&sessions, &map, &[1.0, 20.0, 100.0], &[0, 1], &zero, &control, ctx, &mut |p| points.push(p)))
+    let top = |percent| NeuronSet::top_percent(&map, percent);
+    silently(|ctx| against_k::run(&sessions, &top, &[1.0, 20.0, 100.0], &[0, 1], &zero, &control, ctx, &mut |p| points.push(p)))
         .expect("curve");
     assert_eq!(points.iter().map(|p| p.neurons).collect::<Vec<_>>(), [3, 53, 264]);
     let set = NeuronSet::top_percent(&map, 20.0);

@@ -2,7 +2,7 @@
 
 use super::{EvalSession, Totals};
 use crate::{
-    base::{Ctx, Error, Grid, NeuronSet, Result, provenance::Provenance},
+    base::{Ctx, Error, NeuronSet, Result, provenance::Provenance},
     eval::Intervention,
 };
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub fn percentages(given: &[f64]) -> Result<Vec<f64>> {
     if sorted.is_empty() { Err(Error::invalid("give at least one percentage, e.g. 1,2,5,10,20")) } else { Ok(sorted) }
 }
 
-/// Measures every percentage on every domain. `change` makes the intervention of a set, `control` the random set of a seed beside it; `point` gets
+/// Measures every percentage on every domain. `top` takes a share of the ranking, `change` makes the intervention of a set, `control` the random set of a seed beside it; `point` gets
 /// each point as soon as it is complete.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub fn percentages(given: &[f64]) -> Result<Vec<f64>> {
 #[expect(clippy::too_many_arguments, reason = "what is switched, where it is measured, and who hears of it")]
 pub fn run(
     sessions: &[Arc<EvalSession>],
-    ranking: &Grid,
+    top: &dyn Fn(f64) -> NeuronSet,
     percents: &[f64],
     seeds: &[u64],
     change: &dyn Fn(NeuronSet) -> Result<Intervention>,
@@ -74,7 +74,7 @@ pub fn run(
     let total = percents.len() * (1 + seeds.len()) * items;
     let mut done = 0;
     for &percent in percents {
-        let set = NeuronSet::top_percent(ranking, percent);
+        let set = top(percent);
         let neurons = set.len();
         let mut changes = vec![change(set.clone())?];
         for &seed in seeds {

@@ -28,6 +28,6 @@ pub use report::{AblationReport, DomainAblation};
 pub use run::{AblationRequest, Part, run};
 pub use selection::{Selected, Selection};
 pub use session::{EvalSession, SessionLimits};
-pub use set_file::{NeuronSetFile, Vocabulary};
+pub use set_file::{ChosenOn, NeuronSetFile, Vocabulary};
 pub use sweep::{Sweep, SweepMeasure, SweepSpec, SweepUnit, Totals, UnitId};
 pub use sweep_file::{SweepFile, SweepHeader};

@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// How a file names a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,16 @@ pub enum Vocabulary {
     HookPoints,
     /// `{"model.layers.3.mlp.down_proj.weight[:, *]": [17, 18]}`, as the checkpoint has them.
     Tensors,
+}
+
+/// Rows of a file that a neuron set was chosen on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenOn {
+    pub domain: String,
+    /// Of the file: another domain may read the same.
+    pub sha256: String,
+    /// From 1.
+    pub lines: BTreeSet<usize>,
 }
 
 /// `{"neurons": {"3": [17, 18]}, ...}`; a file may also hold the neurons alone. Only `neurons` must be there.
@@ -47,6 +57,9 @@ pub struct NeuronSetFile {
     /// Palette number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colour: Option<usize>,
+    /// Rows that must not judge it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chosen_on: Vec<ChosenOn>,
 }
 
 /// Reads either form of a neuron set file, in any vocabulary.
@@ -156,6 +169,7 @@ mod tests {
             model_sha256: "ab".into(),
             notes: "why".into(),
             colour: Some(2),
+            chosen_on: vec![ChosenOn { domain: "a".into(), sha256: "cd".into(), lines: [3, 4].into() }],
         };
         for (vocabulary, model_type, part) in [
             (Vocabulary::Layers, "llama", "\"3\""),

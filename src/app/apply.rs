@@ -83,7 +83,13 @@ impl App {
             Command::Predict => self.predict(),
             Command::ForgetMeasured => self.forget_measured(),
             Command::Trace { input, hooks, out } => self.trace(input, hooks, out),
-            Command::AblationMatrix { metric, percent } => self.ablation_matrix(metric, percent),
+            Command::AblationMatrix { metric, percent } => {
+                let sets = super::SetsFrom::Run { metric, ranking: Default::default() };
+                self.prove_tasks(super::ProveRequest { sets, percents: vec![percent], ..super::ProveRequest::default() }, None, false);
+            }
+            Command::FindTaskNeurons { request, out } => self.find_task_neurons(*request, out),
+            Command::ProveTasks { request, out } => self.prove_tasks(*request, out, true),
+            Command::KeepTaskSet { task, percent, on } => self.keep_task_set(&task, percent, on),
             Command::Sweep { request, out } => self.start_sweep(request, out),
             Command::Generate { prompt, config } => self.generate(prompt, config),
             Command::IndexActivations => self.index_activations(),

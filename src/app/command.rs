@@ -84,6 +84,19 @@ pub enum Command {
         metric: MetricKind,
         percent: f64,
     },
+    /// The neurons that each task needs, how stable they are, and how many are worth taking. `out`: a run folder with the sets (default: one below
+    /// the data folder, where runs are kept).
+    FindTaskNeurons {
+        request: Box<super::FindRequest>,
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
+    /// Every task scored with each task's own neurons off, with every other's, and with random ones. `out` as for `Sweep`.
+    ProveTasks {
+        request: Box<super::ProveRequest>,
+        #[serde(default)]
+        out: Option<PathBuf>,
+    },
     /// One unit at a time, accuracy against k, or the search for a set that breaks a domain. `out`: folder of the results; the same request goes on
     /// in it where it was stopped (default: one below the data folder).
     Sweep {
@@ -251,6 +264,12 @@ pub enum Command {
         metric: MetricKind,
         percent: f64,
     },
+    /// The top `percent` % of a task's neurons as they were found last. The rows that chose them will not judge them.
+    KeepTaskSet {
+        task: String,
+        percent: f64,
+        on: bool,
+    },
     EnableSet {
         index: usize,
         on: bool,
@@ -390,6 +409,7 @@ impl Command {
             Self::SetEvalConfig { .. } => "accuracy settings".into(),
             Self::ToggleNeuron { neuron } => format!("toggle {neuron}"),
             Self::ToggleHead { head } => format!("toggle {head}"),
+            Self::KeepTaskSet { task, percent, .. } => format!("keep the top {percent} % of {task}"),
             Self::AddSet { name, .. } | Self::KeepSet { name, .. } => format!("add set {name}"),
             Self::AddFormula { name, formula, .. } => format!("add set {}", if name.trim().is_empty() { formula } else { name }),
             Self::DuplicateSet { .. } => "duplicate a set".into(),
@@ -434,6 +454,8 @@ impl Command {
             | Self::ForgetMeasured
             | Self::Trace { .. }
             | Self::AblationMatrix { .. }
+            | Self::FindTaskNeurons { .. }
+            | Self::ProveTasks { .. }
             | Self::Sweep { .. }
             | Self::SampleSimilarity { .. }
             | Self::CheckModel { .. }

@@ -2,7 +2,7 @@
 
 use super::{App, Command, EvalConfig, JobState, Loading, NoticeLevel, SweepRequest, testing};
 use crate::{
-    ablate::{ControlMatch, Rule, SweepMeasure, SweepUnit},
+    ablate::{ControlMatch, Rule, SweepMeasure, SweepUnit, Totals},
     base::{Neuron, NeuronSet},
     data::Mapping,
     eval::{AblationAt, AblationMode, DomainScore},
@@ -172,25 +172,24 @@ fn the_matrix_repeats_what_single_ablations_give() {
     app.apply(Command::AblationMatrix { metric: MetricKind::Relevance, percent: 20.0 });
     testing::settle(&mut app);
     assert_eq!(errors(&app), Vec::<String>::new());
-    let matrix = app.matrix.clone().expect("matrix");
+    let matrix = app.tasks.prove.as_ref().and_then(|v| v.result.clone()).expect("matrix");
     app.apply(Command::AddTopSet { domain: "b".into(), metric: MetricKind::Relevance, percent: 20.0 });
     testing::settle(&mut app);
     let report = app.ablation_report().expect("complete");
-    assert_eq!(matrix.neurons[1], report.neurons);
+    assert_eq!(matrix.neurons[0][1], report.neurons);
     // Three of thirty rows of each domain gave its set. The matrix leaves them out of their column in every row; one set of b leaves out b's.
-    assert_eq!(matrix.before.iter().map(DomainScore::n).collect::<Vec<_>>(), [27, 27]);
+    assert_eq!(matrix.before.iter().map(|b| b.n).collect::<Vec<_>>(), [27, 27]);
     assert_eq!(report.domains.iter().map(|d| (d.after.n(), d.left_out)).collect::<Vec<_>>(), [(30, 0), (27, 3)]);
-    let common = |wide: &DomainScore, narrow: &DomainScore| {
-        let mut wide = wide.clone();
-        wide.items.retain(|i| narrow.items.iter().any(|j| j.line == i.line));
-        wide
+    let run = app.library.scan().expect("run").clone();
+    let common = |score: &DomainScore| {
+        let chose = &run.domain(&score.domain).expect("scanned").source.sample_lines;
+        let items = score.items.iter().filter(|i| !chose.contains(&i.line)).cloned().collect();
+        Totals::of(&DomainScore { items, ..score.clone() })
     };
     for (column, d) in report.domains.iter().enumerate() {
-        for (of_matrix, alone) in
-            [(&matrix.before[column], &d.before), (&matrix.after[1][column], &d.after), (&matrix.controls[1][0][column], &d.controls[0])]
-        {
-            assert_eq!(*of_matrix, common(alone, of_matrix));
-        }
+        assert_eq!(matrix.before[column], common(&d.before));
+        assert_eq!(matrix.get(0, 1, column).expect("measured").totals, common(&d.after));
+        assert_eq!(matrix.controls(0, 1, column), [common(&d.controls[0])]);
     }
 }
 

@@ -5,8 +5,8 @@ use super::{
     ablation::Unit,
     generate::Generated,
     inspect::{Found, Looking},
-    matrix::AblationMatrix,
     sweep::SweepNews,
+    tasks::{TaskJob, TaskNews},
 };
 use crate::{
     ablate::Attribution,
@@ -44,6 +44,7 @@ pub(super) enum Target {
     Evaluation(u64),
     Attribution(u64),
     Sweep(super::SweepKind),
+    Tasks(TaskJob),
     /// One neuron, head or text; only the index of activations is listed as a job.
     Looking(Looking),
     /// A file that somebody waits for.
@@ -62,8 +63,8 @@ pub(super) enum Event {
         scanned: Arc<Domain>,
         test: Option<Arc<Domain>>,
     },
-    Matrix(Arc<AblationMatrix>),
     Sweep(SweepNews),
+    Task(TaskNews),
     Devices(Arc<DeviceReport>),
     Models(Arc<ModelsReport>),
     Checked(Arc<CheckReport>),

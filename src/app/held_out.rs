@@ -1,22 +1,12 @@
 //! Rows that neurons were chosen on do not judge them: what an evaluation leaves out, and what it cannot leave out.
 
 use super::{App, EvalConfig, library::Loading};
+pub use crate::ablate::ChosenOn;
 use crate::data::Domain;
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-
-/// Rows of a file that a neuron set was chosen on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChosenOn {
-    pub domain: String,
-    /// Of the file: another domain may read the same.
-    pub sha256: String,
-    /// From 1.
-    pub lines: BTreeSet<usize>,
-}
 
 /// What an evaluation did about the rows of a domain that should not be scored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

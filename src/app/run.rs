@@ -1,28 +1,24 @@
 //! From requests to engines: what runs on a worker for each [`super::Command`].
 
 use super::{
-    App, NoticeLevel, TraceInput,
-    ablation::{ItemSource, Part, Task, Unit, item_source},
-    demo, device,
+    App, NoticeLevel, TraceInput, demo, device,
     event::{Event, Target},
-    held_out::{fold_lines, hold_out},
+    held_out::fold_lines,
     library::Loading,
-    matrix::AblationMatrix,
     models,
     opening::backend,
     project::ProjectDomain,
     project_file::is_demo,
-    score::Change,
 };
 use crate::{
     ablate::{AblationReport, ControlMatch, DomainAblation},
-    base::{Error, NeuronSet, Result, atomic_file, heatmap::ColourMap, number, provenance, provenance::Provenance},
+    base::{Error, Result, atomic_file, heatmap::ColourMap, number, provenance, provenance::Provenance},
     data::{
         Domain, ShotOrder, Shots, is_hub,
         prompt::{SHOT_SEED, escape},
     },
     eval::{AblationAt, DomainScore},
-    model::{self, Decoder},
+    model,
     report::{self, Report},
     scan::{self, MetricKind, ObjectiveKind, Order, ScanConfig},
     tune,
@@ -33,7 +29,7 @@ use std::{
 };
 
 /// A run goes into a new folder, an empty one, or over an older run; never among other files.
-fn verify_run_folder(folder: &Path) -> Result<()> {
+pub(super) fn verify_run_folder(folder: &Path) -> Result<()> {
     if !folder.exists() || folder.join(scan::store::RUN_FILE).exists() {
         return Ok(());
     }
@@ -184,7 +180,7 @@ impl App {
     }
 
     /// `2026-01-31T120000Z-name` below the data folder, with a number where that exists.
-    fn new_run_folder(&self) -> PathBuf {
+    pub(super) fn new_run_folder(&self) -> PathBuf {
         let name = self.library.model_info().map_or("model", |m| m.name.as_str());
         let name: String = name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
         let base = format!("{}-{name}", provenance::now_utc().replace(':', ""));
@@ -359,81 +355,6 @@ impl App {
         });
     }
 
-    /// Needs a run with the metric for every enabled domain, and all of them read.
-    pub(super) fn ablation_matrix(&mut self, metric: MetricKind, percent: f64) {
-        let (decoder, sets, sources) = match self.matrix_inputs(metric, percent) {
-            Ok(inputs) => inputs,
-            Err(details) => return self.notice(NoticeLevel::Error, "The ablation matrix cannot start", details),
-        };
-        let mut changes = vec![Change::default()];
-        let off = |neurons| Change { neurons, mode: self.project.mode.clone(), at: self.project.at, ..Change::default() };
-        changes.extend(sets.iter().map(|s| off(s.clone())));
-        let seeds = self.project.controls as u64;
-        for set in &sets {
-            changes.extend((0..seeds).map(|seed| off(set.random_like(decoder.model.spec.d_mlp, seed))));
-        }
-        let tasks: Vec<Task> = changes
-            .iter()
-            .enumerate()
-            .flat_map(|(row, change)| sources.iter().map(move |source| (row, change, source)))
-            .map(|(row, change, source)| Task {
-                unit: Unit {
-                    part: if row == 0 { Part::Before } else { Part::After },
-                    domain: source.domain.name.clone(),
-                    key: row.to_string(),
-                },
-                source: source.clone(),
-                known: 0,
-                change: change.clone(),
-            })
-            .collect();
-        let (scorer, mut provenance, controls) = (self.scorer(decoder, &self.project.eval), self.provenance(), seeds as usize);
-        provenance.command = format!("brodmann demo ablation-matrix --percent {percent} --controls {controls}");
-        if let Some(n) = self.project.eval.samples {
-            provenance.command.push_str(&format!(" --samples {n}"));
-        }
-        let title = format!("Ablation matrix of {}", number::counted(sets.len() as u64, "domain"));
-        let (run, run_samples) = self.library.run().map_or_else(Default::default, |r| {
-            let samples = |s: &ItemSource| r.output.domain(&s.domain.name).map_or(0, |d| d.samples);
-            (r.name.clone(), sources.iter().map(samples).collect::<Vec<_>>())
-        });
-        self.runner.spawn(&mut self.jobs, title, Target::Other, move |ctx, out| {
-            let empty = |s: &ItemSource| DomainScore { domain: s.domain.name.clone(), kind: s.domain.kind, items: Vec::new() };
-            let mut rows: Vec<Vec<DomainScore>> = vec![sources.iter().map(empty).collect(); changes.len()];
-            scorer.score_all(&tasks, ctx, &mut |unit, items| {
-                let row = unit.key.parse::<usize>().ok().and_then(|r| rows.get_mut(r));
-                if let Some(score) = row.and_then(|r| r.iter_mut().find(|s| s.domain == unit.domain)) {
-                    score.items.extend_from_slice(items);
-                }
-            })?;
-            let mut rows = rows.into_iter();
-            let before = rows.next().unwrap_or_default();
-            let after = rows.by_ref().take(sets.len()).collect();
-            let controls = sets.iter().map(|_| rows.by_ref().take(controls).collect()).collect();
-            let domains = sources.iter().map(|s| s.domain.name.clone()).collect();
-            let neurons = sets.iter().map(NeuronSet::len).collect();
-            let matrix = AblationMatrix { domains, metric, percent, neurons, run, run_samples, before, after, controls, provenance };
-            out.send(Event::Matrix(Arc::new(matrix)));
-            Ok(())
-        });
-    }
-    fn matrix_inputs(&self, metric: MetricKind, percent: f64) -> Result<(Decoder, Vec<NeuronSet>, Vec<ItemSource>), String> {
-        let decoder = self.decoder.clone().ok_or("There is no model: open one and wait until it is read.")?;
-        let run = self.library.run().ok_or("There is no run: scan first.")?;
-        let (mut sets, mut scored) = (Vec::new(), Vec::new());
-        for d in self.project.enabled() {
-            let map = run.output.domain(&d.name).and_then(|s| s.map(metric));
-            let (Some(map), Some(domain)) = (map, self.library.domain(&d.name).and_then(|e| e.scored())) else {
-                return Err(format!("{} holds no {} of {}, or that domain is not read.", run.name, metric.label(), d.name));
-            };
-            sets.push(NeuronSet::top_percent(map, percent));
-            scored.push(domain.clone());
-        }
-        let chosen = self.scanned_rows(&scored.iter().map(|d| d.name.clone()).collect::<Vec<_>>());
-        let eval = hold_out(&self.project.eval, &scored, &chosen.iter().collect::<Vec<_>>()).0;
-        let sources = scored.iter().map(|domain| item_source(&decoder.model.info.sha256, domain, &eval)).collect();
-        Ok((decoder, sets, sources))
-    }
     pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64) {
         let threads = self.settings.preferences.threads;
         self.runner.spawn(&mut self.jobs, "Training the demo model", Target::Other, move |ctx, _| {

@@ -161,9 +161,11 @@ impl App {
                     model_sha256: file.model_sha256,
                     notes: file.notes,
                     colour: file.colour,
+                    chosen_on: file.chosen_on,
                     ..made(self.free_set_name(&name), file.neurons, source)
                 });
                 self.project.heads.extend(file.heads);
+                self.warn_of_chosen_rows();
             }
             Err(e) => self.notice(NoticeLevel::Error, "The set could not be read", e.to_string()),
         }
@@ -184,6 +186,7 @@ impl App {
             model_sha256: if set.model_sha256.is_empty() { ours() } else { set.model_sha256 },
             notes: set.notes,
             colour: set.colour,
+            chosen_on: set.chosen_on,
         };
         let model = self.library.model_info().map(|m| m.model_type.as_str()).zip(self.library.spec());
         match set_file::write(path, &file, vocabulary, model) {
@@ -212,7 +215,7 @@ impl App {
     }
 
     /// After a set was added: says where its own rows have to judge it.
-    fn warn_of_chosen_rows(&mut self) {
+    pub(super) fn warn_of_chosen_rows(&mut self) {
         let domains: Vec<_> = self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
         for (name, held) in self.eval_in_force(&domains).1 {
             if held.chosen_on > 0 {

@@ -8,7 +8,6 @@ use super::{
     history::{History, HistoryRow},
     jobs::{Failure, Message, Runner},
     library::Loading,
-    matrix::AblationMatrix,
     neuron_order::Arranged,
     prediction::{Measured, PredictionLive, Predictor},
     saving::{MissingModel, Saving},
@@ -86,10 +85,10 @@ pub struct App {
     pub(super) domain_generations: BTreeMap<String, u64>,
     /// A scan that was asked for while model or domains were still read: starts as soon as they are. Holds its run folder.
     pub(super) scan_wish: Option<Option<PathBuf>>,
-    /// Result of the last `AblationMatrix`.
-    pub matrix: Option<Arc<AblationMatrix>>,
     /// The last sweeps, as far as they came.
     pub sweeps: super::Sweeps,
+    /// Task-specific neurons, found and proved.
+    pub tasks: super::Tasks,
     /// What the model wrote last.
     pub generated: Option<Arc<Generated>>,
     /// The last tuning, its curves filling in while it runs.
@@ -142,8 +141,8 @@ impl App {
             generated: None,
             copied: None,
             scan_wish: None,
-            matrix: None,
             sweeps: super::Sweeps::default(),
+            tasks: super::Tasks::default(),
             tuning: None,
             tuned: None,
             replay: None,
@@ -193,8 +192,8 @@ impl App {
         match event {
             Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
-            Event::Matrix(matrix) => self.matrix = Some(matrix),
             Event::Sweep(news) => self.sweep_news(news),
+            Event::Task(news) => self.task_news(news),
             Event::Devices(devices) => self.devices = Some(devices),
             Event::Models(models) => self.models = Some(models),
             Event::Checked(report) => self.checked(report),
@@ -268,6 +267,7 @@ impl App {
             (Target::Sweep(kind), failure) => self.sweep_ended(kind, failure),
             (Target::Tune(folder), failure) => self.tuning_ended(folder, failure),
             (Target::Replay, failure) => self.replay_ended(failure),
+            (Target::Tasks(job), failure) => self.task_ended(job, failure),
             _ => {}
         }
     }

@@ -349,7 +349,8 @@ impl App {
             out.send(Event::Sweep(SweepNews::Curve(Box::new(curve.clone()))));
             let change = |set| switching.change(set, BTreeSet::new(), ctx);
             let control = |set: &NeuronSet, seed| switching.control(set, seed);
-            against_k::run(&sessions, &map, &percents, &switching.seeds, &change, &control, ctx, &mut |point| {
+            let top = |percent| NeuronSet::top_percent(&map, percent);
+            against_k::run(&sessions, &top, &percents, &switching.seeds, &change, &control, ctx, &mut |point| {
                 curve.points.push(point.clone());
                 out.send(Event::Sweep(SweepNews::Point(Box::new(point))));
             })?;

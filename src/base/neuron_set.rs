@@ -103,21 +103,16 @@ impl NeuronSet {
     /// The largest `percent` % of a `[layer, d_mlp]` map over the whole model (at least one neuron for `percent > 0`).
     /// Ties go to the lower layer, then the lower index, so the answer never depends on the machine.
     pub fn top_percent(map: &Grid, percent: f64) -> Self {
-        let total = map.values().len();
-        let count = ((percent / 100.0 * total as f64).round() as usize).clamp(usize::from(percent > 0.0), total);
-        Self::top_count(map, count)
+        Self::top_count(map, Self::count_of(map.values().len(), percent))
+    }
+    /// How many of `total` neurons `percent` % are.
+    pub fn count_of(total: usize, percent: f64) -> usize {
+        ((percent / 100.0 * total as f64).round() as usize).clamp(usize::from(percent > 0.0 && total > 0), total)
     }
     /// The `count` largest cells of the map, same tie rule. Non-finite cells never enter.
     pub fn top_count(map: &Grid, count: usize) -> Self {
-        let v = map.values();
-        let mut order: Vec<u32> = (0..v.len() as u32).filter(|&i| v[i as usize].is_finite()).collect();
-        let count = count.min(order.len());
-        let by_value = |a: &u32, b: &u32| v[*b as usize].total_cmp(&v[*a as usize]).then(a.cmp(b));
-        if count < order.len() && count > 0 {
-            order.select_nth_unstable_by(count - 1, by_value);
-        }
         let cols = map.cols().max(1) as u32;
-        order[..count].iter().map(|&i| Neuron::new(i / cols, i % cols)).collect()
+        top_cells(map.values(), count).into_iter().map(|i| Neuron::new(i / cols, i % cols)).collect()
     }
     /// Random neurons, as many in each layer as this set has there: the control of an ablation.
     pub fn random_like(&self, d_mlp: usize, seed: u64) -> Self {
@@ -194,6 +189,18 @@ impl NeuronSet {
             ))),
         }
     }
+}
+
+/// Places of the `count` largest finite values, equals by their place; in no order.
+pub fn top_cells(values: &[f32], count: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..values.len() as u32).filter(|&i| values[i as usize].is_finite()).collect();
+    let count = count.min(order.len());
+    let by_value = |a: &u32, b: &u32| values[*b as usize].total_cmp(&values[*a as usize]).then(a.cmp(b));
+    if count < order.len() && count > 0 {
+        order.select_nth_unstable_by(count - 1, by_value);
+    }
+    order.truncate(count);
+    order
 }
 
 /// At commas, but not at those of `[:, 17]`.

@@ -6,10 +6,11 @@ use super::{
     watch::{Session, Stop},
 };
 use crate::{
-    app::{AblationMatrix, Command, EvalConfig, Settings},
-    base::{number, stats},
-    eval::DomainScore,
+    ablate::Totals,
+    app::{App, Command, EvalConfig, Settings},
+    base::number,
     scan::MetricKind,
+    task::TaskMatrix,
 };
 use serde_json::{Map, Value, json};
 
@@ -32,12 +33,10 @@ pub fn run(args: DemoArgs, mut settings: Settings) -> Result<(), Stop> {
             session.app.apply(Command::SetEvalConfig { config: EvalConfig { samples, ..EvalConfig::default() } });
             session.app.apply(Command::SetControls { count: controls });
             session.run(Command::AblationMatrix { metric: MetricKind::Relevance, percent })?;
-            let Some(matrix) = session.app.matrix.clone() else {
-                return Err(Stop::Failed(vec!["the matrix ended without a result".into()]));
-            };
+            let matrix = super::neurons::proved(&session)?;
             match output.format {
-                Format::Json => output::print_json(&document(&matrix)),
-                Format::Text => output::print(&text(&matrix)),
+                Format::Json => output::print_json(&document(matrix, &session.app, percent)),
+                Format::Text => output::print(&text(matrix, &session.app, percent)),
             }
         }
     }
@@ -81,37 +80,42 @@ fn info(mut session: Session, format: Format) -> Result<(), Stop> {
     }
 }
 
-fn control(m: &AblationMatrix, row: usize, column: usize) -> (Option<f64>, Option<f64>) {
-    let accs: Vec<f64> = m.controls[row].iter().filter_map(|seed| seed[column].acc()).collect();
-    (stats::mean(&accs), stats::std_dev(&accs))
-}
-
-fn document(m: &AblationMatrix) -> Value {
-    let by_domain = |scores: &[DomainScore]| -> Map<String, Value> {
-        scores.iter().map(|s| (s.domain.clone(), json!({ "acc": s.acc(), "stderr": s.stderr(), "n": s.n() }))).collect()
+/// The matrix in the words of the demo.
+fn document(m: &TaskMatrix, app: &App, percent: f64) -> Value {
+    let names = &m.plan.tasks;
+    let by = |of: &dyn Fn(usize) -> Value| -> Map<String, Value> { names.iter().enumerate().map(|(i, d)| (d.clone(), of(i))).collect() };
+    let cell = |t: &Totals| {
+        let stderr = t.accuracy().map(|a| (a * (1.0 - a) / (t.n.max(2) - 1) as f64).sqrt());
+        json!({ "acc": t.accuracy(), "stderr": stderr, "n": t.n })
     };
-    let controls = |row: usize| -> Map<String, Value> {
-        let cell = |c: usize| {
-            let (mean, std) = control(m, row, c);
-            json!({ "mean": mean, "std": std })
-        };
-        m.domains.iter().enumerate().map(|(c, d)| (d.clone(), cell(c))).collect()
+    let random = |set: usize, task: usize| {
+        let found = m.random(0, set, task);
+        json!({ "mean": found.map(|r| r.0), "std": found.and_then(|r| r.1) })
     };
-    let rows: Map<String, Value> = m
-        .domains
-        .iter()
-        .enumerate()
-        .map(|(i, d)| (d.clone(), json!({ "neurons": m.neurons[i], "after": by_domain(&m.after[i]), "control": controls(i) })))
-        .collect();
-    let samples: Map<String, Value> = m.domains.iter().zip(&m.run_samples).map(|(d, n)| (d.clone(), json!(n))).collect();
+    let row = |set: usize| {
+        json!({
+            "neurons": m.neurons[0][set],
+            "after": by(&|task| m.get(0, set, task).map_or(Value::Null, |c| cell(&c.totals))),
+            "control": by(&|task| random(set, task)),
+        })
+    };
     json!({
-        "metric": m.metric,
-        "percent": m.percent,
-        "chosen_on": { "run": m.run, "samples": samples },
-        "before": by_domain(&m.before),
-        "off": rows,
+        "metric": MetricKind::Relevance,
+        "percent": percent,
+        "chosen_on": { "run": run_name(app), "samples": by(&|i| json!(scanned(app, &names[i]))) },
+        "before": by(&|i| cell(&m.before[i])),
+        "off": by(&row),
         "provenance": m.provenance,
     })
+}
+
+fn run_name(app: &App) -> String {
+    app.library.run().map_or_else(String::new, |r| r.name.clone())
+}
+
+/// Items of a domain that the shown run scanned.
+fn scanned(app: &App, domain: &str) -> usize {
+    app.library.scan().and_then(|s| s.domain(domain)).map_or(0, |d| d.samples)
 }
 
 /// `64`, or `64, 12` where they differ.
@@ -122,32 +126,29 @@ fn join(counts: &[usize]) -> String {
     }
 }
 
-fn text(m: &AblationMatrix) -> String {
-    let mut t = Table::new(std::iter::once("off".to_owned()).chain(m.domains.iter().cloned()));
-    let acc = |s: &DomainScore| s.acc().map_or("–".to_owned(), |a| format!("{:.1}", 100.0 * a));
-    t.row(std::iter::once("nothing".to_owned()).chain(m.before.iter().map(acc)));
-    for (i, d) in m.domains.iter().enumerate() {
-        t.row(std::iter::once(d.clone()).chain(m.after[i].iter().map(acc)));
+fn text(m: &TaskMatrix, app: &App, percent: f64) -> String {
+    let names = &m.plan.tasks;
+    let mut t = Table::new(std::iter::once("off".to_owned()).chain(names.iter().cloned()));
+    let acc = |t: Option<&Totals>| t.and_then(Totals::accuracy).map_or("–".to_owned(), |a| format!("{:.1}", 100.0 * a));
+    t.row(std::iter::once("nothing".to_owned()).chain(m.before.iter().map(|b| acc(Some(b)))));
+    for (i, d) in names.iter().enumerate() {
+        t.row(std::iter::once(d.clone()).chain((0..names.len()).map(|c| acc(m.get(0, i, c).map(|c| &c.totals)))));
     }
-    let seeds = m.controls.first().map_or(0, Vec::len);
-    if seeds > 0 {
-        for (i, d) in m.domains.iter().enumerate() {
-            let cells = (0..m.domains.len()).map(|c| match control(m, i, c) {
-                (Some(mean), std) => number::plus_minus(100.0 * mean, std.map(|s| 100.0 * s)),
-                _ => "–".into(),
-            });
-            t.row(std::iter::once(format!("random as {d}")).chain(cells));
-        }
+    for (i, d) in names.iter().enumerate().filter(|_| m.plan.controls > 0) {
+        let cells = (0..names.len()).map(|c| match m.random(0, i, c) {
+            Some((mean, std)) => number::plus_minus(100.0 * mean, std.map(|s| 100.0 * s)),
+            None => "–".into(),
+        });
+        t.row(std::iter::once(format!("random as {d}")).chain(cells));
     }
     format!(
-        "Test accuracy in %, with the top {} % of all neurons by {} of one domain off (rows)\n\n{}\nsets: from the {}, over {} scanned items; scored: n = {}; random: mean ± standard deviation over {} with as many neurons in each layer; {}\n",
-        m.percent,
-        m.metric.label(),
+        "Test accuracy in %, with the top {percent} % of all neurons by {} of one domain off (rows)\n\n{}\nsets: from the {}, over {} scanned items; scored: n = {}; random: mean ± standard deviation over {} with as many neurons in each layer; {}\n",
+        MetricKind::Relevance.label(),
         t.render(),
-        m.run,
-        join(&m.run_samples),
-        join(&m.before.iter().map(DomainScore::n).collect::<Vec<_>>()),
-        number::counted(seeds as u64, "random set"),
+        run_name(app),
+        join(&names.iter().map(|d| scanned(app, d)).collect::<Vec<_>>()),
+        join(&m.before.iter().map(|b| b.n).collect::<Vec<_>>()),
+        number::counted(m.plan.controls as u64, "random set"),
         m.provenance.device
     )
 }

@@ -12,6 +12,7 @@ mod info;
 mod inspect;
 mod lens;
 mod models;
+mod neurons;
 mod output;
 mod prompt_args;
 mod replay;
@@ -62,6 +63,8 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Ablate(a) => ablate::run(a, settings),
         Verb::Sweep(a) => sweep::run(a, settings),
         Verb::Break(a) => sweep::run_break(a, settings),
+        Verb::Neurons(a) => neurons::run(a, settings),
+        Verb::Prove(a) => neurons::run_prove(a, settings),
         Verb::Trace(a) => trace::run(a, settings),
         Verb::Similarity(a) => similarity::run(a, settings),
         Verb::Export(a) => export::run(a, settings),

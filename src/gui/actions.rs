@@ -144,7 +144,7 @@ pub fn all(app: &App) -> Vec<Action> {
     }
     let report = add("Export", "Save a report of the run (HTML)…".into(), None, have_run, Act::Ask(Ask::SaveReport));
 
-    for (layout, k) in LayoutId::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3]) {
+    for (layout, k) in LayoutId::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4]) {
         add("View", format!("{} layout", layout.name()), key(CTRL, k), FREE, Act::Layout(layout));
     }
     add("View", "Reset this layout".into(), None, FREE, Act::ResetLayout);

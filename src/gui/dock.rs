@@ -1,4 +1,4 @@
-//! The middle of the window: panels in tabs and splits, and three saved layouts over the same panels. A layout is no mode: every panel can stand in
+//! The middle of the window: panels in tabs and splits, and saved layouts over the same panels. A layout is no mode: every panel can stand in
 //! every one.
 
 use super::{Panel, PanelCx, Theme, export, panels, theme};
@@ -20,16 +20,18 @@ pub enum LayoutId {
     Explore,
     Compare,
     Ablate,
+    Tasks,
 }
 
 impl LayoutId {
-    pub const ALL: [Self; 3] = [Self::Explore, Self::Compare, Self::Ablate];
+    pub const ALL: [Self; 4] = [Self::Explore, Self::Compare, Self::Ablate, Self::Tasks];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Explore => "Explore",
             Self::Compare => "Compare",
             Self::Ablate => "Ablate",
+            Self::Tasks => "Tasks",
         }
     }
     pub fn hint(self) -> &'static str {
@@ -37,6 +39,7 @@ impl LayoutId {
             Self::Explore => "One domain: its neurons, density and similarity by layer",
             Self::Compare => "Domains beside each other: similarity, overlap, maps",
             Self::Ablate => "Switch neurons off and watch each domain's accuracy",
+            Self::Tasks => "The neurons that each task needs: find them, prove them, tune only them",
         }
     }
     fn tree(self) -> Tree<Pane> {
@@ -53,6 +56,10 @@ impl LayoutId {
             Self::Ablate => &[
                 (0.52, &[(1.0, &["ablation"])]),
                 (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "sweep", "sets", "overlap", "history", "lens", "jobs", "log"])]),
+            ],
+            Self::Tasks => &[
+                (0.62, &[(1.0, &["tasks"])]),
+                (0.38, &[(0.5, &["sets", "domains", "models", "jobs", "log"]), (0.5, &["neurons", "overlap"])]),
             ],
         };
         let mut tiles = Tiles::default();

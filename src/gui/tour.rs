@@ -34,7 +34,7 @@ const CARDS: [Card; 4] = [
     Card {
         place: Place::Layouts,
         title: "Explore, compare, ablate",
-        text: "Three layouts over the same panels. In Ablate, switch neurons off and watch each domain's accuracy, beside random sets of the same size. Space \
+        text: "Four layouts over the same panels. In Ablate, switch neurons off and watch each domain's accuracy, beside random sets of the same size. Space \
                switches off the neuron under the pointer.",
     },
     Card {

@@ -304,6 +304,24 @@ impl Weights {
             }
         }
     }
+    /// The same with every block's output matrix of the MLP times `gate`, as if every neuron had a gate that stands there. Blocks are scaled at each
+    /// use, so that no second model is held.
+    #[must_use]
+    pub fn gated(&self, gate: f32) -> Self {
+        let of = Arc::new(self.clone());
+        let scaled = |layer: usize| -> BlockSource {
+            let of = of.clone();
+            Arc::new(move || {
+                let mut block = (*of.block(layer)).clone();
+                if let Some(Some(down)) = block.slot(Role::Weight(layer, Matrix::Down)) {
+                    down.values_mut().iter_mut().for_each(|w| *w *= gate);
+                }
+                block
+            })
+        };
+        let blocks = (0..self.n_layers()).map(|l| Slot::Stored(scaled(l))).collect();
+        Self { blocks, last: Arc::default(), ..self.clone() }
+    }
     /// Whether [`Weights::block`] is free.
     pub fn is_resident(&self) -> bool {
         self.blocks.iter().all(|b| matches!(b, Slot::Resident(_)))

@@ -222,7 +222,7 @@ fn domain_scan(
 }
 
 /// To 15 significant digits, which every JSON reader gives back bit for bit (17 need a slower one), so that a stored run equals the live one.
-pub(super) fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     format!("{value:.14e}").parse().unwrap_or(value)
 }
 

@@ -5,6 +5,7 @@ mod common;
 mod export;
 mod info;
 mod look;
+mod neurons;
 mod parse;
 mod project;
 mod scan;
@@ -16,6 +17,7 @@ pub use common::{ChangeArgs, Common, ControlArgs, ItemArgs};
 pub use export::{ExportArgs, RangeArg};
 pub use info::{CheckArgs, DemoArgs, DemoVerb, DevicesArgs, InfoArgs, ModelsArgs};
 pub use look::{GenerateArgs, InspectArgs, LensArgs, TraceArgs};
+pub use neurons::{NeuronsArgs, ProveArgs};
 pub use project::{ReplayArgs, ScriptArgs};
 pub use scan::{EvalArgs, ScanArgs, SimilarityArgs};
 pub use tune::{TrainArg, TuneArgs};
@@ -54,6 +56,10 @@ pub enum Verb {
     Sweep(SweepArgs),
     /// The smallest set of neurons found that breaks a domain and spares the others.
     Break(BreakArgs),
+    /// The neurons that each task needs: how stable they are, what tasks share, and how many are worth taking; writes set files.
+    Neurons(NeuronsArgs),
+    /// Whose neurons serve whom: every task scored with each task's own neurons off, every other's, and random ones.
+    Prove(ProveArgs),
     /// The hook points' tensors of one forward pass, under their TransformerLens names.
     Trace(TraceArgs),
     /// One neuron or head: where it fires, the texts that drive it, what it writes, what is like it.

@@ -48,6 +48,12 @@ pub mod sweep;
 mod sweep_break;
 mod sweep_curve;
 mod sweep_units;
+pub mod tasks;
+mod tasks_find;
+mod tasks_find_charts;
+mod tasks_find_options;
+mod tasks_prove;
+mod tasks_prove_charts;
 mod worker;
 
 use super::PanelInfo;
@@ -83,6 +89,7 @@ pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "history", title: "History", icon: icons::ICON_HISTORY, export: None, make: history::make },
     PanelInfo { id: "sweep", title: "Sweep", icon: icons::ICON_GRADIENT, export: Some(View::Sweep), make: sweep::make },
     PanelInfo { id: "replay", title: "Replay", icon: icons::ICON_REPLAY, export: None, make: replay::make },
+    PanelInfo { id: "tasks", title: "Tasks", icon: icons::ICON_TARGET, export: None, make: tasks::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

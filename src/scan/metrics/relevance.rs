@@ -48,9 +48,32 @@ pub fn add_relevance(
     }
 }
 
+/// Adds `weight * a * da` (with `bars` its absolute value) of every token of one sequence to `sums` `[width]`. `values`, `gradient` `[t, width]`.
+pub fn add_products(values: &[f32], gradient: &[f32], bars: bool, weight: f64, sums: &mut [f64]) {
+    let width = sums.len().max(1);
+    for (a, g) in values.chunks_exact(width).zip(gradient.chunks_exact(width)) {
+        if bars {
+            sums.iter_mut().zip(a).zip(g).for_each(|((s, &a), &g)| *s += (weight * f64::from(a) * f64::from(g)).abs());
+        } else {
+            sums.iter_mut().zip(a).zip(g).for_each(|((s, &a), &g)| *s += weight * f64::from(a) * f64::from(g));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn products_are_summed_with_or_without_bars() {
+        // Two tokens, two neurons.
+        let (a, g) = ([1.0, 2.0, 3.0, 1.0], [1.0, -1.0, -1.0, 0.5]);
+        let mut sums = [0.0; 2];
+        add_products(&a, &g, false, 2.0, &mut sums);
+        assert_eq!(sums, [2.0 * (1.0 - 3.0), 2.0 * (-2.0 + 0.5)]);
+        add_products(&a, &g, true, 1.0, &mut sums);
+        assert_eq!(sums, [-4.0 + 4.0, -3.0 + 2.5]);
+    }
 
     #[test]
     fn tokens_are_summed_before_the_absolute_value_and_samples_after() {
