@@ -149,6 +149,12 @@ pub enum Command {
     TrainDemo {
         out: PathBuf,
         seed: u64,
+        /// Other than the committed weights had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        steps: Option<usize>,
+        /// Domains that are left out of the training texts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        without: Vec<String>,
     },
     /// Trains the open model, or some neurons of it, on a domain; the result is an overlay in a folder.
     Tune {
@@ -174,6 +180,14 @@ pub enum Command {
         path: Option<PathBuf>,
         #[serde(default)]
         model: Option<PathBuf>,
+    },
+    /// Learns tasks one after another, by several methods; goes on with it where it was stopped.
+    Continual {
+        request: Box<super::ContinualRequest>,
+    },
+    /// Trains each task's neurons and judges every task; goes on with it where it was stopped.
+    Transfer {
+        request: Box<super::TransferRequest>,
     },
     /// The shown run as one HTML file that needs nothing else.
     WriteReport {
@@ -472,6 +486,8 @@ impl Command {
             | Self::SaveTuned { .. }
             | Self::ForgetTuned
             | Self::Replay { .. }
+            | Self::Continual { .. }
+            | Self::Transfer { .. }
             | Self::WriteReport { .. }
             | Self::Export { .. }
             | Self::CopyView { .. }

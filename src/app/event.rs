@@ -3,6 +3,7 @@
 use super::{
     DeviceReport, ModelsReport, TuneReport,
     ablation::Unit,
+    continual::ContinualNews,
     generate::Generated,
     inspect::{Found, Looking},
     sweep::SweepNews,
@@ -17,6 +18,7 @@ use crate::{
     model::Decoder,
     report::export::Copied,
     scan::{SampleSimilarity, ScanOutput},
+    task::TransferState,
     tune::TunePoint,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -45,6 +47,10 @@ pub(super) enum Target {
     Attribution(u64),
     Sweep(super::SweepKind),
     Tasks(TaskJob),
+    /// The sequence of tasks.
+    Continual,
+    /// What learning one task does to the others.
+    Transfer,
     /// One neuron, head or text; only the index of activations is listed as a job.
     Looking(Looking),
     /// A file that somebody waits for.
@@ -73,6 +79,8 @@ pub(super) enum Event {
     Tuned(Arc<TuneReport>),
     TunedModel(Box<super::TunedModel>),
     Replayed(Arc<super::ReplayReport>),
+    Continual(ContinualNews),
+    Transfer(Arc<TransferState>),
     Found(Found),
     /// For the clipboard.
     Copied(Arc<Copied>),

@@ -355,10 +355,12 @@ impl App {
         });
     }
 
-    pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64) {
+    pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64, steps: Option<usize>, without: Vec<String>) {
         let threads = self.settings.preferences.threads;
         self.runner.spawn(&mut self.jobs, "Training the demo model", Target::Other, move |ctx, _| {
-            tune::demo::train(&folder, seed, tune::demo::DemoOptions::default(), backend(threads), ctx).map(|_| ())
+            let usual = tune::demo::DemoOptions::default();
+            let options = tune::demo::DemoOptions { steps: steps.unwrap_or(usual.steps), without, ..usual };
+            tune::demo::train(&folder, seed, options, backend(threads), ctx).map(|_| ())
         });
     }
     pub(super) fn write_report(&mut self, path: PathBuf) {

@@ -97,6 +97,9 @@ pub struct App {
     pub tuned: Option<super::TunedModel>,
     /// The last replay of a project.
     pub replay: Option<super::ReplayView>,
+    /// The last sequence of tasks, and the last study of transfer; their tables fill while they run.
+    pub continual: Option<super::ContinualView>,
+    pub transfer: Option<super::TransferView>,
     /// Made for the clipboard, not yet taken.
     pub(super) copied: Option<Arc<Copied>>,
     /// Result of the last `FindDevices`.
@@ -146,6 +149,8 @@ impl App {
             tuning: None,
             tuned: None,
             replay: None,
+            continual: None,
+            transfer: None,
             devices: None,
             models: None,
             evaluation: Evaluation::default(),
@@ -203,6 +208,8 @@ impl App {
             Event::Tuned(report) => self.tuned(report),
             Event::TunedModel(tuned) => self.tuned_made(*tuned),
             Event::Replayed(report) => self.replayed(report),
+            Event::Continual(news) => self.continual_news(news),
+            Event::Transfer(state) => self.transfer_news(state),
             Event::Found(found) => self.found(found),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
@@ -268,6 +275,8 @@ impl App {
             (Target::Tune(folder), failure) => self.tuning_ended(folder, failure),
             (Target::Replay, failure) => self.replay_ended(failure),
             (Target::Tasks(job), failure) => self.task_ended(job, failure),
+            (Target::Continual, failure) => self.continual_ended(failure),
+            (Target::Transfer, failure) => self.transfer_ended(failure),
             _ => {}
         }
     }

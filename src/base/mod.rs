@@ -11,6 +11,7 @@ pub mod hub;
 pub mod ids;
 pub mod job;
 pub mod long_table;
+pub mod mantel;
 pub mod neuron_names;
 pub mod neuron_set;
 pub mod number;

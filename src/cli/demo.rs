@@ -17,10 +17,10 @@ use serde_json::{Map, Value, json};
 pub fn run(args: DemoArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.keep_runs = false;
     match args.verb {
-        DemoVerb::Train { out, seed, output } => {
+        DemoVerb::Train { out, seed, steps, without, output } => {
             let mut session = Session::new(settings, output.quiet);
             session.kept = format!("The last checkpoint in {} was kept; the same command goes on from there.", out.display());
-            session.run(Command::TrainDemo { out: out.clone(), seed })?;
+            session.run(Command::TrainDemo { out: out.clone(), seed, steps, without })?;
             match output.format {
                 Format::Json => output::print_json(&json!({ "out": out, "seed": seed })),
                 Format::Text => output::print(&format!("model folder: {}", out.display())),

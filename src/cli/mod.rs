@@ -3,6 +3,7 @@
 mod ablate;
 mod args;
 mod check;
+mod continual;
 mod demo;
 mod devices;
 mod eval;
@@ -78,6 +79,8 @@ pub fn run(verb: Verb, settings: Settings) -> ExitCode {
         Verb::Generate(a) => generate::run(a, settings),
         Verb::Check(a) => check::run(a, settings),
         Verb::Tune(a) => tune::run(a, settings),
+        Verb::Continual(a) => continual::run(a, settings),
+        Verb::Transfer(a) => continual::run_transfer(a, settings),
         Verb::Demo(a) => demo::run(a, settings),
     };
     exit_code(result)

@@ -7,15 +7,35 @@ use std::{collections::HashMap, path::Path};
 
 const FORMAT: &str = "brodmann-checkpoint-2";
 
+/// What a run keeps beside the trainer's state, in the same file: either all of it is there, or none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// Anything, as text.
+    pub state: String,
+    /// Values of what trains at another step, in the order of the parameters; empty for none.
+    pub best: Vec<Vec<f32>>,
+}
+
 /// Writes a checkpoint atomically, in f32.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn save(trainer: &Trainer, path: &Path) -> Result<()> {
+    save_beside(trainer, path, None)
+}
+
+/// As [`save`], with what the run keeps beside it.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_beside(trainer: &Trainer, path: &Path, beside: Option<&Beside>) -> Result<()> {
     let parameters = trainer.parameters()?;
     let mut values: Vec<(String, &[f32])> = Vec::new();
     for (i, (name, parameter)) in parameters.iter().enumerate() {
         values.push((name.clone(), parameter));
+        if let Some(best) = beside.and_then(|b| b.best.get(i)) {
+            values.push((format!("best {name}"), best));
+        }
         let Some(m) = trainer.optimizer.moments.get(i) else { continue };
         for (word, state) in [("mean", &m.mean), ("square", &m.square)] {
             if !state.is_empty() {
@@ -29,11 +49,12 @@ pub fn save(trainer: &Trainer, path: &Path) -> Result<()> {
         tensors.push((name.as_str(), view.map_err(|e| Error::format(path, format!("{name}: {e}")))?));
     }
     let config = serde_json::to_string(&trainer.config).map_err(|e| Error::format(path, e.to_string()))?;
-    let metadata = HashMap::from([
+    let mut metadata = HashMap::from([
         ("format".to_owned(), FORMAT.to_owned()),
         ("steps".to_owned(), trainer.steps_done().to_string()),
         ("config".to_owned(), config),
     ]);
+    metadata.extend(beside.map(|b| ("state".to_owned(), b.state.clone())));
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::format(path, e.to_string()))?;
     atomic_file::write(path, &bytes)
 }
@@ -43,6 +64,14 @@ pub fn save(trainer: &Trainer, path: &Path) -> Result<()> {
 /// # Errors
 /// When the file is damaged, or was made with another shape, target or configuration; then nothing has changed.
 pub fn load(trainer: &mut Trainer, path: &Path) -> Result<()> {
+    load_beside(trainer, path, |_| Ok(())).map(|_| ())
+}
+
+/// As [`load`]; gives what was kept beside the trainer's state. `accept` sees its text before anything changes.
+///
+/// # Errors
+/// As [`load`], and those of `accept`.
+pub fn load_beside(trainer: &mut Trainer, path: &Path, accept: impl FnOnce(&str) -> Result<()>) -> Result<Beside> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let bad = |e: safetensors::SafeTensorError| Error::format(path, format!("is no checkpoint: {e}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(bad)?;
@@ -51,6 +80,7 @@ pub fn load(trainer: &mut Trainer, path: &Path) -> Result<()> {
     if entry("format") != FORMAT {
         return Err(Error::format(path, format!("has format `{}`, expected `{FORMAT}`", entry("format"))));
     }
+    accept(entry("state"))?;
     let config: TrainConfig = serde_json::from_str(entry("config")).map_err(|e| Error::format(path, format!("its configuration: {e}")))?;
     if config != trainer.config {
         return Err(Error::format(path, "was made with other training settings; use the same ones, or remove it to start anew"));
@@ -67,9 +97,12 @@ pub fn load(trainer: &mut Trainer, path: &Path) -> Result<()> {
     };
     let mut optimizer = Optimizer::new(trainer.config.optimizer);
     optimizer.steps = steps;
-    let mut restored = Vec::new();
+    let (mut restored, mut beside) = (Vec::new(), Beside { state: entry("state").to_owned(), best: Vec::new() });
     for (name, now) in trainer.parameters()? {
         restored.push(read(&name, now.len())?);
+        if file.tensor(&format!("best {name}")).is_ok() {
+            beside.best.push(read(&format!("best {name}"), now.len())?);
+        }
         // SGD keeps no squares, and without momentum nothing at all.
         let state = |word: &str| match file.tensor(&format!("{word} {name}")) {
             Ok(_) => read(&format!("{word} {name}"), now.len()),
@@ -83,5 +116,9 @@ pub fn load(trainer: &mut Trainer, path: &Path) -> Result<()> {
     {
         return Err(Error::format(path, "lacks the optimiser's state of some parameter"));
     }
-    trainer.restore(restored, optimizer)
+    if !beside.best.is_empty() && beside.best.len() != restored.len() {
+        return Err(Error::format(path, "lacks the best values of some parameter"));
+    }
+    trainer.restore(restored, optimizer)?;
+    Ok(beside)
 }

@@ -24,7 +24,7 @@ const LOG: &str = "training.log.json";
 pub const RECORD: &str = "training.json";
 
 /// Settings of a training run; the defaults are those of the committed weights.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DemoOptions {
     pub steps: usize,
     /// Training texts a step.
@@ -32,11 +32,14 @@ pub struct DemoOptions {
     pub learning_rate: f64,
     /// Steps between two checkpoints.
     pub checkpoint_every: usize,
+    /// Domains whose texts are left out: a base that lacks them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
 }
 
 impl Default for DemoOptions {
     fn default() -> Self {
-        Self { steps: 6000, texts: 64, learning_rate: 2e-3, checkpoint_every: 250 }
+        Self { steps: 6000, texts: 64, learning_rate: 2e-3, checkpoint_every: 250, without: Vec::new() }
     }
 }
 
@@ -162,7 +165,7 @@ fn fit(folder: &Path, seed: u64, options: &DemoOptions, backend: &Arc<dyn Backen
 /// All steps that are left, with checkpoints.
 fn run(trainer: &mut Trainer, folder: &Path, seed: u64, options: &DemoOptions, ctx: &Ctx<'_>) -> Result<Log> {
     let (path, log_path) = (folder.join(CHECKPOINT), folder.join(LOG));
-    let mut log = Log { seed, options: *options, ..Log::default() };
+    let mut log = Log { seed, options: options.clone(), ..Log::default() };
     if path.exists() {
         checkpoint::load(trainer, &path)?;
         let text = std::fs::read(&log_path).map_err(|e| Error::io(&log_path, e))?;
@@ -177,11 +180,12 @@ fn run(trainer: &mut Trainer, folder: &Path, seed: u64, options: &DemoOptions, c
         log.lines.retain(|l| l.step <= trainer.steps_done());
     }
     let (before, started, first) = (log.seconds, Instant::now(), trainer.steps_done());
+    let without = demo::places(&options.without)?;
     let (mut loss, mut norm, mut n, mut tokens) = (0.0, 0.0, 0, 0u64);
     while trainer.steps_done() < options.steps {
         let stop = ctx.check().is_err();
         if !stop {
-            let sequences = sequences(&trainer.decoder().model.tokenizer, seed, trainer.steps_done(), options.texts)?;
+            let sequences = sequences(&trainer.decoder().model.tokenizer, seed, trainer.steps_done(), options.texts, &without)?;
             let report = trainer.step(&sequences)?;
             (loss, norm, n, tokens) = (loss + report.loss, norm + report.gradient_norm, n + 1, tokens + report.tokens as u64);
             log.tokens += report.tokens as u64;
@@ -219,7 +223,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 }
 
 /// The texts of one step: they depend on nothing but seed and step.
-fn sequences(tokenizer: &TextTokenizer, seed: u64, step: usize, count: usize) -> Result<Vec<TrainSequence>> {
+fn sequences(tokenizer: &TextTokenizer, seed: u64, step: usize, count: usize, without: &[usize]) -> Result<Vec<TrainSequence>> {
     let sequence = |t: demo::TrainingText| {
         let mut tokens = tokenizer.encode(&t.text)?;
         let end = tokens.len();
@@ -233,7 +237,7 @@ fn sequences(tokenizer: &TextTokenizer, seed: u64, step: usize, count: usize) ->
         let weights = (0..tokens.len()).map(weight).collect();
         Ok(TrainSequence { tokens, weights })
     };
-    demo::training_texts_of_step(seed, step).take(count).map(sequence).collect()
+    demo::training_texts_of_step(seed, step, without).take(count).map(sequence).collect()
 }
 
 /// Share of items whose right choice is the likeliest.
@@ -250,7 +254,7 @@ mod tests {
         compute::cpu::CpuBackend,
     };
 
-    const SHORT: DemoOptions = DemoOptions { steps: 6, texts: 4, learning_rate: 2e-3, checkpoint_every: 100 };
+    const SHORT: DemoOptions = DemoOptions { steps: 6, texts: 4, learning_rate: 2e-3, checkpoint_every: 100, without: Vec::new() };
 
     fn backend(threads: usize) -> Arc<dyn Backend> {
         Arc::new(CpuBackend::new(Some(threads)))

@@ -20,7 +20,7 @@ pub use examples::{Learn, examples};
 pub use lora::{Lora, LoraConfig};
 pub use optimizer::{AdamWConfig, Optimizer, OptimizerConfig, SgdConfig};
 pub use overlay::Overlay;
-pub use run::{Ended, Evaluated, TuneConfig, TunePoint, Tuned, tune};
+pub use run::{Ended, Evaluated, TuneConfig, TunePoint, Tuned, tune, tune_from};
 pub use schedule::Schedule;
 pub use trained::{Part, Slice, Trained};
 pub use trainer::{StepReport, Target, TrainConfig, TrainSequence, Trainer};

@@ -1,9 +1,12 @@
 //! A tuning from its first step to its last: batches by seed, evaluations in between, early stopping, checkpoints, exact resume. Whoever asks gets
 //! every point of the curves as it is made.
 
-use super::{Learn, OptimizerConfig, Schedule, StepReport, Target, TrainConfig, TrainSequence, Trainer, checkpoint};
+use super::{
+    Learn, OptimizerConfig, Schedule, StepReport, Target, TrainConfig, TrainSequence, Trainer,
+    checkpoint::{self, Beside},
+};
 use crate::{
-    base::{Ctx, Error, Result, atomic_file, rng::Rng},
+    base::{Ctx, Error, Result, rng::Rng},
     compute::Backend,
     model::{Decoder, Model},
 };
@@ -141,12 +144,10 @@ pub struct Tuned {
     pub tokens: u64,
 }
 
-/// Where a run keeps what it needs to go on.
-const CHECKPOINT: &str = "training.checkpoint.safetensors";
-const BEST: &str = "best.checkpoint.safetensors";
-const STATE: &str = "training.state.json";
+/// Where a run keeps what it needs to go on, in one file: a kill at any moment leaves a whole one.
+pub const CHECKPOINT: &str = "training.checkpoint.safetensors";
 
-/// Beside a checkpoint.
+/// Beside the trainer's state in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     config: TuneConfig,
@@ -181,15 +182,46 @@ pub fn tune(
     on_point: &mut dyn FnMut(&TunePoint),
     ctx: &Ctx<'_>,
 ) -> Result<Tuned> {
+    tune_from(base, None, backend, sequences, config, folder, evaluate, on_point, ctx)
+}
+
+/// As [`tune`], from other values of what trains than those of `base`: adapters that go on to another task. `start` is what an earlier tuning of the
+/// same target gave.
+///
+/// # Errors
+/// As [`tune`], and when `start` is of another target.
+#[expect(clippy::too_many_arguments, reason = "the parts of one training")]
+pub fn tune_from(
+    base: &Model,
+    start: Option<&[(String, Vec<f32>)]>,
+    backend: Arc<dyn Backend>,
+    sequences: &[TrainSequence],
+    config: &TuneConfig,
+    folder: Option<&Path>,
+    evaluate: &mut dyn FnMut(&Decoder, &Ctx<'_>) -> Result<Evaluated>,
+    on_point: &mut dyn FnMut(&TunePoint),
+    ctx: &Ctx<'_>,
+) -> Result<Tuned> {
     config.verify()?;
     if sequences.is_empty() {
         return Err(Error::invalid("there is nothing to train on: no sequence was given"));
     }
     let copy = Model { info: base.info.clone(), spec: base.spec.clone(), weights: base.weights.clone(), tokenizer: base.tokenizer.clone() };
-    let trainer = Trainer::with_target(copy, backend, config.train(), &config.target, config.seed)?;
+    let mut trainer = Trainer::with_target(copy, backend, config.train(), &config.target, config.seed)?;
+    let mut data = digest(sequences);
+    if let Some(start) = start {
+        let same = trainer.parameters()?.iter().map(|(n, v)| (n, v.len())).eq(start.iter().map(|(n, v)| (n, v.len())));
+        if !same {
+            return Err(Error::invalid("the values to start from are of another target than the one that is to be trained"));
+        }
+        let optimizer = trainer.optimizer.clone();
+        trainer.restore(start.iter().map(|(_, v)| v.clone()).collect(), optimizer)?;
+        let values: Vec<u8> = start.iter().flat_map(|(_, v)| bytemuck::cast_slice::<f32, u8>(v)).copied().collect();
+        data = crate::base::hash::sha256_bytes(format!("{data} {}", crate::base::hash::sha256_bytes(&values)).as_bytes());
+    }
     let state = State {
         config: config.clone(),
-        data: digest(sequences),
+        data,
         base_sha256: base.info.sha256.clone(),
         points: Vec::new(),
         pending: None,
@@ -296,14 +328,13 @@ impl Run {
     }
 
     fn judge(&mut self, found: &Evaluated) -> Result<()> {
-        let better = self.state.best.is_none_or(|(_, score)| found.score > score);
+        // Nine decimals: what JSON text gives back to the last bit, so that a resumed run judges as an unbroken one.
+        let score = (found.score * 1e9).round() / 1e9;
+        let better = self.state.best.is_none_or(|(_, best)| score > best);
         if better {
-            self.state.best = Some((self.trainer.steps_done(), found.score));
+            self.state.best = Some((self.trainer.steps_done(), score));
             self.state.stale = 0;
             self.best = Some(self.trainer.parameters()?.into_iter().map(|(_, v)| v).collect());
-            if let Some(folder) = &self.folder {
-                checkpoint::save(&self.trainer, &folder.join(BEST))?;
-            }
         } else {
             self.state.stale += 1;
         }
@@ -312,39 +343,29 @@ impl Run {
 
     fn keep(&self) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        checkpoint::save(&self.trainer, &folder.join(CHECKPOINT))?;
-        let path = folder.join(STATE);
-        let text = serde_json::to_vec(&self.state).map_err(|e| Error::format(&path, e.to_string()))?;
-        atomic_file::write(&path, &text)
+        let path = folder.join(CHECKPOINT);
+        let state = serde_json::to_string(&self.state).map_err(|e| Error::format(&path, e.to_string()))?;
+        checkpoint::save_beside(&self.trainer, &path, Some(&Beside { state, best: self.best.clone().unwrap_or_default() }))
     }
 
     /// Goes back to the last checkpoint of the folder, if there is one.
     fn resume(&mut self) -> Result<()> {
-        let Some(folder) = self.folder.clone() else { return Ok(()) };
-        let (path, state_path) = (folder.join(CHECKPOINT), folder.join(STATE));
-        if !path.exists() || !state_path.exists() {
-            return Ok(());
-        }
-        let text = std::fs::read(&state_path).map_err(|e| Error::io(&state_path, e))?;
-        let state: State =
-            serde_json::from_slice(&text).map_err(|e| Error::format(&state_path, format!("is no state of a training run: {e}")))?;
-        let same = state.config == self.state.config && state.data == self.state.data && state.base_sha256 == self.state.base_sha256;
-        if !same {
-            return Err(Error::format(
-                &state_path,
-                "is of a run with other settings, data or another model; use the same ones, or another folder, or remove it to start anew",
-            ));
-        }
-        let best = folder.join(BEST);
-        if state.best.is_some() && best.exists() {
-            checkpoint::load(&mut self.trainer, &best)?;
-            self.best = Some(self.trainer.parameters()?.into_iter().map(|(_, v)| v).collect());
-        }
-        checkpoint::load(&mut self.trainer, &path)?;
-        self.state = state;
-        // State and checkpoint are two files: a stop between the two leaves points of steps that will be made again.
-        let done = self.trainer.steps_done();
-        self.state.points.retain(|p| p.step <= done);
+        let Some(path) = self.folder.as_ref().map(|f| f.join(CHECKPOINT)).filter(|p| p.exists()) else { return Ok(()) };
+        let read = |text: &str| -> Result<State> {
+            serde_json::from_str(text).map_err(|e| Error::format(&path, format!("holds no state of a training run: {e}")))
+        };
+        let now = &self.state;
+        let accept = |text: &str| {
+            let then = read(text)?;
+            if then.config == now.config && then.data == now.data && then.base_sha256 == now.base_sha256 {
+                return Ok(());
+            }
+            let what = "is of a run with other settings, data or another model";
+            Err(Error::format(&path, format!("{what}; use the same ones, or another folder, or remove it to start anew")))
+        };
+        let beside = checkpoint::load_beside(&mut self.trainer, &path, accept)?;
+        self.state = read(&beside.state)?;
+        self.best = (!beside.best.is_empty()).then_some(beside.best);
         Ok(())
     }
 
@@ -359,11 +380,9 @@ impl Run {
         if ended != Ended::Cancelled
             && let Some(folder) = &self.folder
         {
-            for done_with in [CHECKPOINT, BEST, STATE] {
-                let path = folder.join(done_with);
-                if path.exists() {
-                    std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-                }
+            let path = folder.join(CHECKPOINT);
+            if path.exists() {
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
             }
         }
         let State { points, seconds, tokens, .. } = self.state;

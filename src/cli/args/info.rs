@@ -58,6 +58,12 @@ pub enum DemoVerb {
         out: PathBuf,
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Other than the committed weights had (6000).
+        #[arg(long, value_name = "N", value_parser = parse_count)]
+        steps: Option<usize>,
+        /// A domain that is left out of the training texts, for a model that lacks it; repeatable.
+        #[arg(long, value_name = "DOMAIN")]
+        without: Vec<String>,
         #[command(flatten)]
         output: Output,
     },

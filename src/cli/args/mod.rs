@@ -2,6 +2,7 @@
 
 mod ablate;
 mod common;
+mod continual;
 mod export;
 mod info;
 mod look;
@@ -14,6 +15,7 @@ mod values;
 
 pub use ablate::{AblateArgs, BreakArgs, SweepArgs};
 pub use common::{ChangeArgs, Common, ControlArgs, ItemArgs};
+pub use continual::{ContinualArgs, TransferArgs};
 pub use export::{ExportArgs, RangeArg};
 pub use info::{CheckArgs, DemoArgs, DemoVerb, DevicesArgs, InfoArgs, ModelsArgs};
 pub use look::{GenerateArgs, InspectArgs, LensArgs, TraceArgs};
@@ -87,6 +89,10 @@ pub enum Verb {
     Check(CheckArgs),
     /// Trains a model, only some of its neurons, or low-rank adapters on one domain; every domain is judged before and after.
     Tune(TuneArgs),
+    /// Learns tasks one after another by several methods: what each learns, and what it forgets. Goes on where it was stopped.
+    Continual(ContinualArgs),
+    /// Trains each task's neurons and judges every task: whether tasks that share neurons help each other, and how many neurons must train.
+    Transfer(TransferArgs),
     /// The built-in demo: train its model from nothing, its facts, its ablation matrix.
     Demo(DemoArgs),
 }

@@ -20,7 +20,7 @@ pub use files::{domain, file_name, file_text, general_domain};
 pub use split::Split;
 pub use tokenizer::{BOS_ID, EOS_ID, VOCAB, tokenizer_config, tokenizer_path, train_tokenizer};
 
-use crate::base::rng::Rng;
+use crate::base::{Error, Result, rng::Rng};
 use draft::Draft;
 
 /// The six domains, in the order in which they are listed and coloured.
@@ -61,29 +61,47 @@ fn draw_from(domain: usize, split: Split, rng: &mut Rng) -> Draft {
 
 /// An endless mixture of training items of all domains and general text.
 pub fn training_texts(seed: u64) -> impl Iterator<Item = TrainingText> {
-    training_texts_of(Rng::stream(seed, "demo training texts"))
+    training_texts_of(Rng::stream(seed, "demo training texts"), Vec::new())
 }
 
-/// As [`training_texts`], another sequence for every step of a training run.
-pub fn training_texts_of_step(seed: u64, step: usize) -> impl Iterator<Item = TrainingText> {
-    training_texts_of(Rng::stream(seed, &format!("demo training step {step}")))
+/// As [`training_texts`], another sequence for every step of a training run, without the domains at these places of [`NAMES`].
+pub fn training_texts_of_step(seed: u64, step: usize, without: &[usize]) -> impl Iterator<Item = TrainingText> + use<> {
+    training_texts_of(Rng::stream(seed, &format!("demo training step {step}")), without.to_vec())
 }
 
-fn training_texts_of(mut rng: Rng) -> impl Iterator<Item = TrainingText> {
+/// Places of domains in [`NAMES`].
+///
+/// # Errors
+/// When there is no such domain.
+pub fn places(names: &[String]) -> Result<Vec<usize>> {
+    let place = |name: &String| {
+        let unknown = || Error::invalid(format!("there is no demo domain `{name}`; there are {}", NAMES.join(", ")));
+        NAMES.iter().position(|n| n == name).ok_or_else(unknown)
+    };
+    names.iter().map(place).collect()
+}
+
+fn training_texts_of(mut rng: Rng, without: Vec<usize>) -> impl Iterator<Item = TrainingText> {
     let total: usize = MIXTURE.iter().sum();
-    std::iter::repeat_with(move || {
+    let pick = move |rng: &mut Rng| {
         let mut at = rng.below(total);
-        let part = MIXTURE
-            .iter()
-            .position(|&w| {
-                if at < w {
-                    true
-                } else {
-                    at -= w;
-                    false
-                }
-            })
-            .unwrap_or(0);
+        let fits = |&w: &usize| {
+            if at < w {
+                true
+            } else {
+                at -= w;
+                false
+            }
+        };
+        MIXTURE.iter().position(fits).unwrap_or(0)
+    };
+    std::iter::repeat_with(move || {
+        let part = loop {
+            let part = pick(&mut rng);
+            if !without.contains(&part) {
+                break part;
+            }
+        };
         if part == NAMES.len() {
             return TrainingText { text: general::draw_from(Split::Train, &mut rng), answer: 0 };
         }
@@ -131,6 +149,15 @@ mod tests {
                 assert!(!held_back.contains(&t.text[..t.answer].to_owned()), "{} is trained on", t.text);
             }
         }
+    }
+
+    #[test]
+    fn a_domain_that_is_left_out_is_in_no_training_text_and_the_others_stay_as_they_are() {
+        let without = places(&["sentiment".to_owned()]).expect("a domain");
+        let take = |without: &[usize]| training_texts_of_step(5, 3, without).take(400).collect::<Vec<_>>();
+        assert!(take(&[]).iter().any(|t| t.text.starts_with("Review")));
+        assert!(take(&without).iter().all(|t| !(t.text.contains("Review:") && t.answer > 0)));
+        assert!(places(&["music".to_owned()]).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod dumbbell;
 pub mod five_numbers;
 pub mod heatmap_view;
 pub mod histograms;
+pub mod labelled_grid;
 pub mod legend;
 pub mod line_chart;
 pub mod matrix;

@@ -1,0 +1,280 @@
+//! A sequence of tasks, and what learning one task does to the others: requests, jobs, and what the panel shows.
+
+use super::{
+    App,
+    event::{Event, Target},
+    run::shell_word,
+    state::NoticeLevel,
+    task_rows::{RowLimits, RowSource},
+};
+use crate::{
+    base::{Ctx, Result, hash::sha256_json, provenance},
+    task::{
+        ContinualConfig, ContinualPlan, ContinualState, Method, TaskRows, TransferConfig, TransferPlan, TransferState,
+        continual::{self, LessonPoint, Listeners},
+        transfer,
+    },
+    tune::{Learn, OptimizerConfig, TuneConfig, TunePoint},
+};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
+
+/// A sequence of tasks, as asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContinualRequest {
+    /// Domains in the order in which they are learnt; others that are switched on are judged and never learnt.
+    pub order: Vec<String>,
+    #[serde(default)]
+    pub config: ContinualConfig,
+    #[serde(default)]
+    pub rows: RowLimits,
+    /// Folder of the results; default: one below the data folder that the same request finds again.
+    #[serde(default)]
+    pub out: Option<PathBuf>,
+}
+
+/// What learning one task does to the others, as asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferRequest {
+    pub tasks: Vec<String>,
+    #[serde(default)]
+    pub config: TransferConfig,
+    #[serde(default)]
+    pub rows: RowLimits,
+    #[serde(default)]
+    pub out: Option<PathBuf>,
+}
+
+/// The lesson under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LessonCurve {
+    pub method: Method,
+    pub seed: u64,
+    pub task: usize,
+    pub points: Vec<TunePoint>,
+}
+
+/// A sequence under way or done.
+#[derive(Clone, Debug)]
+pub struct ContinualView {
+    pub request: ContinualRequest,
+    pub folder: PathBuf,
+    /// `None` until the work has begun.
+    pub state: Option<Arc<ContinualState>>,
+    pub lesson: Option<LessonCurve>,
+    pub running: bool,
+    pub failed: Option<String>,
+}
+
+/// A study of transfer under way or done.
+#[derive(Clone, Debug)]
+pub struct TransferView {
+    pub request: TransferRequest,
+    pub folder: PathBuf,
+    pub state: Option<Arc<TransferState>>,
+    pub running: bool,
+    pub failed: Option<String>,
+}
+
+/// From the worker of a sequence.
+pub(super) enum ContinualNews {
+    State(Arc<ContinualState>),
+    Point(LessonPoint),
+}
+
+impl App {
+    /// Starts a sequence, or goes on with it.
+    pub(super) fn start_continual(&mut self, request: ContinualRequest) {
+        self.runner.supersede(&mut self.jobs, |t| *t == Target::Continual);
+        let folder = self.lessons_folder(request.out.as_ref(), "continual", &sha256_json(&request));
+        let view = ContinualView { request: request.clone(), folder, state: None, lesson: None, running: true, failed: None };
+        self.continual = Some(view);
+        if let Err(e) = self.spawn_continual(request) {
+            self.continual_ended(Some(e.to_string()));
+            self.notice(NoticeLevel::Error, "The sequence of tasks cannot start", e.to_string());
+        }
+    }
+
+    fn spawn_continual(&mut self, request: ContinualRequest) -> Result<()> {
+        let decoder = self.decoder.clone().ok_or_else(no_model)?;
+        let named = |names: &[String]| names.iter().map(|n| self.row_source(n)).collect::<Result<Vec<RowSource>>>();
+        let others: Vec<String> = self.project.enabled().map(|d| d.name.clone()).filter(|n| !request.order.contains(n)).collect();
+        let (tasks, judged) = (named(&request.order)?, named(&others)?);
+        request.config.verify()?;
+        let folder = self.continual.as_ref().map(|v| v.folder.clone()).unwrap_or_default();
+        let c = &request.config;
+        let mut p = self.provenance();
+        p.formula = format!(
+            "tasks learnt one after another: {}; accuracy by log-likelihood of the choices on test rows, neurons and training on training rows, best step \
+             by validation rows; {} % of the neurons by relevance |sum_t a dLoss/da| on {} training rows; W-NCFT: softmax of cosines / {}",
+            c.methods.iter().map(|m| m.label()).collect::<Vec<_>>().join(", "),
+            c.percent,
+            c.relevance_samples,
+            c.temperature
+        );
+        p.objective = c.tune.learn.words().to_owned();
+        p.seed = c.tune.seed;
+        p.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        let mut words = self.words_of("continual", self.project.enabled().map(|d| d.name.as_str()));
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
+        add("--tasks", request.order.join(","));
+        add("--methods", c.methods.iter().map(|m| m.id()).collect::<Vec<_>>().join(","));
+        add("--seeds", join(&c.seeds));
+        add("--percent", c.percent.to_string());
+        add("--temperature", c.temperature.to_string());
+        c.rates.iter().for_each(|(m, rate)| add("--rate-of", format!("{}={rate}", m.id())));
+        words.extend(tune_words(&c.tune, request.rows, c.relevance_samples));
+        p.command = words.join(" ");
+        p.created = provenance::now_utc();
+        let title = format!("Learning {} in turn", request.order.join(", "));
+        let (limits, seed, config) = (request.rows, c.tune.seed, request.config.clone());
+        self.runner.spawn(&mut self.jobs, title, Target::Continual, move |ctx, out| {
+            let plan = ContinualPlan {
+                tasks: parted(&tasks, limits, seed, ctx)?,
+                others: parted(&judged, limits, seed, ctx)?,
+                config,
+                folder,
+                provenance: p,
+            };
+            let mut on = Listeners {
+                state: &mut |state| out.send(Event::Continual(ContinualNews::State(Arc::new(state.clone())))),
+                point: &mut |point| out.send(Event::Continual(ContinualNews::Point(point))),
+            };
+            continual::run(&decoder, &plan, &mut on, ctx).map(|_| ())
+        });
+        Ok(())
+    }
+
+    pub(super) fn continual_news(&mut self, news: ContinualNews) {
+        let Some(view) = &mut self.continual else { return };
+        match news {
+            ContinualNews::State(state) => view.state = Some(state),
+            ContinualNews::Point(LessonPoint { method, seed, task, point }) => {
+                let same = view.lesson.as_ref().is_some_and(|l| (l.method, l.seed, l.task) == (method, seed, task));
+                let lesson = match &mut view.lesson {
+                    Some(lesson) if same => lesson,
+                    other => other.insert(LessonCurve { method, seed, task, points: Vec::new() }),
+                };
+                lesson.points.push(point);
+            }
+        }
+    }
+
+    pub(super) fn continual_ended(&mut self, failure: Option<String>) {
+        if let Some(view) = &mut self.continual {
+            (view.running, view.failed) = (false, failure);
+        }
+    }
+
+    /// Starts a study of transfer, or goes on with it.
+    pub(super) fn start_transfer(&mut self, request: TransferRequest) {
+        self.runner.supersede(&mut self.jobs, |t| *t == Target::Transfer);
+        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &sha256_json(&request));
+        self.transfer = Some(TransferView { request: request.clone(), folder, state: None, running: true, failed: None });
+        if let Err(e) = self.spawn_transfer(request) {
+            self.transfer_ended(Some(e.to_string()));
+            self.notice(NoticeLevel::Error, "The study of transfer cannot start", e.to_string());
+        }
+    }
+
+    fn spawn_transfer(&mut self, request: TransferRequest) -> Result<()> {
+        let decoder = self.decoder.clone().ok_or_else(no_model)?;
+        let tasks = request.tasks.iter().map(|n| self.row_source(n)).collect::<Result<Vec<_>>>()?;
+        request.config.verify()?;
+        let folder = self.transfer.as_ref().map(|v| v.folder.clone()).unwrap_or_default();
+        let c = &request.config;
+        let mut p = self.provenance();
+        p.formula = format!(
+            "each task's neurons trained from the base, every task judged: overlap = Jaccard of the top {} % by relevance |sum_t a dLoss/da| on {} training \
+             rows; similarity = cosine of the two sets' parameters in the trained model, aligned by index over their union; accuracy by log-likelihood of \
+             the choices on test rows",
+            c.percent, c.relevance_samples
+        );
+        p.objective = c.tune.learn.words().to_owned();
+        p.seed = c.tune.seed;
+        p.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        let named = self.project.enabled().map(|d| d.name.as_str()).filter(|n| request.tasks.iter().any(|t| t == n));
+        let mut words = self.words_of("transfer", named);
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
+        add("--percent", c.percent.to_string());
+        add("--percents", join(&c.percents));
+        add("--seeds", join(&c.seeds));
+        words.extend(tune_words(&c.tune, request.rows, c.relevance_samples));
+        p.command = words.join(" ");
+        p.created = provenance::now_utc();
+        let title = format!("Transfer between {} tasks", request.tasks.len());
+        let (limits, seed, config) = (request.rows, c.tune.seed, request.config.clone());
+        self.runner.spawn(&mut self.jobs, title, Target::Transfer, move |ctx, out| {
+            let plan = TransferPlan { tasks: parted(&tasks, limits, seed, ctx)?, config, folder, provenance: p };
+            transfer::run(&decoder, &plan, &mut |state| out.send(Event::Transfer(Arc::new(state.clone()))), ctx).map(|_| ())
+        });
+        Ok(())
+    }
+
+    pub(super) fn transfer_news(&mut self, state: Arc<TransferState>) {
+        if let Some(view) = &mut self.transfer {
+            view.state = Some(state);
+        }
+    }
+
+    pub(super) fn transfer_ended(&mut self, failure: Option<String>) {
+        if let Some(view) = &mut self.transfer {
+            (view.running, view.failed) = (false, failure);
+        }
+    }
+
+    /// The job that learns the sequence, and the one that studies transfer.
+    pub fn continual_job(&self) -> Option<super::JobId> {
+        self.runner.find(|t| *t == Target::Continual)
+    }
+    pub fn transfer_job(&self) -> Option<super::JobId> {
+        self.runner.find(|t| *t == Target::Transfer)
+    }
+
+    /// `out`, or a folder that the same request about the same model finds again.
+    fn lessons_folder(&self, out: Option<&PathBuf>, word: &str, key: &str) -> PathBuf {
+        let model = self.library.model_info().map_or("", |m| m.sha256.as_str());
+        let key = crate::base::hash::sha256_bytes(format!("{model} {key}").as_bytes());
+        out.cloned().unwrap_or_else(|| self.settings.data_dir.join("lessons").join(format!("{word}-{}", &key[..12])))
+    }
+}
+
+fn no_model() -> crate::base::Error {
+    crate::base::Error::invalid("there is no model: open a model folder, or `demo`, and wait until it is read")
+}
+
+fn parted(sources: &[RowSource], limits: RowLimits, seed: u64, ctx: &Ctx<'_>) -> Result<Vec<TaskRows>> {
+    let part = |s: &RowSource| {
+        ctx.check()?;
+        s.part(limits, seed)
+    };
+    sources.iter().map(part).collect()
+}
+
+fn join(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The flags of each training, and of the rows.
+fn tune_words(c: &TuneConfig, rows: RowLimits, relevance_samples: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+    add("--steps", c.steps.to_string());
+    add("--batch", c.batch.to_string());
+    add("--rate", c.learning_rate.to_string());
+    if c.learn == Learn::All {
+        add("--learn", "all".into());
+    }
+    if matches!(c.optimizer, OptimizerConfig::Sgd(_)) {
+        add("--optimizer", "sgd".into());
+    }
+    add("--evaluate-every", c.evaluate_every.to_string());
+    add("--patience", c.patience.to_string());
+    add("--relevance-samples", relevance_samples.to_string());
+    for (flag, n) in [("--train-items", rows.train), ("--validation-items", rows.validation), ("--samples", rows.test)] {
+        n.into_iter().for_each(|n| add(flag, n.to_string()));
+    }
+    add("--seed", c.seed.to_string());
+    add("--max-tokens", c.max_tokens.to_string());
+    words
+}
