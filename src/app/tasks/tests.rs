@@ -6,8 +6,9 @@ use crate::{
     app::{App, Command, JobState, NoticeLevel, testing},
     data::Mapping,
     scan::{self, RelevanceConfig},
-    task::{DetectConfig, matrix_file},
+    task::{DetectConfig, TaskMatrix, matrix_file},
 };
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -71,9 +72,8 @@ fn what_is_found_is_a_run_with_sets_whose_rows_are_known() {
     let set = set_file::read(&out.join("sets/a.json")).expect("a set");
     assert_eq!(set.neurons, view.tasks[0].set(20.0, view.ranking()));
     assert_eq!(set.chosen_on[0].lines.len(), 22);
-    let document: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("neurons.json")).expect("read")).expect("json");
-    // In the folder it stands before the folder is known to be complete; the time is the same.
-    assert_eq!(document["tasks"], find_document(&view)["tasks"]);
+    let document: Value = serde_json::from_slice(&std::fs::read(out.join("neurons.json")).expect("read")).expect("json");
+    assert_eq!(digits(&document["tasks"]), digits(&find_document(&view)["tasks"]));
     assert_eq!(document["overlap"].as_array().map(Vec::len), Some(1));
     // As a set in force, its rows do not judge it, from memory and from the file alike.
     app.apply(Command::KeepTaskSet { task: "a".into(), percent: 20.0, on: true });
@@ -84,6 +84,22 @@ fn what_is_found_is_a_run_with_sets_whose_rows_are_known() {
     app.apply(Command::AddSetFile { path: out.join("sets/a.json") });
     testing::settle(&mut app);
     assert_eq!(n(&app), 18);
+}
+
+/// Numbers by twelve digits: JSON may lose their last bit.
+fn digits(value: &Value) -> Value {
+    match value {
+        Value::Number(n) => format!("{:.12e}", n.as_f64().unwrap_or(f64::NAN)).into(),
+        Value::Array(all) => all.iter().map(digits).collect(),
+        Value::Object(map) => map.iter().map(|(k, v)| (k.clone(), digits(v))).collect::<serde_json::Map<_, _>>().into(),
+        other => other.clone(),
+    }
+}
+
+#[track_caller]
+fn same_cells(a: &TaskMatrix, b: &TaskMatrix) {
+    let plain = |m: &TaskMatrix| digits(&serde_json::to_value(m.cells.iter().collect::<Vec<_>>()).expect("json"));
+    assert_eq!(plain(a), plain(b));
 }
 
 fn prove(app: &mut App, out: &Path) {
@@ -127,9 +143,9 @@ fn a_matrix_never_scores_rows_that_chose_and_goes_on_where_it_stopped() {
     prove(&mut app, &out);
     testing::settle(&mut app);
     let again = app.tasks.prove.as_ref().and_then(|v| v.result.clone()).expect("matrix");
-    assert_eq!(again.cells, whole.cells);
+    same_cells(&again, &whole);
     assert!(std::fs::read_to_string(&path).expect("file").starts_with(&kept.join("\n")));
-    assert_eq!(matrix_file::read(&out).expect("file").cells, whole.cells);
+    same_cells(&matrix_file::read(&out).expect("file"), &whole);
     let document = prove_document(&again);
     assert_eq!(document["shares"][1]["off"]["b"]["b"]["n"], 28);
     assert_eq!(document["scaled"]["factors"][1]["off"]["a"]["b"]["accuracy"], document["before"]["b"]["accuracy"]);

@@ -272,7 +272,7 @@ fn facts_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &FindView, task: &TaskNeuro
         Some(c) => match c.knee {
             Some(k) => parts.push(format!("suggested k: {} %", percent_of(k.percent))),
             None if view.running => {}
-            None => parts.push("no k is suggested: accuracy falls by no more than chance would".into()),
+            None => parts.push("no k is suggested: accuracy bends nowhere, or falls by no more than chance would".into()),
         },
         None if view.request.curve.is_some() && view.running => parts.push("the suggestion of k is being measured".into()),
         None => {}
