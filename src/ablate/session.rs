@@ -3,7 +3,8 @@
 //!
 //! The arithmetic of those layers is the same as in a full pass, so scores are equal bit for bit, with one exception: where only a few neurons
 //! of the first changed layer are switched, what they add to the residual is corrected instead of running the layer (rank-k correction), which
-//! rounds otherwise. Which way is taken depends on the change alone, never on what is cached.
+//! rounds otherwise; in the last layer the logits are corrected likewise. Which way is taken depends on the change and the session's limits alone, never
+//! on what is cached.
 
 use super::{
     cache::{Place, ResidualCache},
@@ -26,6 +27,9 @@ pub struct SessionLimits {
     pub eval: Limits,
     /// Bytes of residuals kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of logits kept in memory; a domain whose scored rows have more keeps none. With them, a change of a few neurons of the last layer costs a
+    /// few rows of the head's product instead of all.
+    pub logit_bytes: usize,
     /// Bytes of residuals kept in a temporary file once memory is full; 0: none. With too little room for every layer in both, every second,
     /// third... layer is kept.
     pub spill_bytes: u64,
@@ -35,7 +39,7 @@ pub struct SessionLimits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { eval: Limits::default(), cache_bytes: 256 << 20, spill_bytes: 0, spill_folder: None }
+        Self { eval: Limits::default(), cache_bytes: 256 << 20, logit_bytes: 256 << 20, spill_bytes: 0, spill_folder: None }
     }
 }
 
@@ -47,6 +51,8 @@ pub struct EvalSession {
     n_items: usize,
     pub(super) steps: Vec<CachedStep>,
     plan: Plan,
+    /// Whether logits are kept: decided once, so that a change's bits do not depend on what was evaluated before.
+    keeps_logits: bool,
     cache: ResidualCache,
 }
 
@@ -54,6 +60,8 @@ pub(super) struct CachedStep {
     pub step: Step,
     /// Scores with nothing switched.
     baseline: OnceLock<Vec<ItemScore>>,
+    /// [`Decoder::undivided_logits`] of the scored rows.
+    logits: OnceLock<Resid>,
 }
 
 /// A residual, `[rows, d_model]`.
@@ -79,11 +87,13 @@ impl EvalSession {
         let row = spec.d_model * size_of::<f32>();
         let layer: usize = steps.iter().map(|s| s.batch.n_tokens() * row).sum();
         let scored: usize = steps.iter().map(|s| s.at.rows.len() * row).sum();
+        let logits: usize = steps.iter().map(|s| s.at.rows.len() * spec.vocab * size_of::<f32>()).sum();
+        let keeps_logits = logits <= limits.logit_bytes && decoder.divides_last();
         let room = limits.cache_bytes.saturating_add(usize::try_from(limits.spill_bytes).unwrap_or(usize::MAX));
         let plan = Plan::of(spec.n_layers, layer, scored, room, spec.residual != Residual::Parallel);
         let cache = ResidualCache::new(limits.cache_bytes, limits.spill_bytes, limits.spill_folder.unwrap_or_else(std::env::temp_dir));
-        let steps = steps.into_iter().map(|step| CachedStep { step, baseline: OnceLock::new() }).collect();
-        Ok(Self { name: name.to_owned(), kind, n_items: items.len(), steps, plan, cache, decoder })
+        let steps = steps.into_iter().map(|step| CachedStep { step, baseline: OnceLock::new(), logits: OnceLock::new() }).collect();
+        Ok(Self { name: name.to_owned(), kind, n_items: items.len(), steps, plan, keeps_logits, cache, decoder })
     }
 
     pub fn n_items(&self) -> usize {
@@ -183,7 +193,7 @@ impl EvalSession {
     }
 
     fn baseline(&self, s: usize, ctx: &Ctx<'_>) -> Result<Vec<ItemScore>> {
-        let CachedStep { step, baseline } = &self.steps[s];
+        let CachedStep { step, baseline, .. } = &self.steps[s];
         if let Some(known) = baseline.get() {
             return Ok(known.clone());
         }
@@ -208,6 +218,16 @@ impl EvalSession {
         self.cache.put(s, Place::LastPost, &post);
         self.cache.put(s, Place::LastMid, &read);
         Ok((Arc::new(read), Arc::new(post)))
+    }
+
+    /// True where [`EvalSession::logits`] are worth their memory.
+    pub(super) fn keeps_logits(&self) -> bool {
+        self.keeps_logits
+    }
+
+    /// [`Decoder::undivided_logits`] of the unablated pass at the scored rows, whose last residual is `post`.
+    pub(super) fn logits(&self, s: usize, post: &[f32]) -> Resid {
+        self.steps[s].logits.get_or_init(|| Arc::new(self.decoder.undivided_logits(post))).clone()
     }
 
     /// What the MLP of a layer reads, for all rows of the unablated pass.

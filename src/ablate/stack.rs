@@ -13,6 +13,9 @@ const STACKED_ROWS: usize = 1024;
 /// A rank-k correction pays while its neurons are at most this part of a layer's.
 const RANK_PART: usize = 8;
 
+/// Kept logits pay while the neurons are at most this part of the residual's width.
+const LOGIT_PART: usize = 4;
+
 /// Which changes run together: by number, in the order of their first layer, those without one apart.
 pub(super) fn groups(switches: &[Switch], step: &Step, layers: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..switches.len()).collect();
@@ -53,6 +56,14 @@ pub(super) fn scores(session: &EvalSession, s: usize, switches: &[&Switch], ctx:
         return step.scores_at(decoder, &rows, ctx);
     }
     let last = decoder.model.spec.n_layers - 1;
+    let known: Vec<bool> = switches.iter().map(|w| moves_logits(session, w) && !step.at.rows.is_empty()).collect();
+    if known.contains(&true) {
+        let some = |want: bool| switches.iter().zip(&known).filter(|(_, k)| **k == want).map(|(w, _)| *w).collect::<Vec<_>>();
+        let others = some(false);
+        let mut moved = moved_scores(session, s, &some(true), ctx)?.into_iter();
+        let mut run = if others.is_empty() { Vec::new() } else { scores(session, s, &others, ctx)? }.into_iter();
+        return Ok(known.iter().filter_map(|k| if *k { moved.next() } else { run.next() }).collect());
+    }
     let first = |i: usize| switches[i].first_layer().unwrap_or(0);
     let n = step.batch.n_tokens();
     let mut resid: Vec<f32> = Vec::new();
@@ -155,6 +166,31 @@ fn begin(session: &EvalSession, s: usize, layer: usize, switches: &[&Switch], re
     Ok(())
 }
 
+/// True where a change is made by moving the kept logits.
+fn moves_logits(session: &EvalSession, switch: &Switch) -> bool {
+    let spec = &session.decoder.model.spec;
+    let last = spec.n_layers - 1;
+    session.keeps_logits()
+        && switch.first_layer() == Some(last)
+        && corrects(&session.decoder, switch, last)
+        && switch.neurons(last).len() * LOGIT_PART <= spec.d_model
+}
+
+/// Scores under changes of a few neurons of the last layer each: kept logits and what the neurons write to them.
+fn moved_scores(session: &EvalSession, s: usize, switches: &[&Switch], ctx: &Ctx<'_>) -> Result<Vec<Vec<ItemScore>>> {
+    let (decoder, step) = (&session.decoder, &session.steps[s].step);
+    let last = decoder.model.spec.n_layers - 1;
+    let (read, post) = session.last_rows(s, ctx)?;
+    let logits = session.logits(s, &post);
+    let correction = Correction::new(decoder, last, switches, &read, post);
+    let moved = |switch: &&Switch| {
+        ctx.check()?;
+        let (mine, delta) = correction.delta(switch, &step.at.batch, &step.at_tags);
+        step.scores_moved(decoder, &correction.moved(decoder, &mine, &delta), &logits, &mine, &delta)
+    };
+    switches.iter().map(moved).collect()
+}
+
 /// True where the change of a layer is made by a rank-k correction: decided by the change alone.
 fn corrects(decoder: &Decoder, switch: &Switch, layer: usize) -> bool {
     decoder.adds_neurons() && !switch.changes_heads(layer) && switch.neurons(layer).len() * RANK_PART <= decoder.model.spec.d_mlp
@@ -181,15 +217,25 @@ impl Correction {
 
     /// `hook_resid_post` under one change.
     fn of(&self, decoder: &Decoder, switch: &Switch, batch: &Batch, tags: &RowTags) -> Vec<f32> {
+        let (mine, delta) = self.delta(switch, batch, tags);
+        self.moved(decoder, &mine, &delta)
+    }
+
+    fn moved(&self, decoder: &Decoder, mine: &[usize], delta: &[f32]) -> Vec<f32> {
+        let mut resid = self.post.to_vec();
+        decoder.add_neurons(self.layer, mine, delta, &mut resid);
+        resid
+    }
+
+    /// The neurons of one change, and what it adds to their activations, `[rows, neurons]`.
+    fn delta(&self, switch: &Switch, batch: &Batch, tags: &RowTags) -> (Vec<usize>, Vec<f32>) {
         let mine: Vec<usize> = switch.neurons(self.layer).collect();
         let columns: Vec<usize> = mine.iter().map(|&i| self.neurons.partition_point(|&j| j < i)).collect();
         let old: Vec<f32> = self.values.chunks_exact(self.neurons.len().max(1)).flat_map(|row| columns.iter().map(|&c| row[c])).collect();
         let mut delta = old.clone();
         switch.apply_packed(self.layer, &batch.positions, tags.all(), &mut delta);
         delta.iter_mut().zip(&old).for_each(|(new, old)| *new -= old);
-        let mut resid = self.post.to_vec();
-        decoder.add_neurons(self.layer, &mine, &delta, &mut resid);
-        resid
+        (mine, delta)
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Shared {
 /// Domains whose tokens and residuals are kept, and the memory of the residuals of all of them.
 const SESSIONS: usize = 12;
 const RESIDUAL_BYTES: usize = 768 << 20;
+/// Logits of the scored positions that a session may keep, for changes of the last layer.
+const LOGIT_BYTES: usize = 256 << 20;
 /// A set with its controls.
 const DONORS: usize = 8;
 /// Texts that a resampled activation is drawn from.
@@ -102,6 +104,7 @@ impl Scorer {
         SessionLimits {
             eval,
             cache_bytes: RESIDUAL_BYTES.min(allowed) / share,
+            logit_bytes: LOGIT_BYTES.min(allowed / 2) / share,
             spill_bytes: self.spill_bytes / share as u64,
             spill_folder: None,
         }

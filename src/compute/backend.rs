@@ -91,6 +91,25 @@ pub struct AdamWStep {
     pub scale: f32,
 }
 
+/// Rows of logits that a change of low rank moves: `cap((undivided + delta . directions) scale + bias)`.
+#[derive(Clone, Copy)]
+pub struct MovedLogits<'a> {
+    /// What the logits were before the final norm's division, `[rows, vocab]`.
+    pub undivided: Mat<'a>,
+    /// `[rows, k]`
+    pub delta: Mat<'a>,
+    /// `[k, vocab]`
+    pub directions: Mat<'a>,
+    /// Of each row: the final norm's division under the change.
+    pub scale: &'a [f32],
+    /// `[vocab]`
+    pub bias: Option<&'a [f32]>,
+    /// As in [`AttentionShape::soft_cap`].
+    pub soft_cap: Option<f32>,
+    /// Logits asked for, by row and token.
+    pub wanted: &'a [(usize, u32)],
+}
+
 /// Sequences lie one after another without padding: sequence `i` has rows `starts[i]..starts[i + 1]`.
 pub trait Backend: Send + Sync {
     /// A word for provenance: `cpu (AVX-512, 2 threads)`.
@@ -147,6 +166,12 @@ pub trait Backend: Send + Sync {
     /// `x = cap * tanh(x / cap)`
     fn soft_cap(&self, x: &mut [f32], cap: f32);
 
+    /// `x += y`
+    fn add(&self, x: &mut [f32], y: &[f32]);
+
+    /// `sum x^2`: in f32 over every 4096 elements, these sums in f64, in order.
+    fn square_norm(&self, x: &[f32]) -> f64;
+
     /// `x[r, ..] += bias` for every row.
     fn add_bias(&self, x: &mut [f32], bias: &[f32]);
 
@@ -156,6 +181,9 @@ pub trait Backend: Send + Sync {
 
     /// `ln sum_v exp(logits[r, v])` of each row of `logits` `[out.len(), vocab]`, to about 1e-7: exponentials in f32, summed in blocks into f64.
     fn log_sum_exp(&self, logits: &[f32], out: &mut [f64]);
+
+    /// [`Backend::log_sum_exp`] of the rows of [`MovedLogits`], and the wanted ones of their logits. Each row follows from its own numbers alone.
+    fn moved_logits(&self, job: &MovedLogits<'_>, log_sums: &mut [f64], picked: &mut [f32]);
 
     /// `g = scale * gradient; mean += (g - mean)(1 - beta1); square = beta2 square + (1 - beta2) g^2;
     /// w = keep w - step_size mean / (sqrt(square) / root2 + eps)`, each rounded as written. All slices have one length.

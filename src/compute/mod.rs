@@ -7,7 +7,7 @@ pub mod scan_device;
 pub mod scan_job;
 pub mod wgpu;
 
-pub use backend::{Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Norm, NormKind, RopeTable};
+pub use backend::{Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, MovedLogits, Norm, NormKind, RopeTable};
 pub use mat::{Mat, MatMut};
 pub use scan_device::ScanDevice;
 pub use scan_job::{HISTOGRAM_BINS, SampleSpan, ScanJob, ScanSums};

@@ -67,7 +67,7 @@ impl Hooks for Cancellable<'_, '_> {
     }
 }
 
-/// Scores the domain by running every layer over all of it: what an ablation is held against. `on_items` gets the scores of every step as soon as they are there, in order.
+/// Scores the domain by running every layer over all of it, the last at the scored positions: what an ablation is held against. `on_items` gets the scores of every step as soon as they are there, in order.
 ///
 /// # Errors
 /// When no item is left, one cannot be scored, a number is not finite, or the work is cancelled.
@@ -86,16 +86,22 @@ pub fn evaluate(
     let mut scores = Vec::with_capacity(items.len());
     for step in &steps {
         ctx.progress(format!("scoring {}", domain.name), scores.len(), items.len(), "items");
-        let mut none = NoHooks;
-        let mut switched = switch.as_ref().map(|s| SwitchHooks::one(s, &step.tags));
-        let hooks: &mut dyn Hooks = switched.as_mut().map_or(&mut none, |s| s as &mut dyn Hooks);
-        let mut hooks = Cancellable { hooks, ctx };
+        let hooked = |tags| switch.as_ref().map(|s| SwitchHooks::one(s, tags));
+        let (mut none, mut switched) = (NoHooks, hooked(&step.tags));
+        let mut hooks = Cancellable { hooks: switched.as_mut().map_or(&mut none, |s| s as &mut dyn Hooks), ctx };
         let mut resid = decoder.embed(&step.batch, &mut hooks)?;
-        for layer in 0..spec.n_layers {
+        for layer in 0..spec.n_layers - 1 {
             ctx.check()?;
             decoder.block_forward(layer, &step.batch, &mut resid, None, &mut hooks)?;
         }
-        let new = step.scores(decoder, &resid, ctx)?;
+        // Nothing looks at the last layer's other rows; those that are looked at have the bits of a whole pass.
+        let (mut none, mut switched) = (NoHooks, hooked(&step.at_tags));
+        let mut hooks = Cancellable { hooks: switched.as_mut().map_or(&mut none, |s| s as &mut dyn Hooks), ctx };
+        let rows = match step.at.rows.is_empty() {
+            true => Vec::new(),
+            false => decoder.block_forward_at(spec.n_layers - 1, &step.batch, &resid, &step.at, &mut hooks)?,
+        };
+        let new = step.scores_at(decoder, &rows, ctx)?.swap_remove(0);
         on_items(&new);
         scores.extend(new);
     }

@@ -152,7 +152,28 @@ impl Step {
         let copies = (resid.len() / decoder.model.spec.d_model).checked_div(rows).unwrap_or(1).max(1);
         let wanted: Vec<(usize, u32)> =
             (0..copies).flat_map(|c| self.wanted.iter().map(move |&(row, token)| (c * rows + row, token))).collect();
-        let log_probs = log_probs(decoder, resid, &wanted, ctx)?;
+        Ok(self.scores_of(copies, &log_probs(decoder, resid, &wanted, ctx)?))
+    }
+
+    /// Scores from what neurons of the last layer moved; see [`Decoder::moved_log_probs`], for the rows `at`.
+    ///
+    /// # Errors
+    /// When a number is not finite.
+    pub fn scores_moved(
+        &self,
+        decoder: &Decoder,
+        resid: &[f32],
+        undivided: &[f32],
+        neurons: &[usize],
+        delta: &[f32],
+    ) -> Result<Vec<ItemScore>> {
+        let log_probs = decoder.moved_log_probs(resid, undivided, neurons, delta, &self.wanted);
+        finite(&log_probs)?;
+        Ok(self.scores_of(1, &log_probs).swap_remove(0))
+    }
+
+    /// From the log-probabilities of everything that is wanted, once for each copy.
+    fn scores_of(&self, copies: usize, log_probs: &[f64]) -> Vec<Vec<ItemScore>> {
         let mut at = 0;
         let mut score = |item: &Prepared| {
             let sums = item.targets.iter().map(|t| {
@@ -162,7 +183,7 @@ impl Step {
             });
             item.score(sums.collect())
         };
-        Ok((0..copies).map(|_| self.items.iter().map(&mut score).collect()).collect())
+        (0..copies).map(|_| self.items.iter().map(&mut score).collect()).collect()
     }
 }
 
@@ -215,10 +236,15 @@ fn log_probs(decoder: &Decoder, resid: &[f32], wanted: &[(usize, u32)], ctx: &Ct
             }
         }
     }
-    if let Some(bad) = out.iter().find(|v| !v.is_finite()) {
-        return Err(Error::numeric("log-probability", format!("{bad}, expected a finite number")));
-    }
+    finite(&out)?;
     Ok(out)
+}
+
+fn finite(log_probs: &[f64]) -> Result<()> {
+    match log_probs.iter().find(|v| !v.is_finite()) {
+        Some(bad) => Err(Error::numeric("log-probability", format!("{bad}, expected a finite number"))),
+        None => Ok(()),
+    }
 }
 
 /// Tokenises the items and lays them out in steps, in order.

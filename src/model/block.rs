@@ -42,6 +42,15 @@ pub struct BlockTape {
 }
 
 impl BlockTape {
+    /// Exchanges what [`Decoder::block_backward`] can do without where attention's matrices do not train: their inputs, which it then shows to no tap,
+    /// and those of the MLP's, which it makes again. A trainer has one spare tape for all blocks: before the forward pass of each it lends these buffers,
+    /// afterwards it takes them back, and two fifths of a tape need not be kept. Not for a pass in which hooks changed a value.
+    pub fn exchange_inputs(&mut self, spare: &mut Self) {
+        let Self { x_attn, z, x_mlp, post, .. } = self;
+        for (mine, other) in [(x_attn, &mut spare.x_attn), (z, &mut spare.z), (x_mlp, &mut spare.x_mlp), (post, &mut spare.post)] {
+            std::mem::swap(mine, other);
+        }
+    }
     /// `blocks.{l}.mlp.hook_post` of the forward pass, `[n, d_mlp]`.
     pub fn mlp_post(&self) -> &[f32] {
         &self.post
@@ -78,6 +87,9 @@ pub(super) struct Scratch {
     d_gate: Vec<f32>,
     d_up: Vec<f32>,
     live: Live,
+    /// Inputs of the MLP's matrices, where the tape does not have them.
+    x_mlp: Vec<f32>,
+    post: Vec<f32>,
 }
 
 /// Rows of a gradient that are not all 0, put together.
@@ -116,6 +128,59 @@ impl Decoder {
         let done = self.forward_into(layer, batch, Some(kept), resid, tape, wide, &mut NoHooks);
         self.return_scratch(scratch);
         done
+    }
+
+    /// As [`Decoder::block_forward`] with a tape, where nothing after the block looks at any row but those of `at`: only they are computed, but for
+    /// keys and values, bit for bit as in a whole pass. The others are 0 in `resid` and, but for what keys and values come from, in the tape, which
+    /// [`Decoder::block_backward`] takes as it is: their gradients are 0 whatever stands there.
+    ///
+    /// # Errors
+    /// Those of the hooks, which see the chosen rows.
+    pub fn block_forward_for(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        resid: &mut [f32],
+        at: &RowsAt,
+        t: &mut BlockTape,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let (spec, block) = (&self.model.spec, &*self.model.weights.block(layer));
+        let d = spec.d_model;
+        assert_eq!(resid.len(), batch.n_tokens() * d, "residual of {} tokens", batch.n_tokens());
+        let mut scratch = self.take_scratch();
+        let out = &mut scratch.wide;
+        call(hooks, HookPoint::ResidPre(layer), batch, resid)?;
+        keep(&mut t.resid_pre, resid);
+        let mut chosen = at.of(resid, d);
+        let done = self
+            .attention_part(layer, block, batch, Some(at), None, &mut chosen, t, out, hooks)
+            .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, t, out, hooks));
+        self.return_scratch(scratch);
+        done?;
+        keep(&mut t.resid_pre, resid);
+        match spec.residual {
+            Residual::PostNorm => keep(&mut t.x_attn, &t.resid_pre),
+            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, &mut t.x_attn),
+        }
+        let of_rows = [
+            &mut t.q_raw,
+            &mut t.q,
+            &mut t.z,
+            &mut t.before_post_attn,
+            &mut t.resid_mid,
+            &mut t.x_mlp,
+            &mut t.gate,
+            &mut t.up,
+            &mut t.post,
+            &mut t.before_post_mlp,
+        ];
+        for values in of_rows {
+            at.spread(values, batch.n_tokens());
+        }
+        resid.fill(0.0);
+        at.put(&chosen, resid, d);
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "one block's forward")]
@@ -212,7 +277,7 @@ impl Decoder {
         }
         call(hooks, HookPoint::AttnOut(l), rows, out)?;
         // Not by a GEMM that accumulates into the residual: with and without a hook the sums must round alike.
-        add(resid, out);
+        b.add(resid, out);
         if spec.residual == Residual::PostNorm {
             keep(&mut t.before_post_attn, resid);
             self.norm_into(block, BlockNorm::Attn, &t.before_post_attn, resid);
@@ -262,7 +327,7 @@ impl Decoder {
             self.norm(block, BlockNorm::PostMlp, &t.before_post_mlp, out);
         }
         call(hooks, HookPoint::MlpOut(l), batch, out)?;
-        add(resid, out);
+        b.add(resid, out);
         if spec.residual == Residual::PostNorm {
             keep(&mut t.before_post_mlp, resid);
             self.norm_into(block, BlockNorm::Mlp, &t.before_post_mlp, resid);
@@ -354,26 +419,41 @@ impl Decoder {
         s: &mut Scratch,
     ) -> Result<()> {
         let (spec, b) = (&self.model.spec, &*self.backend);
-        tap(taps, l, Matrix::Down, t, delta, block)?;
+        let (mut own_x, mut own_post) = (std::mem::take(&mut s.x_mlp), std::mem::take(&mut s.post));
+        let again = t.post.is_empty();
+        if again {
+            match spec.residual {
+                Residual::PostNorm => keep(&mut own_x, &t.resid_mid),
+                Residual::Parallel => self.norm(block, BlockNorm::Mlp, &t.resid_pre, &mut own_x),
+                Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, &mut own_x),
+            }
+            match spec.mlp {
+                MlpSpec::Gated { act, .. } => b.gated(act, &t.gate, &t.up, sized(&mut own_post, n * spec.d_mlp)),
+                MlpSpec::Plain { act, .. } => b.activate(act, &t.up, sized(&mut own_post, n * spec.d_mlp)),
+            }
+        }
+        let (x, post): (&[f32], &[f32]) = if again { (&own_x, &own_post) } else { (&t.x_mlp, &t.post) };
+        tap(taps, l, Matrix::Down, post, delta, block)?;
         self.input_gradient(delta, block.matrix(Matrix::Down), n, sized(&mut s.d_post, n * spec.d_mlp), false, &mut s.live);
-        taps.activation(HookPoint::MlpPost(l), &t.post, &s.d_post)?;
+        taps.activation(HookPoint::MlpPost(l), post, &s.d_post)?;
         let d_up = sized(&mut s.d_up, n * spec.d_mlp);
         let d_x = sized(&mut s.wide, n * spec.d_model);
         match spec.mlp {
             MlpSpec::Gated { act, .. } => {
                 let d_gate = sized(&mut s.d_gate, n * spec.d_mlp);
                 b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
-                tap(taps, l, Matrix::Gate, t, d_gate, block)?;
-                tap(taps, l, Matrix::Up, t, d_up, block)?;
+                tap(taps, l, Matrix::Gate, x, d_gate, block)?;
+                tap(taps, l, Matrix::Up, x, d_up, block)?;
                 self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
                 self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
             }
             MlpSpec::Plain { act, .. } => {
                 b.activate_backward(act, &t.up, &s.d_post, d_up);
-                tap(taps, l, Matrix::Up, t, d_up, block)?;
+                tap(taps, l, Matrix::Up, x, d_up, block)?;
                 self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
             }
         }
+        (s.x_mlp, s.post) = (own_x, own_post);
         Ok(())
     }
 
@@ -391,7 +471,7 @@ impl Decoder {
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
         let (a, shape) = (&spec.attention, spec.attention_shape(l));
-        tap(taps, l, Matrix::O, t, delta, block)?;
+        tap(taps, l, Matrix::O, &t.z, delta, block)?;
         self.input_gradient(delta, block.matrix(Matrix::O), n, sized(&mut s.d_z, n * spec.q_width()), false, &mut s.live);
         taps.activation(HookPoint::Z(l), &t.z, &s.d_z)?;
         sized(&mut s.d_q, n * spec.q_width());
@@ -411,7 +491,7 @@ impl Decoder {
         }
         let d_x = sized(&mut s.wide, n * spec.d_model);
         for (i, (m, d)) in [(Matrix::Q, &s.d_q), (Matrix::K, &s.d_k), (Matrix::V, &s.d_v)].into_iter().enumerate() {
-            tap(taps, l, m, t, d, block)?;
+            tap(taps, l, m, &t.x_attn, d, block)?;
             self.input_gradient(d, block.matrix(m), n, d_x, i > 0, &mut s.live);
         }
         Ok(())
@@ -504,8 +584,8 @@ impl Decoder {
 }
 
 /// Shows a linear layer to the taps, and sums its bias gradient where one is wanted.
-fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, t: &BlockTape, delta: &[f32], block: &Block) -> Result<()> {
-    taps.linear(l, m, t.input(m), delta)?;
+fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, x: &[f32], delta: &[f32], block: &Block) -> Result<()> {
+    taps.linear(l, m, x, delta)?;
     if block.bias(m).is_some()
         && let Some(sum) = taps.parameter(Role::Bias(l, m))
     {

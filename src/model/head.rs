@@ -7,11 +7,13 @@ use super::{
 };
 use crate::{
     base::{Error, HookPoint, Result},
-    compute::{Mat, MatMut, Norm},
+    compute::{Mat, MatMut, MovedLogits, Norm, NormKind},
 };
 
-/// Rows whose logits are held at once.
-const SLICE: usize = 256;
+/// Logits held at once (128 MiB): with more rows at a time the head's matrix is read less often.
+const LOGITS: usize = 32 << 20;
+const MOST_ROWS: usize = 1024;
+const LEAST_ROWS: usize = 64;
 
 /// What is differentiated, for one sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,12 @@ struct LossRow {
 }
 
 impl Decoder {
+    /// Rows whose logits are held at once, of so many: slices are about equally long.
+    fn slice(&self, rows: usize) -> usize {
+        let most = (LOGITS / self.model.spec.vocab.max(1)).clamp(LEAST_ROWS, MOST_ROWS);
+        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+    }
+
     /// Chosen rows of the last `hook_resid_post` through final norm and projection.
     fn head_rows(&self, resid: &[f32], rows: &[usize]) -> HeadRows {
         let d = self.model.spec.d_model;
@@ -161,7 +169,7 @@ impl Decoder {
         let vocab = self.model.spec.vocab;
         let (mut logits, mut losses) = (Vec::new(), Vec::new());
         let mut scores = Vec::with_capacity(scored.len());
-        for slice in scored.chunks(SLICE) {
+        for slice in scored.chunks(self.slice(scored.len())) {
             let rows: Vec<usize> = slice.iter().map(|i| i - 1).collect();
             let targets: Vec<u32> = slice.iter().map(|&i| batch.tokens[i]).collect();
             self.head(self.head_rows(resid, &rows).hidden(), &mut logits)?;
@@ -170,6 +178,79 @@ impl Decoder {
             scores.extend(losses.iter().zip(greedy).map(|(&loss, greedy)| (-loss, greedy)));
         }
         Ok(scores)
+    }
+
+    /// True where logits are a linear map of the last residual but for the final norm's division and the soft-cap.
+    pub fn divides_last(&self) -> bool {
+        self.model.weights.outer(Role::ProjectOut).is_none()
+    }
+
+    /// Rows `[n, d_model]` of the last residual as the final norm passes them on, but for its division and its bias: a linear map.
+    fn undivided(&self, rows: &[f32]) -> Vec<f32> {
+        let mut rows = rows.to_vec();
+        let Some(gain) = self.model.weights.outer(Role::NormFinal) else { return rows };
+        let norm = self.model.spec.norm.norm();
+        for row in rows.chunks_exact_mut(self.model.spec.d_model) {
+            let mean = if norm.kind == NormKind::Layer { mean(row) as f32 } else { 0.0 };
+            for (v, gain) in row.iter_mut().zip(gain.iter()) {
+                *v = (*v - mean) * (norm.gain_offset + gain);
+            }
+        }
+        rows
+    }
+
+    /// Logits `[n, vocab]` of rows of the last residual before the final norm's division, its bias and the soft-cap: what a change of low rank is added
+    /// to ([`Decoder::moved_log_probs`]).
+    ///
+    /// # Panics
+    /// Where not [`Decoder::divides_last`]: a bug of the caller.
+    pub fn undivided_logits(&self, rows: &[f32]) -> Vec<f32> {
+        assert!(self.divides_last(), "a projection stands between the final norm and the logits");
+        self.times_head(&self.undivided(rows))
+    }
+
+    fn times_head(&self, rows: &[f32]) -> Vec<f32> {
+        let (d, vocab) = (self.model.spec.d_model, self.model.spec.vocab);
+        let n = rows.len() / d;
+        let mut logits = vec![0.0; n * vocab];
+        self.backend.gemm_nt(
+            MatMut::new(&mut logits, n, vocab),
+            Mat::new(rows, n, d),
+            Mat::new(self.model.weights.head(), vocab, d),
+            1.0,
+            0.0,
+        );
+        logits
+    }
+
+    /// Natural-log probabilities of tokens at rows of the last residual that neurons of the last layer moved: `resid` `[n, d_model]` is the residual under the
+    /// change, `undivided` [`Decoder::undivided_logits`] without it, `delta` `[n, neurons]` the change of the neurons' activations. Within rounding those of
+    /// [`Decoder::logits`]; the head's matrix is met by as many rows as there are neurons instead of `n`.
+    pub fn moved_log_probs(&self, resid: &[f32], undivided: &[f32], neurons: &[usize], delta: &[f32], wanted: &[(usize, u32)]) -> Vec<f64> {
+        let (spec, weights) = (&self.model.spec, &self.model.weights);
+        let (d, vocab, k) = (spec.d_model, spec.vocab, neurons.len());
+        let n = resid.len() / d;
+        let mut rows = self.undivided(&self.neuron_outputs(spec.n_layers - 1, neurons));
+        let bias = weights.outer(Role::NormFinalBias).filter(|_| weights.outer(Role::NormFinal).is_some());
+        rows.extend(bias.iter().flat_map(|b| b.iter()));
+        let directions = self.times_head(&rows);
+        let (directions, bias) = (&directions[..k * vocab], bias.map(|_| &directions[k * vocab..]));
+        let scale: Vec<f32> = match weights.outer(Role::NormFinal) {
+            None => vec![1.0; n],
+            Some(_) => resid.chunks_exact(d).map(|row| division(&spec.norm.norm(), row)).collect(),
+        };
+        let job = MovedLogits {
+            undivided: Mat::new(undivided, n, vocab),
+            delta: Mat::new(delta, n, k),
+            directions: Mat::new(directions, k, vocab),
+            scale: &scale,
+            bias,
+            soft_cap: spec.logit_soft_cap,
+            wanted,
+        };
+        let (mut log_sums, mut picked) = (vec![0.0; n], vec![0.0; wanted.len()]);
+        self.backend.moved_logits(&job, &mut log_sums, &mut picked);
+        wanted.iter().zip(picked).map(|(&(row, _), logit)| f64::from(logit) - log_sums[row]).collect()
     }
 
     /// Values of the objectives (one for each sequence) and the gradient to start the backward pass with.
@@ -267,7 +348,7 @@ impl Decoder {
         let mut d_resid = vec![0.0; batch.n_tokens() * d];
         let (mut logits, mut losses) = (Vec::new(), Vec::new());
 
-        for slice in last_rows.chunks(SLICE) {
+        for slice in last_rows.chunks(self.slice(last_rows.len())) {
             let rows: Vec<usize> = slice.iter().map(|&(row, _)| row).collect();
             let r = self.head_rows(resid, &rows);
             self.head(r.hidden(), &mut logits)?;
@@ -286,7 +367,7 @@ impl Decoder {
             }
             self.head_backward(&r, &rows, d_hidden, &mut d_resid, taps);
         }
-        for slice in loss_rows.chunks(SLICE) {
+        for slice in loss_rows.chunks(self.slice(loss_rows.len())) {
             let n = slice.len();
             let rows: Vec<usize> = slice.iter().map(|r| r.row).collect();
             let targets: Vec<u32> = slice.iter().map(|r| r.target).collect();
@@ -362,6 +443,17 @@ impl Decoder {
         let resid = self.forward(batch, &mut NoHooks)?;
         self.logits_hooked(batch, &resid, &mut NoHooks)
     }
+}
+
+fn mean(row: &[f32]) -> f64 {
+    row.iter().map(|v| f64::from(*v)).sum::<f64>() / row.len().max(1) as f64
+}
+
+/// What a norm multiplies a row by, its gain apart.
+fn division(norm: &Norm, row: &[f32]) -> f32 {
+    let mean = if norm.kind == NormKind::Layer { mean(row) } else { 0.0 };
+    let square = row.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / row.len().max(1) as f64;
+    (1.0 / (square + f64::from(norm.eps)).sqrt()) as f32
 }
 
 /// Index of the largest value, the first of equals.

@@ -74,6 +74,7 @@ impl fmt::Display for Matrix {
 /// Called during a backward pass. Every matrix of every block must be seen exactly once a pass: whoever relies on it counts.
 pub trait Taps {
     /// A linear layer `y = x W^T`: its input `x` `[n, in]` and `delta = dD/dy` `[n, out]`; `dD/dW = delta^T x`.
+    /// `x` is empty where the tape was told to do without it.
     ///
     /// # Errors
     /// Ends the backward pass.

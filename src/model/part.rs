@@ -43,6 +43,19 @@ impl RowsAt {
             values[r * width..(r + 1) * width].copy_from_slice(row);
         }
     }
+    /// Moves `[rows, width]` to their places among `n` rows, the others being 0. What is empty stays so.
+    pub(super) fn spread(&self, values: &mut Vec<f32>, n: usize) {
+        let width = values.len() / self.rows.len().max(1);
+        values.resize(n * width, 0.0);
+        // From the back, for a row moves to a place that is no nearer to the beginning than its own.
+        let mut end = n;
+        for (i, &r) in self.rows.iter().enumerate().rev() {
+            values.copy_within(i * width..(i + 1) * width, r * width);
+            values[(r + 1) * width..end * width].fill(0.0);
+            end = r;
+        }
+        values[..end * width].fill(0.0);
+    }
     /// A copy of the chosen rows of `values` `[n, width]`.
     pub fn of(&self, values: &[f32], width: usize) -> Vec<f32> {
         self.rows.iter().flat_map(|&r| &values[r * width..(r + 1) * width]).copied().collect()
@@ -144,15 +157,20 @@ impl Decoder {
         post
     }
 
+    /// What neurons of a layer write for each unit of activation: their columns of the down matrix, `[neurons, d_model]`.
+    pub(super) fn neuron_outputs(&self, layer: usize, neurons: &[usize]) -> Vec<f32> {
+        let (d, f) = (self.model.spec.d_model, self.model.spec.d_mlp);
+        let block = &*self.model.weights.block(layer);
+        let down = block.matrix(Matrix::Down);
+        neurons.iter().flat_map(|&i| (0..d).map(move |r| down[r * f + i])).collect()
+    }
+
     /// Adds what a change of neurons makes of `hook_resid_post` `[n, d_model]`: `delta` `[n, neurons]` through their columns of the down matrix.
     /// In exact arithmetic the full pass; in f32 the last bits differ, for the sum has another order.
     pub fn add_neurons(&self, layer: usize, neurons: &[usize], delta: &[f32], resid: &mut [f32]) {
-        let spec = &self.model.spec;
-        let (d, f, k) = (spec.d_model, spec.d_mlp, neurons.len());
+        let (d, k) = (self.model.spec.d_model, neurons.len());
         let n = resid.len() / d;
-        let block = &*self.model.weights.block(layer);
-        let down = block.matrix(Matrix::Down);
-        let columns: Vec<f32> = neurons.iter().flat_map(|&i| (0..d).map(move |r| down[r * f + i])).collect();
+        let columns = self.neuron_outputs(layer, neurons);
         self.backend.gemm_nn(MatMut::new(resid, n, d), Mat::new(delta, n, k), Mat::new(&columns, k, d), 1.0, 1.0);
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
     compute::SampleSpan,
-    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective, all_finite},
+    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective, RowsAt, all_finite},
 };
 
 /// Tokens of one sample and what is differentiated.
@@ -116,6 +116,36 @@ struct Part {
     samples: std::ops::Range<usize>,
     /// The residual stream on the way up, its gradient on the way down.
     resid: Vec<f32>,
+    /// The rows of the last layer that the objectives look at; `None` where all of it is computed.
+    last: Option<RowsAt>,
+}
+
+impl Part {
+    /// Runs a block, of the last one only what is looked at.
+    fn forward(&mut self, layer: usize, input: &PassInput<'_>, tape: Option<&mut BlockTape>, hooks: &mut dyn Hooks) -> Result<()> {
+        let decoder = input.decoder;
+        match (&self.last, tape) {
+            (Some(at), Some(tape)) if layer + 1 == decoder.model.spec.n_layers => {
+                decoder.block_forward_for(layer, &self.batch, &mut self.resid, at, tape, hooks)
+            }
+            (_, tape) => decoder.block_forward(layer, &self.batch, &mut self.resid, tape, hooks),
+        }
+    }
+}
+
+/// The rows of a batch that its objectives look at, if they are few enough to be worth it.
+fn looked_at(batch: &Batch, sequences: &[&Sequence]) -> Option<RowsAt> {
+    let rows = |(i, s): (usize, &&Sequence)| {
+        let span = batch.span(i);
+        match s.objective {
+            Objective::MaxLogit => span.end.saturating_sub(1).max(span.start)..span.end,
+            Objective::Loss { from } => {
+                (span.start + from).saturating_sub(1).clamp(span.start, span.end)..span.end.saturating_sub(1).max(span.start)
+            }
+        }
+    };
+    let rows: Vec<usize> = sequences.iter().enumerate().flat_map(rows).collect();
+    (!rows.is_empty() && 2 * rows.len() <= batch.n_tokens()).then(|| RowsAt::new(batch, rows))
 }
 
 /// How a block's tape comes about on the way back.
@@ -147,11 +177,12 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
     let lowest = input.lowest();
     let mut parts: Vec<Part> = micro_batches(&lengths, input.limits.tokens_at_once(&sizes))
         .into_iter()
-        .map(|range| Part {
-            batch: Batch::new(&input.sequences[range.clone()].iter().map(|s| &s.tokens[..]).collect::<Vec<_>>()),
-            first_token: samples[range.start].start,
-            samples: range,
-            resid: Vec::new(),
+        .map(|range| {
+            let sequences = &input.sequences[range.clone()];
+            let batch = Batch::new(&sequences.iter().map(|s| &s.tokens[..]).collect::<Vec<_>>());
+            // Mean activations are those of all tokens.
+            let last = if input.wants.mean || input.wants.mean_abs { None } else { looked_at(&batch, sequences) };
+            Part { batch, first_token: samples[range.start].start, samples: range, resid: Vec::new(), last }
         })
         .collect();
     let device = input.decoder.scan_device().filter(|_| input.wants.scan());
@@ -184,7 +215,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                 }
                 _ => None,
             };
-            input.decoder.block_forward(layer, &part.batch, &mut part.resid, tape, &mut means)?;
+            part.forward(layer, input, tape, &mut means)?;
             verify_resid(HookPoint::ResidPost(layer), part, input)?;
             meter.add(part.batch.n_tokens() as f64)?;
         }
@@ -235,8 +266,9 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                         let tape = match &kept {
                             Kept::Tapes(tapes) => &tapes[layer][p],
                             Kept::Residuals(residuals) => {
-                                let mut resid = residuals[layer][p].clone();
-                                input.decoder.block_forward(layer, &part.batch, &mut resid, Some(&mut scratch), &mut NoHooks)?;
+                                let gradient = std::mem::replace(&mut part.resid, residuals[layer][p].clone());
+                                part.forward(layer, input, Some(&mut scratch), &mut NoHooks)?;
+                                part.resid = gradient;
                                 &scratch
                             }
                         };

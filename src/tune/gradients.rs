@@ -27,9 +27,12 @@ impl Gradients {
         Self { backend, trained, sums, by_role, matrices: spec.matrices(), fired: BTreeMap::new(), gathered: Vec::new() }
     }
 
+    /// Begins a step. A matrix' sum is overwritten by its first product; the others are added to and begin at 0.
     pub fn clear(&mut self) {
-        for sum in &mut self.sums {
-            sum.fill(0.0);
+        for (slice, sum) in self.trained.slices.iter().zip(&mut self.sums) {
+            if !matches!(slice.role, Role::Weight(..)) {
+                sum.fill(0.0);
+            }
         }
         self.fired.clear();
     }
@@ -41,8 +44,7 @@ impl Gradients {
 
     /// Euclidean norm over every gradient, accumulated in f64 in a fixed order.
     pub fn norm(&self) -> f64 {
-        let square = |t: &Vec<f32>| t.chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).sum::<f64>();
-        self.sums.iter().map(square).sum::<f64>().sqrt()
+        self.sums.iter().map(|t| self.backend.square_norm(t)).sum::<f64>().sqrt()
     }
 
     /// # Errors
@@ -73,7 +75,9 @@ fn gather(values: &[f32], width: usize, columns: &[usize], out: &mut Vec<f32>) {
 
 impl Taps for Gradients {
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
-        *self.fired.entry((layer, matrix)).or_default() += 1;
+        let fired = self.fired.entry((layer, matrix)).or_default();
+        *fired += 1;
+        let keep = if *fired == 1 { 0.0 } else { 1.0 };
         let Some(&index) = self.by_role.get(&Role::Weight(layer, matrix)) else { return Ok(()) };
         let slice = &self.trained.slices[index];
         let (rows, cols) = (slice.shape[0], slice.shape[1]);
@@ -91,7 +95,7 @@ impl Taps for Gradients {
             }
         };
         let (height, width) = (delta.cols, x.cols);
-        self.backend.gemm_tn(MatMut::new(sum, height, width), delta, x, 1.0, 1.0);
+        self.backend.gemm_tn(MatMut::new(sum, height, width), delta, x, 1.0, keep);
         Ok(())
     }
     fn activation(&mut self, _: HookPoint, _: &[f32], _: &[f32]) -> Result<()> {

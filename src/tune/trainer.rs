@@ -10,7 +10,7 @@ use super::{
 use crate::{
     base::{Error, NeuronSet, Result},
     compute::Backend,
-    model::{Batch, BlockTape, Decoder, Model, NoHooks, Taps},
+    model::{Batch, BlockTape, Decoder, Matrix, Model, NoHooks, Taps, weights::Role},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -104,6 +104,14 @@ impl Plan {
             Self::Lora(lora) => lora.adapters.first().map_or(0, |a| a.layer),
         }
     }
+    /// True where no matrix outside the MLPs trains.
+    fn mlp_alone(&self) -> bool {
+        let is_mlp = |role| matches!(role, Role::Weight(_, Matrix::Gate | Matrix::Up | Matrix::Down));
+        match self {
+            Self::Direct { trained, .. } => trained.slices.iter().all(|s| is_mlp(s.role)),
+            Self::Lora(lora) => lora.adapters.iter().all(|a| is_mlp(a.role)),
+        }
+    }
     fn norm(&self) -> f64 {
         match self {
             Self::Direct { gradients, .. } => gradients.norm(),
@@ -119,6 +127,8 @@ pub struct Trainer {
     pub(super) optimizer: Optimizer,
     pub(super) plan: Plan,
     tapes: Vec<BlockTape>,
+    /// Lends every block the buffers that need not be kept; `None` where all of a tape is needed.
+    spare: Option<BlockTape>,
 }
 
 impl Trainer {
@@ -138,7 +148,8 @@ impl Trainer {
         let plan = Plan::new(&model, &backend, target, seed)?;
         let tapes = (plan.first_layer()..model.spec.n_layers).map(|_| BlockTape::default()).collect();
         let optimizer = Optimizer::new(config.optimizer);
-        Ok(Self { decoder: Decoder::new(Arc::new(model), backend), config, optimizer, plan, tapes })
+        let spare = plan.mlp_alone().then(BlockTape::default);
+        Ok(Self { decoder: Decoder::new(Arc::new(model), backend), config, optimizer, plan, tapes, spare })
     }
 
     /// For evaluation between steps. Drop every clone before the next step.
@@ -226,7 +237,13 @@ impl Trainer {
             decoder.block_forward(layer, &batch, &mut resid, None, &mut NoHooks)?;
         }
         for (i, tape) in self.tapes.iter_mut().enumerate() {
+            if let Some(spare) = &mut self.spare {
+                tape.exchange_inputs(spare);
+            }
             decoder.block_forward(first + i, &batch, &mut resid, Some(tape), &mut NoHooks)?;
+            if let Some(spare) = &mut self.spare {
+                tape.exchange_inputs(spare);
+            }
         }
         let taps = self.plan.taps();
         let (loss, mut d_resid) = decoder.weighted_loss(&batch, &resid, &weights, taps)?;

@@ -1,7 +1,11 @@
 //! [`CpuBackend`]: the kernel list, each line leading to its own file.
 
-use super::{Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, norm, optimizer, pool::Pool, rope, scan};
-use crate::compute::{Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Mat, MatMut, Norm, RopeTable, ScanJob, ScanSums};
+use super::{
+    Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, moved_logits, norm, optimizer, pool::Pool, rope, scan,
+};
+use crate::compute::{
+    Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Mat, MatMut, MovedLogits, Norm, RopeTable, ScanJob, ScanSums,
+};
 
 /// Computes on the processor, with its own bounded threads.
 pub struct CpuBackend {
@@ -87,6 +91,12 @@ impl Backend for CpuBackend {
     fn adamw(&self, step: &AdamWStep, w: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
         optimizer::adamw(&self.pool, step, w, gradient, mean, square);
     }
+    fn add(&self, x: &mut [f32], y: &[f32]) {
+        elementwise::add(&self.pool, x, y);
+    }
+    fn square_norm(&self, x: &[f32]) -> f64 {
+        elementwise::square_norm(&self.pool, x)
+    }
     fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
         elementwise::add_bias(&self.pool, x, bias);
     }
@@ -95,6 +105,9 @@ impl Backend for CpuBackend {
     }
     fn log_sum_exp(&self, logits: &[f32], out: &mut [f64]) {
         cross_entropy::log_sum_exp(&self.pool, logits, out);
+    }
+    fn moved_logits(&self, job: &MovedLogits<'_>, log_sums: &mut [f64], picked: &mut [f32]) {
+        moved_logits::moved_logits(&self.pool, job, log_sums, picked);
     }
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums) {
         scan::scan(&self.pool, job, sums);

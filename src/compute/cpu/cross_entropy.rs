@@ -60,7 +60,7 @@ per_isa! { fn log_sums(logits: &[f32], out: &mut [f64]) { log_sums_body } }
 
 /// `sum exp(x - highest)`
 #[inline(always)]
-fn sum_exp<const FMA: bool>(x: &[f32], highest: f32) -> f64 {
+pub(super) fn sum_exp<const FMA: bool>(x: &[f32], highest: f32) -> f64 {
     let mut sum = 0.0f64;
     for block in x.chunks(SUM_BLOCK) {
         let mut acc = [0.0f32; LANES];

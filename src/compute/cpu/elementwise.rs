@@ -1,8 +1,8 @@
-//! Bias and soft-cap.
+//! Sums, bias and soft-cap.
 
 use super::{
     isa::per_isa,
-    numeric::tanh,
+    numeric::{dot, tanh},
     pool::{Pool, SharedMut},
 };
 
@@ -29,6 +29,47 @@ fn cap_all_body<const FMA: bool>(x: &mut [f32], cap: f32) {
 }
 per_isa! { pub(super) fn cap_all(x: &mut [f32], cap: f32) { cap_all_body } }
 
+/// Elements a task of a sum handles: it is over too soon for less.
+const SUM_PIECE: usize = 64 * 1024;
+/// Elements whose squares are summed in f32.
+const SQUARES: usize = 4096;
+
+/// `x += y`
+pub(super) fn add(pool: &Pool, x: &mut [f32], y: &[f32]) {
+    let n = x.len();
+    assert_eq!(n, y.len(), "terms of a sum");
+    let x = SharedMut::new(x);
+    pool.for_each(n.div_ceil(SUM_PIECE), |task| {
+        let (first, count) = (task * SUM_PIECE, SUM_PIECE.min(n - task * SUM_PIECE));
+        #[expect(unsafe_code, reason = "each task writes its own elements")]
+        // SAFETY: pieces of different tasks share no element.
+        let x = unsafe { x.slice(first, count) };
+        for (x, y) in x.iter_mut().zip(&y[first..first + count]) {
+            *x += y;
+        }
+    });
+}
+
+/// See [`crate::compute::Backend::square_norm`].
+pub(super) fn square_norm(pool: &Pool, x: &[f32]) -> f64 {
+    let n = x.len();
+    let parts = pool.map_with(
+        n.div_ceil(SUM_PIECE),
+        || (),
+        |(), task| {
+            let part = &x[task * SUM_PIECE..n.min((task + 1) * SUM_PIECE)];
+            part.chunks(SQUARES).map(|c| f64::from(squares(pool.isa, c))).collect::<Vec<f64>>()
+        },
+    );
+    parts.into_iter().flatten().sum()
+}
+
+#[inline(always)]
+fn squares_body<const FMA: bool>(x: &[f32]) -> f32 {
+    dot::<FMA>(x, x)
+}
+per_isa! { fn squares(x: &[f32]) -> f32 { squares_body } }
+
 /// `x[r, ..] += bias`
 pub(super) fn add_bias(pool: &Pool, x: &mut [f32], bias: &[f32]) {
     let d = bias.len();
@@ -46,4 +87,24 @@ pub(super) fn add_bias(pool: &Pool, x: &mut [f32], bias: &[f32]) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compute::cpu::Isa;
+
+    #[test]
+    fn sums_do_not_depend_on_threads_and_miss_no_element() {
+        let n = 2 * SUM_PIECE + 4099;
+        let x: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
+        let exact: f64 = x.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
+        let norms = [1, 2].map(|threads| square_norm(&Pool::new(Some(threads), Isa::best()), &x));
+        assert_eq!(norms[0], norms[1]);
+        // f32 over 4096 elements in 16 lanes: a few ulp.
+        assert!((norms[0] / exact - 1.0).abs() < 1e-6, "{} for {exact}", norms[0]);
+        let mut sum = x.clone();
+        add(&Pool::new(Some(2), Isa::best()), &mut sum, &x);
+        assert!(sum.iter().zip(&x).all(|(s, x)| *s == x + x));
+    }
 }

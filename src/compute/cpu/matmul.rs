@@ -8,14 +8,14 @@
 //! them. These go through [`super::panel`], whose chains of multiply-adds are the same.
 
 use super::{
-    Isa,
+    Isa, packed,
     panel::{self, Job, LINE, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
 use crate::compute::{Mat, MatMut};
 
 /// Longest sum handed to the `gemm` crate in one piece: up to here it never splits.
-const K_BLOCK: usize = 512;
+pub(super) const K_BLOCK: usize = 512;
 /// Products with at most this many elements may take the crate's horizontal path.
 const TINY: usize = 16 * 16;
 /// Work (multiply-adds) below which a product stays on one thread.
@@ -272,6 +272,10 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
         return few_rows(pool, out, a, b, beta == 1.0);
     }
     let shared = SharedMut::new(out.data);
+    let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 2;
+    if plain && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
+        return packed::multiply(pool, form, shared, stride, a, b, beta == 1.0);
+    }
     let (rows, cols) = pieces(pool.threads, m, n, k);
     let (across, down) = (n.div_ceil(cols.max(1)), m.div_ceil(rows.max(1)));
     pool.for_each(across * down, |piece| {
@@ -284,6 +288,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
         }
     });
 }
+
+/// Rows and columns from which a packed operand is worth its packing.
+const PACKED_FROM: usize = 24;
 
 /// Rows up to which a weight is turned a little at a time instead of as a whole.
 const FEW_ROWS: usize = 32;

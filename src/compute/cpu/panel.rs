@@ -212,22 +212,34 @@ pub(super) fn pack_columns<'a>(isa: Isa, n: usize, depth: usize, row: impl Fn(us
     let width = panel_width(isa);
     assert!(panels.len() >= n.div_ceil(width) * width * depth, "panels of {n} columns, {depth} deep");
     for (p, panel) in panels.chunks_exact_mut((width * depth).max(1)).take(n.div_ceil(width)).enumerate() {
+        pack_panel(isa, width.min(n - p * width), depth, width, |r| row(p * width + r), panel);
+    }
+}
+
+/// `n` rows of `depth` floats become the columns of one panel `[depth][width]`, filled up with zeros.
+pub(super) fn pack_panel<'a>(isa: Isa, n: usize, depth: usize, width: usize, row: impl Fn(usize) -> &'a [f32], panel: &mut [f32]) {
+    // A few depths at a time: whole lines are read and written while they are in the first-level cache.
+    for first in (0..depth).step_by(DEPTHS) {
+        let depths = DEPTHS.min(depth - first);
         for c in (0..width).step_by(EIGHT) {
-            let first = p * width + c;
-            if first + EIGHT <= n {
-                let rows: [&[f32]; EIGHT] = std::array::from_fn(|i| &row(first + i)[..depth]);
-                turn(isa, &rows, width, &mut panel[c..]);
+            let to = &mut panel[first * width + c..];
+            if c + EIGHT <= n {
+                let rows: [&[f32]; EIGHT] = std::array::from_fn(|i| &row(c + i)[first..first + depths]);
+                turn(isa, &rows, width, to);
             } else {
                 for i in 0..EIGHT {
-                    let source = (first + i < n).then(|| row(first + i));
-                    for (k, line) in panel.chunks_exact_mut(width).enumerate() {
-                        line[c + i] = source.map_or(0.0, |s| s[k]);
+                    let source = (c + i < n).then(|| row(c + i));
+                    for k in 0..depths {
+                        to[k * width + i] = source.map_or(0.0, |s| s[first + k]);
                     }
                 }
             }
         }
     }
 }
+
+/// Depths packed at a time: a line of the source.
+const DEPTHS: usize = 16;
 
 /// Rows turned at once.
 const EIGHT: usize = 8;

@@ -256,18 +256,25 @@ fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, width: usize, panels: &mut [f
     });
 }
 
-/// One sample's rows into panels `[tokens, W]`.
-fn pack_rows<'a, const W: usize>(rows: impl Iterator<Item = &'a [f32]>, tokens: usize, out: &mut [f32]) {
-    for (t, row) in rows.enumerate() {
-        let (whole, rest) = row.as_chunks::<W>();
-        let mut at = t * W;
-        for part in whole {
-            out[at..at + W].copy_from_slice(part);
-            at += tokens * W;
-        }
-        if !rest.is_empty() {
-            out[at..at + rest.len()].copy_from_slice(rest);
-            out[at + rest.len()..at + W].fill(0.0);
+/// One sample's rows into panels `[tokens, W]`, a few panels at a time: with all at once each row would be written to as many places a power of two
+/// apart, which share too few lines of the cache.
+fn pack_rows<'a, const W: usize>(rows: impl Iterator<Item = &'a [f32]> + Clone, tokens: usize, out: &mut [f32]) {
+    // Whole lines of the source, whatever `W` is.
+    const TOGETHER: usize = 4;
+    // A sample without active tokens has nothing to pack.
+    let Some(width) = rows.clone().next().map(<[f32]>::len) else { return };
+    for (first, panels) in (0..width).step_by(TOGETHER * W).zip(out.chunks_mut(TOGETHER * tokens * W)) {
+        for (t, row) in rows.clone().enumerate() {
+            let (whole, rest) = row[first..width.min(first + TOGETHER * W)].as_chunks::<W>();
+            let mut at = t * W;
+            for part in whole {
+                panels[at..at + W].copy_from_slice(part);
+                at += tokens * W;
+            }
+            if !rest.is_empty() {
+                panels[at..at + rest.len()].copy_from_slice(rest);
+                panels[at + rest.len()..at + W].fill(0.0);
+            }
         }
     }
 }

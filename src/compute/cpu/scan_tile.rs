@@ -141,12 +141,30 @@ fn sample(isa: Isa, t: &TileJob<'_>, s: usize, weights: &[f32], mean: Option<&mu
 /// The tile's weights in block order.
 fn load_weights(t: &TileJob<'_>, down: usize, weights: &mut [f32]) {
     let g = t.geometry;
-    weights.fill(0.0);
+    if !t.rows.is_multiple_of(g.rows) || !t.cols.is_multiple_of(g.cols) {
+        weights.fill(0.0);
+    }
+    match g.cols {
+        8 => copy_weights::<8>(t, down, weights),
+        16 => copy_weights::<16>(t, down, weights),
+        32 => copy_weights::<32>(t, down, weights),
+        _ => unreachable!("no block is {} wide", g.cols),
+    }
+}
+
+/// Fixed lengths become plain moves.
+fn copy_weights<const W: usize>(t: &TileJob<'_>, down: usize, weights: &mut [f32]) {
+    let g = t.geometry;
     for r in 0..t.rows {
         let row = &t.job.w.row(t.first_row + r)[t.first_col..t.first_col + t.cols];
-        for (c, part) in row.chunks(g.cols).enumerate() {
-            let at = ((c * down + r / g.rows) * g.rows + r % g.rows) * g.cols;
-            weights[at..at + part.len()].copy_from_slice(part);
+        let (whole, rest) = row.as_chunks::<W>();
+        let mut at = (r / g.rows * g.rows + r % g.rows) * W;
+        for part in whole {
+            weights[at..at + W].copy_from_slice(part);
+            at += down * g.rows * W;
+        }
+        if !rest.is_empty() {
+            weights[at..at + rest.len()].copy_from_slice(rest);
         }
     }
 }
