@@ -273,7 +273,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     }
     let shared = SharedMut::new(out.data);
     let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 2;
-    if plain && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
+    // A weight of many rows takes longer to turn than the crate's pieces lose, and a deep sum longer to come back to.
+    let narrow = form != Form::Nt || n <= TURNED_TO;
+    if plain && narrow && k <= PACKED_DEPTH && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
         return packed::multiply(pool, form, shared, stride, a, b, beta == 1.0);
     }
     let (rows, cols) = pieces(pool.threads, m, n, k);
@@ -291,6 +293,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
 
 /// Rows and columns from which a packed operand is worth its packing.
 const PACKED_FROM: usize = 24;
+/// Rows of a weight up to which turning it once pays, and depth up to which packing does: measured.
+const TURNED_TO: usize = 1024;
+const PACKED_DEPTH: usize = 8192;
 
 /// Rows up to which a weight is turned a little at a time instead of as a whole.
 const FEW_ROWS: usize = 32;

@@ -40,11 +40,12 @@ pub(super) fn available() -> bool {
 pub(super) fn multiply(pool: &Pool, form: Form, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
     let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
     let n = if form == Form::Nt { b.rows } else { b.cols };
-    for first in (0..k).step_by(K_BLOCK) {
-        let depth = K_BLOCK.min(k - first);
-        let mut lent = pool.lend(n.min(COLUMNS).next_multiple_of(WIDTH) * depth + LINE);
-        for c in (0..n).step_by(COLUMNS) {
-            let cols = COLUMNS.min(n - c);
+    let mut lent = pool.lend(n.min(COLUMNS).next_multiple_of(WIDTH) * K_BLOCK.min(k) + LINE);
+    // The depths of some columns one after another, so that a result wider than the caches is met there again.
+    for c in (0..n).step_by(COLUMNS) {
+        let cols = COLUMNS.min(n - c);
+        for first in (0..k).step_by(K_BLOCK) {
+            let depth = K_BLOCK.min(k - first);
             let right = aligned(&mut lent.buffer, cols.next_multiple_of(WIDTH) * depth);
             pack_right(pool, form, b, first, depth, c, cols, right);
             let step = if form == Form::Tn { PACKED_ROWS } else { m };
