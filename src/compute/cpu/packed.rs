@@ -28,6 +28,9 @@ const PACKED_ROWS: usize = 342 * ROWS;
 const TASK_ROWS: usize = 16 * ROWS;
 const TASK_COLUMNS: usize = 4 * WIDTH;
 
+/// Depths of a turned panel that are packed at a time (16 KiB).
+const RUN: usize = 64;
+
 /// Whether the processor has the registers.
 pub(super) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -171,7 +174,7 @@ fn pack_left<'p>(pool: &'p Pool, a: Mat<'_>, first: usize, depth: usize, r: usiz
 
 /// `n` rows of `depth` floats become the columns of one panel.
 fn turn<'a>(isa: Isa, n: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panel: &mut [f32]) {
-    super::panel::pack_panel(isa, n, depth, WIDTH, row, panel);
+    super::panel::pack_panel(isa, n, depth, WIDTH, RUN, row, panel);
 }
 
 /// # Safety

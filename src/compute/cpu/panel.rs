@@ -212,15 +212,23 @@ pub(super) fn pack_columns<'a>(isa: Isa, n: usize, depth: usize, row: impl Fn(us
     let width = panel_width(isa);
     assert!(panels.len() >= n.div_ceil(width) * width * depth, "panels of {n} columns, {depth} deep");
     for (p, panel) in panels.chunks_exact_mut((width * depth).max(1)).take(n.div_ceil(width)).enumerate() {
-        pack_panel(isa, width.min(n - p * width), depth, width, |r| row(p * width + r), panel);
+        pack_panel(isa, width.min(n - p * width), depth, width, depth, |r| row(p * width + r), panel);
     }
 }
 
-/// `n` rows of `depth` floats become the columns of one panel `[depth][width]`, filled up with zeros.
-pub(super) fn pack_panel<'a>(isa: Isa, n: usize, depth: usize, width: usize, row: impl Fn(usize) -> &'a [f32], panel: &mut [f32]) {
-    // Some depths at a time: lines are filled up while they are in the first-level cache.
-    for first in (0..depth).step_by(DEPTHS) {
-        let depths = DEPTHS.min(depth - first);
+/// `n` rows of `depth` floats become the columns of one panel `[depth][width]`, filled up with zeros, `run` depths at a time: short runs fill lines up while
+/// they are in the first-level cache, long ones let memory be read ahead.
+pub(super) fn pack_panel<'a>(
+    isa: Isa,
+    n: usize,
+    depth: usize,
+    width: usize,
+    run: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    panel: &mut [f32],
+) {
+    for first in (0..depth).step_by(run.max(1)) {
+        let depths = run.min(depth - first);
         for c in (0..width).step_by(EIGHT) {
             let to = &mut panel[first * width + c..];
             if c + EIGHT <= n {
@@ -237,9 +245,6 @@ pub(super) fn pack_panel<'a>(isa: Isa, n: usize, depth: usize, width: usize, row
         }
     }
 }
-
-/// Depths packed at a time: with 64 columns 16 KiB.
-const DEPTHS: usize = 64;
 
 /// Rows turned at once.
 const EIGHT: usize = 8;
