@@ -33,10 +33,7 @@ const RUN: usize = 64;
 
 /// Whether the processor has the registers.
 pub(super) fn available() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return Isa::highest().level() == Level::Avx512;
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    cfg!(target_arch = "x86_64") && Isa::highest().level() == Level::Avx512
 }
 
 /// `out[m,n] = a . b (+ out)`, operands as the form says; rows of `out` `stride` apart. The shapes were checked by the caller.
