@@ -1,8 +1,8 @@
 //! Products of many rows where registers are 512 bits wide: the right operand is packed once and shared by all threads, the left one is read where it
 //! lies (packed too where it runs along the depth).
 //!
-//! The `gemm` crate packs both operands of every piece that a thread takes, and a product is cut into pieces so that no thread waits: at the shapes of a
-//! small model it spent a third of its time on that. Each element is the same chain of multiply-adds here and there, cut at the same depths.
+//! The `gemm` crate packs both operands of every piece that a thread takes, and a product is cut into pieces so that no thread waits. (docs/speed.md says what
+//! that cost.) Each element is the same chain of multiply-adds here and there, cut at the same depths.
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx512, Vector};
