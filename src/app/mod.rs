@@ -48,6 +48,7 @@ pub mod testing;
 pub mod testing_lessons;
 pub mod testing_sweeps;
 pub mod testing_tasks;
+pub mod testing_tuning;
 mod tuned;
 mod tuning;
 

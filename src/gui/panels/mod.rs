@@ -54,6 +54,8 @@ mod tasks_find_charts;
 mod tasks_find_options;
 mod tasks_prove;
 mod tasks_prove_charts;
+mod tasks_train;
+mod tasks_train_result;
 mod worker;
 
 use super::PanelInfo;
