@@ -1,6 +1,6 @@
 //! Tasks: which neurons each task needs, whether they are its own, and what tuning only them does. One tab a file.
 
-use super::{tasks_find, tasks_prove, tasks_train};
+use super::{tasks_continual, tasks_find, tasks_generalise, tasks_prove, tasks_train};
 use crate::{
     app::{App, Command, Loading},
     gui::{
@@ -25,7 +25,7 @@ pub(super) struct TabInfo {
 }
 
 /// In the order of the work.
-const TABS: &[TabInfo] = &[tasks_find::TAB, tasks_prove::TAB, tasks_train::TAB];
+const TABS: &[TabInfo] = &[tasks_find::TAB, tasks_prove::TAB, tasks_train::TAB, tasks_continual::TAB, tasks_generalise::TAB];
 
 struct TasksPanel {
     shown: usize,
