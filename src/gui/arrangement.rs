@@ -37,7 +37,10 @@ fn in_front(tree: &Tree<Pane>) -> Vec<String> {
     tree.active_tiles().into_iter().filter_map(pane).collect()
 }
 
+/// As the next frame will show it: what a panel left empty is gone, which is no change of its own.
 fn place_of(tree: &Tree<Pane>) -> Option<Place> {
+    let mut tree = tree.clone();
+    tree.simplify(&simple());
     part(&tree.tiles, tree.root?)
 }
 
