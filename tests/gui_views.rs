@@ -10,16 +10,16 @@ use bench::{Bench, bench, settle};
 use brodmann::{
     ablate::SweepUnit,
     app::{
-        App, Command, ReplayReport, ReplayView, Results, compare, testing,
+        App, Command, JobId, JobState, JobView, ReplayReport, ReplayView, Results, compare, testing,
         testing_sweeps::{sample_app_curve_and_set, sample_app_swept},
     },
-    base::{Neuron, NeuronSet},
+    base::{Neuron, NeuronSet, Progress},
     gui::{Ask, dock::LayoutId, export::Subject, panels},
     report::export::{FileKind, View},
 };
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::{SnapshotResults, kittest::Queryable};
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use support::{app, key, press, sees, wait, window};
 
 fn folder() -> tempfile::TempDir {
@@ -223,7 +223,23 @@ fn a_replay_looks_right_in_every_state() {
         app.replay = Some(ReplayView { file: "projects/paper.json".into(), failed: Some(why), ..ReplayView::default() });
         app
     };
-    let states: [(&str, Make<'_>); 4] = [
+    let working = |dir: &Path| {
+        let mut app = testing::sample_app(dir);
+        app.jobs.push(JobView {
+            id: JobId(1),
+            title: "Replay of projects/paper.json".into(),
+            state: JobState::Running,
+            progress: Progress { phase: "scanning logic".into(), done: 41, total: 64, unit: "samples" },
+            elapsed: Duration::from_millis(10_500),
+            rate: Some(3.9),
+            left: Some(Duration::from_millis(5_900)),
+            stopping: false,
+        });
+        app.replay = Some(ReplayView { file: "projects/paper.json".into(), running: true, ..ReplayView::default() });
+        app
+    };
+    let states: [(&str, Make<'_>); 5] = [
+        ("replay_working", &working),
         ("replay_empty", &|dir| testing::sample_app(dir)),
         ("replay", &|dir| replayed(dir, false)),
         ("replay_different", &|dir| replayed(dir, true)),
