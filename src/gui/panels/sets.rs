@@ -307,7 +307,7 @@ impl Editor {
         }
         let from_selection = found.is_none() && !selection.is_empty() && self.text.trim().is_empty();
         let Some(set) = found.filter(|s| !s.is_empty()).or_else(|| from_selection.then(|| selection.clone())) else { return };
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             let hint = if from_selection { format!("selection of {}", set.len()) } else { "Name".to_owned() };
             ui.add(TextEdit::singleline(&mut self.name).hint_text(hint).desired_width(150.0)).accessible_name("Name of the new set");
             let what = if from_selection { format!("Keep the selection ({})", count(set.len() as u64)) } else { "Keep".to_owned() };
