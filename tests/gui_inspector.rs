@@ -1,75 +1,25 @@
 //! The inspector and "Try a text" on a real, tiny model: what they show, what their controls ask for, how every state looks.
 #![cfg(feature = "gui")]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::{Bench, View, settle};
 use brodmann::{
     app::{App, Command, IndexState, JobId, JobState, JobView, Loading, ModelEntry, Reading, testing},
     base::{Head, Neuron, NeuronSet, Progress},
     data::Mapping,
-    gui::{Link, Panel, PanelCx, Theme, panels},
+    gui::{Link, Panel, panels},
     scan::ScanConfig,
 };
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
+use egui_kittest::{SnapshotResults, kittest::Queryable};
 use std::{path::Path, time::Duration};
 
-struct Bench {
-    app: App,
-    panel: Box<dyn Panel>,
-    link: Link,
-    sent: Vec<Command>,
-    /// What the pointer is over in another view.
-    hover: Option<Neuron>,
-}
-
-impl Bench {
-    fn frame(&mut self, ui: &mut egui::Ui) {
-        self.app.pump();
-        let theme = Theme::of(ui.ctx());
-        let mut out = Vec::new();
-        ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
-        egui::Frame::NONE.inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            let mut cx = PanelCx { app: &self.app, out: &mut out, theme, link: &mut self.link, gpu: None };
-            self.panel.ui(ui, &mut cx);
-        });
-        for command in out {
-            self.sent.push(command.clone());
-            self.app.apply(command);
-        }
-        if let Some(n) = self.hover {
-            self.link.hover_neuron(n);
-        }
-        self.link.asks.clear();
-        if self.link.turn() {
-            ui.ctx().request_repaint();
-        }
-    }
-}
-
-fn bench(panel: Box<dyn Panel>, size: (f32, f32), theme: egui::Theme, app: App, link: impl Fn(&mut Link)) -> Harness<'static, Bench> {
-    let mut state = Bench { app, panel, link: Link::default(), sent: Vec::new(), hover: None };
-    link(&mut state.link);
-    let mut harness = Harness::builder()
-        .with_size(size)
-        .with_theme(theme)
-        .with_context_setup(Theme::install)
-        .wgpu()
-        .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), state);
-    harness.run_steps(3);
-    harness
-}
-
-/// Runs frames until no worker is busy.
-fn settle(h: &mut Harness<'_, Bench>) {
-    for _ in 0..600 {
-        h.run_steps(2);
-        if h.state().app.is_idle() {
-            h.run_steps(3);
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("still busy");
+fn bench(panel: Box<dyn Panel>, size: (f32, f32), theme: egui::Theme, app: App, link: impl Fn(&mut Link)) -> View {
+    let mut b = Bench::new(app, panel);
+    link(&mut b.link);
+    b.shown(size, theme)
 }
 
 fn inspector() -> Box<dyn Panel> {

@@ -2,57 +2,33 @@
 //! `app::testing_lessons`.
 #![cfg(feature = "gui")]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::{Bench, View, folder};
 use brodmann::{
     app::{App, Command, JobId, JobState, JobView, testing, testing_lessons},
     base::Progress,
-    gui::{Link, Panel, PanelCx, Theme, panels},
+    gui::panels,
     task::Method,
 };
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
+use egui_kittest::{SnapshotResults, kittest::Queryable};
 use std::{path::Path, time::Duration};
 
-/// The panel on a bench: what it asks for is kept for the test, and nothing is computed.
-struct Bench {
-    app: App,
-    panel: Box<dyn Panel>,
-    link: Link,
-    sent: Vec<Command>,
-}
-
-impl Bench {
-    fn frame(&mut self, ui: &mut egui::Ui) {
-        let theme = Theme::of(ui.ctx());
-        ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
-        egui::Frame::NONE.inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            let mut cx = PanelCx { app: &self.app, out: &mut self.sent, theme, link: &mut self.link, gpu: None };
-            self.panel.ui(ui, &mut cx);
-        });
-        if self.link.turn() {
-            ui.ctx().request_repaint();
-        }
-    }
-}
-
-fn bench(tab: &str, size: (f32, f32), theme: egui::Theme, app: App) -> Harness<'static, Bench> {
-    let info = panels::find("tasks").expect("the panel");
-    let state = Bench { app, panel: (info.make)(), link: Link::default(), sent: Vec::new() };
-    let mut harness = Harness::builder()
-        .with_size(size)
-        .with_theme(theme)
-        .with_context_setup(Theme::install)
-        .wgpu()
-        .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), state);
-    harness.run();
-    harness.get_by_label(tab).click();
-    harness.run();
-    harness
+/// The panel with this tab in front; what it asks for is kept for the test, and nothing is computed.
+fn bench(tab: &str, size: (f32, f32), theme: egui::Theme, app: App) -> View {
+    let mut b = Bench::new(app, (panels::find("tasks").expect("registered").make)());
+    b.applies = |_| false;
+    let mut h = b.shown(size, theme);
+    h.get_by_label(tab).click();
+    h.run();
+    h
 }
 
 /// Draws the tab in both themes, after these labels were pressed, and compares with the committed pictures.
 fn pictures(results: &mut SnapshotResults, tab: &str, name: &str, size: (f32, f32), app: impl Fn(&Path) -> App, press: &[&str]) {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = folder();
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
         let mut harness = bench(tab, size, theme, app(dir.path()));
         for label in press {
@@ -132,11 +108,11 @@ fn generalise_looks_right() {
 fn the_order_is_dragged_moved_by_keys_and_asked_for() {
     let dir = tempfile::tempdir().expect("folder");
     let mut h = bench("Continual", (760.0, 600.0), egui::Theme::Dark, testing::sample_app(dir.path()));
-    let order = |h: &Harness<'_, Bench>| match h.state().sent.last() {
+    let order = |h: &View| match h.state().sent.last() {
         Some(Command::Continual { request }) => request.order.clone(),
         other => panic!("{other:?}"),
     };
-    let start = |h: &mut Harness<'_, Bench>| {
+    let start = |h: &mut View| {
         h.get_by_label("Learn the tasks").click();
         h.run();
     };
@@ -197,7 +173,7 @@ fn methods_are_chosen_and_a_stopped_sequence_is_gone_on_with() {
 fn transfer_is_asked_for_and_says_its_correlations() {
     let dir = tempfile::tempdir().expect("folder");
     let mut h = bench("Generalise", (760.0, 1100.0), egui::Theme::Light, testing_lessons::sample_app_transfer(dir.path(), 1.0));
-    let said = |h: &Harness<'_, Bench>, text: &str| h.query_all_by_label_contains(text).next().is_some();
+    let said = |h: &View, text: &str| h.query_all_by_label_contains(text).next().is_some();
     assert!(said(&h, "30 pairs") && said(&h, "Mantel"), "every ordered pair of six tasks");
     assert!(said(&h, "Correlation by layer"));
     h.get_by_label("score").click();

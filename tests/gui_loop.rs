@@ -2,44 +2,17 @@
 //! watch accuracy, take it back.
 #![cfg(feature = "gui")]
 
-use brodmann::{
-    app::{App, Command, EvalConfig, Loading, testing},
-    gui::Shell,
-};
-use eframe::egui::{self, Key, Modifiers, accesskit::Role};
-use egui_kittest::{Harness, kittest::Queryable};
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+#[path = "support/window.rs"]
+mod support;
 
-/// Far beyond what a step takes: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(240);
+use brodmann::app::{App, Command, EvalConfig, Loading, testing};
+use eframe::egui::{Key, Modifiers, accesskit::Role};
+use egui_kittest::kittest::Queryable;
+use std::path::{Path, PathBuf};
+use support::{Window, app, sees, type_into, window};
 
-type Window = Harness<'static, Shell>;
-
-fn window(app: App) -> Window {
-    let mut h = Harness::builder().with_size([1440.0, 900.0]).with_theme(egui::Theme::Dark).wgpu().build_eframe(|cc| Shell::new(cc, app));
-    h.run_steps(3);
-    h
-}
-
-fn app(h: &Window) -> &App {
-    &h.state().app
-}
-
-/// Frames until `reached`; what the program says when it takes for ever.
 fn wait(h: &mut Window, what: &str, reached: impl Fn(&App) -> bool) {
-    let started = Instant::now();
-    while !reached(app(h)) {
-        if started.elapsed() > PATIENCE {
-            let log: Vec<String> = app(h).log.iter().map(|n| format!("{} {}", n.title, n.details)).collect();
-            panic!("{what}: not after {PATIENCE:?}\n{}", log.join("\n"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-        h.step();
-    }
-    h.run_steps(3);
+    support::wait(h, what, reached);
     h.check_accessibility();
 }
 
@@ -54,17 +27,6 @@ fn press_button(h: &mut Window, label: &str) {
     let Some(node) = h.query_all_by_role_and_label(Role::Button, label).next() else { panic!("there is no button `{label}`") };
     node.click();
     h.run_steps(3);
-}
-
-fn type_into(h: &mut Window, label: &str, text: &str) {
-    h.get_by_label(label).focus();
-    h.run_steps(2);
-    h.get_by_label(label).type_text(text);
-    h.run_steps(2);
-}
-
-fn sees(h: &Window, text: &str) -> bool {
-    h.query_all_by_label_contains(text).next().is_some()
 }
 
 /// Questions whose answers a model without training can only guess.

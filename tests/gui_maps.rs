@@ -2,13 +2,17 @@
 //! `app::testing`; no engine runs.
 #![cfg(feature = "gui")]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::{View, bench_at_rest as bench, folder};
 use brodmann::{
     app::{App, Collapse, Command, MapChange, MapScale, RunEntry, testing},
     base::{
         Grid, Neuron, NeuronSet,
         heatmap::{Combine, PerLayer, Reduce},
     },
-    gui::{Link, Panel, PanelCx, Shell, Theme, dock::LayoutId, panels},
+    gui::{Shell, dock::LayoutId},
     report::neuron_order::NeuronOrder,
     scan::MetricKind,
 };
@@ -18,53 +22,6 @@ use egui_kittest::{
     kittest::{NodeT, Queryable},
 };
 use std::{path::Path, sync::Arc};
-
-/// One panel on a bench: what it asks for is applied, as the shell does.
-struct Bench {
-    app: App,
-    panel: Box<dyn Panel>,
-    link: Link,
-}
-
-impl Bench {
-    fn frame(&mut self, ui: &mut egui::Ui) {
-        let theme = Theme::of(ui.ctx());
-        let mut out = Vec::new();
-        self.app.pump();
-        ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
-        egui::Frame::NONE.inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            let mut cx = PanelCx { app: &self.app, out: &mut out, theme, link: &mut self.link, gpu: None };
-            self.panel.ui(ui, &mut cx);
-        });
-        for command in out {
-            self.app.apply(command);
-            ui.ctx().request_repaint();
-        }
-        if self.link.turn() {
-            ui.ctx().request_repaint();
-        }
-    }
-}
-
-type View = Harness<'static, Bench>;
-
-fn bench(panel: &str, size: (f32, f32), theme: egui::Theme, app: App) -> View {
-    let info = panels::find(panel).expect(panel);
-    let state = Bench { app, panel: (info.make)(), link: Link::default() };
-    let mut harness = Harness::builder()
-        .with_size(size)
-        .with_theme(theme)
-        .with_context_setup(Theme::install)
-        .wgpu()
-        .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), state);
-    harness.run();
-    harness
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
 
 fn change(app: &mut App, change: MapChange) {
     app.apply(Command::ChangeMap { change });

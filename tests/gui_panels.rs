@@ -1,6 +1,10 @@
 //! Every panel, light and dark, in the states it can be in, and what its controls ask for. The numbers shown come from `app::testing`.
 #![cfg(feature = "gui")]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::{View, bench_at_rest as bench, folder};
 use brodmann::{
     ablate::SweepUnit,
     app::{
@@ -14,58 +18,12 @@ use brodmann::{
     },
     check::{CheckReport, ForwardCheck, MatrixCheck},
     data::{Domain, DomainKind, RowProblem},
-    gui::{Link, Panel, PanelCx, Theme, panels},
+    gui::panels,
     model::Matrix,
 };
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
+use egui_kittest::{SnapshotResults, kittest::Queryable};
 use std::{path::Path, sync::Arc, time::Duration};
-
-/// One panel on a bench: what it asks for is applied, as the shell does, and kept for the test.
-struct Bench {
-    app: App,
-    panel: Box<dyn Panel>,
-    link: Link,
-    sent: Vec<Command>,
-}
-
-impl Bench {
-    fn frame(&mut self, ui: &mut egui::Ui) {
-        let theme = Theme::of(ui.ctx());
-        let margin = egui::Margin::symmetric(12, 8);
-        let mut out = Vec::new();
-        ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
-        egui::Frame::NONE.inner_margin(margin).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            let mut cx = PanelCx { app: &self.app, out: &mut out, theme, link: &mut self.link, gpu: None };
-            self.panel.ui(ui, &mut cx);
-        });
-        for command in out {
-            self.sent.push(command.clone());
-            self.app.apply(command);
-        }
-        if self.link.turn() {
-            ui.ctx().request_repaint();
-        }
-    }
-}
-
-fn bench(panel: &str, size: (f32, f32), theme: egui::Theme, app: App) -> Harness<'static, Bench> {
-    let info = panels::find(panel).unwrap_or_else(|| panic!("no panel {panel}"));
-    let state = Bench { app, panel: (info.make)(), link: Link::default(), sent: Vec::new() };
-    let mut harness = Harness::builder()
-        .with_size(size)
-        .with_theme(theme)
-        .with_context_setup(Theme::install)
-        .wgpu()
-        .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), state);
-    harness.run();
-    harness
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
 
 /// Draws the panel in both themes and compares with the committed pictures.
 fn pictures(results: &mut SnapshotResults, name: &str, panel: &str, size: (f32, f32), app: impl Fn(&Path) -> App) {
@@ -135,7 +93,7 @@ fn prediction_looks_right() {
 fn an_outlier_of_the_prediction_is_selected_and_quantities_and_domains_are_chosen() {
     let dir = folder();
     let mut h = bench("prediction", (640.0, 900.0), egui::Theme::Dark, testing::sample_app_predicted(dir.path()));
-    let says = |h: &Harness<'_, Bench>, text: &str| h.query_all_by_label_contains(text).next().is_some();
+    let says = |h: &View, text: &str| h.query_all_by_label_contains(text).next().is_some();
     assert!(says(&h, "54 points: Pearson 0.9"), "the chart's agreement is said");
     // The largest disagreement is the set itself, in arithmetic.
     h.get_by_label("Select 410 neurons of arithmetic").click();
@@ -604,7 +562,7 @@ fn put(app: &mut App, index: usize, domain: Domain) {
     entry.state = Loading::Ready(Arc::new(domain));
 }
 
-fn sent(h: &Harness<'_, Bench>) -> Vec<Command> {
+fn sent(h: &View) -> Vec<Command> {
     h.state().sent.clone()
 }
 
@@ -774,7 +732,7 @@ fn columns_are_mapped_before_a_file_is_read_again() {
 }
 
 /// Runs frames until something with this label is there: a thread reads the file.
-fn until(h: &mut Harness<'_, Bench>, label: &str) {
+fn until(h: &mut View, label: &str) {
     for _ in 0..200 {
         if h.query_by_label(label).is_some() {
             return;

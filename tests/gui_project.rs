@@ -2,6 +2,9 @@
 //! numbers after it was opened again.
 #![cfg(feature = "gui")]
 
+#[path = "support/window.rs"]
+mod support;
+
 use brodmann::{
     app::{App, Command, EvalConfig, testing},
     base::NeuronSet,
@@ -10,52 +13,8 @@ use brodmann::{
 };
 use eframe::egui::{self, Key, Modifiers, Pos2, accesskit::Role, pos2};
 use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-const PATIENCE: Duration = Duration::from_secs(300);
-
-type Window = Harness<'static, Shell>;
-
-fn window(app: App) -> Window {
-    let mut h = Harness::builder().with_size([1440.0, 900.0]).with_theme(egui::Theme::Dark).wgpu().build_eframe(|cc| Shell::new(cc, app));
-    h.run_steps(3);
-    h
-}
-
-fn app(h: &Window) -> &App {
-    &h.state().app
-}
-
-fn wait(h: &mut Window, what: &str, reached: impl Fn(&App) -> bool) {
-    let started = Instant::now();
-    while !reached(app(h)) {
-        if started.elapsed() > PATIENCE {
-            let log: Vec<String> = app(h).log.iter().map(|n| format!("{} {}", n.title, n.details)).collect();
-            panic!("{what}: not after {PATIENCE:?}\n{}", log.join("\n"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-        h.step();
-    }
-    h.run_steps(3);
-}
-
-fn press(h: &mut Window, label: &str) {
-    // Headings may say the same as a tab or button.
-    let button = h.query_all_by_role_and_label(Role::Button, label).next();
-    let Some(node) = button.or_else(|| h.query_all_by_label(label).next()) else { panic!("there is no `{label}`") };
-    node.click();
-    h.run_steps(4);
-}
-
-fn key(h: &mut Window, modifiers: Modifiers, k: Key) {
-    h.key_press_modifiers(modifiers, k);
-    h.run_steps(3);
-}
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+use support::{Window, app, key, press, type_into, wait, window};
 
 /// From `from` to `to` (shares of the map) with Shift held.
 fn brush(h: &mut Window, from: (f32, f32), to: (f32, f32)) {
@@ -187,13 +146,6 @@ fn sample_window(app: App, layout: LayoutId) -> Window {
     });
     h.run();
     h
-}
-
-fn type_into(h: &mut Window, label: &str, text: &str) {
-    h.get_by_label(label).focus();
-    h.run_steps(2);
-    h.get_by_label(label).type_text(text);
-    h.run_steps(2);
 }
 
 #[test]

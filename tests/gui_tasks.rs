@@ -1,62 +1,28 @@
 //! The panel Tasks: what its tabs show, light and dark and narrow, and what their controls ask for. The numbers shown come from `app::testing_tasks`.
 #![cfg(feature = "gui")]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::{Bench, View, folder};
 use brodmann::{
     app::{App, Command, JobId, JobState, JobView, SetsFrom, testing, testing_tasks},
     base::Progress,
-    gui::{Link, Panel, PanelCx, Theme, panels},
+    gui::panels,
     scan::Aggregation,
     task::Ranking,
 };
 use eframe::egui;
-use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
+use egui_kittest::{SnapshotResults, kittest::Queryable};
 use std::{path::Path, time::Duration};
 
-/// The panel on a bench: what it asks for is kept for the test; what changes the project is applied.
-struct Bench {
-    app: App,
-    panel: Box<dyn Panel>,
-    link: Link,
-    sent: Vec<Command>,
-}
-
-impl Bench {
-    fn frame(&mut self, ui: &mut egui::Ui) {
-        let theme = Theme::of(ui.ctx());
-        let mut out = Vec::new();
-        ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
-        egui::Frame::NONE.inner_margin(egui::Margin::symmetric(12, 8)).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            let mut cx = PanelCx { app: &self.app, out: &mut out, theme, link: &mut self.link, gpu: None };
-            self.panel.ui(ui, &mut cx);
-        });
-        for command in out {
-            self.sent.push(command.clone());
-            if !matches!(command, Command::FindTaskNeurons { .. } | Command::ProveTasks { .. }) {
-                self.app.apply(command);
-            }
-        }
-        if self.link.turn() {
-            ui.ctx().request_repaint();
-        }
-    }
-}
-
-fn bench(size: (f32, f32), theme: egui::Theme, app: App) -> Harness<'static, Bench> {
-    let info = panels::find("tasks").expect("the panel");
-    let state = Bench { app, panel: (info.make)(), link: Link::default(), sent: Vec::new() };
-    let mut harness = Harness::builder()
-        .with_size(size)
-        .with_theme(theme)
-        .with_context_setup(Theme::install)
-        .wgpu()
-        .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), state);
-    harness.run();
-    harness
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
+/// The panel; what its jobs would compute is not asked of a worker.
+fn bench(size: (f32, f32), theme: egui::Theme, app: App) -> View {
+    let mut b = Bench::new(app, (panels::find("tasks").expect("registered").make)());
+    b.applies = |c| !matches!(c, Command::FindTaskNeurons { .. } | Command::ProveTasks { .. });
+    let mut h = b.shown(size, theme);
+    h.run();
+    h
 }
 
 /// Draws the panel in both themes, after these labels were pressed, and compares with the committed pictures.

@@ -1,11 +1,10 @@
 //! The Train tab of the Tasks panel: what its controls ask for, what it shows while training and after, in both themes.
 #![cfg(feature = "gui")]
 
-#[expect(dead_code, reason = "the panel is made with its tab in front")]
 #[path = "support/bench.rs"]
 mod bench;
 
-use bench::{Bench, View, settle};
+use bench::{Bench, View, folder, settle};
 use brodmann::{
     app::{App, Command, JobId, JobState, JobView, TrainWhat, TuneRequest, TunedFile, testing, testing_tuning},
     base::{NeuronSet, Progress},
@@ -16,14 +15,12 @@ use eframe::egui::{self, accesskit::Role};
 use egui_kittest::{SnapshotResults, kittest::Queryable};
 use std::{path::Path, time::Duration};
 
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
 /// The panel with its Train tab in front.
 fn train(app: App, size: (f32, f32), theme: egui::Theme, deaf: bool) -> View {
     let mut b = Bench::new(app, (panels::find("tasks").expect("registered").make)());
-    b.deaf = deaf;
+    if deaf {
+        b.applies = |_| false;
+    }
     let mut h = b.shown(size, theme);
     h.get_by_role_and_label(Role::Button, "Train").click();
     h.run_steps(4);

@@ -6,7 +6,7 @@ mod bench;
 #[path = "support/window.rs"]
 mod support;
 
-use bench::{Bench, bench, settle};
+use bench::{Bench, bench, folder, settle};
 use brodmann::{
     ablate::SweepUnit,
     app::{
@@ -21,10 +21,6 @@ use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::{SnapshotResults, kittest::Queryable};
 use std::{path::Path, sync::Arc, time::Duration};
 use support::{app, key, press, sees, wait, window};
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
 
 #[test]
 fn a_closed_panel_comes_back_with_undo_and_a_project_lays_the_panels() {

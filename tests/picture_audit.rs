@@ -6,7 +6,6 @@
 
 #[path = "support/bench.rs"]
 mod bench;
-#[expect(dead_code, reason = "pictures wait for nothing")]
 #[path = "support/window.rs"]
 mod support;
 

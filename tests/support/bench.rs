@@ -1,5 +1,7 @@
 //! One panel on a bench: what it asks for is applied, as the shell does, and remembered.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use brodmann::{
     app::{App, Command},
     base::Neuron,
@@ -17,15 +19,15 @@ pub struct Bench {
     pub asked: Vec<Ask>,
     /// What the pointer is over in another view.
     pub hover: Option<Neuron>,
-    /// Commands are remembered only: what they would start has no place in a picture.
-    pub deaf: bool,
+    /// Which commands are applied. The others are remembered only: what they would start has no place in a picture.
+    pub applies: fn(&Command) -> bool,
 }
 
 pub type View = Harness<'static, Bench>;
 
 impl Bench {
     pub fn new(app: App, panel: Box<dyn Panel>) -> Self {
-        Self { app, panel, link: Link::default(), sent: Vec::new(), asked: Vec::new(), hover: None, deaf: false }
+        Self { app, panel, link: Link::default(), sent: Vec::new(), asked: Vec::new(), hover: None, applies: |_| true }
     }
 
     fn frame(&mut self, ui: &mut egui::Ui) {
@@ -40,7 +42,7 @@ impl Bench {
         });
         for command in out {
             self.sent.push(command.clone());
-            if !self.deaf {
+            if (self.applies)(&command) {
                 self.app.apply(command);
             }
             ui.ctx().request_repaint();
@@ -69,6 +71,17 @@ impl Bench {
 /// A panel by its id.
 pub fn bench(panel: &str, size: (f32, f32), theme: egui::Theme, app: App) -> View {
     Bench::new(app, (panels::find(panel).expect(panel).make)()).shown(size, theme)
+}
+
+/// The same once it asks for no more frames; fails where it never does.
+pub fn bench_at_rest(panel: &str, size: (f32, f32), theme: egui::Theme, app: App) -> View {
+    let mut h = bench(panel, size, theme, app);
+    h.run();
+    h
+}
+
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
 }
 
 /// Runs frames until no worker is busy.

@@ -1,5 +1,7 @@
 //! The whole window without a screen: made, waited for, pressed by label.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use brodmann::{app::App, gui::Shell};
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::{Harness, kittest::Queryable};
@@ -55,4 +57,11 @@ pub fn key(h: &mut Window, modifiers: Modifiers, k: Key) {
 
 pub fn sees(h: &Window, text: &str) -> bool {
     h.query_all_by_label_contains(text).next().is_some()
+}
+
+pub fn type_into(h: &mut Window, label: &str, text: &str) {
+    h.get_by_label(label).focus();
+    h.run_steps(2);
+    h.get_by_label(label).type_text(text);
+    h.run_steps(2);
 }
