@@ -68,6 +68,15 @@ fn a_neuron_set_is_tuned_into_an_overlay_and_the_same_command_gives_the_same_byt
     ));
     let (now, said) = (scored["domains"]["logic"]["acc"].as_f64(), report["after"]["accuracy"]["logic"].as_f64());
     assert_eq!(now, said);
+    // So does the overlay on the base, which is another model than the base and says so.
+    let overlay = out.display().to_string();
+    let arguments = ["eval", "--tuned", &overlay, "--data", "logic=demo", "--order", "file", "--samples", "24", "--format", "json"];
+    let laid = json(&brodmann(home.path(), &arguments));
+    assert_eq!(laid["domains"]["logic"]["acc"].as_f64(), said);
+    assert!(laid["provenance"]["command"].as_str().expect("command").contains("--tuned"));
+    assert_ne!(laid["provenance"]["model_sha256"], report["provenance"]["model_sha256"]);
+    // Tuning starts from the base, also where its child computes: the same command gives the same values.
+    assert!(report["provenance"]["command"].as_str().expect("command").contains("--data logic=demo"));
 }
 
 #[test]

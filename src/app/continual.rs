@@ -6,6 +6,7 @@ use super::{
     run::shell_word,
     state::NoticeLevel,
     task_rows::{RowLimits, RowSource},
+    tuning::of_model,
 };
 use crate::{
     base::{Ctx, Result, hash::sha256_json, provenance},
@@ -14,7 +15,7 @@ use crate::{
         continual::{self, LessonPoint, Listeners},
         transfer,
     },
-    tune::{Learn, OptimizerConfig, TuneConfig, TunePoint},
+    tune::{Learn, LoraConfig, OptimizerConfig, TuneConfig, TunePoint},
 };
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
@@ -86,7 +87,8 @@ impl App {
     /// Starts a sequence, or goes on with it.
     pub(super) fn start_continual(&mut self, request: ContinualRequest) {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Continual);
-        let folder = self.lessons_folder(request.out.as_ref(), "continual", &sha256_json(&request));
+        let judged = self.project.enabled().map(|d| d.name.clone()).collect::<Vec<_>>();
+        let folder = self.lessons_folder(request.out.as_ref(), "continual", &judged, &sha256_json(&request));
         let view = ContinualView { request: request.clone(), folder, state: None, lesson: None, running: true, failed: None };
         self.continual = Some(view);
         if let Err(e) = self.spawn_continual(request) {
@@ -96,7 +98,7 @@ impl App {
     }
 
     fn spawn_continual(&mut self, request: ContinualRequest) -> Result<()> {
-        let decoder = self.decoder.clone().ok_or_else(no_model)?;
+        let decoder = self.base_decoder().ok_or_else(no_model)?;
         let named = |names: &[String]| names.iter().map(|n| self.row_source(n)).collect::<Result<Vec<RowSource>>>();
         let others: Vec<String> = self.project.enabled().map(|d| d.name.clone()).filter(|n| !request.order.contains(n)).collect();
         let (tasks, judged) = (named(&request.order)?, named(&others)?);
@@ -115,6 +117,7 @@ impl App {
         p.objective = c.tune.learn.words().to_owned();
         p.seed = c.tune.seed;
         p.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        of_model(&mut p, &decoder.model.info);
         let mut words = self.words_of("continual", self.project.enabled().map(|d| d.name.as_str()));
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
         add("--tasks", request.order.join(","));
@@ -122,6 +125,9 @@ impl App {
         add("--seeds", join(&c.seeds));
         add("--percent", c.percent.to_string());
         add("--temperature", c.temperature.to_string());
+        if c.lora != LoraConfig::default() {
+            add("--lora", format!("{}:{}", c.lora.rank, c.lora.alpha));
+        }
         c.rates.iter().for_each(|(m, rate)| add("--rate-of", format!("{}={rate}", m.id())));
         words.extend(tune_words(&c.tune, request.rows, c.relevance_samples));
         p.command = words.join(" ");
@@ -169,7 +175,7 @@ impl App {
     /// Starts a study of transfer, or goes on with it.
     pub(super) fn start_transfer(&mut self, request: TransferRequest) {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Transfer);
-        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &sha256_json(&request));
+        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &request.tasks, &sha256_json(&request));
         self.transfer = Some(TransferView { request: request.clone(), folder, state: None, running: true, failed: None });
         if let Err(e) = self.spawn_transfer(request) {
             self.transfer_ended(Some(e.to_string()));
@@ -178,7 +184,7 @@ impl App {
     }
 
     fn spawn_transfer(&mut self, request: TransferRequest) -> Result<()> {
-        let decoder = self.decoder.clone().ok_or_else(no_model)?;
+        let decoder = self.base_decoder().ok_or_else(no_model)?;
         let tasks = request.tasks.iter().map(|n| self.row_source(n)).collect::<Result<Vec<_>>>()?;
         request.config.verify()?;
         let folder = self.transfer.as_ref().map(|v| v.folder.clone()).unwrap_or_default();
@@ -193,6 +199,7 @@ impl App {
         p.objective = c.tune.learn.words().to_owned();
         p.seed = c.tune.seed;
         p.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        of_model(&mut p, &decoder.model.info);
         let named = self.project.enabled().map(|d| d.name.as_str()).filter(|n| request.tasks.iter().any(|t| t == n));
         let mut words = self.words_of("transfer", named);
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
@@ -231,10 +238,12 @@ impl App {
         self.runner.find(|t| *t == Target::Transfer)
     }
 
-    /// `out`, or a folder that the same request about the same model finds again.
-    fn lessons_folder(&self, out: Option<&PathBuf>, word: &str, key: &str) -> PathBuf {
-        let model = self.library.model_info().map_or("", |m| m.sha256.as_str());
-        let key = crate::base::hash::sha256_bytes(format!("{model} {key}").as_bytes());
+    /// `out`, or a folder that the same request about the same model and the same rows of these domains finds again.
+    fn lessons_folder(&self, out: Option<&PathBuf>, word: &str, domains: &[String], key: &str) -> PathBuf {
+        let model = self.base_info().map_or("", |m| m.sha256.as_str());
+        let rows = |name: &String| self.library.domain(name).and_then(|d| d.scored()).map(|d| (name.clone(), d.items_sha256.clone()));
+        let rows: Vec<_> = domains.iter().map(rows).collect();
+        let key = crate::base::hash::sha256_bytes(format!("{model} {rows:?} {key}").as_bytes());
         out.cloned().unwrap_or_else(|| self.settings.data_dir.join("lessons").join(format!("{word}-{}", &key[..12])))
     }
 }

@@ -95,8 +95,10 @@ impl App {
         if generation != self.model_generation {
             return;
         }
-        // Threads changed, or a new model: a tuned one is put on again from its folder.
-        self.tuned = None;
+        // Threads changed: a tuned model computes on as before. Another model has none.
+        let kept = self.tuned.take().filter(|t| t.base_info().sha256 == decoder.model.info.sha256);
+        self.tuned = kept.map(|t| t.on_backend(&decoder));
+        let decoder = self.tuned.as_ref().map_or(decoder, |t| t.computing().clone());
         if let Some(model) = self.library.model.as_mut() {
             model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
             self.decoder = Some(decoder);

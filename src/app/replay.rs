@@ -42,6 +42,8 @@ impl ReplayReport {
 #[derive(Clone, Debug, Default)]
 pub struct ReplayView {
     pub file: PathBuf,
+    /// Of the project as it was then, not of a file.
+    pub of_project: bool,
     pub running: bool,
     pub failed: Option<String>,
     pub report: Option<Arc<ReplayReport>>,
@@ -50,6 +52,7 @@ pub struct ReplayView {
 impl App {
     /// `path`: a project file; `None`: the project as it is now. `model`: where its model lies, if not where it says.
     pub(super) fn replay_project(&mut self, path: Option<PathBuf>, model: Option<PathBuf>) {
+        let of_project = path.is_none();
         let path = match path.map_or_else(|| self.write_for_replay(), Ok) {
             Ok(path) => path,
             Err(e) => return self.notice(NoticeLevel::Error, "There is nothing to replay", e.to_string()),
@@ -64,7 +67,7 @@ impl App {
             ..self.settings.clone()
         };
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Replay);
-        self.replay = Some(ReplayView { file: path.clone(), running: true, ..ReplayView::default() });
+        self.replay = Some(ReplayView { file: path.clone(), of_project, running: true, ..ReplayView::default() });
         let title = format!("Replay of {}", path.display());
         self.runner.spawn(&mut self.jobs, title, Target::Replay, move |ctx, out| {
             let report = replay(&path, model, settings, ctx)?;

@@ -212,16 +212,17 @@ fn score_print(score: &DomainScore) -> Print {
 impl App {
     /// The numbers that the project has now. Only what the open model made counts; an evaluation only when it is complete.
     pub fn results(&self) -> Results {
-        let sha256 = self.library.model_info().map_or_else(String::new, |m| m.sha256.clone());
-        // A project names its base: what a tuned child computes could not be made again from it.
-        if sha256.is_empty() || self.tuned.as_ref().is_some_and(|t| t.on) {
+        let sha256 = self.base_info().map_or_else(String::new, |m| m.sha256.clone());
+        if sha256.is_empty() {
             return Results::default();
         }
+        // A project names its base: what a tuned child scores could not be made again from it.
+        let scores = if self.tuned.as_ref().is_some_and(|t| t.on) { BTreeMap::new() } else { self.score_prints() };
         let scan = self.library.run().filter(|r| r.output.provenance.model_sha256 == sha256 && self.has_all(&r.output));
         Results {
             arithmetic: format!("{} {}", std::env::consts::ARCH, Isa::best().key()),
             scan: scan.map(|r| scan_results(&r.output)),
-            scores: self.score_prints(),
+            scores,
             model_sha256: sha256,
         }
     }

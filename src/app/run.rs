@@ -205,6 +205,11 @@ impl App {
             let path = if model::is_cache_name(&model.path) { model.path.clone() } else { full(&model.path) };
             add("--model", path.display().to_string());
         }
+        // What trains starts from the base, whichever computes.
+        let trains = ["tune", "continual", "transfer"].contains(&verb);
+        if let Some(tuned) = self.tuned.as_ref().filter(|t| t.on && !trains) {
+            add("--tuned", full(&tuned.folder).display().to_string());
+        }
         let domains: Vec<_> = domains.filter_map(|name| self.project.domain(name)).collect();
         if domains.iter().map(|d| d.name.as_str()).eq(demo::NAMES) && domains.iter().all(|d| is_demo(&d.path)) {
             add("--data", "demo".into());

@@ -39,6 +39,15 @@ impl TunedModel {
     pub fn tuned_info(&self) -> &ModelInfo {
         &self.tuned.model.info
     }
+    /// The same with the backend of `base`, which holds the same weights.
+    pub(super) fn on_backend(self, base: &Decoder) -> Self {
+        let tuned = Decoder::new(self.tuned.model.clone(), base.backend.clone());
+        Self { base: base.clone(), tuned, ..self }
+    }
+    /// The one of the two that computes.
+    pub(super) fn computing(&self) -> &Decoder {
+        if self.on { &self.tuned } else { &self.base }
+    }
     /// Whether it is an adapter, which PEFT can load.
     pub fn is_adapter(&self) -> bool {
         matches!(self.target, Target::Lora(_))
@@ -94,7 +103,7 @@ impl App {
             return;
         }
         tuned.on = on;
-        let decoder = if on { tuned.tuned.clone() } else { tuned.base.clone() };
+        let decoder = tuned.computing().clone();
         self.put_decoder(decoder);
     }
 
@@ -104,6 +113,8 @@ impl App {
             model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
         }
         self.decoder = Some(decoder);
+        // A certificate is of one model's weights.
+        self.library.check = None;
         let measured = !self.ablation.before.is_empty();
         self.forget_evaluation();
         self.forget_prediction();
@@ -117,14 +128,10 @@ impl App {
 
     /// Leaves the tuned model behind; its files stay.
     pub(super) fn forget_tuned(&mut self) {
-        self.use_tuned_if_any(false);
-        self.tuned = None;
-    }
-
-    fn use_tuned_if_any(&mut self, on: bool) {
         if self.tuned.is_some() {
-            self.use_tuned(on);
+            self.use_tuned(false);
         }
+        self.tuned = None;
     }
 
     /// What a tuning wrote before: its folder.

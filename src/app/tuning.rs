@@ -137,7 +137,8 @@ impl App {
         provenance.objective = request.config.learn.words().to_owned();
         provenance.seed = request.config.seed;
         provenance.dtype = format!("{} computed in f32", decoder.model.info.dtype);
-        provenance.command = command(&request, self.project.model.as_deref());
+        of_model(&mut provenance, &decoder.model.info);
+        provenance.command = self.tune_command(&request);
         let view = TuningView { task: request.task.clone(), request: Some(request.clone()), ..TuningView::default() };
         let title = format!("Tuning on {}", request.task);
         let out = request.out.clone();
@@ -169,7 +170,8 @@ impl App {
     }
 
     pub(super) fn tuned(&mut self, report: Arc<TuneReport>) {
-        let view = self.tuning.take().unwrap_or_default();
+        // What was opened has nothing to do with a tuning that failed before.
+        let view = self.tuning.take().filter(|v| v.job.is_some()).unwrap_or_default();
         self.tuning = Some(TuningView { task: report.task.clone(), points: report.points.clone(), report: Some(report), ..view });
     }
 
@@ -354,61 +356,66 @@ pub(super) fn save_folder(folder: &Path, base: &Model, tuned: &Model) -> Result<
     save_model(folder, &base.info.model_type, &tuned.spec, &tuned.weights, SaveDtype::F32, &extra)
 }
 
-/// The command line that makes the same tuning again.
-fn command(request: &TuneRequest, model: Option<&Path>) -> String {
-    use super::run::shell_word as word;
-    let model = model.map_or("demo".into(), |m| m.display().to_string());
-    let c = &request.config;
-    let what = match &request.what {
-        TrainWhat::All => "all".to_owned(),
-        TrainWhat::Neurons { neurons } => neurons.to_string(),
-        TrainWhat::Top { percent } => format!("top:{percent}"),
-        TrainWhat::Random { percent } => format!("random:{percent}"),
-        TrainWhat::Lora { config } => {
-            let targets: Vec<&str> = config.targets.iter().map(|m| m.name()).collect();
-            format!("lora:{}:{}:{}", config.rank, config.alpha, targets.join(","))
+/// Names the model that trains, which need not be the one that computes.
+pub(super) fn of_model(provenance: &mut Provenance, info: &crate::model::ModelInfo) {
+    (provenance.model, provenance.model_sha256) = (info.name.clone(), info.sha256.clone());
+}
+
+impl App {
+    /// The command line that makes the same tuning again.
+    fn tune_command(&self, request: &TuneRequest) -> String {
+        use super::run::shell_word as word;
+        let c = &request.config;
+        let what = match &request.what {
+            TrainWhat::All => "all".to_owned(),
+            TrainWhat::Neurons { neurons } => neurons.to_string(),
+            TrainWhat::Top { percent } => format!("top:{percent}"),
+            TrainWhat::Random { percent } => format!("random:{percent}"),
+            TrainWhat::Lora { config } => {
+                let targets: Vec<&str> = config.targets.iter().map(|m| m.name()).collect();
+                format!("lora:{}:{}:{}", config.rank, config.alpha, targets.join(","))
+            }
+        };
+        let mut words = self.words_of("tune", self.project.enabled().map(|d| d.name.as_str()));
+        let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), word(&value)]);
+        add("--task", request.task.clone());
+        add("--train", what);
+        if c.learn == Learn::All {
+            add("--learn", "all".into());
         }
-    };
-    let mut words: Vec<String> = ["brodmann", "tune", "--model"].map(str::to_owned).to_vec();
-    words.push(word(&model));
-    let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), word(&value)]);
-    add("--task", request.task.clone());
-    add("--train", what);
-    if c.learn == Learn::All {
-        add("--learn", "all".into());
+        add("--steps", c.steps.to_string());
+        add("--batch", c.batch.to_string());
+        add("--rate", c.learning_rate.to_string());
+        let usual = TuneConfig::default();
+        let decay = match c.optimizer {
+            OptimizerConfig::AdamW(a) => a.weight_decay,
+            OptimizerConfig::Sgd(s) => {
+                add("--optimizer", "sgd".into());
+                s.weight_decay
+            }
+        };
+        let mut unusual = |flag: &str, value: f64, usual: f64| {
+            if value != usual {
+                add(flag, value.to_string());
+            }
+        };
+        unusual("--weight-decay", decay, 0.0);
+        unusual("--warmup", c.warmup, usual.warmup);
+        unusual("--floor", c.floor, usual.floor);
+        unusual("--clip", c.clip, usual.clip);
+        unusual("--micro-batch", c.micro_batch_tokens as f64, usual.micro_batch_tokens as f64);
+        unusual("--evaluate-every", c.evaluate_every as f64, usual.evaluate_every as f64);
+        unusual("--patience", c.patience as f64, usual.patience as f64);
+        for (flag, items) in [("--train-items", request.train_items), ("--samples", request.eval_items)] {
+            if let Some(n) = items {
+                add(flag, n.to_string());
+            }
+        }
+        add("--seed", c.seed.to_string());
+        add("--max-tokens", c.max_tokens.to_string());
+        add("--out", request.out.display().to_string());
+        words.join(" ")
     }
-    add("--steps", c.steps.to_string());
-    add("--batch", c.batch.to_string());
-    add("--rate", c.learning_rate.to_string());
-    let usual = TuneConfig::default();
-    let decay = match c.optimizer {
-        OptimizerConfig::AdamW(a) => a.weight_decay,
-        OptimizerConfig::Sgd(s) => {
-            add("--optimizer", "sgd".into());
-            s.weight_decay
-        }
-    };
-    let mut unusual = |flag: &str, value: f64, usual: f64| {
-        if value != usual {
-            add(flag, value.to_string());
-        }
-    };
-    unusual("--weight-decay", decay, 0.0);
-    unusual("--warmup", c.warmup, usual.warmup);
-    unusual("--floor", c.floor, usual.floor);
-    unusual("--clip", c.clip, usual.clip);
-    unusual("--micro-batch", c.micro_batch_tokens as f64, usual.micro_batch_tokens as f64);
-    unusual("--evaluate-every", c.evaluate_every as f64, usual.evaluate_every as f64);
-    unusual("--patience", c.patience as f64, usual.patience as f64);
-    for (flag, items) in [("--train-items", request.train_items), ("--samples", request.eval_items)] {
-        if let Some(n) = items {
-            add(flag, n.to_string());
-        }
-    }
-    add("--seed", c.seed.to_string());
-    add("--max-tokens", c.max_tokens.to_string());
-    add("--out", request.out.display().to_string());
-    words.join(" ")
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub fn session(common: &Common, mut settings: Settings) -> Result<Session, Stop>
         session.app.apply(Command::AddDomain { name, path, mapping });
     }
     session.settle()?;
+    if let Some(path) = common.tuned.clone() {
+        session.app.apply(Command::OpenTuned { path });
+        session.settle()?;
+    }
     Ok(session)
 }
 

@@ -18,6 +18,7 @@ use crate::{
         tensor_file::{Tensor, Values, to_bytes},
     },
     data::Domain,
+    eval::AblationAt,
     model::DecoderSpec,
     scan::{self, Aggregation, DomainScan, Order, RelevanceConfig, ScanOutput, Timing},
     task::{self, CURVE_PERCENTS, DetectConfig, KneeCurve, Ranking, TaskNeurons},
@@ -240,6 +241,10 @@ impl App {
                 add("--percents", list.join(","));
                 add("--controls", c.controls.to_string());
                 add("--curve-samples", c.samples.to_string());
+                add("--mode", self.project.mode.word());
+                if self.project.at != AblationAt::All {
+                    add("--at", self.project.at.word().into());
+                }
             }
             None => words.push("--no-curve".into()),
         }

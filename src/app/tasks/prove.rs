@@ -1,8 +1,11 @@
 //! Proving sets: every task scored with each task's own neurons off, with every other's, and with random ones.
 
-use super::{TaskJob, TaskNews, find::relevance_flags};
+use super::{
+    TaskJob, TaskNews,
+    find::{relevance_flags, set_path},
+};
 use crate::{
-    ablate::{EvalSession, Totals, against_k, random_neurons},
+    ablate::{EvalSession, Totals, against_k, random_neurons, set_file},
     app::{
         App, ChosenOn, EvalConfig, NoticeLevel,
         ablation::{ItemSource, item_source},
@@ -13,7 +16,7 @@ use crate::{
     },
     base::{NeuronSet, Result, hash::sha256_bytes, number, provenance},
     eval::AblationAt,
-    scan::MetricKind,
+    scan::{MetricKind, Order},
     task::{
         MatrixFile, MatrixPlan, MatrixWork, Ranking, TaskMatrix,
         matrix::{self, baselines},
@@ -229,11 +232,18 @@ impl App {
                 Ok(Sets {
                     sets: by_share(&|p| maps.iter().map(|m| top(m, p, ranking)).collect()),
                     words: format!("top k % {} by {}, {}", ranking.words(), metric.label(), run.name),
-                    chosen: self.scanned_rows(&names),
+                    chosen: self.scanned_rows(&names).into_iter().chain(self.rows_of_sets(&names)).collect(),
                     tasks: names,
                 })
             }
         }
+    }
+
+    /// Rows that the set files beside the shown run were chosen on: also those that suggested how many neurons to take.
+    fn rows_of_sets(&self, names: &[String]) -> Vec<ChosenOn> {
+        let folder = self.library.run().and_then(|r| r.path.as_deref());
+        let read = |name: &String| set_file::read(&set_path(folder?, name)).ok();
+        names.iter().filter_map(read).flat_map(|file| file.chosen_on).collect()
     }
 
     /// What is scored of each task, never a row that chose neurons, and how many rows are left out.
@@ -286,6 +296,12 @@ impl App {
         }
         if let Some(n) = request.samples.or(p.eval.samples) {
             add("--questions", n.to_string());
+        }
+        // A search's own flags say the same of the rows that rank.
+        if !matches!((request.sets, &self.tasks.find), (SetsFrom::Found, Some(v)) if v.folder.is_none()) {
+            add("--seed", p.eval.seed.to_string());
+            add("--order", if p.eval.order == Order::File { "file" } else { "shuffle" }.into());
+            add("--max-tokens", p.eval.max_tokens.to_string());
         }
         match (request.sets, &self.tasks.find) {
             (SetsFrom::Found, Some(view)) => match &view.folder {

@@ -14,6 +14,9 @@ pub struct Common {
     /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
+    /// Folder that `tune` wrote: its overlay is put on the model, which must be the one it was tuned from.
+    #[arg(long, value_name = "DIR")]
+    pub tuned: Option<PathBuf>,
     /// A domain and its file (JSONL, JSON, CSV, TSV, Parquet or text) or folder of files; `NAME=ORG/NAME:SPLIT` for a data set in Hugging Face's
     /// cache; repeatable. `NAME=demo` or just `demo` for built-in ones. Default: all demo domains.
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_data)]

@@ -1,7 +1,7 @@
 //! Whether the project's numbers come again: every array that it holds, made anew and compared.
 
 use crate::{
-    app::{Compared, JobState, ReplayReport, Results, TOLERANCE, Verdict, verdict_words},
+    app::{Command, Compared, JobState, ReplayReport, ReplayView, Results, TOLERANCE, Verdict, verdict_words},
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
@@ -34,7 +34,7 @@ impl Panel for ReplayPanel {
         let app = cx.app;
         let Some(view) = &app.replay else {
             if empty_ui(ui, cx.theme, icons::ICON_REPLAY, SENTENCE, "Replay this project") {
-                cx.send(crate::app::Command::Replay { path: None, model: None });
+                cx.send(Command::Replay { path: None, model: None });
             }
             return;
         };
@@ -50,18 +50,23 @@ impl Panel for ReplayPanel {
         }
         if let Some(why) = &view.failed {
             if failed_ui(ui, cx, "The project could not be replayed", why, "Replay again") {
-                cx.send(crate::app::Command::Replay { path: Some(view.file.clone()), model: None });
+                cx.send(again(view));
             }
             return;
         }
         if let Some(report) = &view.report {
-            self.report_ui(ui, cx, report);
+            self.report_ui(ui, cx, view, report);
         }
     }
 }
 
+/// The file again, or the project as it is by now.
+fn again(view: &ReplayView) -> Command {
+    Command::Replay { path: (!view.of_project).then(|| view.file.clone()), model: None }
+}
+
 impl ReplayPanel {
-    fn report_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, report: &ReplayReport) {
+    fn report_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, view: &ReplayView, report: &ReplayReport) {
         let theme = cx.theme;
         let all = &mut self.all;
         let shown: Vec<&Compared> = report.lines.iter().filter(|l| *all || l.verdict != Verdict::Identical).collect();
@@ -78,7 +83,7 @@ impl ReplayPanel {
                     cx.link.ask(Ask::Copy(table.tsv()));
                 }
                 if ui.button("Replay again").clicked() {
-                    cx.send(crate::app::Command::Replay { path: Some(report.file.clone()), model: None });
+                    cx.send(again(view));
                 }
                 if ui.button("Another file…").clicked() {
                     cx.link.ask(Ask::ReplayProject);

@@ -1,12 +1,15 @@
 //! One unit at a time: a map that fills from the last layer up, and the units that matter most.
 
-use super::sweep::{control_ui, domain_choice, settings_words};
+use super::{
+    map_controls::{MarksCache, scale_kind},
+    sweep::{control_ui, domain_choice, settings_words},
+};
 use crate::{
     ablate::{Sweep, SweepMeasure, SweepUnit, UnitId},
-    app::{Command, MapScale, SweepRequest},
+    app::{Command, SweepRequest},
     base::{
         Grid, Neuron, NeuronSet,
-        heatmap::{ColourMap, Scale, ScaleKind, scale::PERCENTILE},
+        heatmap::{ColourMap, Scale, scale::PERCENTILE},
     },
     gui::{
         Ask, PanelCx,
@@ -40,6 +43,7 @@ pub struct UnitsTab {
     view: HeatmapView,
     /// Version of the sweep, measure, and the map made of it.
     map: Option<((u64, usize, SweepMeasure), Arc<PreparedMap>)>,
+    marks: MarksCache,
 }
 
 impl Default for UnitsTab {
@@ -52,6 +56,7 @@ impl Default for UnitsTab {
             table: false,
             view: HeatmapView::default(),
             map: None,
+            marks: MarksCache::default(),
         }
     }
 }
@@ -152,16 +157,13 @@ impl UnitsTab {
                 map
             }
         };
-        let kind = match cx.app.project.view.scale {
-            MapScale::Linear => ScaleKind::Linear,
-            MapScale::Log => ScaleKind::Log,
-            MapScale::Clipped => ScaleKind::Clipped,
-        };
+        let kind = scale_kind(cx.app.project.view.scale);
+        self.marks.follow(cx, false);
         let summary = map.summary(PERCENTILE);
         let scale = Scale::fit(&summary, kind, true);
         let what = format!("change of {} of {}", self.measure.label(), sweep.domain);
         let hover = cx.link.hover().clone();
-        let selection = cx.app.project.view.selection.clone();
+        let selection = &cx.app.project.view.selection;
         let mut hovered = None;
         ui.allocate_ui(vec2(ui.available_width(), (height - legend::HEIGHT).max(80.0)), |ui| {
             let nothing = NeuronSet::new();
@@ -170,8 +172,8 @@ impl UnitsTab {
                 scale,
                 colours: ColourMap::BlueRed,
                 off: &nothing,
-                selected: &selection,
-                marks_version: selection.len() as u64 ^ version,
+                selected: selection,
+                marks_version: self.marks.version,
                 what: &what,
                 unit: self.measure.unit(),
                 columns: Columns::Neurons,

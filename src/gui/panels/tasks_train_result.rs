@@ -1,10 +1,11 @@
 //! What a tuning does and did: curves while it runs, every domain before and after, base against tuned, and what changed in the weights.
 
+use super::map_controls::{MarksCache, scale_kind};
 use crate::{
-    app::{Command, MapScale, TuneReport, TunedModel, TuningView},
+    app::{Command, TuneReport, TunedModel, TuningView},
     base::{
         NeuronSet,
-        heatmap::{ColourMap, Scale, ScaleKind, scale::PERCENTILE},
+        heatmap::{ColourMap, Scale, scale::PERCENTILE},
     },
     gui::{
         Ask, PanelCx, theme,
@@ -32,12 +33,13 @@ pub struct Outcome {
     relative: bool,
     view: HeatmapView,
     /// The change that is drawn, and which of its two maps.
-    map: Option<((usize, bool), Arc<PreparedMap>)>,
+    map: Option<(Arc<WeightChange>, bool, Arc<PreparedMap>)>,
+    marks: MarksCache,
 }
 
 impl Default for Outcome {
     fn default() -> Self {
-        Self { accuracy: true, relative: true, view: HeatmapView::default(), map: None }
+        Self { accuracy: true, relative: true, view: HeatmapView::default(), map: None, marks: MarksCache::default() }
     }
 }
 
@@ -168,35 +170,31 @@ impl Outcome {
             ui.label(cx.theme.small(untouched));
         });
         let grid = if self.relative { &change.relative } else { &change.neurons };
-        let key = (Arc::as_ptr(change) as usize, self.relative);
         let map = match &self.map {
-            Some((k, map)) if *k == key => map.clone(),
+            Some((of, relative, map)) if Arc::ptr_eq(of, change) && *relative == self.relative => map.clone(),
             _ => {
                 let map = Arc::new(PreparedMap::new(MapSource::plain(grid)));
-                self.map = Some((key, map.clone()));
+                self.map = Some((change.clone(), self.relative, map.clone()));
                 map
             }
         };
-        let kind = match cx.app.project.view.scale {
-            MapScale::Linear => ScaleKind::Linear,
-            MapScale::Log => ScaleKind::Log,
-            MapScale::Clipped => ScaleKind::Clipped,
-        };
+        let kind = scale_kind(cx.app.project.view.scale);
+        self.marks.follow(cx, false);
         let summary = map.summary(PERCENTILE);
         let scale = Scale::fit(&summary, kind, false);
         let colours: ColourMap = cx.app.settings.preferences.colours;
         let (what, unit) = if self.relative { ("relative weight change", "share") } else { ("weight change", "length") };
         let hover = cx.link.hover().clone();
-        let (selection, off) = (cx.app.project.view.selection.clone(), cx.app.project.off());
+        let selection = &cx.app.project.view.selection;
         let mut hovered = None;
         ui.allocate_ui(vec2(ui.available_width(), 220.0), |ui| {
             let input = HeatmapInput {
                 map: &map,
                 scale,
                 colours,
-                off: &off,
-                selected: &selection,
-                marks_version: selection.len() as u64 ^ (off.len() as u64) << 32,
+                off: &self.marks.off,
+                selected: selection,
+                marks_version: self.marks.version,
                 what,
                 unit,
                 columns: Columns::Neurons,

@@ -563,7 +563,10 @@ impl Picture {
     fn paint(&mut self, c: &Canvas<'_>, place: &Place<'_>) {
         let (ui, input) = (c.ui, c.input);
         let ppp = ui.ctx().pixels_per_point();
-        let size = ((place.rect.width() * ppp).round().max(1.0) as u32, (place.rect.height() * ppp).round().max(1.0) as u32);
+        // A picture that the processor paints is a texture, and those have a largest side.
+        let most = if c.gpu.is_some() { f32::INFINITY } else { ui.input(|i| i.max_texture_side) as f32 };
+        let pixels = |points: f32| (points * ppp).round().clamp(1.0, most.max(1.0)) as u32;
+        let size = (pixels(place.rect.width()), pixels(place.rect.height()));
         let order = place.order.map_or(0, |o| std::ptr::from_ref(o) as usize);
         let key = PlanKey { window: place.window, shape: place.shape, size, marks: input.marks_version, order };
         let plan = match &self.plan {

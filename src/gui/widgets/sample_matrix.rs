@@ -159,13 +159,22 @@ impl SampleMatrixView {
         hovered: Option<(usize, usize)>,
     ) {
         let p = ui.painter_at(cells.expand2(vec2(BAND + 4.0, BAND + 4.0)).union(cells));
+        // A texture has a largest side: beyond it a pixel is the mean of some cells.
+        let step = m.n.div_ceil(ui.input(|i| i.max_texture_side).max(1)).max(1);
+        let side = m.n.div_ceil(step);
         let key: Key4 = (m.version, m.range.0.to_bits(), m.range.1.to_bits(), m.map as usize);
         if self.texture.as_ref().is_none_or(|t| t.0 != key) {
             let grey = Color32::from_gray(0x80);
             let (lo, span) = (m.range.0, (m.range.1 - m.range.0).max(1e-12));
             let colour = |v: Option<f32>| v.map_or(grey, |v| (m.map)(((f64::from(v) - lo) / span).clamp(0.0, 1.0) as f32));
-            let pixels = (0..m.n * m.n).map(|i| colour((m.value)(i / m.n, i % m.n))).collect();
-            let image = ColorImage::new([m.n, m.n], pixels);
+            let block = |i: usize| i * step..((i + 1) * step).min(m.n);
+            let mean = |r: usize, c: usize| {
+                let known = block(r).flat_map(|r| block(c).filter_map(move |c| (m.value)(r, c)));
+                let (n, sum) = known.fold((0u32, 0.0), |(n, sum), v| (n + 1, sum + v));
+                (n > 0).then(|| sum / n as f32)
+            };
+            let pixels = (0..side * side).map(|i| colour(mean(i / side, i % side))).collect();
+            let image = ColorImage::new([side, side], pixels);
             // Cells stay sharp when larger than pixels, and none vanishes when smaller.
             let options = TextureOptions {
                 magnification: TextureFilter::Nearest,
@@ -175,7 +184,7 @@ impl SampleMatrixView {
             };
             self.texture = Some((key, ui.ctx().load_texture("samples", image, options)));
         }
-        let n = m.n.max(1) as f64;
+        let n = (side * step).max(1) as f64;
         if let Some((_, texture)) = &self.texture {
             let part = |v: f64| (v / n) as f32;
             let uv = Rect::from_min_max(pos2(part(window.0), part(window.1)), pos2(part(window.0 + window.2), part(window.1 + window.2)));

@@ -28,7 +28,7 @@ use std::fmt::Write as _;
 
 const NO_UNITS: &str = "no unit has been measured: start a sweep in the Sweep panel, or with `brodmann sweep`";
 const NO_CURVE: &str = "no k has been measured: measure the curve in the Sweep panel, or with `brodmann sweep`";
-const NO_BREAK: &str = "no search has added a neuron: start one in the Sweep panel, or with `brodmann sweep`";
+const NO_BREAK: &str = "no search has added a neuron: start one in the Sweep panel, or with `brodmann break`";
 
 fn units<'a>(report: &Report<'a>) -> Result<&'a Sweep> {
     live(report, NO_UNITS)?.units.as_deref().filter(|s| s.done() > 0).ok_or_else(|| Error::invalid(NO_UNITS))
