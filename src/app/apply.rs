@@ -167,10 +167,7 @@ impl App {
             Command::SetMapScale { scale } => p.view.scale = scale,
             Command::ChangeMap { change } => change.make(&mut p.view.map),
             Command::SetGamma { gamma } => p.view.gamma = (gamma.is_finite() && gamma > 0.0).then_some(gamma).or(p.view.gamma),
-            // Nine decimals: what JSON text gives back to the last bit.
-            Command::SetTopPercent { percent } if percent.is_finite() => {
-                p.view.top_percent = (percent.clamp(0.01, 100.0) * 1e9).round() / 1e9;
-            }
+            Command::SetTopPercent { percent } if percent.is_finite() => p.view.top_percent = percent.clamp(0.01, 100.0),
             Command::SetTopPercent { .. } => {}
             Command::SetLayerRange { range } => p.view.layer_range = range.map(|(a, b)| (a.min(b), a.max(b))),
             Command::ShowPair { a, b } => p.view.pair = Some((a, b)),

@@ -59,6 +59,14 @@ impl RowSource {
                 (train, (**validation).clone(), (**test).clone(), "the demo's train, validation and test splits".to_owned())
             }
             Self::File(domain) => {
+                let shots = &domain.prompt.shots;
+                if shots.count > 0 && shots.from.is_none() {
+                    return Err(Error::invalid(format!(
+                        "the prompts of {} show {} examples out of the same file, so rows that judge would be learnt with their answers; give the \
+                         examples a file of their own (--shots-from), or show none",
+                        domain.name, shots.count
+                    )));
+                }
                 let [train, validation, test] = three(domain, seed)?;
                 let percent = |share: f64| (100.0 * share).round();
                 let words = format!(

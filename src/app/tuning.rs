@@ -3,21 +3,20 @@
 use super::{
     App, JobId,
     event::{Event, Target as Place},
-    held_out::LEAST_SCORED,
     project_file::is_demo,
     state::NoticeLevel,
+    task_rows::RowLimits,
     tuned,
 };
 use crate::{
     base::{
         Ctx, Error, NeuronSet, Result, atomic_file,
         provenance::{self, Provenance},
-        rng::Rng,
     },
-    data::{Domain, Item, demo::model_files},
+    data::{Domain, demo::model_files},
     eval::{self, EvalConfig},
     model::{Decoder, Model, SaveDtype, save_model},
-    scan::{self, MetricKind, ScanConfig},
+    task::course::relevance,
     tune::{self, Ended, Evaluated, Learn, LoraConfig, OptimizerConfig, Overlay, Target, TuneConfig, TunePoint, peft},
 };
 use serde::{Deserialize, Serialize};
@@ -110,14 +109,15 @@ pub struct TuningView {
 pub const OVERLAY_FILE: &str = "overlay.safetensors";
 pub const REPORT_FILE: &str = "tune.json";
 
-/// Share of a single file's rows that judge instead of being learnt.
-const HELD_OUT: f64 = 0.25;
 /// Samples whose relevance chooses a task's neurons.
 const RELEVANCE_SAMPLES: usize = 64;
 
 /// Rows to learn from and, for each domain, rows that judge.
 struct Split {
     train: Arc<Domain>,
+    /// Says which step is the best, and when to stop.
+    validation: Arc<Domain>,
+    /// Every domain's rows that are reported: they neither train nor choose.
     judges: Vec<Domain>,
     words: String,
 }
@@ -176,48 +176,20 @@ impl App {
     }
 
     fn split(&self, request: &TuneRequest) -> Result<Split> {
-        let names = || self.project.domains.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
-        let missing = || Error::invalid(format!("there is no domain `{}` to train on; the domains are {}", request.task, names()));
-        let entry = self.library.domain(&request.task).ok_or_else(missing)?;
-        let learnt = entry.state.ready().ok_or_else(|| Error::invalid(format!("{} is not read yet, or could not be", request.task)))?;
-        let (train, kept) = match &entry.test {
-            Some(_) => (learnt.items.clone(), Vec::new()),
-            None => part(learnt, request.config.seed)?,
-        };
-        let mut train_items = train;
-        if let Some(n) = request.train_items {
-            train_items.truncate(n);
-        }
+        let limits = RowLimits { train: request.train_items, validation: request.eval_items, test: None };
+        let rows = self.row_source(&request.task)?.part(limits, request.config.seed)?;
         let mut judges = Vec::new();
         for d in self.project.enabled() {
             let Some(scored) = self.library.domain(&d.name).and_then(|e| e.scored()) else { continue };
-            // The rows kept from training, of every domain that reads the same file.
-            let mut items = if entry.test.is_none() && scored.sha256 == learnt.sha256 { kept.clone() } else { scored.items.clone() };
+            // Of a file that is learnt from only the rows that are kept to judge, whichever domain reads it.
+            let read = self.library.domain(&d.name).and_then(|e| e.state.ready());
+            let learnt = read.is_some_and(|read| read.sha256 == rows.train.sha256);
+            let mut items = if learnt || d.name == request.task { rows.test.items.clone() } else { scored.items.clone() };
             items.truncate(request.eval_items.unwrap_or(usize::MAX));
             judges.push(Domain { items, ..(**scored).clone() });
         }
-        let words = match &entry.test {
-            Some(test) => format!("the {} split", test.split),
-            None => format!("{} rows kept from training", kept.len()),
-        };
-        Ok(Split { train: Arc::new(Domain { items: train_items, ..(**learnt).clone() }), judges, words })
+        Ok(Split { train: rows.train, validation: rows.validation, judges, words: rows.words })
     }
-}
-
-/// A single file's rows in two: to learn, and to judge.
-fn part(domain: &Domain, seed: u64) -> Result<(Vec<Item>, Vec<Item>)> {
-    let n = domain.items.len();
-    let kept = ((HELD_OUT * n as f64).round() as usize).max(LEAST_SCORED);
-    if n < 2 * kept.min(LEAST_SCORED) {
-        return Err(Error::invalid(format!(
-            "{} has {n} items; training keeps at least {LEAST_SCORED} of them to judge by and needs as many to learn from",
-            domain.name
-        )));
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    Rng::stream(seed, &format!("split of {}", domain.name)).shuffle(&mut order);
-    let of = |indices: &[usize]| indices.iter().map(|&i| domain.items[i].clone()).collect();
-    Ok((of(&order[kept..]), of(&order[..kept])))
 }
 
 fn run(
@@ -232,9 +204,15 @@ fn run(
     std::fs::create_dir_all(&request.out).map_err(|e| Error::io(&request.out, e))?;
     request.config.target = target(decoder, &request, &split.train, ctx)?;
     let config = &request.config;
-    let (sequences, _) = tune::examples(&split.train, &split.train.items, &base.tokenizer, config.learn, config.max_tokens, ctx)?;
+    let (sequences, _) = tune::examples(
+        &split.train,
+        &split.train.items,
+        &base.tokenizer,
+        config.learn,
+        config.max_tokens.min(base.spec.max_positions),
+        ctx,
+    )?;
     let eval = EvalConfig { max_tokens: config.max_tokens, ..EvalConfig::default() };
-    let task = request.task.clone();
     let mut evaluate = |decoder: &Decoder, ctx: &Ctx<'_>| -> Result<Evaluated> {
         let mut found = Evaluated::default();
         for domain in &split.judges {
@@ -242,9 +220,10 @@ fn run(
             found.accuracy.extend(score.acc().map(|a| (domain.name.clone(), a)));
             found.loss.extend(score.loss().map(|l| (domain.name.clone(), l)));
         }
+        let score = eval::evaluate(decoder, &split.validation, &eval, None, ctx, &mut |_| {})?;
         // The loss parts what equal accuracies do not.
-        let (accuracy, loss) = (found.accuracy.get(&task).copied(), found.loss.get(&task).copied().unwrap_or(0.0));
-        found.score = accuracy.map_or(-loss, |a| a - 1e-3 * loss.min(100.0));
+        let loss = score.loss().unwrap_or(0.0);
+        found.score = score.acc().map_or(-loss, |a| a - 1e-3 * loss.min(100.0));
         Ok(found)
     };
     let tuned = tune::tune(base, backend.clone(), &sequences, config, Some(&request.out), &mut evaluate, on_point, ctx)?;
@@ -297,17 +276,9 @@ fn run(
 /// The neurons or adapters that the request means. Relevance is that of the rows to learn, never of those that judge.
 fn target(decoder: &Decoder, request: &TuneRequest, train: &Arc<Domain>, ctx: &Ctx<'_>) -> Result<Target> {
     let top = |percent: f64| -> Result<NeuronSet> {
-        let config = ScanConfig {
-            samples: RELEVANCE_SAMPLES,
-            seed: request.config.seed,
-            max_tokens: request.config.max_tokens,
-            metrics: vec![MetricKind::Relevance],
-            ..ScanConfig::default()
-        };
-        let output = scan::run_scan(decoder, std::slice::from_ref(train), &config, ctx)?;
-        let map = output.domains.first().and_then(|d| d.map(MetricKind::Relevance));
-        let map = map.ok_or_else(|| Error::invalid(format!("the scan of {} gave no relevance", train.name)))?;
-        Ok(NeuronSet::top_percent(map, percent))
+        let c = &request.config;
+        let maps = relevance(decoder, std::slice::from_ref(train), RELEVANCE_SAMPLES, c.seed, c.max_tokens, ctx)?;
+        Ok(maps.first().map(|map| NeuronSet::top_percent(map, percent)).unwrap_or_default())
     };
     Ok(match &request.what {
         TrainWhat::All => Target::All,
@@ -415,21 +386,5 @@ impl App {
         add("--max-tokens", c.max_tokens.to_string());
         add("--out", request.out.display().to_string());
         words.join(" ")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::testing::sample_domain;
-
-    #[test]
-    fn rows_that_judge_are_never_learnt() {
-        let domain = sample_domain("a", "all", 40);
-        let (train, kept) = part(&domain, 3).expect("enough");
-        assert_eq!((train.len(), kept.len()), (30, 10));
-        assert!(kept.iter().all(|k| train.iter().all(|t| t.line != k.line)));
-        assert_eq!(part(&domain, 3).expect("enough").1, kept);
-        assert!(part(&sample_domain("a", "all", 9), 3).is_err());
     }
 }

@@ -59,15 +59,6 @@ impl BlockTape {
     pub fn z(&self) -> &[f32] {
         &self.z
     }
-    /// The input of a linear layer, `[n, in]`.
-    pub fn input(&self, m: Matrix) -> &[f32] {
-        match m {
-            Matrix::Q | Matrix::K | Matrix::V => &self.x_attn,
-            Matrix::O => &self.z,
-            Matrix::Gate | Matrix::Up => &self.x_mlp,
-            Matrix::Down => &self.post,
-        }
-    }
 }
 
 /// Working memory of a pass.

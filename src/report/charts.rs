@@ -253,7 +253,7 @@ pub fn shared_by_layer(report: &Report<'_>, (a, set_a): (&str, &NeuronSet), (b, 
     f.finish("Jaccard", &format!("Jaccard index of the top neurons of {a} and {b} by layer"))
 }
 
-/// Jaccard index that two random sets of these sizes have on average (of `n` neurons: |A||B|/n shared).
+/// Jaccard index of two sets of these sizes that share as many neurons as random ones do on average (|A||B|/n of `n`).
 pub fn by_chance(a: usize, b: usize, n: usize) -> f64 {
     let (a, b) = (a as f64, b as f64);
     let both = a * b / (n as f64).max(1.0);

@@ -195,6 +195,10 @@ pub fn relevance_of(
         let message = format!("the relevance of neuron {} for {name} is not finite", at % spec.d_mlp);
         return Err(Error::numeric(format!("blocks.{}.mlp.hook_post", at / spec.d_mlp), message));
     }
+    let others = sums.columns.iter().flatten().copied().chain(sums.draws.iter().flatten().map(|v| f64::from(*v)));
+    if let Some(v) = others.into_iter().find(|v| !v.is_finite()) {
+        return Err(Error::numeric("relevance", format!("{v} among output coordinates or bootstrap resamples of {name}")));
+    }
     let draws = sums.draws.into_iter().map(|d| {
         let values: Vec<f32> = d.into_iter().map(|v| v / n as f32).collect();
         Grid::new(spec.n_layers, spec.d_mlp, values)

@@ -39,9 +39,9 @@ pub(super) struct Sums {
     pub draws: Vec<Vec<f32>>,
 }
 
-/// A model whose gates all stand at one place, and what its products weigh in the integral.
+/// A place of all gates (`None`: as they are), and what its products weigh in the integral.
 struct At {
-    decoder: Decoder,
+    gate: Option<f32>,
     weight: f64,
 }
 
@@ -93,12 +93,12 @@ impl Pass<'_> {
     /// Where the gates stand: as they are, or at the midpoints of the integral.
     fn places(&self) -> Vec<At> {
         match self.config.steps {
-            None => vec![At { decoder: self.decoder.clone(), weight: 1.0 }],
+            None => vec![At { gate: None, weight: 1.0 }],
             Some(n) => (0..n)
                 .map(|i| {
                     let gate = (i as f64 + 0.5) / n as f64;
                     // Activation times gradient at the activation is gate times dLoss/dgate.
-                    At { decoder: gated(self.decoder, gate as f32), weight: 1.0 / (gate * n as f64) }
+                    At { gate: Some(gate as f32), weight: 1.0 / (gate * n as f64) }
                 })
                 .collect(),
         }
@@ -126,7 +126,10 @@ impl Pass<'_> {
 
     /// One pass up and down; adds each sample's products to `found`. Returns the sum of the losses.
     fn backward(&self, at: &At, batch: &Batch, range: &Range<usize>, found: &mut Found) -> Result<f64> {
-        let (decoder, spec) = (&at.decoder, &at.decoder.model.spec);
+        // Made here and dropped after: such a model keeps a scaled block at hand, and one a step would add up.
+        let scaled = at.gate.map(|gate| gated(self.decoder, gate));
+        let decoder = scaled.as_ref().unwrap_or(self.decoder);
+        let spec = &decoder.model.spec;
         let keeps = batch.n_tokens() * spec.n_layers * self.sizes.tape * size_of::<f32>() <= TAPE_BYTES;
         let mut tapes: Vec<BlockTape> = (0..if keeps { spec.n_layers } else { 0 }).map(|_| BlockTape::default()).collect();
         let mut residuals: Vec<Vec<f32>> = Vec::new();

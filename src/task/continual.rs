@@ -12,7 +12,10 @@ use super::{
     weighted::{Update, weighted},
 };
 use crate::{
-    base::{Ctx, Error, NeuronSet, Result, hash, provenance::Provenance},
+    base::{
+        Ctx, Error, NeuronSet, Result, hash,
+        provenance::{self, Provenance},
+    },
     data::Domain,
     model::{Decoder, Model},
     tune::{LoraConfig, Overlay, Target, Trained, TuneConfig, TunePoint},
@@ -31,10 +34,12 @@ pub enum Method {
     /// Every parameter, task after task.
     Sequential,
     /// The same adapters, task after task.
+    #[serde(rename = "lora")]
     SequentialLora,
     /// Only the task's neurons.
     Ncft,
     /// NCFT's updates, weighted at test time.
+    #[serde(rename = "w-ncft")]
     Wncft,
     /// As many random neurons in each layer as NCFT would train.
     Random,
@@ -147,6 +152,8 @@ impl ContinualConfig {
             format!("temperature {}: it must be above 0", self.temperature)
         } else if let Some((m, rate)) = self.rates.iter().find(|(_, r)| !(r.is_finite() && **r > 0.0)) {
             format!("learning rate {rate} of {}: it must be above 0", m.label())
+        } else if let Some((m, _)) = self.rates.iter().find(|(m, _)| m.trains() != **m) {
+            format!("{} trains nothing of its own; its learning rate is that of {}", m.label(), m.trains().label())
         } else if self.relevance_samples == 0 || self.feature_items == 0 {
             "at least one row must choose neurons and make a task's feature".to_owned()
         } else {
@@ -170,10 +177,9 @@ pub struct ContinualPlan {
 
 impl ContinualPlan {
     fn state(&self, model: &Model) -> ContinualState {
-        let config = serde_json::to_string(&self.config).unwrap_or_default();
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
         let others: Vec<String> = self.others.iter().map(|o| format!("{} {}", o.name, Domain::digest(&o.test.items))).collect();
-        let key = hash::sha256_bytes(format!("{}\n{config}\n{digests:?}\n{others:?}", model.info.sha256).as_bytes());
+        let key = hash::sha256_json(&(provenance::program(), &model.info.sha256, &self.config, &digests, &others));
         let names = |rows: &[TaskRows]| rows.iter().map(|t| t.name.clone()).collect();
         let counts = self.tasks.iter().map(TaskRows::counts);
         let judged = self.others.iter().map(|o| super::RowCounts { train: 0, validation: 0, ..o.counts() });
@@ -218,9 +224,8 @@ pub fn run(decoder: &Decoder, plan: &ContinualPlan, on: &mut Listeners<'_>, ctx:
     if plan.tasks.is_empty() {
         return Err(Error::invalid("a sequence needs at least one task"));
     }
-    course::verify(&plan.tasks)?;
-    course::verify(&plan.others)?;
-    std::fs::create_dir_all(&plan.folder).map_err(|e| Error::io(&plan.folder, e))?;
+    course::verify(&plan.tasks, &plan.others)?;
+    let _lock = course::lock(&plan.folder, ctx)?;
     let state = ContinualState::resume(&plan.folder, plan.state(&decoder.model))?;
     let trainings = plan.config.trainings();
     let lessons = trainings.len() * plan.config.seeds.len() * plan.tasks.len();

@@ -5,11 +5,11 @@ use crate::{
     data::Domain,
     eval::{self, EvalConfig},
     model::{Decoder, Model},
-    scan::{self, MetricKind, ScanConfig},
+    scan::{self, MetricKind, ObjectiveKind, ScanConfig},
     tune::{self, Ended, Evaluated, TuneConfig, TunePoint, Tuned},
 };
 use serde::{Deserialize, Serialize};
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc, time::Duration};
 
 /// A task's rows in three parts that share none.
 #[derive(Clone, Debug)]
@@ -79,23 +79,48 @@ pub fn score(decoder: &Decoder, domain: &Domain, max_tokens: usize, ctx: &Ctx<'_
     let config = EvalConfig { max_tokens, ..EvalConfig::default() };
     let scored = eval::evaluate(decoder, domain, &config, None, ctx, &mut |_| {})?;
     let (Some(_), Some(loss)) = (scored.acc(), scored.loss()) else { return Err(no_choices(&domain.name)) };
-    // Nine decimals: what JSON text gives back to the last bit.
-    let loss = (loss * 1e9).round() / 1e9;
     Ok(Score { n: scored.n(), correct: scored.items.iter().filter(|i| i.correct).count(), loss })
 }
 
 /// # Errors
-/// When a task's rows cannot be judged by accuracy, or two tasks have one name.
-pub fn verify(tasks: &[TaskRows]) -> Result<()> {
-    for (i, task) in tasks.iter().enumerate() {
-        if tasks[..i].iter().any(|t| t.name == task.name) {
+/// When rows cannot be judged by accuracy, two domains have one name, or a row that judges one is learnt, or says when to stop, for another.
+pub fn verify(tasks: &[TaskRows], others: &[TaskRows]) -> Result<()> {
+    let rows = |d: &Arc<Domain>| d.items.iter().map(|i| (d.sha256.clone(), i.line)).collect::<Vec<_>>();
+    let used: BTreeSet<(String, usize)> = tasks.iter().flat_map(|t| [rows(&t.train), rows(&t.validation)]).flatten().collect();
+    let all: Vec<&TaskRows> = tasks.iter().chain(others).collect();
+    for (i, task) in all.iter().enumerate() {
+        if all[..i].iter().any(|t| t.name == task.name) {
             return Err(Error::invalid(format!("two tasks are called `{}`", task.name)));
+        }
+        if let Some((_, line)) = rows(&task.test).into_iter().find(|r| used.contains(r)) {
+            return Err(Error::invalid(format!(
+                "line {line} judges {} and is learnt by a task that reads the same file; give the two the same mapping, or files of their own",
+                task.name
+            )));
         }
         if task.test.kind != crate::data::DomainKind::MultipleChoice {
             return Err(no_choices(&task.name));
         }
     }
     Ok(())
+}
+
+/// Keeps a folder to one writer; a run that was just cancelled leaves it soon.
+///
+/// # Errors
+/// When another goes on writing there, or the folder cannot be written to.
+pub fn lock(folder: &Path, ctx: &Ctx<'_>) -> Result<File> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
+    for _ in 0..100 {
+        if !matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
+            return Ok(file);
+        }
+        ctx.check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(Error::format(folder, "another run is writing here; wait for it, or name another folder"))
 }
 
 fn no_choices(name: &str) -> Error {
@@ -116,7 +141,15 @@ pub fn relevance(
     max_tokens: usize,
     ctx: &Ctx<'_>,
 ) -> Result<Vec<Grid>> {
-    let config = ScanConfig { samples, seed, max_tokens, metrics: vec![MetricKind::Relevance], ..ScanConfig::default() };
+    let config = ScanConfig {
+        samples,
+        seed,
+        max_tokens,
+        metrics: vec![MetricKind::Relevance],
+        // Relevance is of the loss; another objective would be computed beside it for nothing.
+        objective: ObjectiveKind::Loss,
+        ..ScanConfig::default()
+    };
     let output = scan::run_scan(decoder, domains, &config, ctx)?;
     let missing = |d: &Arc<Domain>| Error::invalid(format!("the scan of {} gave no relevance", d.name));
     domains.iter().map(|d| output.domain(&d.name).and_then(|s| s.map(MetricKind::Relevance)).cloned().ok_or_else(|| missing(d))).collect()
@@ -158,7 +191,8 @@ pub struct LessonPlan<'a> {
 pub fn learn(plan: &LessonPlan<'_>, on_point: &mut dyn FnMut(&TunePoint), ctx: &Ctx<'_>) -> Result<Tuned> {
     let LessonPlan { model, decoder, task, start, config, folder } = *plan;
     let train = &task.train;
-    let (sequences, _) = tune::examples(train, &train.items, &model.tokenizer, config.learn, config.max_tokens, ctx)?;
+    let (sequences, _) =
+        tune::examples(train, &train.items, &model.tokenizer, config.learn, config.max_tokens.min(model.spec.max_positions), ctx)?;
     let mut evaluate = |decoder: &Decoder, ctx: &Ctx<'_>| -> Result<Evaluated> {
         let found = score(decoder, &task.validation, config.max_tokens, ctx)?;
         let accuracy = found.accuracy();

@@ -49,7 +49,8 @@ impl KneeCurve {
     }
     /// Sets the knee from the points that are there.
     pub fn conclude(&mut self) {
-        self.knee = knee(&self.values(), self.noise());
+        // How far a loss falls by chance is not known from one baseline: without accuracy no k is suggested.
+        self.knee = if self.has_accuracy() { knee(&self.values(), self.noise()) } else { None };
     }
 }
 

@@ -16,6 +16,7 @@ const BATCH_TOKENS: usize = 2048;
 /// When no question has a token, a number is not finite, or the work is cancelled.
 pub fn feature(decoder: &Decoder, items: &[Item], max_tokens: usize, ctx: &Ctx<'_>) -> Result<Vec<f64>> {
     let d = decoder.model.spec.d_model;
+    let max_tokens = max_tokens.min(decoder.model.spec.max_positions);
     let mut prompts = Vec::with_capacity(items.len());
     for item in items {
         let tokens = encode_prompt(&decoder.model.tokenizer, &prompt_text(&decoder.model.tokenizer, item, 0)?, max_tokens)?;

@@ -14,7 +14,7 @@ pub struct Measures {
     pub learnt: f64,
     /// `FG_j = mean over earlier tasks i < j of (accuracy on i after j) / A_i` for each task j from the second on: the share that is left, 1 where
     /// nothing was forgotten. Empty for one task, and for one model a task.
-    pub kept: Vec<f64>,
+    pub kept: Vec<Option<f64>>,
     /// The last FG_j: after all tasks.
     pub kept_last: Option<f64>,
     /// Mean over all but the last task of A_i minus the accuracy on i after the last one, as a share of the questions.
@@ -53,13 +53,13 @@ pub fn measures(before: &[Option<f64>], matrix: &[Vec<Option<f64>>], n_tasks: us
         let shares: Vec<f64> = (0..j).filter(|&i| own[i] > 0.0).map(|i| rows[j][i] / own[i]).collect();
         stats::mean(&shares)
     };
-    let kept: Vec<f64> = (1..n_tasks).filter_map(share).collect();
+    let kept: Vec<Option<f64>> = (1..n_tasks).map(share).collect();
     let lost: Vec<f64> = (0..last).map(|i| own[i] - rows[last][i]).collect();
     let forward = (1..n_tasks).map(|j| Some(rows[j - 1][j] - (*before.get(j)?)?)).collect::<Option<Vec<f64>>>()?;
     Some(Measures {
         average: stats::mean(&rows[last][..n_tasks])?,
         learnt,
-        kept_last: kept.last().copied(),
+        kept_last: kept.last().copied().flatten(),
         kept,
         lost: stats::mean(&lost),
         forward: stats::mean(&forward),
@@ -101,8 +101,8 @@ mod tests {
         near(m.average, (0.6 + 0.45 + 1.0) / 3.0);
         near(m.learnt, 0.9);
         // After the second task: 0.4 of 0.8. After the third: mean of 0.6 / 0.8 and 0.45 / 0.9.
-        near(m.kept[0], 0.5);
-        near(m.kept[1], (0.75 + 0.5) / 2.0);
+        near(m.kept[0].expect("kept"), 0.5);
+        near(m.kept[1].expect("kept"), (0.75 + 0.5) / 2.0);
         near(m.kept_last.expect("last"), 0.625);
         near(m.lost.expect("lost"), (0.2 + 0.45) / 2.0);
         // 0.5 - 0.3 and 0.6 - 0.4.
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn nothing_forgotten_keeps_all() {
         let m = measures(&[Some(0.5), Some(0.5)], &some(&[&[0.9, 0.5], &[0.9, 0.8]]), 2, false).expect("complete");
-        assert_eq!((m.kept, m.lost, m.forward, m.others), (vec![1.0], Some(0.0), Some(0.0), None));
+        assert_eq!((m.kept, m.lost, m.forward, m.others), (vec![Some(1.0)], Some(0.0), Some(0.0), None));
     }
 
     #[test]

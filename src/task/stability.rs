@@ -1,6 +1,11 @@
 //! Would other samples of the task have chosen the same neurons? Jaccard index of a top set and those of bootstrap resamples.
 
-use crate::base::{Grid, Neuron, NeuronSet, neuron_set::top_cells, stats};
+use crate::base::{
+    Grid, Neuron, NeuronSet,
+    neuron_set::top_cells,
+    overlap::{LnFactorials, Stratum, null_of_shared},
+    stats,
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +62,7 @@ pub struct Stability {
     /// 2.5 and 97.5 % quantile over the resamples.
     pub low: f64,
     pub high: f64,
-    /// The same index for two random sets of this size, on average.
+    /// The same index for two random sets of this size (in each layer, where each is ranked by itself): its expected value.
     pub chance: f64,
 }
 
@@ -69,13 +74,19 @@ pub fn stability(map: &Grid, draws: &[Grid], percents: &[f64], ranking: Ranking)
     if draws.is_empty() {
         return Vec::new();
     }
+    let table = LnFactorials::up_to(map.values().len());
     let one = |&percent: &f64| {
         let set = Bits::of(map, percent, ranking);
         let mut found: Vec<f64> = draws.par_iter().map(|draw| set.jaccard(&Bits::of(draw, percent, ranking))).collect();
         found.sort_by(f64::total_cmp);
-        let (n, k) = (map.values().len() as f64, set.count as f64);
-        // k of n twice by chance share k^2 / n.
-        let chance = (k * k / n.max(1.0)) / (2.0 * k - k * k / n.max(1.0)).max(f64::MIN_POSITIVE);
+        let strata: Vec<Stratum> = match ranking {
+            Ranking::Global => vec![Stratum { n: map.values().len(), a: set.count, b: set.count }],
+            Ranking::PerLayer => {
+                let k = NeuronSet::count_of(map.cols(), percent);
+                vec![Stratum { n: map.cols(), a: k, b: k }; map.rows()]
+            }
+        };
+        let chance = null_of_shared(&strata, &table).jaccard(set.count, set.count).map_or(0.0, |c| c.expected);
         Some(Stability {
             percent,
             neurons: set.count,

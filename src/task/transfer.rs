@@ -6,7 +6,10 @@ use super::{
     course::{self, LessonPlan, learn, relevance, score, within},
 };
 use crate::{
-    base::{Ctx, Error, Grid, NeuronSet, Result, hash, provenance::Provenance},
+    base::{
+        Ctx, Error, Grid, NeuronSet, Result, hash,
+        provenance::{self, Provenance},
+    },
     model::{Decoder, DecoderSpec, Matrix, Model, Role},
     tune::{Overlay, Target, Trained, TuneConfig},
 };
@@ -76,9 +79,8 @@ pub struct TransferPlan {
 
 impl TransferPlan {
     fn state(&self, model: &Model) -> TransferState {
-        let config = serde_json::to_string(&self.config).unwrap_or_default();
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
-        let key = hash::sha256_bytes(format!("{}\n{config}\n{digests:?}", model.info.sha256).as_bytes());
+        let key = hash::sha256_json(&(provenance::program(), &model.info.sha256, &self.config, &digests));
         let rows: Vec<RowCounts> = self.tasks.iter().map(TaskRows::counts).collect();
         TransferState::new(key, rows, model.spec.n_layers, self.config.clone(), self.provenance.clone())
     }
@@ -93,8 +95,8 @@ pub fn run(decoder: &Decoder, plan: &TransferPlan, on_state: &mut dyn FnMut(&Tra
     if plan.tasks.len() < 2 {
         return Err(Error::invalid("transfer is from one task to another: at least two tasks are needed"));
     }
-    course::verify(&plan.tasks)?;
-    std::fs::create_dir_all(&plan.folder).map_err(|e| Error::io(&plan.folder, e))?;
+    course::verify(&plan.tasks, &[])?;
+    let _lock = course::lock(&plan.folder, ctx)?;
     let mut state = TransferState::resume(&plan.folder, plan.state(&decoder.model))?;
     let config = &plan.config;
     let (n, max_tokens) = (plan.tasks.len(), config.tune.max_tokens);
@@ -150,6 +152,12 @@ struct Unit {
     total: usize,
 }
 
+impl Unit {
+    fn overlay_name(&self) -> String {
+        format!("seed{}-{}-task{}.safetensors", self.seed, self.percent, self.i + 1)
+    }
+}
+
 fn unit(
     decoder: &Decoder,
     plan: &TransferPlan,
@@ -161,11 +169,11 @@ fn unit(
 ) -> Result<()> {
     let &Unit { seed, percent, i, done, total } = at;
     if state.unit(seed, percent, i).is_some_and(|u| u.cells.iter().all(Option::is_some)) {
-        return Ok(());
+        return remove(&plan.folder, &at.overlay_name());
     }
     let (config, task, model) = (&plan.config, &plan.tasks[i], &decoder.model);
     let training = plan.folder.join(format!("seed{seed}-{percent}-task{}", i + 1));
-    let file = plan.folder.join(format!("seed{seed}-{percent}-task{}.safetensors", i + 1));
+    let file = plan.folder.join(at.overlay_name());
     let overlay = if state.unit(seed, percent, i).is_some() {
         Overlay::load(&file)?
     } else {
@@ -218,7 +226,16 @@ fn unit(
         }
         tell(state, plan, on_state)?;
     }
-    std::fs::remove_file(&file).map_err(|e| Error::io(&file, e))
+    remove(&plan.folder, &at.overlay_name())
+}
+
+/// A kill may have left it, or taken it.
+fn remove(folder: &std::path::Path, name: &str) -> Result<()> {
+    let path = folder.join(name);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path, e)),
+        _ => Ok(()),
+    }
 }
 
 /// Cosine, in each layer, of the parameters of two tasks' neurons (rows of gate and up, columns of down) in one model, aligned by the neurons' index over

@@ -24,7 +24,7 @@ pub struct WeightChange {
     /// The same as a share of the length of the neuron's weights in the base.
     pub relative: Grid,
     pub matrices: Vec<MatrixChange>,
-    /// Neurons of which no bit changed.
+    /// Neurons of whose rows and column no weight changed.
     pub untouched: usize,
 }
 
