@@ -4,7 +4,7 @@
 #[path = "support/bench.rs"]
 mod bench;
 
-use bench::{View, bench_at_rest as bench, folder};
+use bench::{View, bench_at_rest as bench, folder, settle};
 use brodmann::{
     ablate::SweepUnit,
     app::{
@@ -664,7 +664,8 @@ fn the_scans_device_is_chosen_from_what_the_machine_has() {
     let dir = folder();
     let mut h = bench("scan", (440.0, 640.0), egui::Theme::Dark, testing::sample_app(dir.path()));
     h.get_by_label("Device of the scan").click();
-    h.run();
+    // Frames go on until the cards are found.
+    settle(&mut h);
     // The list asks for the cards; the processor is in it from the start.
     assert!(sent(&h).contains(&Command::FindDevices));
     h.get_by_label("cpu").click();

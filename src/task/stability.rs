@@ -146,8 +146,9 @@ mod tests {
         assert_eq!((found[0].neurons, found[1].mean, found[1].chance), (4, 1.0, 1.0));
         // Quantiles of 0, 0.6, 1 at 2.5 and 97.5 %: 0.05 of the way from the ends.
         assert!((found[0].low - 0.03).abs() < 1e-12 && (found[0].high - 0.98).abs() < 1e-12);
-        // 4 of 8 twice: 2 shared of 6.
-        assert!((found[0].chance - 1.0 / 3.0).abs() < 1e-12);
+        // 4 of 8 twice: s shared in C(4, s) C(4, 4 - s) of 70 ways, and the index is then s / (8 - s).
+        let chance = (16.0 / 7.0 + 36.0 * 2.0 / 6.0 + 16.0 * 3.0 / 5.0 + 1.0) / 70.0;
+        assert!((found[0].chance - chance).abs() < 1e-12);
         assert!(stability(&map, &[], &[10.0], Ranking::Global).is_empty());
     }
 }

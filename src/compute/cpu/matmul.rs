@@ -5,13 +5,15 @@
 //! run along `k`; those go through a small transposed copy instead.
 //!
 //! A few rows against a weight `[out, in]`, which is what writing a text asks for all the time, are no job for it: it would turn the whole weight for
-//! them. These go through [`super::panel`], whose chains of multiply-adds are the same.
+//! them. These go through [`super::panel`], the fewest through [`super::row_lanes`], whose chains of multiply-adds are the same.
 
 use super::{
     Isa, packed,
     panel::{self, Job, LINE, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
+#[cfg(target_arch = "x86_64")]
+use super::{isa::Level, row_lanes};
 use crate::compute::{Mat, MatMut};
 
 /// Longest sum handed to the `gemm` crate in one piece: up to here it never splits.
@@ -318,6 +320,9 @@ fn few_rows(pool: &Pool, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, add: bool) {
                 let count = FEW_COLUMNS.min(n - c);
                 for first in (0..k).step_by(K_BLOCK) {
                     let depth = K_BLOCK.min(k - first);
+                    if turned_in_registers(isa, &shared, stride, a, b, (c, count), (first, depth), add || first > 0) {
+                        continue;
+                    }
                     let panels = aligned(&mut lent.buffer, count.next_multiple_of(width) * depth);
                     pack_columns(isa, count, depth, |j| &b.row(c + j)[first..first + depth], panels);
                     let left = Left { ptr: a.data[first..].as_ptr(), rs: a.stride, cs: 1 };
@@ -332,6 +337,34 @@ fn few_rows(pool: &Pool, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, add: bool) {
             }
         },
     );
+}
+
+/// Columns `c..c + count` of `out = a . b^T (+ out)` at some depths, where there are so few rows that no panel is worth making; else `false`.
+#[expect(clippy::too_many_arguments, reason = "a piece of a product, and where it goes")]
+fn turned_in_registers(
+    isa: Isa,
+    out: &SharedMut,
+    stride: usize,
+    a: Mat<'_>,
+    b: Mat<'_>,
+    (c, count): (usize, usize),
+    (first, depth): (usize, usize),
+    add: bool,
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if isa.level() == Level::Avx512 && a.rows <= row_lanes::MOST_ROWS {
+        let (left, right) = (&a.data[first..], &b.data[c * b.stride + first..]);
+        let (a_row, b_row) = (a.stride, b.stride);
+        let job = row_lanes::Job { m: a.rows, cols: count, depth, a: left, a_row, b: right, b_row, out: out.ptr(c), out_row: stride, add };
+        #[expect(unsafe_code, reason = "each task writes its own columns of the result")]
+        // SAFETY: the processor was asked; columns of different tasks share no element.
+        unsafe {
+            row_lanes::multiply(&job);
+        }
+        return true;
+    }
+    let _ = (isa, out, stride, a, b, c, count, first, depth, add);
+    false
 }
 
 /// A view that tasks may share; they only read through it.

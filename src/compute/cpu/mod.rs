@@ -19,6 +19,8 @@ mod packed;
 mod panel;
 mod pool;
 mod rope;
+#[cfg(target_arch = "x86_64")]
+mod row_lanes;
 mod scan;
 mod scan_block;
 mod scan_gram;
