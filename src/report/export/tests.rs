@@ -420,6 +420,19 @@ fn a_table_longer_than_a_row_group_and_an_empty_one_read_back() {
 }
 
 #[test]
+fn a_row_about_no_domain_has_null_there_as_readers_take_an_empty_cell_of_a_csv() {
+    use parquet::{file::reader::SerializedFileReader, record::RowAccessor as _};
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("x.parquet");
+    let row = |domain: &str| LongRow { domain: domain.to_owned(), ..LongRow::default() };
+    let table = LongTable { rows: vec![row("code"), row(""), row("logic")], ..LongTable::new("m", 0) };
+    silently(|ctx| write_table(&path, FileKind::Parquet, &table, "{}", ctx)).expect("written");
+    let reader = SerializedFileReader::try_from(path.as_path()).expect("Parquet");
+    let domains: Vec<Option<String>> = reader.into_iter().map(|r| r.expect("row").get_string(4).ok().cloned()).collect();
+    assert_eq!(domains, [Some("code".to_owned()), None, Some("logic".to_owned())]);
+}
+
+#[test]
 fn dense_arrays_open_with_the_bits_of_the_run() {
     let scan = scan();
     let (_dir, files) = exported(&spec(View::Neurons, FileKind::Safetensors), "x.safetensors").expect("exported");

@@ -19,7 +19,7 @@ const SCHEMA: &str = "message brodmann {
     optional int32 layer;
     required binary module (STRING);
     optional int32 neuron;
-    required binary domain (STRING);
+    optional binary domain (STRING);
     required binary metric (STRING);
     optional double value;
     required int64 n;
@@ -35,7 +35,8 @@ struct Columns {
     layer: Optional<i32>,
     module: Vec<ByteArray>,
     neuron: Optional<i32>,
-    domain: Vec<ByteArray>,
+    /// None where a row is about no domain: an empty cell of the text formats.
+    domain: Optional<ByteArray>,
     metric: Vec<ByteArray>,
     value: Optional<f64>,
     n: Vec<i64>,
@@ -124,7 +125,7 @@ impl Columns {
         self.layer.push(place(row.layer));
         self.module.push(words.get(row.module));
         self.neuron.push(place(row.neuron));
-        self.domain.push(words.get(row.domain));
+        self.domain.push((!row.domain.is_empty()).then(|| words.get(row.domain)));
         self.metric.push(words.get(row.metric));
         self.value.push(row.value);
         self.n.push(i64::try_from(row.n).unwrap_or(i64::MAX));
@@ -147,7 +148,7 @@ impl Columns {
         column!(Int32Type, &self.layer.values, Some(&self.layer.levels));
         column!(ByteArrayType, &self.module, None);
         column!(Int32Type, &self.neuron.values, Some(&self.neuron.levels));
-        column!(ByteArrayType, &self.domain, None);
+        column!(ByteArrayType, &self.domain.values, Some(&self.domain.levels));
         column!(ByteArrayType, &self.metric, None);
         column!(DoubleType, &self.value.values, Some(&self.value.levels));
         column!(Int64Type, &self.n, None);
