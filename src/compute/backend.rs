@@ -114,6 +114,10 @@ pub struct MovedLogits<'a> {
 pub trait Backend: Send + Sync {
     /// A word for provenance: `cpu (AVX-512, 2 threads)`.
     fn device(&self) -> String;
+    /// What it computes in, for provenance.
+    fn arithmetic(&self) -> &'static str {
+        "f32"
+    }
 
     /// `out[m,n] = alpha * a[m,k] . b[n,k]^T + beta * out`: a linear layer, `b` the weight `[out, in]`.
     fn gemm_nt(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32);

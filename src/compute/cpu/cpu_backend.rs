@@ -1,7 +1,8 @@
 //! [`CpuBackend`]: the kernel list, each line leading to its own file.
 
 use super::{
-    Isa, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, moved_logits, norm, optimizer, pool::Pool, rope, scan,
+    Isa, Products, activation, attention, cross_entropy, elementwise, matmul, matmul::Form, moved_logits, norm, optimizer, pool::Pool,
+    rope, scan,
 };
 use crate::compute::{
     Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Mat, MatMut, MovedLogits, Norm, RopeTable, ScanJob, ScanSums,
@@ -15,10 +16,17 @@ pub struct CpuBackend {
 impl CpuBackend {
     /// `threads` is cut to what the process may use; `None` takes the physical cores, less one for the window where there are more than two.
     /// The result of a kernel does not depend on it.
+    /// Products are made by [`Products::best`].
     pub fn new(threads: Option<usize>) -> Self {
-        Self::with_isa(threads, Isa::best())
+        Self::with_products(threads, Products::best())
     }
-    /// With code of a chosen instruction level; for tests that compare them. Matrix products take the best level all the same.
+    /// With a chosen arithmetic of products; f32 where the processor lacks what it needs ([`Products::available`]).
+    pub fn with_products(threads: Option<usize>, products: Products) -> Self {
+        let isa = Isa::best();
+        let products = if isa == Isa::highest() && products.available() { products } else { Products::F32 };
+        Self { pool: Pool::with_products(threads, isa, products) }
+    }
+    /// With code of a chosen instruction level and f32 products; for tests that compare them. Matrix products take the best level all the same.
     pub fn with_isa(threads: Option<usize>, isa: Isa) -> Self {
         Self { pool: Pool::new(threads, isa) }
     }
@@ -30,7 +38,14 @@ impl CpuBackend {
 impl Backend for CpuBackend {
     fn device(&self) -> String {
         let threads = self.pool.threads;
-        format!("cpu ({}, {threads} thread{})", self.pool.isa.name(), if threads == 1 { "" } else { "s" })
+        let unit = match self.pool.products {
+            Products::F32 => String::new(),
+            other => format!(" and AMX {other}"),
+        };
+        format!("cpu ({}{unit}, {threads} thread{})", self.pool.isa.name(), if threads == 1 { "" } else { "s" })
+    }
+    fn arithmetic(&self) -> &'static str {
+        self.pool.products.arithmetic()
     }
     fn gemm_nt(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
         matmul::multiply(&self.pool, Form::Nt, out, a, b, alpha, beta);

@@ -7,6 +7,8 @@
 //! A few rows against a weight `[out, in]`, which is what writing a text asks for all the time, are no job for it: it would turn the whole weight for
 //! them. These go through [`super::panel`], the fewest through [`super::row_lanes`], whose chains of multiply-adds are the same.
 
+#[cfg(target_arch = "x86_64")]
+use super::tiled;
 use super::{
     Isa, packed,
     panel::{self, Job, LINE, Left, Panels, aligned, pack_columns, panel_width},
@@ -270,6 +272,10 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     let bv = View::new(b.data, b.stride);
     let bv = Address::of(if form == Form::Nt { bv.transposed() } else { bv });
     let stride = out.stride;
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = pool.unit.filter(|_| alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
+        return tiled::multiply(pool, unit, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
+    }
     if form == Form::Nt && m <= FEW_ROWS && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 0 && n > 1 {
         return few_rows(pool, out, a, b, beta == 1.0);
     }

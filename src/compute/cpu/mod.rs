@@ -17,7 +17,10 @@ mod numeric;
 mod optimizer;
 mod packed;
 mod panel;
+#[cfg(target_arch = "x86_64")]
+mod planes;
 mod pool;
+mod products;
 mod rope;
 #[cfg(target_arch = "x86_64")]
 mod row_lanes;
@@ -25,9 +28,16 @@ mod scan;
 mod scan_block;
 mod scan_gram;
 mod scan_pairs;
+#[cfg(target_arch = "x86_64")]
+mod scan_planes;
 mod scan_tile;
+#[cfg(target_arch = "x86_64")]
+mod tile_unit;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
 mod vector;
 
 pub use cpu_backend::CpuBackend;
 pub use isa::Isa;
 pub use memory::keep_big_blocks;
+pub use products::Products;

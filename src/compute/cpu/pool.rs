@@ -1,6 +1,8 @@
 //! The bounded thread pool and how kernels share work on it.
 
-use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::tile_unit::Unit;
+use super::{Isa, Products};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +15,13 @@ const TASK_ELEMENTS: usize = 16 * 1024;
 pub(super) struct Pool {
     pub threads: usize,
     pub isa: Isa,
+    pub products: Products,
+    /// What makes the products, where it is not f32 multiply-adds.
+    #[cfg(target_arch = "x86_64")]
+    pub unit: Option<Unit>,
+    /// What makes those of the fused scan, likewise.
+    #[cfg(target_arch = "x86_64")]
+    pub scan_unit: Option<Unit>,
     workers: Option<rayon::ThreadPool>,
     /// Big buffers between two uses.
     buffers: Mutex<Vec<Vec<f32>>>,
@@ -24,6 +33,13 @@ const KEPT_BUFFERS: usize = 32 << 20;
 impl Pool {
     /// `threads` is cut to what the process may use; `None` takes the physical cores, less one for the window where there are more than two.
     pub fn new(threads: Option<usize>, isa: Isa) -> Self {
+        Self::with_products(threads, isa, Products::F32)
+    }
+    /// As [`Pool::new`], with another arithmetic of products that this processor has.
+    pub fn with_products(threads: Option<usize>, isa: Isa, products: Products) -> Self {
+        // The system is asked for the unit before there are threads.
+        #[cfg(target_arch = "x86_64")]
+        let unit = products.unit();
         let available = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = threads.unwrap_or_else(|| default_threads(available)).clamp(1, available);
         let workers = if threads == 1 {
@@ -36,7 +52,18 @@ impl Pool {
                 .inspect_err(|e| tracing::warn!("no compute threads could be started ({e}); computing on the calling thread"))
                 .ok()
         };
-        Self { threads: if workers.is_some() { threads } else { 1 }, isa, workers, buffers: Mutex::default() }
+        Self {
+            threads: if workers.is_some() { threads } else { 1 },
+            isa,
+            products,
+            #[cfg(target_arch = "x86_64")]
+            unit,
+            // With three planes the scan is as fast on multiply-adds (docs/speed.md): its blocks are shallow, and their results leave the unit often.
+            #[cfg(target_arch = "x86_64")]
+            scan_unit: unit.filter(|u| u.planes() < 3),
+            workers,
+            buffers: Mutex::default(),
+        }
     }
     /// Runs `task` for `0..count` in any order. Tasks must not depend on each other.
     pub fn for_each(&self, count: usize, task: impl Fn(usize) + Send + Sync) {

@@ -6,6 +6,8 @@
 //! order of the tiles whatever thread made them. Where nearly every two samples are a pair, those sums are not small: then every n-th tile adds to
 //! one of a fixed number of lanes, in order, and the lanes are added up at the end.
 
+#[cfg(target_arch = "x86_64")]
+use super::scan_planes;
 use super::{
     panel::{LINE, aligned},
     pool::{Pool, SharedMut},
@@ -28,6 +30,9 @@ const SMALL_TILE: usize = 48 * 64;
 /// Tile rows and columns where memory allows: the tile's weights, mean and inputs stay in the second-level cache.
 const TILE_ROWS: usize = 96;
 const TILE_COLUMNS: usize = 128;
+/// The same for the tile unit, to which operands come faster than from the third-level cache: larger tiles ask for fewer of them.
+const UNIT_ROWS: usize = 192;
+const KEPT_UNIT: usize = 256 << 10;
 /// Elements of a super-block, which bounds the partial sums alive at once.
 const SUPER_ELEMENTS: usize = 256 * TILE_ROWS * TILE_COLUMNS;
 /// Samples from which all pairs are worth a matrix product of their own.
@@ -46,9 +51,11 @@ pub(super) struct Plan {
     /// Tokens of each sample whose gradient is not all zero; the others add nothing. In the last layer, with an objective at one position,
     /// that is one token for most matrices.
     pub active: Vec<Vec<usize>>,
-    /// Where each sample's active tokens begin in the packed panels, in the order of `order`.
+    /// Where each sample begins in the packed panels, in the order of `order`, and how long it is there: in tokens, or in floats of a panel of the tile
+    /// unit's.
     pub packed_start: Vec<usize>,
-    pub packed_tokens: usize,
+    pub packed_len: Vec<usize>,
+    pub packed_total: usize,
     /// Samples of each domain.
     pub domain_sizes: Vec<usize>,
     /// Slot of each sample that is kept for a pair with another one.
@@ -84,14 +91,15 @@ impl Plan {
                 tokens.filter(|&t| job.delta.row(t).iter().any(|v| *v != 0.0)).collect::<Vec<usize>>()
             },
         );
+        let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
         let mut packed_start = vec![0; n];
-        let mut packed_tokens = 0;
+        let mut packed_total = 0;
         let mut domain_sizes = vec![0; job.n_domains];
         // Place of each sample within its domain.
         let mut rank = vec![0; n];
         for &s in &order {
-            packed_start[s] = packed_tokens;
-            packed_tokens += active[s].len();
+            packed_start[s] = packed_total;
+            packed_total += packed_len[s];
             let domain = job.samples[s].domain;
             rank[s] = domain_sizes[domain];
             domain_sizes[domain] += 1;
@@ -115,20 +123,21 @@ impl Plan {
         let dense = !job.want_means && n_slots >= GRAM_FROM && 4 * cross.len() >= 3 * possible;
         let gram = dense.then(|| cross.iter().map(|&(_, a, b, i)| (a, b, i)).collect());
         let stars = if dense { Vec::new() } else { scan_pairs::stars(cross) };
-        Self { order, active, packed_start, packed_tokens, domain_sizes, slot, n_slots, stars, gram }
+        Self { order, active, packed_start, packed_len, packed_total, domain_sizes, slot, n_slots, stars, gram }
     }
-    /// Floats of the panels of all active tokens, `length` elements each.
-    fn packed_len(&self, length: usize, width: usize) -> usize {
-        self.packed_tokens * length.div_ceil(width) * width
+    /// Floats of all samples' panels for `length` rows or columns, `width` a panel, of so many floats a unit of packed length.
+    fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
+        self.packed_total * length.div_ceil(width) * floats
     }
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
         let slots = self.n_slots.max(1);
+        let near = if g.by_unit { KEPT_UNIT } else { KEPT_NEAR };
         let limit = match self.gram {
             Some(_) => (KEPT_GRAM / slots).max(SMALL_TILE),
-            None => (KEPT_NEAR / slots).max(SMALL_TILE.min(KEPT_FAR / slots)),
+            None => (near / slots).max(SMALL_TILE.min(KEPT_FAR / slots)),
         };
-        let (mut rows, mut cols) = (TILE_ROWS, TILE_COLUMNS);
+        let (mut rows, mut cols) = (if g.by_unit { UNIT_ROWS } else { TILE_ROWS }, TILE_COLUMNS);
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
                 cols /= 2;
@@ -159,20 +168,21 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
         job.delta.cols
     );
     let plan = Plan::new(pool, job);
-    let g = Geometry::of(pool.isa);
+    let g = Geometry::of(pool);
     let (tile_rows, tile_cols) = plan.tile(g);
-    let (super_rows, super_cols) = super_block(&plan, out, inp, tile_rows, tile_cols);
+    let (super_rows, super_cols) = super_block(&plan, g, out, inp, tile_rows, tile_cols);
     let mut total = Total::new(job);
     let lanes = lanes(&plan, job);
-    let (x_len, delta_len) = (plan.packed_len(super_cols.min(inp), g.cols), plan.packed_len(super_rows.min(out), g.rows));
+    let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
+    let delta_len = plan.floats(super_rows.min(out), g.rows, g.row_floats);
     let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
     let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
     for c0 in (0..inp).step_by(super_cols) {
         let cols = super_cols.min(inp - c0);
-        pack(pool, &plan, job.x.columns(c0, cols), g.cols, x_panels);
+        pack(pool, &plan, job.x.columns(c0, cols), Operand::Input, g, x_panels);
         for r0 in (0..out).step_by(super_rows) {
             let rows = super_rows.min(out - r0);
-            pack(pool, &plan, job.delta.columns(r0, rows), g.rows, delta_panels);
+            pack(pool, &plan, job.delta.columns(r0, rows), Operand::Gradient, g, delta_panels);
             let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
             let tile = |i: usize| {
                 let (tr, tc) = (i / across * tile_rows, i % across * tile_cols);
@@ -197,12 +207,12 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
                 pool.map_with(lanes.len(), scratch, |scratch, lane| {
                     let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
                     for i in (lane..down * across).step_by(lanes.len()) {
-                        scan_tile::run_all_pairs(pool.isa, &tile(i), scratch, &mut sums);
+                        scan_tile::run_all_pairs(pool, &tile(i), scratch, &mut sums);
                     }
                 });
                 continue;
             }
-            let tiles = pool.map_with(down * across, scratch, |scratch, i| scan_tile::run(pool.isa, &tile(i), scratch));
+            let tiles = pool.map_with(down * across, scratch, |scratch, i| scan_tile::run(pool, &tile(i), scratch));
             for (i, tile) in tiles.iter().enumerate() {
                 total.add(tile, r0 + i / across * tile_rows, c0 + i % across * tile_cols);
             }
@@ -224,25 +234,49 @@ fn lanes(plan: &Plan, job: &ScanJob<'_>) -> Vec<Mutex<GramSums>> {
 }
 
 /// Rows and columns of a super-block, multiples of the tile's; depends on the job alone.
-fn super_block(plan: &Plan, out: usize, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
-    let side = PACKED_BUDGET / plan.packed_tokens.max(1);
+fn super_block(plan: &Plan, g: Geometry, out: usize, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
+    // Columns whose panels fit; those of rows take as much.
+    let side = PACKED_BUDGET / plan.floats(g.cols, g.cols, g.col_floats).max(1) * g.cols;
     let cols = inp.min(side / 2).next_multiple_of(tile_cols);
     let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).min(out).max(1).next_multiple_of(tile_rows);
     (rows, cols)
 }
 
-/// Copies the active rows of `source` into panels of `width`: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
-/// up with zeros, so that edges need no code of their own.
-fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, width: usize, panels: &mut [f32]) {
-    let count = source.cols.div_ceil(width);
-    let row = count * width;
+/// Length of a sample of so many active tokens in the packed panels.
+fn packed_length(pool: &Pool, tokens: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = pool.scan_unit {
+        return scan_planes::panel_len(unit, tokens);
+    }
+    let _ = pool;
+    tokens
+}
+
+/// Which operand of the gradient's product is packed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operand {
+    /// Of the matrix' rows.
+    Gradient,
+    /// Of its columns.
+    Input,
+}
+
+/// Copies the active rows of `source` into panels: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
+/// up with zeros, so that edges need no code of their own. (For the tile unit each is what [`scan_planes::pack`] makes.)
+fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, panels: &mut [f32]) {
+    let (width, floats) = if operand == Operand::Input { (g.cols, g.col_floats) } else { (g.rows, g.row_floats) };
+    let row = source.cols.div_ceil(width) * floats;
     let panels = SharedMut::new(panels);
     pool.for_each(plan.order.len(), |i| {
         let s = plan.order[i];
         let tokens = plan.active[s].len();
         #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
-        // SAFETY: samples have disjoint ranges of packed tokens.
-        let out = unsafe { panels.slice(plan.packed_start[s] * row, tokens * row) };
+        // SAFETY: samples have disjoint ranges of packed lengths.
+        let out = unsafe { panels.slice(plan.packed_start[s] * row, plan.packed_len[s] * row) };
+        #[cfg(target_arch = "x86_64")]
+        if let Some(unit) = pool.scan_unit {
+            return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
+        }
         let rows = plan.active[s].iter().map(|&token| source.row(token));
         // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.
         match width {

@@ -1,26 +1,44 @@
 //! The fused scan's inner loops: `|W o (delta^T x)|` of one sample over one tile, block by block, from registers straight into the mean, the
 //! kept activations and the square norm. The gradient is never stored.
 
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Avx2, Avx512};
 use super::{
     isa::{Isa, Level},
+    pool::Pool,
     vector::{Portable, Vector},
 };
+#[cfg(target_arch = "x86_64")]
+use super::{
+    tile_unit::BLOCK,
+    vector::{Avx2, Avx512},
+};
 
-/// Rows and columns of a block: what a level's registers hold at once.
+/// Rows and columns of a block: what a level's registers, or a tile unit's, hold at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
     pub rows: usize,
     pub cols: usize,
+    /// Floats that one unit of a sample's packed length ([`super::scan::Plan`]) takes in a panel of rows, and of columns.
+    pub row_floats: usize,
+    pub col_floats: usize,
+    /// The blocks' products come from the tile unit.
+    pub by_unit: bool,
 }
 
 impl Geometry {
     const fn new<V: Vector>(rows: usize) -> Self {
-        Self { rows, cols: 2 * V::WIDTH }
+        let cols = 2 * V::WIDTH;
+        Self { rows, cols, row_floats: rows, col_floats: cols, by_unit: false }
+    }
+    /// Of the pool's kernels.
+    pub fn of(pool: &Pool) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if pool.scan_unit.is_some() {
+            return Self { rows: BLOCK, cols: BLOCK, row_floats: 1, col_floats: 1, by_unit: true };
+        }
+        Self::of_level(pool.isa)
     }
     /// Two registers a row, and as many rows as leave registers for the operands.
-    pub fn of(isa: Isa) -> Self {
+    pub fn of_level(isa: Isa) -> Self {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => Self::new::<Avx512>(12),
@@ -31,7 +49,7 @@ impl Geometry {
     }
 }
 
-/// Packed operands of one sample and the tile's weights. A tile has `down * across` blocks, those of one panel of columns together.
+/// Packed operands of one sample and the tile's weights (for the tile unit see [`super::scan_planes`]). A tile has `down * across` blocks, those of one panel of columns together.
 pub(super) struct Operands<'a> {
     /// `[down][tokens][rows]`
     pub delta: &'a [f32],
@@ -47,7 +65,7 @@ pub(super) struct Operands<'a> {
 /// Adds the sample's activations to `mean` and writes them to `kept` (both laid out as the weights), where wanted. Returns the sum of their
 /// squares.
 pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, kept: Option<&mut [f32]>) -> f64 {
-    let g = Geometry::of(isa);
+    let g = Geometry::of_level(isa);
     let elements = o.down * o.across * g.rows * g.cols;
     assert!(
         o.delta.len() == o.down * o.tokens * g.rows
@@ -164,7 +182,7 @@ rows!(twelve_rows, 12: 0 1 2 3 4 5 6 7 8 9 10 11);
 /// As `blocks`; element `i` and the next `V::WIDTH` inside the tile.
 #[inline(always)]
 #[expect(unsafe_code, reason = "see `blocks`")]
-unsafe fn finish<V: Vector, const MEAN: bool, const KEEP: bool>(
+pub(super) unsafe fn finish<V: Vector, const MEAN: bool, const KEEP: bool>(
     g: V,
     squares: V,
     weights: *const f32,

@@ -7,10 +7,13 @@ use super::{
     isa::{Isa, per_isa},
     numeric::{LANES, fold},
     panel::aligned,
+    pool::Pool,
     scan::Plan,
     scan_block::{Geometry, Operands, scan_blocks},
     scan_gram, scan_pairs,
 };
+#[cfg(target_arch = "x86_64")]
+use super::{scan_planes, tile_unit::Session};
 use crate::compute::{HISTOGRAM_BINS, ScanJob, scan_job::histogram_bin};
 
 /// What a tile is made from.
@@ -82,8 +85,9 @@ pub(super) struct DomainTile {
     pub col_sums: Vec<f32>,
 }
 
-pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileSums {
+pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileSums {
     let (job, plan) = (t.job, t.plan);
+    let kernel = Kernel::of(pool);
     let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights, elements);
     load_weights(t, down, weights);
@@ -96,46 +100,67 @@ pub(super) fn run(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileS
         mean.fill(0.0);
         for &s in order.by_ref().take(size) {
             debug_assert_eq!(job.samples[s].domain, domain);
-            squares[s] = sample(isa, t, s, weights, job.want_means.then_some(&mut *mean), kept);
+            squares[s] = sample(&kernel, t, s, weights, job.want_means.then_some(&mut *mean), kept);
         }
         if job.want_means {
-            domains.push(read_mean(isa, t, down, mean, size));
+            domains.push(read_mean(pool.isa, t, down, mean, size));
         }
     }
     let mut dots = vec![0.0; job.pairs.len()];
-    scan_pairs::add_products(isa, kept, elements, &plan.stars, &mut dots);
+    scan_pairs::add_products(pool.isa, kept, elements, &plan.stars, &mut dots);
     TileSums { squares, dots, domains }
 }
 
 /// Adds one tile's squares and products of all kept samples.
-pub(super) fn run_all_pairs(isa: Isa, t: &TileJob<'_>, scratch: &mut TileScratch, sums: &mut GramSums) {
+pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch, sums: &mut GramSums) {
     let plan = t.plan;
+    let kernel = Kernel::of(pool);
     let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights, elements);
     load_weights(t, down, weights);
     let kept = aligned(&mut scratch.kept, plan.n_slots * elements);
     for &s in &plan.order {
-        sums.squares[s] += sample(isa, t, s, weights, None, kept);
+        sums.squares[s] += sample(&kernel, t, s, weights, None, kept);
     }
-    scan_gram::add_gram(isa, kept, plan.n_slots, elements, &mut sums.gram);
+    scan_gram::add_gram(pool.isa, kept, plan.n_slots, elements, &mut sums.gram);
+}
+
+/// What multiplies the blocks on this thread.
+enum Kernel {
+    Level(Isa),
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Session),
+}
+
+impl Kernel {
+    fn of(pool: &Pool) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(unit) = pool.scan_unit {
+            return Self::Tiles(unit.begin());
+        }
+        Self::Level(pool.isa)
+    }
 }
 
 /// One sample's activations over the tile, added to `mean` and put into its slot of `kept`; the sum of their squares.
-fn sample(isa: Isa, t: &TileJob<'_>, s: usize, weights: &[f32], mean: Option<&mut [f32]>, kept: &mut [f32]) -> f64 {
+fn sample(kernel: &Kernel, t: &TileJob<'_>, s: usize, weights: &[f32], mean: Option<&mut [f32]>, kept: &mut [f32]) -> f64 {
     let (plan, g) = (t.plan, t.geometry);
     let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
-    let tokens = plan.active[s].len();
-    let (ds, xs) = (plan.packed_start[s] * t.row_panels * g.rows, plan.packed_start[s] * t.col_panels * g.cols);
+    let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
     let operands = Operands {
-        delta: &t.delta_panels[ds + t.first_row_panel * tokens * g.rows..][..down * tokens * g.rows],
-        x: &t.x_panels[xs + t.first_col_panel * tokens * g.cols..][..across * tokens * g.cols],
+        delta: &t.delta_panels[(start * t.row_panels + t.first_row_panel * len) * g.row_floats..][..down * len * g.row_floats],
+        x: &t.x_panels[(start * t.col_panels + t.first_col_panel * len) * g.col_floats..][..across * len * g.col_floats],
         weights,
-        tokens,
+        tokens: plan.active[s].len(),
         down,
         across,
     };
     let kept = plan.slot[s].map(|slot| &mut kept[slot * weights.len()..][..weights.len()]);
-    scan_blocks(isa, &operands, mean, kept)
+    match kernel {
+        Kernel::Level(isa) => scan_blocks(*isa, &operands, mean, kept),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Tiles(session) => scan_planes::scan_blocks(session, &operands, mean, kept),
+    }
 }
 
 /// The tile's weights in block order.

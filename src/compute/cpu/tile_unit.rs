@@ -1,0 +1,432 @@
+//! The processor's tile unit (Intel AMX): 32 rows times 32 columns of packed panels.
+//!
+//! One instruction multiplies 16 rows of 32 bfloat16 numbers with 32 x 16 and adds the products to 16 x 16 f32: those of even depths in one chain of fused
+//! multiply-adds from zero, those of odd depths in another, both added, and their sum added to the accumulator. Numbers below 2^-126 are taken, and
+//! left, as zero; sums round to nearest. (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, TDPBF16PS.) Tests have a twin of it in
+//! plain code.
+//!
+//! For more than one plane (see [`super::planes`]) the products of planes are further instructions on the same accumulators: each step of the depth
+//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice. Pairs with an empty plane are left out: adding zero changes no bit.
+
+use super::planes::{HEAD, Head, SIDE, TILE, panel_len};
+use std::{arch::asm, marker::PhantomData, sync::OnceLock};
+
+/// Rows and columns of a block.
+pub(super) const BLOCK: usize = 2 * SIDE;
+
+/// Pairs of planes (left, right) in the order of their products, for one, two or three planes.
+#[cfg(test)]
+fn pairs(planes: usize) -> &'static [(usize, usize)] {
+    match planes {
+        1 => &[(0, 0)],
+        2 => &[(1, 0), (0, 0), (0, 1)],
+        _ => &[(2, 0), (1, 0), (0, 0), (0, 2), (0, 1), (1, 1)],
+    }
+}
+
+/// Whether the processor has the unit and the system lets this process use it. The first call asks the system, for all threads; it should come before they
+/// are started.
+pub(super) fn available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
+        use super::{Isa, isa::Level};
+        Isa::highest().level() == Level::Avx512 && has_instructions() && permitted()
+    })
+}
+
+/// AMX-TILE and AMX-BF16 by CPUID, leaf 7.
+fn has_instructions() -> bool {
+    let leaves = std::arch::x86_64::__cpuid(0).eax;
+    let bits = if leaves >= 7 { std::arch::x86_64::__cpuid_count(7, 0).edx } else { 0 };
+    bits & (1 << 22) != 0 && bits & (1 << 24) != 0
+}
+
+/// Linux gives the unit's registers to a process that asks for them.
+#[cfg(target_os = "linux")]
+fn permitted() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    #[expect(unsafe_code, reason = "a system call that the library has no function for")]
+    // SAFETY: the call takes two numbers and changes what the kernel saves of this process' registers.
+    let answer = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
+    if answer != 0 {
+        tracing::warn!("the processor has a tile unit, but the system does not give it: {}", std::io::Error::last_os_error());
+    }
+    answer == 0
+}
+
+/// Elsewhere nobody has tried.
+#[cfg(not(target_os = "linux"))]
+fn permitted() -> bool {
+    false
+}
+
+/// The unit with a number of planes. Exists only where the processor has it (or, in tests, AVX-512 to pack for it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    planes: usize,
+    #[cfg(test)]
+    twin: bool,
+}
+
+impl Unit {
+    /// One to three planes.
+    pub fn amx(planes: usize) -> Option<Self> {
+        ((1..=3).contains(&planes) && available()).then_some(Self {
+            planes,
+            #[cfg(test)]
+            twin: false,
+        })
+    }
+    pub fn planes(self) -> usize {
+        self.planes
+    }
+    /// Readies the unit for this thread until the session is dropped.
+    pub fn begin(self) -> Session {
+        if !self.is_twin() {
+            #[repr(C, align(64))]
+            struct Palette([u8; 64]);
+            const PALETTE: Palette = {
+                // Palette 1; eight registers of 16 rows of 64 bytes.
+                let mut bytes = [0; 64];
+                bytes[0] = 1;
+                let mut i = 0;
+                while i < 8 {
+                    bytes[16 + 2 * i] = 64;
+                    bytes[48 + i] = SIDE as u8;
+                    i += 1;
+                }
+                Palette(bytes)
+            };
+            #[expect(unsafe_code, reason = "an instruction the language has no function for")]
+            // SAFETY: the unit is there; the instruction reads 64 bytes and nothing else of this program uses its registers.
+            unsafe {
+                asm!("ldtilecfg [{}]", in(reg) &PALETTE, options(nostack, readonly));
+            }
+        }
+        Session { unit: self, of_this_thread: PhantomData }
+    }
+    #[cfg(not(test))]
+    fn is_twin(self) -> bool {
+        false
+    }
+    #[cfg(test)]
+    fn is_twin(self) -> bool {
+        self.twin
+    }
+}
+
+/// The unit, ready on the thread that began the session.
+pub(super) struct Session {
+    unit: Unit,
+    of_this_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.unit.is_twin() {
+            #[expect(unsafe_code, reason = "an instruction the language has no function for")]
+            // SAFETY: the session began with the unit's configuration; this undoes it.
+            unsafe {
+                asm!("tilerelease", options(nostack, nomem));
+            }
+        }
+    }
+}
+
+/// A block of the result, `[BLOCK][BLOCK]`.
+#[repr(C, align(64))]
+pub(super) struct Block(pub [f32; BLOCK * BLOCK]);
+
+/// Two left and two right panels of one depth.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub left: [&'a [f32]; 2],
+    /// The same panel twice where its columns are all that is wanted.
+    pub right: [&'a [f32]; 2],
+    pub depth: usize,
+    /// The operands change places: the planes' products come in the order that they have with the right one on the left, so that each element keeps its bits.
+    pub mirrored: bool,
+    /// Floats that will be wanted soon, brought to the second-level cache meanwhile: [`AHEAD`] of them for each step.
+    pub ahead: *const f32,
+}
+
+/// See [`Panels::ahead`].
+pub(super) const AHEAD: usize = 128;
+
+impl Panels<'_> {
+    /// What the left and the right operand were multiplied by, as powers of two, if they were.
+    pub fn shifts(&self) -> Option<([i32; 2], [i32; 2])> {
+        let shift = |p: [&[f32]; 2]| p.map(|p| Head::of(p).shift);
+        let (left, right) = (shift(self.left), shift(self.right));
+        (left != [0; 2] || right != [0; 2]).then_some((left, right))
+    }
+}
+
+impl Session {
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
+    /// The block's products with the panels' shifts taken back.
+    pub fn multiply(&self, panels: &Panels<'_>, out: &mut Block) {
+        #[expect(unsafe_code, reason = "see `multiply_into`")]
+        // SAFETY: a block has the room.
+        unsafe {
+            self.multiply_into(panels, out.0.as_mut_ptr(), BLOCK);
+        }
+        if let Some((left, right)) = panels.shifts() {
+            for (i, v) in out.0.iter_mut().enumerate() {
+                let (r, c) = (i / BLOCK / SIDE, i % BLOCK / SIDE);
+                *v = *v * super::planes::power_of_two(-left[r]) * super::planes::power_of_two(-right[c]);
+            }
+        }
+    }
+
+    /// `[BLOCK][BLOCK]` products, rows `stride` floats apart, as the panels hold their numbers.
+    ///
+    /// # Safety
+    /// The rows must be writable, and nothing else may touch them meanwhile.
+    #[expect(unsafe_code, reason = "writes through a pointer with a stride, by instructions the language has no functions for")]
+    pub unsafe fn multiply_into(&self, panels: &Panels<'_>, out: *mut f32, stride: usize) {
+        let planes = self.unit.planes;
+        let len = panel_len(planes, panels.depth);
+        assert!(panels.left.iter().chain(&panels.right).all(|p| p.len() == len), "panels of a depth of {}", panels.depth);
+        let steps = (len - HEAD) / (planes * TILE);
+        #[cfg(test)]
+        if self.unit.twin {
+            // SAFETY: the caller's promise.
+            unsafe { twin::multiply(planes, panels, steps, out, stride) };
+            return;
+        }
+        let live = |p: [&[f32]; 2]| Head::of(p[0]).live.max(Head::of(p[1]).live);
+        let job = Job {
+            left: panels.left.map(|p| p[HEAD..].as_ptr()),
+            right: panels.right.map(|p| p[HEAD..].as_ptr()),
+            steps,
+            step: planes * TILE * size_of::<f32>(),
+            ahead: panels.ahead,
+            out,
+            stride: stride * size_of::<f32>(),
+        };
+        // Where a plane of both of an operand's panels is empty, so are its products.
+        // One right panel twice: its second columns are not wanted.
+        let slim = std::ptr::eq(panels.right[0], panels.right[1]);
+        macro_rules! of {
+            ($kernel:ident) => {
+                if slim { $kernel::slim } else { $kernel::wide }
+            };
+        }
+        let kernel = match (planes, live(panels.left), live(panels.right), panels.mirrored) {
+            (1, ..) | (_, 1, 1, _) => of!(one),
+            (2, 1, _, false) => of!(one_by_two),
+            (2, _, 1, false) => of!(two_by_one),
+            (2, _, _, false) => of!(two),
+            (_, 1, _, false) => of!(one_by_three),
+            (_, _, 1, false) => of!(three_by_one),
+            (_, _, _, false) => of!(three),
+            (2, 1, _, true) => of!(mirrored_one_by_two),
+            (2, _, 1, true) => of!(mirrored_two_by_one),
+            (2, _, _, true) => of!(mirrored_two),
+            (_, 1, _, true) => of!(mirrored_one_by_three),
+            (_, _, 1, true) => of!(mirrored_three_by_one),
+            (_, _, _, true) => of!(mirrored_three),
+        };
+        if steps == 0 {
+            for r in 0..BLOCK {
+                // SAFETY: the caller's promise.
+                unsafe { std::slice::from_raw_parts_mut(out.add(r * stride), BLOCK) }.fill(0.0);
+            }
+            return;
+        }
+        // SAFETY: the session holds the unit; the panels were found to have `steps` steps; the caller's promise about `out`.
+        unsafe { kernel(&job) }
+    }
+}
+
+/// What the loops below take; `step` and `stride` in bytes.
+struct Job {
+    left: [*const f32; 2],
+    right: [*const f32; 2],
+    /// At least one.
+    steps: usize,
+    step: usize,
+    ahead: *const f32,
+    out: *mut f32,
+    stride: usize,
+}
+
+/// One action of a step: the left or right panels' plane is loaded, or what was loaded is multiplied; `slim` with one right panel.
+macro_rules! text {
+    ($width:ident L h) => {
+        "tileloadd tmm4, [{a0} + {s}*1]\ntileloadd tmm5, [{a1} + {s}*1]\n"
+    };
+    ($width:ident L m) => {
+        "tileloadd tmm4, [{a0} + {s}*1 + 1024]\ntileloadd tmm5, [{a1} + {s}*1 + 1024]\n"
+    };
+    ($width:ident L l) => {
+        "tileloadd tmm4, [{a0} + {s}*1 + 2048]\ntileloadd tmm5, [{a1} + {s}*1 + 2048]\n"
+    };
+    (wide R h) => {
+        "tileloadd tmm6, [{b0} + {s}*1]\ntileloadd tmm7, [{b1} + {s}*1]\n"
+    };
+    (wide R m) => {
+        "tileloadd tmm6, [{b0} + {s}*1 + 1024]\ntileloadd tmm7, [{b1} + {s}*1 + 1024]\n"
+    };
+    (wide R l) => {
+        "tileloadd tmm6, [{b0} + {s}*1 + 2048]\ntileloadd tmm7, [{b1} + {s}*1 + 2048]\n"
+    };
+    (slim R h) => {
+        "tileloadd tmm6, [{b0} + {s}*1]\n"
+    };
+    (slim R m) => {
+        "tileloadd tmm6, [{b0} + {s}*1 + 1024]\n"
+    };
+    (slim R l) => {
+        "tileloadd tmm6, [{b0} + {s}*1 + 2048]\n"
+    };
+    (wide X) => {
+        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\ntdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7\n"
+    };
+    (slim X) => {
+        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm2, tmm5, tmm6\n"
+    };
+}
+
+/// A block's loop over the depth with the given actions for a step.
+macro_rules! body {
+    ($width:ident: $([$($action:tt)*])*) => {
+        /// # Safety
+        /// Inside a session of the real unit; panels of the job's steps, `out` writable for a block.
+        #[expect(unsafe_code, reason = "instructions the language has no functions for")]
+        pub(super) unsafe fn $width(job: &Job) {
+            // SAFETY: the caller's promise; the tile registers are this module's alone, and none is live between two blocks.
+            unsafe {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "prefetcht1 [{p}]",
+                    "prefetcht1 [{p} + 64]",
+                    "prefetcht1 [{p} + 128]",
+                    "prefetcht1 [{p} + 192]",
+                    "prefetcht1 [{p} + 256]",
+                    "prefetcht1 [{p} + 320]",
+                    "prefetcht1 [{p} + 384]",
+                    "prefetcht1 [{p} + 448]",
+                    "add {p}, 512",
+                    $(text!($width $($action)*),)*
+                    "add {a0}, {step}",
+                    "add {a1}, {step}",
+                    "add {b0}, {step}",
+                    "add {b1}, {step}",
+                    "dec {n}",
+                    "jnz 2b",
+                    "tilestored [{c0} + {cs}*1], tmm0",
+                    "tilestored [{c0} + {cs}*1 + 64], tmm1",
+                    "tilestored [{c1} + {cs}*1], tmm2",
+                    "tilestored [{c1} + {cs}*1 + 64], tmm3",
+                    a0 = inout(reg) job.left[0] => _,
+                    a1 = inout(reg) job.left[1] => _,
+                    b0 = inout(reg) job.right[0] => _,
+                    b1 = inout(reg) job.right[1] => _,
+                    n = inout(reg) job.steps => _,
+                    p = inout(reg) job.ahead => _,
+                    s = in(reg) 64usize,
+                    step = in(reg) job.step,
+                    c0 = in(reg) job.out,
+                    c1 = in(reg) job.out.wrapping_byte_add(SIDE * job.stride),
+                    cs = in(reg) job.stride,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+macro_rules! kernel {
+    ($name:ident: $($action:tt)*) => {
+        mod $name {
+            use super::{Job, SIDE, asm};
+            body!(wide: $($action)*);
+            body!(slim: $($action)*);
+        }
+    };
+}
+kernel!(one: [L h] [R h] [X]);
+kernel!(two: [L m] [R h] [X] [L h] [X] [R m] [X]);
+kernel!(two_by_one: [L m] [R h] [X] [L h] [X]);
+kernel!(one_by_two: [L h] [R h] [X] [R m] [X]);
+kernel!(three: [L l] [R h] [X] [L m] [X] [L h] [X] [R l] [X] [R m] [X] [L m] [X]);
+kernel!(three_by_one: [L l] [R h] [X] [L m] [X] [L h] [X]);
+kernel!(one_by_three: [L h] [R h] [X] [R l] [X] [R m] [X]);
+kernel!(mirrored_two: [R m] [L h] [X] [R h] [X] [L m] [X]);
+kernel!(mirrored_one_by_two: [R m] [L h] [X] [R h] [X]);
+kernel!(mirrored_two_by_one: [R h] [L h] [X] [L m] [X]);
+kernel!(mirrored_three: [R l] [L h] [X] [R m] [X] [R h] [X] [L l] [X] [L m] [X] [R m] [X]);
+kernel!(mirrored_one_by_three: [R l] [L h] [X] [R m] [X] [R h] [X]);
+kernel!(mirrored_three_by_one: [R h] [L h] [X] [L l] [X] [L m] [X]);
+
+#[cfg(test)]
+impl Unit {
+    /// The unit's twin in plain code, where panels can be packed for it.
+    pub fn twin(planes: usize) -> Option<Self> {
+        use super::{Isa, isa::Level};
+        (Isa::highest().level() == Level::Avx512).then_some(Self { planes, twin: true })
+    }
+    /// Twins of one, two and three planes.
+    pub fn twins() -> impl Iterator<Item = Self> {
+        (1..=3).filter_map(Self::twin)
+    }
+    /// Twins, and the units themselves where the processor has them.
+    pub fn all() -> Vec<Self> {
+        if !available() {
+            eprintln!("no tile unit here that this process may use: only its twin is tested");
+        }
+        Self::twins().chain((1..=3).filter_map(Self::amx)).collect()
+    }
+}
+
+#[cfg(test)]
+mod twin {
+    use super::{BLOCK, Panels, SIDE, pairs};
+    use crate::compute::cpu::planes::{STEP, Side, element};
+
+    /// Below the normal numbers there is only zero.
+    fn flushed(x: f32) -> f32 {
+        if x.is_normal() || !x.is_finite() { x } else { x * 0.0 }
+    }
+
+    /// # Safety
+    /// As `Session::multiply_into`.
+    #[expect(unsafe_code, reason = "as the unit")]
+    pub(super) unsafe fn multiply(planes: usize, panels: &Panels<'_>, steps: usize, out: *mut f32, stride: usize) {
+        let mut sums = [[0.0f32; BLOCK]; BLOCK];
+        for step in 0..steps {
+            for &(p, q) in pairs(planes) {
+                let (p, q) = if panels.mirrored { (q, p) } else { (p, q) };
+                // A step of one plane by row or column and depth.
+                let read = |side, panels: [&[f32]; 2], plane| -> Vec<[f32; STEP]> {
+                    let number = |i: usize, k: usize| flushed(element(planes, side, panels[i / SIDE], plane, i % SIDE, step * STEP + k));
+                    (0..BLOCK).map(|i| std::array::from_fn(|k| number(i, k))).collect()
+                };
+                let (left, right) = (read(Side::Left, panels.left, p), read(Side::Right, panels.right, q));
+                for (sums, a) in sums.iter_mut().zip(&left) {
+                    for (sum, b) in sums.iter_mut().zip(&right) {
+                        let mut chains = [0.0f32; 2];
+                        for k in 0..STEP {
+                            chains[k % 2] = flushed(a[k].mul_add(b[k], chains[k % 2]));
+                        }
+                        *sum = flushed(*sum + flushed(chains[0] + chains[1]));
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { std::slice::from_raw_parts_mut(out.add(r * stride), BLOCK) }.copy_from_slice(sums);
+        }
+    }
+}

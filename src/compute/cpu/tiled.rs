@@ -1,0 +1,401 @@
+//! Matrix products on the tile unit: both operands are packed as planes of bfloat16 numbers ([`super::planes`]), once for all threads, and multiplied by
+//! blocks ([`super::tile_unit`]).
+//!
+//! An element is one chain of sums along the depth, whatever rows and columns stand beside it: whether a product comes here depends on its form and depth
+//! alone, so that rows computed alone have the bits they have in company.
+
+use super::{
+    matmul::Form,
+    panel::{LINE, aligned},
+    planes::{SIDE, STEP, Side, pack_across, pack_along, panel_len},
+    pool::{Pool, SharedMut},
+    tile_unit::{AHEAD, BLOCK, Block, Panels, Unit},
+};
+use crate::compute::Mat;
+
+/// Longest sum made in one piece: so deep that adding the pieces costs little, and no deeper, so that a task's right panels stay in the second-level cache.
+const DEPTH: usize = 768;
+/// Columns packed at once (up to 8 MiB).
+const COLUMNS: usize = 2048;
+/// Rows packed at once.
+const ROWS: usize = 2048;
+/// Rows of a task, most of its columns, and floats of their panels, which stay in the second-level cache (1.3 MiB).
+const TASK_ROWS: usize = 128;
+const TASK_COLUMNS: usize = 384;
+const TASK_FLOATS: usize = 336 << 10;
+/// Panels that a task packs.
+const PANELS: usize = 4;
+/// Rows up to which a weight is packed a little at a time where it is multiplied.
+const FEW_ROWS: usize = BLOCK;
+
+/// Whether a product of this depth gains by the unit; a shorter one is mostly zeros beyond its depth.
+pub(super) fn gains(depth: usize) -> bool {
+    depth >= STEP / 2
+}
+
+/// `out[m,n] = a . b (+ out)`, operands as the form says; rows of `out` `stride` apart. The shapes were checked by the caller.
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
+pub(super) fn multiply(pool: &Pool, unit: Unit, form: Form, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
+    let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
+    let n = if form == Form::Nt { b.rows } else { b.cols };
+    if form == Form::Nt && m <= FEW_ROWS {
+        return few_rows(pool, unit, out, stride, a, b, add);
+    }
+    let deep = depths(k);
+    let len = |depth: usize| panel_len(unit.planes(), depth);
+    let mut lent_right = pool.lend(n.min(COLUMNS).div_ceil(SIDE) * len(deep) + LINE);
+    let mut lent_left = pool.lend(m.min(ROWS).div_ceil(SIDE) * len(deep) + LINE);
+    // The depths of some columns one after another, so that a result wider than the caches is met there again.
+    for c in (0..n).step_by(COLUMNS) {
+        let cols = COLUMNS.min(n - c);
+        for first in (0..k).step_by(deep) {
+            let depth = deep.min(k - first);
+            let len = len(depth);
+            let right = aligned(&mut lent_right.buffer, cols.div_ceil(SIDE) * len);
+            let right_part = Part { from: b, side: Side::Right, along: form == Form::Nt, at: c, count: cols };
+            for r in (0..m).step_by(ROWS) {
+                let rows = ROWS.min(m - r);
+                let left = aligned(&mut lent_left.buffer, rows.div_ceil(SIDE) * len);
+                let left_part = Part { from: a, side: Side::Left, along: form != Form::Tn, at: r, count: rows };
+                if r == 0 {
+                    pack(pool, unit, first, depth, [(&right_part, &mut *right), (&left_part, &mut *left)]);
+                } else {
+                    pack(pool, unit, first, depth, [(&left_part, &mut *left)]);
+                }
+                let width = even(cols, (TASK_FLOATS / len * SIDE).clamp(BLOCK, TASK_COLUMNS));
+                let (down, across) = (rows.div_ceil(TASK_ROWS), cols.div_ceil(width));
+                let (left, right) = (&*left, &*right);
+                // Tasks of the same columns one after another, which then stay in a thread's cache.
+                pool.for_each(down * across, |task| {
+                    let (tr, tc) = (task % down * TASK_ROWS, task / down * width);
+                    let task = Task {
+                        rows: TASK_ROWS.min(rows - tr),
+                        cols: width.min(cols - tc),
+                        depth,
+                        left: &left[tr / SIDE * len..],
+                        right: &right[tc / SIDE * len..],
+                        out: out.ptr((r + tr) * stride + c + tc),
+                        stride,
+                        add: add || first > 0,
+                    };
+                    #[expect(unsafe_code, reason = "each task writes its own rectangle of the result")]
+                    // SAFETY: the caller checked the result against its slice; rectangles of different tasks share no element.
+                    unsafe {
+                        run(unit, &task);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// `out = a . b^T (+ out)` for few rows, as text that is written asks for all the time: the weight's rows are packed as they lie, for the left, and multiplied
+/// while they are in the cache.
+fn few_rows(pool: &Pool, unit: Unit, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
+    let (m, n, k) = (a.rows, b.rows, a.cols);
+    let deep = depths(k);
+    let firsts: Vec<usize> = (0..k).step_by(deep).collect();
+    let longest = panel_len(unit.planes(), deep);
+    // The rows' panels, piece after piece of the depth.
+    let panels = m.div_ceil(SIDE);
+    let mut lent = pool.lend(firsts.len() * panels * longest + LINE);
+    let right = aligned(&mut lent.buffer, firsts.len() * panels * longest);
+    for (&first, right) in firsts.iter().zip(right.chunks_exact_mut(panels * longest)) {
+        let depth = deep.min(k - first);
+        let right = &mut right[..panels * panel_len(unit.planes(), depth)];
+        Part { from: a, side: Side::Right, along: true, at: 0, count: m }.pack(unit, 0, first, depth, right);
+    }
+    let right = &*right;
+    let cols = if n * k < SERIAL_BELOW { n } else { n.div_ceil(4 * pool.threads).next_multiple_of(BLOCK) };
+    pool.map_with(
+        n.div_ceil(cols),
+        || pool.lend(2 * longest + LINE),
+        |lent, task| {
+            let session = unit.begin();
+            let mut made = Block([0.0; BLOCK * BLOCK]);
+            for c in (task * cols..n.min((task + 1) * cols)).step_by(BLOCK) {
+                let count = BLOCK.min(n - c);
+                for (&first, right) in firsts.iter().zip(right.chunks_exact(panels * longest)) {
+                    let depth = deep.min(k - first);
+                    let len = panel_len(unit.planes(), depth);
+                    let left = aligned(&mut lent.buffer, count.div_ceil(SIDE) * len);
+                    for (p, panel) in left.chunks_exact_mut(len).enumerate() {
+                        let row = |r: usize| &b.row(c + p * SIDE + r)[first..];
+                        pack_along(unit, Side::Left, SIDE.min(count - p * SIDE), depth, row, panel);
+                    }
+                    let (left, right) = (two(left, 0, count, len), two(right, 0, m, len));
+                    session.multiply(&Panels { left, right, depth, mirrored: true, ahead: left[0].as_ptr() }, &mut made);
+                    for r in 0..m {
+                        #[expect(unsafe_code, reason = "each task writes its own columns of the result")]
+                        // SAFETY: columns of different tasks share no element.
+                        let to = unsafe { out.slice(r * stride + c, count) };
+                        for (i, to) in to.iter_mut().enumerate() {
+                            let made = made.0[i * BLOCK + r];
+                            *to = if add || first > 0 { *to + made } else { made };
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// Length of pieces that a depth is cut into, all but the last of one length.
+fn depths(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(DEPTH).max(1)).next_multiple_of(STEP)
+}
+
+/// Length of nearly equal parts of at most `most`.
+fn even(length: usize, most: usize) -> usize {
+    length.div_ceil(length.div_ceil(most)).next_multiple_of(BLOCK)
+}
+
+/// Rows (`along`: they run along the depth) or columns `at..at + count` of an operand.
+struct Part<'a> {
+    from: Mat<'a>,
+    side: Side,
+    along: bool,
+    at: usize,
+    count: usize,
+}
+
+impl Part<'_> {
+    /// Panels that are packed together.
+    fn tasks(&self) -> usize {
+        self.count.div_ceil(PANELS * SIDE)
+    }
+    /// Those of one task at depths `first..first + depth`; `panels` holds them alone.
+    fn pack(&self, unit: Unit, task: usize, first: usize, depth: usize, panels: &mut [f32]) {
+        let begin = task * PANELS * SIDE;
+        let count = (PANELS * SIDE).min(self.count - begin);
+        let at = self.at + begin;
+        if !self.along {
+            return pack_across(unit, self.side, count, depth, |k| &self.from.row(first + k)[at..at + count], panels);
+        }
+        for (p, panel) in panels.chunks_exact_mut(panel_len(unit.planes(), depth)).enumerate() {
+            pack_along(unit, self.side, SIDE.min(count - p * SIDE), depth, |r| &self.from.row(at + p * SIDE + r)[first..], panel);
+        }
+    }
+}
+
+/// Packs parts of operands, each into its own panels, all at once.
+fn pack<const N: usize>(pool: &Pool, unit: Unit, first: usize, depth: usize, parts: [(&Part<'_>, &mut [f32]); N]) {
+    let len = panel_len(unit.planes(), depth);
+    let parts = parts.map(|(part, to)| (part, SharedMut::new(to)));
+    pool.for_each(parts.iter().map(|(part, _)| part.tasks()).sum(), |mut task| {
+        for (part, to) in &parts {
+            if task < part.tasks() {
+                let from = task * PANELS;
+                #[expect(unsafe_code, reason = "each task packs its own panels")]
+                // SAFETY: panels of different tasks share no element.
+                let panels = unsafe { to.slice(from * len, PANELS.min(part.count.div_ceil(SIDE) - from) * len) };
+                return part.pack(unit, task, first, depth, panels);
+            }
+            task -= part.tasks();
+        }
+    });
+}
+
+/// Work (multiply-adds) of a row below which it stays on one thread.
+const SERIAL_BELOW: usize = 64 * 64 * 64;
+
+/// A rectangle of the result.
+struct Task<'a> {
+    rows: usize,
+    cols: usize,
+    depth: usize,
+    left: &'a [f32],
+    right: &'a [f32],
+    out: *mut f32,
+    stride: usize,
+    add: bool,
+}
+
+/// Where a block's numbers go.
+#[derive(Clone, Copy)]
+struct Place {
+    rows: usize,
+    cols: usize,
+    out: *mut f32,
+}
+
+/// # Safety
+/// The task's rectangle of the result must be writable, and nothing else may touch it meanwhile.
+#[expect(unsafe_code, reason = "writes through a pointer with a stride")]
+unsafe fn run(unit: Unit, task: &Task<'_>) {
+    let session = unit.begin();
+    let len = panel_len(unit.planes(), task.depth);
+    let mut blocks = [const { Block([0.0; BLOCK * BLOCK]) }; 2];
+    // A block that waits for its numbers to be moved while the unit makes the next.
+    let mut waiting: Option<Place> = None;
+    let mut turn = 0;
+    for r in (0..task.rows).step_by(BLOCK) {
+        let rows = BLOCK.min(task.rows - r);
+        let left = two(task.left, r / SIDE, rows, len);
+        // The next rows are brought near while these are multiplied, a little with every block.
+        let mut ahead = left[0].as_ptr().wrapping_add(2 * len);
+        for c in (0..task.cols).step_by(BLOCK) {
+            let cols = BLOCK.min(task.cols - c);
+            let panels = Panels { left, right: two(task.right, c / SIDE, cols, len), depth: task.depth, mirrored: false, ahead };
+            ahead = ahead.wrapping_add(task.depth.div_ceil(STEP) * AHEAD);
+            // SAFETY: inside the task's rectangle.
+            let place = Place { rows, cols, out: unsafe { task.out.add(r * task.stride + c) } };
+            if !task.add && rows == BLOCK && cols == BLOCK && panels.shifts().is_none() {
+                // SAFETY: the caller's promise, for a whole block.
+                unsafe { session.multiply_into(&panels, place.out, task.stride) };
+                continue;
+            }
+            if task.add {
+                // SAFETY: the caller's promise; what is added to is asked for in time.
+                unsafe { call_for(place, task.stride) };
+            }
+            session.multiply(&panels, &mut blocks[turn]);
+            turn = 1 - turn;
+            if let Some(place) = waiting.replace(place) {
+                // SAFETY: the caller's promise, for a place within the task's rectangle; a unit comes with AVX-512.
+                unsafe { settle(&blocks[turn], place, task.stride, task.add) };
+            }
+        }
+    }
+    if let Some(place) = waiting {
+        // SAFETY: as above.
+        unsafe { settle(&blocks[1 - turn], place, task.stride, task.add) };
+    }
+}
+
+/// Panel `first` and the next where there are so many rows, else the first once more: what that makes is not read.
+fn two(panels: &[f32], first: usize, rows: usize, len: usize) -> [&[f32]; 2] {
+    let second = if rows > SIDE { first + 1 } else { first };
+    [first, second].map(|p| &panels[p * len..][..len])
+}
+
+/// Brings a place to the caches.
+///
+/// # Safety
+/// The place must be readable.
+#[expect(unsafe_code, reason = "a pointer with a stride")]
+unsafe fn call_for(place: Place, stride: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for r in 0..place.rows {
+        for c in (0..place.cols).step_by(LINE) {
+            // SAFETY: the caller's promise.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(place.out.add(r * stride + c).cast()) };
+        }
+    }
+}
+
+/// Moves a block to its place, or adds it to what is there.
+///
+/// # Safety
+/// The place must be writable, nothing else touching it, and the processor must have AVX-512.
+#[expect(unsafe_code, reason = "code compiled for more than the baseline, and a pointer with a stride")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn settle(block: &Block, place: Place, stride: usize, add: bool) {
+    for (r, from) in block.0.chunks_exact(BLOCK).take(place.rows).enumerate() {
+        // SAFETY: the caller's promise.
+        let to = unsafe { std::slice::from_raw_parts_mut(place.out.add(r * stride), place.cols) };
+        match (<&mut [f32; BLOCK]>::try_from(&mut *to), add) {
+            (Ok(whole), true) => whole.iter_mut().zip(from).for_each(|(t, f)| *t += f),
+            (Ok(whole), false) => whole.copy_from_slice(from),
+            (Err(_), true) => to.iter_mut().zip(from).for_each(|(t, f)| *t += f),
+            (Err(_), false) => to.copy_from_slice(&from[..place.cols]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{base::rng::Rng, compute::cpu::Isa};
+
+    /// Every form against f64, relative to the sum of the products' sizes: what is left out of each product, and what sums of f32 round off.
+    #[test]
+    fn every_form_keeps_its_accuracy_on_ragged_shapes() {
+        let pool = Pool::new(Some(2), Isa::best());
+        let mut rng = Rng::new(5);
+        let mut numbers = |n: usize, scale: f64| (0..n).map(|_| (rng.normal() * scale) as f32).collect::<Vec<f32>>();
+        for (m, n, k, scale) in
+            [(1, 1, 1, 1.0), (3, 35, 40, 1.0), (33, 17, 31, 1e-30), (50, 70, 800, 1e-3), (40, 16, 64, 1e-36), (130, 200, 33, 1.0)]
+        {
+            let (a, b) = (numbers(m * k, scale), numbers(n * k, 1.0));
+            let transposed =
+                |data: &[f32], rows: usize, cols: usize| (0..data.len()).map(|i| data[i % rows * cols + i / rows]).collect::<Vec<f32>>();
+            let (at, bt) = (transposed(&a, m, k), transposed(&b, n, k));
+            for unit in Unit::all() {
+                // What is left out of a product, and 2^-24 for each sum: 16 in a step's chains, and one for each of a step's pairs.
+                let bound = [2f64.powi(-7), 2f64.powi(-14), 2f64.powi(-23)][unit.planes() - 1] + (40.0 + k as f64 / 4.0) * 2f64.powi(-24);
+                let mut first: Option<Vec<f32>> = None;
+                for form in [Form::Nt, Form::Nn, Form::Tn] {
+                    let left = if form == Form::Tn { Mat::new(&at, k, m) } else { Mat::new(&a, m, k) };
+                    let right = if form == Form::Nt { Mat::new(&b, n, k) } else { Mat::new(&bt, k, n) };
+                    let stride = n + 5;
+                    let mut out = vec![0.5f32; m * stride];
+                    multiply(&pool, unit, form, SharedMut::new(&mut out), stride, left, right, false);
+                    let mut added = out.clone();
+                    multiply(&pool, unit, form, SharedMut::new(&mut added), stride, left, right, true);
+                    for r in 0..m {
+                        for c in 0..stride {
+                            let (got, twice) = (f64::from(out[r * stride + c]), f64::from(added[r * stride + c]));
+                            if c >= n {
+                                assert_eq!((got, twice), (0.5, 0.5), "beyond the result");
+                                continue;
+                            }
+                            let terms = || (0..k).map(|i| f64::from(a[r * k + i]) * f64::from(b[c * k + i]));
+                            let (want, size): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
+                            assert!((got - want).abs() <= bound * size, "{m} x {n} x {k}, {unit:?}: {got} for {want}, sizes {size}");
+                            assert!((twice - 2.0 * got).abs() <= 3.0 * bound * size, "{twice} for twice {got}");
+                        }
+                    }
+                    match &first {
+                        Some(first) => assert!(*first == out, "forms differ, {m} x {n} x {k}, {unit:?}"),
+                        None => first = Some(out),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_unit_has_the_bits_of_its_twin_and_rows_alone_those_in_company() {
+        let pool = Pool::new(Some(1), Isa::best());
+        let mut rng = Rng::new(6);
+        let (m, n, k) = (37, 50, 830);
+        let data = |rng: &mut Rng, n: usize| (0..n).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
+        let (a, mut b) = (data(&mut rng, m * k), data(&mut rng, n * k));
+        for rounded in [false, true] {
+            if rounded {
+                // A weight stored as bfloat16: its lower planes are empty, and their products left out.
+                b.iter_mut().for_each(|v| *v = f32::from_bits(v.to_bits() & 0xffff_0000));
+            }
+            let run = |unit: Unit, first: usize, rows: usize| {
+                let mut out = vec![0.0f32; rows * n];
+                let left = Mat::new(&a, m, k).rows(first, rows);
+                multiply(&pool, unit, Form::Nt, SharedMut::new(&mut out), n, left, Mat::new(&b, n, k), false);
+                out
+            };
+            for planes in 1..=3 {
+                let Some(twin) = Unit::twin(planes) else { return };
+                let whole = run(twin, 0, m);
+                assert!(run(twin, 18, 1) == whole[18 * n..][..n] && run(twin, 20, 17) == whole[20 * n..]);
+                if let Some(unit) = Unit::amx(planes) {
+                    assert!(run(unit, 0, m) == whole, "{planes} planes: the unit differs from its twin");
+                    assert!(run(unit, 18, 1) == whole[18 * n..][..n] && run(unit, 20, 17) == whole[20 * n..]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_shows_in_its_row_alone() {
+        let pool = Pool::new(Some(1), Isa::best());
+        for unit in Unit::all() {
+            for bad in [f32::NAN, f32::INFINITY] {
+                let (mut a, b) = (vec![1.0f32; 20 * 40], vec![1.0f32; 20 * 40]);
+                a[7 * 40 + 3] = bad;
+                let mut out = vec![0.0; 20 * 20];
+                multiply(&pool, unit, Form::Nt, SharedMut::new(&mut out), 20, Mat::new(&a, 20, 40), Mat::new(&b, 20, 40), false);
+                assert!(out.iter().enumerate().all(|(i, v)| v.is_finite() == (i / 20 != 7)), "{unit:?}");
+            }
+        }
+    }
+}
