@@ -1,14 +1,17 @@
 //! No verb: the window, or a report where there is no display. A verb: the command line.
 
-use brodmann::{app::Settings, cli};
+use brodmann::{
+    app::{Products, Settings},
+    cli,
+};
 use std::{path::PathBuf, process::ExitCode};
 
 fn main() -> ExitCode {
     log_to_stderr();
     match cli::parse(std::env::args_os()) {
         Err(code) => code,
-        Ok(cli::Request::Verb(verb)) => cli::run(*verb, Settings::from_env()),
-        Ok(cli::Request::Window(project)) => window(project),
+        Ok(cli::Request::Verb(verb, products)) => cli::run(*verb, Settings { products, ..Settings::from_env() }),
+        Ok(cli::Request::Window(project, products)) => window(project, products),
     }
 }
 
@@ -20,19 +23,19 @@ fn log_to_stderr() {
 }
 
 #[cfg(feature = "gui")]
-fn window(project: Option<PathBuf>) -> ExitCode {
+fn window(project: Option<PathBuf>, products: Option<Products>) -> ExitCode {
     use brodmann::{app::Command, gui};
     if !has_display() {
         return cli::report_instead_of_window("There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).", Settings::from_env());
     }
-    match gui::run(project.map(|path| Command::OpenProject { path }).into_iter().collect()) {
+    match gui::run(project.map(|path| Command::OpenProject { path }).into_iter().collect(), products) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => cli::report_instead_of_window(&format!("{e:#}."), Settings::from_env()),
     }
 }
 
 #[cfg(not(feature = "gui"))]
-fn window(_project: Option<PathBuf>) -> ExitCode {
+fn window(_project: Option<PathBuf>, _products: Option<Products>) -> ExitCode {
     cli::report_instead_of_window("This build has no window (feature `gui` is off).", Settings::from_env())
 }
 

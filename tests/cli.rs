@@ -107,6 +107,31 @@ fn scan_prints_one_document_and_writes_a_run_that_info_can_repeat() {
 }
 
 #[test]
+fn products_are_made_as_asked_and_provenance_says_how() {
+    let place = Place::new();
+    fails_with(&place.run(&["devices", "--products", "f16"]), 2, &["`f16` is no kind of products", "bf16x3"]);
+    let scan = |products: &str| {
+        place
+            .tiny("scan", &["--samples", "3", "--format", "json", "--quiet", "--device", "cpu", "--products", products])
+            .output()
+            .expect("start")
+    };
+    let plain = json(&scan("f32"));
+    let dtype = |doc: &Value| doc["provenance"]["dtype"].as_str().expect("dtype").to_owned();
+    assert!(dtype(&plain).ends_with("weights, f32 arithmetic, f64 sums"), "{}", dtype(&plain));
+    if !brodmann::compute::cpu::Products::Bf16x6.available() {
+        return fails_with(&scan("bf16x6"), 2, &["bf16x6 needs a tile unit"]);
+    }
+    // Six products have f32's accuracy; one has that of bfloat16.
+    for (products, tolerance) in [("bf16x6", 1e-5), ("bf16x3", 1e-3), ("bf16", 0.1)] {
+        let doc = json(&scan(products));
+        assert!(dtype(&doc).contains(&format!("{products} products")), "{}", dtype(&doc));
+        let mean = |doc: &Value| doc["llmdcos"]["questions|texts"]["scalar"].as_f64().expect("number");
+        assert!((mean(&doc) - mean(&plain)).abs() <= tolerance, "{products}: {} and {}", mean(&doc), mean(&plain));
+    }
+}
+
+#[test]
 fn devices_are_listed_and_a_scan_runs_on_the_one_asked_for() {
     let place = Place::new();
     let list = json(&place.run(&["devices", "--format", "json", "--quiet"]));

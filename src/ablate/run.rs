@@ -131,7 +131,7 @@ fn provenance_of(decoder: &Decoder, domains: &[impl AsRef<Domain>], request: &Ab
         ),
         objective: "log-likelihood".to_owned(),
         seed: request.control_seeds.first().copied().unwrap_or(0),
-        dtype: format!("{} computed in f32", info.dtype),
+        dtype: format!("{} computed in {}", info.dtype, decoder.backend.arithmetic()),
         device: decoder.backend.device(),
         command: String::new(),
         created: provenance::now_utc(),

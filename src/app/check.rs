@@ -68,9 +68,10 @@ fn keep(data_dir: &Path, report: &CheckReport) {
     }
 }
 
-/// The certificate of an earlier check of the same weights by the same formulas.
-pub(super) fn kept(data_dir: &Path, sha256: &str) -> Option<Arc<CheckReport>> {
+/// The certificate of an earlier check of the same weights by the same formulas and arithmetic.
+pub(super) fn kept(data_dir: &Path, sha256: &str, arithmetic: &str) -> Option<Arc<CheckReport>> {
     let bytes = std::fs::read(path_of(data_dir, sha256)).ok()?;
     let report: CheckReport = serde_json::from_slice(&bytes).ok()?;
-    (report.model_sha256 == sha256 && report.is_current()).then(|| Arc::new(report))
+    let same = report.provenance.dtype.ends_with(&format!("weights, {arithmetic} against f64 arithmetic"));
+    (report.model_sha256 == sha256 && same && report.is_current()).then(|| Arc::new(report))
 }

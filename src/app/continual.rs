@@ -116,7 +116,7 @@ impl App {
         );
         p.objective = c.tune.learn.words().to_owned();
         p.seed = c.tune.seed;
-        p.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        p.dtype = format!("{} computed in {}", decoder.model.info.dtype, decoder.backend.arithmetic());
         of_model(&mut p, &decoder.model.info);
         let mut words = self.words_of("continual", self.project.enabled().map(|d| d.name.as_str()));
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
@@ -198,7 +198,7 @@ impl App {
         );
         p.objective = c.tune.learn.words().to_owned();
         p.seed = c.tune.seed;
-        p.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        p.dtype = format!("{} computed in {}", decoder.model.info.dtype, decoder.backend.arithmetic());
         of_model(&mut p, &decoder.model.info);
         let named = self.project.enabled().map(|d| d.name.as_str()).filter(|n| request.tasks.iter().any(|t| t == n));
         let mut words = self.words_of("transfer", named);

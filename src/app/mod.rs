@@ -52,6 +52,7 @@ pub mod testing_tuning;
 mod tuned;
 mod tuning;
 
+pub use crate::compute::cpu::Products;
 pub use arrangement::{Arrangement, Place};
 pub use command::{Command, TraceInput};
 pub use continual::{ContinualRequest, ContinualView, LessonCurve, TransferRequest, TransferView};

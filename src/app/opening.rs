@@ -7,10 +7,14 @@ use super::{
     project::ProjectDomain,
     project_file::is_demo,
     samples::kept_samples,
+    settings::BackendSettings,
 };
 use crate::{
     base::{Ctx, Error, Result},
-    compute::{Backend, cpu::CpuBackend},
+    compute::{
+        Backend,
+        cpu::{CpuBackend, Products},
+    },
     data::{self, Domain, Item, Mapping, Prompting},
     eval::prompt_text,
     model::{Decoder, load_model},
@@ -37,11 +41,11 @@ impl App {
             self.library.model = self.project.model.clone().map(|path| ModelEntry { path, state: Loading::Working });
             if let Some(path) = self.project.model.clone() {
                 let (generation, title) = (self.model_generation, format!("Opening {}", path.display()));
-                let threads = self.settings.preferences.threads;
+                let how = self.settings.backend();
                 let data_dir = self.settings.data_dir.clone();
                 self.runner.spawn(&mut self.jobs, title, Target::Model(generation), move |ctx, out| {
-                    let decoder = open_decoder(&path, threads, ctx)?;
-                    let check = super::check::kept(&data_dir, &decoder.model.info.sha256);
+                    let decoder = open_decoder(&path, how, ctx)?;
+                    let check = super::check::kept(&data_dir, &decoder.model.info.sha256, decoder.backend.arithmetic());
                     out.send(Event::Model { generation, decoder });
                     if let Some(check) = check {
                         out.send(Event::Checked(check));
@@ -84,9 +88,9 @@ impl App {
     /// The open model goes on with the threads that the settings name now; no number depends on them.
     pub(super) fn change_backend(&mut self) {
         let Some(model) = self.base_decoder().map(|d| d.model.clone()) else { return };
-        let (generation, threads) = (self.model_generation, self.settings.preferences.threads);
+        let (generation, how) = (self.model_generation, self.settings.backend());
         self.runner.spawn(&mut self.jobs, "Changing how the model computes", Target::Other, move |_, out| {
-            out.send(Event::Model { generation, decoder: Decoder::new(model, backend(threads)) });
+            out.send(Event::Model { generation, decoder: Decoder::new(model, backend(how)) });
             Ok(())
         });
     }
@@ -231,20 +235,23 @@ impl App {
     }
 }
 
-/// One backend for the whole program, made anew when `threads` changes: its threads are shared by all jobs.
-pub(super) fn backend(threads: Option<usize>) -> Arc<dyn Backend> {
-    type Made = (Option<usize>, Arc<dyn Backend>);
+/// One backend for the whole program, made anew when threads or products change: its threads are shared by all jobs.
+pub(super) fn backend(how: BackendSettings) -> Arc<dyn Backend> {
+    type Made = (BackendSettings, Arc<dyn Backend>);
     static BACKEND: Mutex<Option<Made>> = Mutex::new(None);
     let mut made = BACKEND.lock().unwrap_or_else(PoisonError::into_inner);
-    match made.as_ref().filter(|m| m.0 == threads) {
+    match made.as_ref().filter(|m| m.0 == how) {
         Some(m) => m.1.clone(),
-        None => made.insert((threads, Arc::new(CpuBackend::new(threads)))).1.clone(),
+        None => {
+            let products = how.products.unwrap_or_else(Products::best);
+            made.insert((how, Arc::new(CpuBackend::with_products(how.threads, products)))).1.clone()
+        }
     }
 }
 
-fn open_decoder(path: &Path, threads: Option<usize>, ctx: &Ctx<'_>) -> Result<Decoder> {
+fn open_decoder(path: &Path, how: BackendSettings, ctx: &Ctx<'_>) -> Result<Decoder> {
     let model = if is_demo(path) { demo::model(ctx)? } else { load_model(path, ctx)? };
-    Ok(Decoder::new(Arc::new(model), backend(threads)))
+    Ok(Decoder::new(Arc::new(model), backend(how)))
 }
 
 /// What a scan reads, and what accuracy is measured on where that is another split.

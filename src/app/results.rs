@@ -4,7 +4,7 @@
 use super::App;
 use crate::{
     base::hash::sha256_bytes,
-    compute::cpu::Isa,
+    compute::cpu::{Isa, Products},
     eval::DomainScore,
     scan::{ScanConfig, ScanOutput},
 };
@@ -154,6 +154,12 @@ pub fn compare(stored: &Results, found: &Results) -> Vec<Compared> {
     lines
 }
 
+/// As before there were tile units where none is used.
+fn arithmetic(products: Products) -> String {
+    let plain = format!("{} {}", std::env::consts::ARCH, Isa::best().key());
+    if products == Products::F32 { plain } else { format!("{plain} {products}") }
+}
+
 /// `cpu (AVX-512` of `cpu (AVX-512, 2 threads)`: the number of threads changes no bit.
 fn kind_of(device: &str) -> &str {
     device.split(',').next().unwrap_or(device)
@@ -220,7 +226,7 @@ impl App {
         let scores = if self.tuned.as_ref().is_some_and(|t| t.on) { BTreeMap::new() } else { self.score_prints() };
         let scan = self.library.run().filter(|r| r.output.provenance.model_sha256 == sha256 && self.has_all(&r.output));
         Results {
-            arithmetic: format!("{} {}", std::env::consts::ARCH, Isa::best().key()),
+            arithmetic: arithmetic(self.settings.products.unwrap_or_else(Products::best)),
             scan: scan.map(|r| scan_results(&r.output)),
             scores,
             model_sha256: sha256,

@@ -162,9 +162,9 @@ impl App {
         if self.runner.is_running(|t| matches!(t, Target::Devices)) {
             return;
         }
-        let threads = self.settings.preferences.threads;
+        let how = self.settings.backend();
         self.runner.spawn(&mut self.jobs, "Looking for graphics cards", Target::Devices, move |ctx, out| {
-            out.send(Event::Devices(Arc::new(device::report(&*backend(threads), ctx)?)));
+            out.send(Event::Devices(Arc::new(device::report(&*backend(how), ctx)?)));
             Ok(())
         });
     }
@@ -361,11 +361,11 @@ impl App {
     }
 
     pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64, steps: Option<usize>, without: Vec<String>) {
-        let threads = self.settings.preferences.threads;
+        let how = self.settings.backend();
         self.runner.spawn(&mut self.jobs, "Training the demo model", Target::Other, move |ctx, _| {
             let usual = tune::demo::DemoOptions::default();
             let options = tune::demo::DemoOptions { steps: steps.unwrap_or(usual.steps), without, ..usual };
-            tune::demo::train(&folder, seed, options, backend(threads), ctx).map(|_| ())
+            tune::demo::train(&folder, seed, options, backend(how), ctx).map(|_| ())
         });
     }
     pub(super) fn write_report(&mut self, path: PathBuf) {
@@ -455,7 +455,7 @@ impl App {
             formula: format!("multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token{change}"),
             objective: "log-likelihood of the right answer".into(),
             seed: self.project.eval.seed,
-            dtype: "f32".into(),
+            dtype: self.decoder.as_ref().map_or("f32", |d| d.backend.arithmetic()).into(),
             device: self.device().unwrap_or_default(),
             command: self.score_command(),
             created: provenance::now_utc(),

@@ -1,6 +1,7 @@
 //! Where the program keeps its own files.
 
 use super::{DeviceChoice, Preferences};
+use crate::compute::cpu::Products;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
@@ -19,13 +20,25 @@ pub struct Settings {
     pub auto_index: bool,
     /// Where scans run.
     pub device: DeviceChoice,
+    /// Arithmetic of products; `None`: the fastest of f32's accuracy that the processor has.
+    pub products: Option<Products>,
     /// What the window's user set; `threads`, `memory_bytes` and, in the window, `device` come from here.
     pub preferences: Preferences,
     /// Where they are kept; `None`: nowhere.
     pub preferences_file: Option<PathBuf>,
 }
 
+/// What the processor's kernels are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BackendSettings {
+    pub threads: Option<usize>,
+    pub products: Option<Products>,
+}
+
 impl Settings {
+    pub(super) fn backend(&self) -> BackendSettings {
+        BackendSettings { threads: self.preferences.threads, products: self.products }
+    }
     pub fn from_env() -> Self {
         let home = || std::env::var_os(if cfg!(windows) { "LOCALAPPDATA" } else { "HOME" }).filter(|h| !h.is_empty()).map(PathBuf::from);
         let data = std::env::var_os("XDG_DATA_HOME").filter(|d| !d.is_empty()).map(PathBuf::from);
@@ -45,6 +58,7 @@ impl Settings {
             keep_runs: true,
             auto_index: false,
             device: DeviceChoice::Auto,
+            products: None,
             preferences: Preferences::default(),
             preferences_file: None,
         }

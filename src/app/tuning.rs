@@ -136,7 +136,7 @@ impl App {
         let mut provenance = self.provenance();
         provenance.objective = request.config.learn.words().to_owned();
         provenance.seed = request.config.seed;
-        provenance.dtype = format!("{} computed in f32", decoder.model.info.dtype);
+        provenance.dtype = format!("{} computed in {}", decoder.model.info.dtype, decoder.backend.arithmetic());
         of_model(&mut provenance, &decoder.model.info);
         provenance.command = self.tune_command(&request);
         let view = TuningView { task: request.task.clone(), request: Some(request.clone()), ..TuningView::default() };

@@ -96,7 +96,7 @@ pub fn check_model(decoder: &Decoder, config: &CheckConfig, ctx: &Ctx<'_>) -> Re
             formula: "central differences in f64 of single weights against the program's gradient; logits against f64".into(),
             objective: "mean cross-entropy of random tokens".into(),
             seed: config.seed,
-            dtype: format!("{} weights, f32 against f64 arithmetic", info.dtype),
+            dtype: format!("{} weights, {} against f64 arithmetic", info.dtype, decoder.backend.arithmetic()),
             device: decoder.backend.device(),
             created: now_utc(),
             ..Provenance::default()

@@ -29,15 +29,15 @@ mod watch;
 pub use args::{Cli, Verb};
 use watch::Stop;
 
-use crate::app::Settings;
+use crate::app::{Products, Settings};
 use clap::Parser as _;
 use std::{ffi::OsString, process::ExitCode};
 
 /// What the command line asks for.
 pub enum Request {
     /// The window, on a project file where one was named.
-    Window(Option<std::path::PathBuf>),
-    Verb(Box<Verb>),
+    Window(Option<std::path::PathBuf>, Option<Products>),
+    Verb(Box<Verb>, Option<Products>),
 }
 
 /// Reads the arguments (the first is the program).
@@ -46,8 +46,8 @@ pub enum Request {
 /// The exit code after help, version or a usage message was printed.
 pub fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Request, ExitCode> {
     match Cli::try_parse_from(arguments) {
-        Ok(Cli { verb: Some(verb), .. }) => Ok(Request::Verb(Box::new(verb))),
-        Ok(Cli { project, .. }) => Ok(Request::Window(project)),
+        Ok(Cli { verb: Some(verb), products, .. }) => Ok(Request::Verb(Box::new(verb), products.0)),
+        Ok(Cli { project, products, .. }) => Ok(Request::Window(project, products.0)),
         Err(e) => {
             // Help for a reader that has gone is no error.
             let _ = e.print();

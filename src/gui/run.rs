@@ -2,7 +2,7 @@
 
 use super::{Shell, motion, settings};
 use crate::{
-    app::{App, Command, Preferences, Settings},
+    app::{App, Command, Preferences, Products, Settings},
     base::heatmap::ColourMap,
 };
 use anyhow::{Result, anyhow};
@@ -13,17 +13,17 @@ use eframe::{
 };
 use std::sync::Arc;
 
-/// Runs the window until it is closed. `initial` empty: the last project, or the demo.
+/// Runs the window until it is closed. `initial` empty: the last project, or the demo. `products` as in [`Settings`].
 ///
 /// # Errors
 /// When no window can be opened (no display) or no graphics device is found.
-pub fn run(initial: Vec<Command>) -> Result<()> {
+pub fn run(initial: Vec<Command>, products: Option<Products>) -> Result<()> {
     let made = eframe::run_native(
         "Brodmann",
         options(),
         Box::new(|cc| {
             let ctx = cc.egui_ctx.clone();
-            let mut settings = Settings { autosave: true, predicts: true, auto_index: true, ..Settings::from_env() };
+            let mut settings = Settings { autosave: true, predicts: true, auto_index: true, products, ..Settings::from_env() };
             let file = settings.preferences_path();
             let preferences = Preferences::load(&file);
             settings.preferences = preferences.as_ref().cloned().unwrap_or_default();

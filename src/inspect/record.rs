@@ -402,7 +402,11 @@ fn provenance_of(decoder: &Decoder, domains: &[IndexDomain], positions: usize, s
         ),
         objective: String::new(),
         seed,
-        dtype: format!("{} weights, f32 arithmetic, f64 sums; compared activations and windows kept as f16", info.dtype),
+        dtype: format!(
+            "{} weights, {} arithmetic, f64 sums; compared activations and windows kept as f16",
+            info.dtype,
+            decoder.backend.arithmetic()
+        ),
         device: decoder.backend.device(),
         command: String::new(),
         created: provenance::now_utc(),

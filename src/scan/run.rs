@@ -266,7 +266,7 @@ pub(super) fn provenance(decoder: &Decoder, domains: &[PreparedDomain], config: 
             ObjectiveKind::Loss => "loss: D = mean cross-entropy of the answer's tokens (plain text: of all tokens from the second)".into(),
         },
         seed: config.seed,
-        dtype: format!("{} weights, f32 arithmetic, f64 sums", info.dtype),
+        dtype: format!("{} weights, {} arithmetic, f64 sums", info.dtype, decoder.backend.arithmetic()),
         device: decoder.scan_place(),
         // Only who read the request knows how it was put: the app fills this in.
         command: String::new(),

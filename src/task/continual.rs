@@ -179,7 +179,7 @@ impl ContinualPlan {
     fn state(&self, model: &Model) -> ContinualState {
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
         let others: Vec<String> = self.others.iter().map(|o| format!("{} {}", o.name, Domain::digest(&o.test.items))).collect();
-        let key = hash::sha256_json(&(provenance::program(), &model.info.sha256, &self.config, &digests, &others));
+        let key = hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, &self.config, &digests, &others));
         let names = |rows: &[TaskRows]| rows.iter().map(|t| t.name.clone()).collect();
         let counts = self.tasks.iter().map(TaskRows::counts);
         let judged = self.others.iter().map(|o| super::RowCounts { train: 0, validation: 0, ..o.counts() });

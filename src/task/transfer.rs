@@ -80,7 +80,7 @@ pub struct TransferPlan {
 impl TransferPlan {
     fn state(&self, model: &Model) -> TransferState {
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
-        let key = hash::sha256_json(&(provenance::program(), &model.info.sha256, &self.config, &digests));
+        let key = hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, &self.config, &digests));
         let rows: Vec<RowCounts> = self.tasks.iter().map(TaskRows::counts).collect();
         TransferState::new(key, rows, model.spec.n_layers, self.config.clone(), self.provenance.clone())
     }

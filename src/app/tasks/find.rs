@@ -156,7 +156,7 @@ impl App {
             format!("{} ({}); sets: top k % {}", relevance.formula(), RelevanceConfig::SOURCE, request.config.ranking.words());
         provenance.objective = "loss: mean cross-entropy of the answer's tokens (plain text: of all tokens from the second)".into();
         provenance.seed = relevance.seed;
-        provenance.dtype = format!("{} weights, f32 arithmetic, f64 sums", decoder.model.info.dtype);
+        provenance.dtype = format!("{} weights, {} arithmetic, f64 sums", decoder.model.info.dtype, decoder.backend.arithmetic());
         provenance.command = self.find_command(&request, &names);
         let folder = if self.settings.keep_runs { Some(out.unwrap_or_else(|| self.new_run_folder())) } else { out };
         let eval = EvalConfig { samples: curve.as_ref().map(|c| c.samples), max_tokens: relevance.max_tokens, ..self.project.eval.clone() };

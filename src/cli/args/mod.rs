@@ -25,6 +25,7 @@ pub use scan::{EvalArgs, ScanArgs, SimilarityArgs};
 pub use tune::{TrainArg, TuneArgs};
 pub use values::{Data, Format, Lines, MatchArg, ThemeArg};
 
+use crate::app::Products;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -44,6 +45,10 @@ pub struct Cli {
     /// Project file for the window.
     #[arg(value_name = "PROJECT")]
     pub project: Option<PathBuf>,
+    /// How matrix products are made: `f32` by multiply-adds; on the tile unit of processors that have one (Intel AMX) `bf16x6` with f32's accuracy, `bf16x3`
+    /// with 16 bits of each number, `bf16` with 8. `auto` takes bf16x6 there, else f32.
+    #[arg(long, global = true, value_name = "auto|f32|bf16x6|bf16x3|bf16", default_value = "auto", value_parser = parse_products)]
+    pub products: ProductsArg,
 }
 
 #[derive(Subcommand, Debug)]
@@ -106,4 +111,19 @@ mod tests {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
+}
+
+/// What `--products` says; `None`: the program's choice.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductsArg(pub Option<Products>);
+
+fn parse_products(text: &str) -> Result<ProductsArg, String> {
+    if text == "auto" {
+        return Ok(ProductsArg(None));
+    }
+    let products: Products = text.parse()?;
+    if !products.available() {
+        return Err(format!("{products} needs a tile unit (Intel AMX), which this processor or system lacks; leave it out, or say f32"));
+    }
+    Ok(ProductsArg(Some(products)))
 }
