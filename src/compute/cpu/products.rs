@@ -3,6 +3,7 @@
 //! A tile unit (Intel AMX) multiplies bfloat16 numbers, eight significant bits each, and adds up in f32. An f32 number is the sum of three of them,
 //! `x = h + m + l`, exactly; a product of two numbers is then nine products, of which the largest six leave out less than f32 itself rounds off.
 
+use super::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::tile_unit::Unit;
 use std::{fmt, str::FromStr};
@@ -54,7 +55,9 @@ impl Products {
     }
     /// The fastest of f32's accuracy here, or what `BRODMANN_PRODUCTS` names if the processor can.
     pub fn best() -> Self {
-        let best = if Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 };
+        // Who asks for less than the processor has means all of it.
+        let whole = Isa::best() == Isa::highest();
+        let best = if whole && Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 };
         match std::env::var("BRODMANN_PRODUCTS") {
             Err(_) => best,
             Ok(wanted) => wanted.trim().parse().ok().filter(|p: &Self| p.available()).unwrap_or_else(|| {
