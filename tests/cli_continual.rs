@@ -96,6 +96,24 @@ fn a_killed_sequence_goes_on_to_the_numbers_of_an_unbroken_one() {
     assert!(
         unbroken["provenance"]["command"].as_str().expect("command").contains("--tasks sentiment,logic --methods sequential,ncft,w-ncft")
     );
+    // The finished folder is drawn and tabled without the model; a view that it has not is an error that says so.
+    let table = home.path().join("sequence.csv");
+    let export = |what: &str, out: &Path| {
+        let words = ["export", whole_text.as_str(), "--what", what, "--quiet", "--out"];
+        command(home.path(), &words).arg(out).output().expect("runs")
+    };
+    let output = export("continual", &table);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&table).expect("table");
+    let cell = unbroken["runs"][0]["cells"][0][0]["correct"].as_f64().expect("count") / 24.0;
+    let first = format!("accuracy_{}_after_sentiment,", unbroken["runs"][0]["method"].as_str().expect("method"));
+    let row = text.lines().find(|l| l.contains(",sentiment,") && l.contains(&first)).expect("its row");
+    assert!(row.contains(&format!(",{cell},")) && row.ends_with(",4"), "{row}");
+    for what in ["deactivation", "neurons"] {
+        let output = export(what, &home.path().join("no.csv"));
+        assert_eq!(output.status.code(), Some(1), "{what}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(&whole_text), "{what}");
+    }
     // The folder holds this sequence and refuses another.
     let mut other = arguments(&whole_text);
     other.extend(["--percent", "3"]);

@@ -162,7 +162,7 @@ fn methods_are_chosen_and_a_stopped_sequence_is_gone_on_with() {
     assert_eq!(request.config.seeds, [0, 1, 2]);
     h.get_by_label("Resume").click();
     h.run();
-    let kept = h.state().app.continual.as_ref().expect("view").request.clone();
+    let kept = h.state().app.continual.as_ref().expect("view").request.clone().expect("as asked for");
     assert_eq!(h.state().sent.last(), Some(&Command::Continual { request: Box::new(kept) }));
     // Each cell says what it is; the mean is over the seeds.
     assert!(h.query_all_by_label_contains("nothing learnt, arithmetic:").next().is_some());

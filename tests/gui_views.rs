@@ -144,7 +144,7 @@ fn a_neuron_and_a_head_leave_the_inspector_with_their_texts() {
     let neuron = Neuron::new(1, 5);
     app.apply(Command::InspectNeuron { neuron });
     testing::settle(&mut app);
-    exported(&mut app, View::Neuron, Subject { neuron: Some(neuron), head: None }, dir.path());
+    exported(&mut app, View::Neuron, Subject { neuron: Some(neuron), ..Subject::default() }, dir.path());
     let csv = std::fs::read_to_string(dir.path().join("neuron.csv")).expect("csv");
     assert!(csv.contains("activation_mean") && csv.contains("relevance") && csv.contains("logit [promotes"), "{csv}");
     let svg = std::fs::read_to_string(dir.path().join("neuron.svg")).expect("svg");
@@ -161,9 +161,9 @@ fn a_neuron_and_a_head_leave_the_inspector_with_their_texts() {
     h.get_by_label("Export…").click();
     h.run_steps(4);
     let head = Some("L1H1".parse().expect("head"));
-    assert!(h.state().asked.contains(&Ask::ExportOf(View::Head, Subject { neuron: None, head })), "{:?}", h.state().asked);
+    assert!(h.state().asked.contains(&Ask::ExportOf(View::Head, Subject { head, ..Subject::default() })), "{:?}", h.state().asked);
     let app = &mut h.state_mut().app;
-    exported(app, View::Head, Subject { neuron: None, head }, dir.path());
+    exported(app, View::Head, Subject { head, ..Subject::default() }, dir.path());
     let csv = std::fs::read_to_string(dir.path().join("head.csv")).expect("csv");
     assert!(csv.contains("attention [1 ") && csv.contains("mean_attention_0_back") && csv.contains("promotes"), "{csv}");
 }

@@ -58,7 +58,8 @@ pub struct LessonCurve {
 /// A sequence under way or done.
 #[derive(Clone, Debug)]
 pub struct ContinualView {
-    pub request: ContinualRequest,
+    /// As asked for; of one that was read from its folder there is none.
+    pub request: Option<ContinualRequest>,
     pub folder: PathBuf,
     /// `None` until the work has begun.
     pub state: Option<Arc<ContinualState>>,
@@ -70,7 +71,8 @@ pub struct ContinualView {
 /// A study of transfer under way or done.
 #[derive(Clone, Debug)]
 pub struct TransferView {
-    pub request: TransferRequest,
+    /// As asked for; of one that was read from its folder there is none.
+    pub request: Option<TransferRequest>,
     pub folder: PathBuf,
     pub state: Option<Arc<TransferState>>,
     pub running: bool,
@@ -89,7 +91,7 @@ impl App {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Continual);
         let judged = self.project.enabled().map(|d| d.name.clone()).collect::<Vec<_>>();
         let folder = self.lessons_folder(request.out.as_ref(), "continual", &judged, &sha256_json(&request));
-        let view = ContinualView { request: request.clone(), folder, state: None, lesson: None, running: true, failed: None };
+        let view = ContinualView { request: Some(request.clone()), folder, state: None, lesson: None, running: true, failed: None };
         self.continual = Some(view);
         if let Err(e) = self.spawn_continual(request) {
             self.continual_ended(Some(e.to_string()));
@@ -176,7 +178,7 @@ impl App {
     pub(super) fn start_transfer(&mut self, request: TransferRequest) {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Transfer);
         let folder = self.lessons_folder(request.out.as_ref(), "transfer", &request.tasks, &sha256_json(&request));
-        self.transfer = Some(TransferView { request: request.clone(), folder, state: None, running: true, failed: None });
+        self.transfer = Some(TransferView { request: Some(request.clone()), folder, state: None, running: true, failed: None });
         if let Err(e) = self.spawn_transfer(request) {
             self.transfer_ended(Some(e.to_string()));
             self.notice(NoticeLevel::Error, "The study of transfer cannot start", e.to_string());

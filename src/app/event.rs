@@ -6,6 +6,7 @@ use super::{
     continual::ContinualNews,
     generate::Generated,
     inspect::{Found, Looking},
+    results_folder::OpenedResults,
     sweep::SweepNews,
     tasks::{TaskJob, TaskNews},
 };
@@ -76,7 +77,14 @@ pub(super) enum Event {
     Checked(Arc<CheckReport>),
     Generated(Arc<Generated>),
     TunePoint(TunePoint),
-    Tuned(Arc<TuneReport>),
+    Tuned {
+        report: Arc<TuneReport>,
+        folder: PathBuf,
+    },
+    OpenedResults {
+        folder: PathBuf,
+        opened: OpenedResults,
+    },
     TunedModel(Box<super::TunedModel>),
     Replayed(Arc<super::ReplayReport>),
     Continual(ContinualNews),

@@ -7,7 +7,7 @@ use super::{
     run::shell_word,
 };
 use crate::{
-    base::{LongTable, heatmap::ScaleKind, long_table::LongRow},
+    base::{LongTable, heatmap::ScaleKind, long_table::LongRow, provenance::Provenance},
     report::{
         Report,
         export::{self, Copied, ExportSpec, FileKind, Live, View},
@@ -117,8 +117,25 @@ impl App {
         let ablation = if view == View::Ablation { self.ablation_report() } else { None };
         let other = self.other_run().filter(|_| view == View::Maps).map(|r| r.output.clone());
         let live = self.live_of(spec);
+        let mut colours: Vec<(String, usize)> = colours;
+        // Of results that were opened without their project, by place.
+        for (place, name) in live.iter().flat_map(Live::names).enumerate() {
+            if !colours.iter().any(|c| c.0 == *name) {
+                colours.push((name.to_owned(), place));
+            }
+        }
         let samples = self.library.run().and_then(|r| r.samples.clone());
         Some(Inputs { scan, samples, ablation, other, live, colours })
+    }
+
+    /// Where the numbers of a view come from.
+    pub fn export_provenance(&self, spec: &ExportSpec) -> Option<Provenance> {
+        match spec.what {
+            View::Samples => self.library.run().and_then(|r| r.samples.as_ref()).map(|s| s.provenance.clone()),
+            view if view.info().stored => self.library.run().map(|r| r.output.provenance.clone()),
+            View::Ablation => self.ablation_report().map(|r| r.provenance),
+            _ => self.live_of(spec).map(|l| l.provenance),
+        }
     }
 
     /// The command line that writes the same file.
@@ -126,6 +143,9 @@ impl App {
         if spec.what.info().stored {
             let other = self.other_run().filter(|_| spec.maps.iter().any(|m| m.of.second || m.against.as_ref().is_some_and(|b| b.second)));
             return export_command(self.library.run().and_then(|r| r.path.as_deref()), other.and_then(|r| r.path.as_deref()), spec, path);
+        }
+        if let Some(folder) = self.tasks_folder(spec.what) {
+            return export_command(Some(folder), None, spec, path);
         }
         if spec.what != View::Ablation {
             // What makes the numbers again; the file is the window's.
@@ -193,7 +213,7 @@ fn export_command(run: Option<&Path>, other: Option<&Path>, spec: &ExportSpec, p
     if spec.kind.is_picture() && spec.colours != usual.colours {
         add("--colours", spec.colours.name().into());
     }
-    if matches!(spec.what, View::Overlap | View::Upset) {
+    if matches!(spec.what, View::Overlap | View::Upset | View::Deactivation) {
         add("--top", spec.top_percent.to_string());
     }
     if let Some(gamma) = spec.gamma {

@@ -77,7 +77,7 @@ impl App {
                 self.index().is_some() || self.inspection.head.found.is_some(),
                 "No head is looked at: choose one in a map of heads, and the inspector shows it.",
             ),
-            _ => (true, ""),
+            _ => return self.cannot_export_tasks(view),
         };
         (!there).then_some(why)
     }
@@ -111,7 +111,7 @@ impl App {
             }
             View::Neuron => self.neuron_live(spec.neuron?),
             View::Head => self.head_live(spec.head?),
-            _ => None,
+            view => self.tasks_live(view, spec.top_percent),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     library::Loading,
     project::ProjectDomain,
     project_file::is_demo,
+    results_folder::FolderKind,
     samples::kept_samples,
     settings::BackendSettings,
 };
@@ -199,6 +200,9 @@ impl App {
     }
 
     pub(super) fn open_run(&mut self, path: PathBuf) {
+        if let Some(kind) = FolderKind::in_folder(&path) {
+            return self.open_results(kind, path);
+        }
         self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), Target::Run, move |_, out| {
             let output = Arc::new(read_run(&path)?);
             out.send(Event::Run { output: output.clone(), path: Some(path.clone()) });

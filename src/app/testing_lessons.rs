@@ -89,7 +89,7 @@ pub fn sample_app_continual(data_dir: &Path, share: f64) -> App {
     });
     let request = ContinualRequest { order: names(tasks), config, rows: RowLimits::default(), out: None };
     app.continual = Some(ContinualView {
-        request,
+        request: Some(request),
         folder: "/runs/continual".into(),
         state: Some(Arc::new(state)),
         lesson: None,
@@ -166,7 +166,12 @@ pub fn sample_app_transfer(data_dir: &Path, share: f64) -> App {
     state.finished = share >= 1.0;
     let request =
         TransferRequest { tasks: DOMAINS.iter().map(|d| (*d).to_owned()).collect(), config, rows: RowLimits::default(), out: None };
-    app.transfer =
-        Some(TransferView { request, folder: "/runs/transfer".into(), state: Some(Arc::new(state)), running: false, failed: None });
+    app.transfer = Some(TransferView {
+        request: Some(request),
+        folder: "/runs/transfer".into(),
+        state: Some(Arc::new(state)),
+        running: false,
+        failed: None,
+    });
     app
 }

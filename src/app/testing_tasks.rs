@@ -129,7 +129,8 @@ pub fn sample_app_proved(data_dir: &Path, share: f64) -> App {
         provenance: provenance("prove"),
     };
     let request = ProveRequest { percents: matrix.plan.percents.clone(), ..ProveRequest::default() };
-    app.tasks.prove = Some(ProveView { request, result: Some(matrix), version: 1, running: false, failed: None, folder: None });
+    app.tasks.prove =
+        Some(ProveView { request: Some(request), result: Some(matrix), version: 1, running: false, failed: None, folder: None });
     app
 }
 

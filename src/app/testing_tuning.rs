@@ -89,6 +89,6 @@ pub fn sample_app_tuned(data_dir: &Path, ended: Ended) -> App {
             ..Provenance::default()
         },
     };
-    app.tuning = Some(TuningView { report: Some(Arc::new(report)), ..view });
+    app.tuning = Some(TuningView { report: Some(Arc::new(report)), folder: Some("/runs/tuned".into()), ..view });
     app
 }

@@ -5,7 +5,8 @@ use super::{
     event::{Event, Target as Place},
     library::Loading,
     project_file::is_demo,
-    tuning::{OVERLAY_FILE, REPORT_FILE, save_folder},
+    results_folder::read_tuning,
+    tuning::{OVERLAY_FILE, save_folder},
 };
 use crate::{
     base::{Error, Result},
@@ -142,14 +143,11 @@ impl App {
         };
         self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Place::Other, move |ctx, out| {
             ctx.progress("reading the overlay", 0, 0, "");
-            let path = folder.join(REPORT_FILE);
-            let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-            let report: TuneReport =
-                serde_json::from_str(&text).map_err(|e| Error::format(&path, format!("is no report of a tuning: {e}")))?;
+            let report = read_tuning(&folder)?;
             let overlay = Overlay::load(&folder.join(OVERLAY_FILE))?;
             let report = Arc::new(report);
             let tuned = made(&base, overlay, report.clone(), &folder)?;
-            out.send(Event::Tuned(report));
+            out.send(Event::Tuned { report, folder: folder.clone() });
             out.send(Event::TunedModel(Box::new(tuned)));
             Ok(())
         });

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::{
-        Ctx, Error, NeuronSet, Result, atomic_file,
+        Ctx, Error, NeuronSet, Result, atomic_file, number,
         provenance::{self, Provenance},
     },
     data::{Domain, demo::model_files},
@@ -45,6 +45,19 @@ pub enum TrainWhat {
     Lora {
         config: LoraConfig,
     },
+}
+
+impl TrainWhat {
+    /// `everything`, `its top 10 %`
+    pub fn words(&self) -> String {
+        match self {
+            Self::All => "everything".to_owned(),
+            Self::Neurons { neurons } => number::counted(neurons.len() as u64, "neuron"),
+            Self::Top { percent } => format!("its top {} %", number::sig3(*percent)),
+            Self::Random { percent } => format!("{} % random neurons", number::sig3(*percent)),
+            Self::Lora { config } => format!("LoRA of rank {}", config.rank),
+        }
+    }
 }
 
 /// One tuning, as asked for. `config.target` is filled in by `what`.
@@ -104,6 +117,8 @@ pub struct TuningView {
     pub failed: Option<String>,
     pub points: Vec<TunePoint>,
     pub report: Option<Arc<TuneReport>>,
+    /// Where the report lies.
+    pub folder: Option<PathBuf>,
 }
 
 pub const OVERLAY_FILE: &str = "overlay.safetensors";
@@ -147,7 +162,7 @@ impl App {
             let (report, overlay) =
                 run(&decoder, request, split, provenance, ctx, &mut |point| news.send(Event::TunePoint(point.clone())))?;
             let report = Arc::new(report);
-            news.send(Event::Tuned(report.clone()));
+            news.send(Event::Tuned { report: report.clone(), folder: out.clone() });
             news.send(Event::TunedModel(Box::new(tuned::made(&decoder, overlay, report, &out)?)));
             Ok(())
         });
@@ -169,10 +184,11 @@ impl App {
         }
     }
 
-    pub(super) fn tuned(&mut self, report: Arc<TuneReport>) {
+    pub(super) fn tuned(&mut self, report: Arc<TuneReport>, folder: PathBuf) {
         // What was opened has nothing to do with a tuning that failed before.
         let view = self.tuning.take().filter(|v| v.job.is_some()).unwrap_or_default();
-        self.tuning = Some(TuningView { task: report.task.clone(), points: report.points.clone(), report: Some(report), ..view });
+        let (task, points, folder) = (report.task.clone(), report.points.clone(), Some(folder));
+        self.tuning = Some(TuningView { task, points, folder, report: Some(report), ..view });
     }
 
     fn split(&self, request: &TuneRequest) -> Result<Split> {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{Command, ContinualRequest, Settings, TransferRequest},
     base::{mantel::Correlation, number},
-    task::{ContinualState, Measures, Method, Outcome, Spread, TransferState},
+    task::{ContinualState, FIGURES, Figure, Method, Outcome, Spread, TransferState},
 };
 use serde_json::{Map, Value, json};
 
@@ -40,21 +40,10 @@ fn kept(folder: &std::path::Path) -> String {
     format!("{} holds every finished cell and the last checkpoint; the same command goes on from there.", folder.display())
 }
 
-/// The figures of a sequence, as they are called in a table and in a document.
-type Figure = (&'static str, &'static str, fn(&Measures) -> Option<f64>);
-const FIGURES: [Figure; 6] = [
-    ("average", "average, %", |m| Some(m.average)),
-    ("learnt", "when learnt, %", |m| Some(m.learnt)),
-    ("kept", "kept (FG)", |m| m.kept_last),
-    ("lost", "lost, points", |m| m.lost),
-    ("forward", "forward, points", |m| m.forward),
-    ("others", "others, %", |m| m.others),
-];
-
 fn continual_document(s: &ContinualState) -> Value {
     let spread = |v: Option<Spread>| v.map_or(Value::Null, |v| json!(v));
     let method = |m: Method| {
-        let figures: Map<String, Value> = FIGURES.iter().map(|(id, _, f)| ((*id).to_owned(), spread(s.spread(m, f)))).collect();
+        let figures: Map<String, Value> = FIGURES.iter().map(|f| (f.id.to_owned(), spread(s.spread(m, f.of)))).collect();
         let seeds: Vec<Value> = s.config.seeds.iter().map(|&seed| json!({ "seed": seed, "measures": s.measures(m, seed) })).collect();
         let value = json!({ "label": m.label(), "figures": figures, "seeds": seeds, "mean_accuracy": s.mean_matrix(m) });
         (m.id().to_owned(), value)
@@ -75,16 +64,9 @@ fn percent(v: f64) -> String {
 
 fn continual_text(s: &ContinualState, session: &Session) -> String {
     let dash = || "–".to_owned();
-    let mut t = Table::new(std::iter::once("method").chain(FIGURES.iter().map(|f| f.1)));
+    let mut t = Table::new(std::iter::once("method").chain(FIGURES.iter().map(|f| f.label)));
     for &m in &s.config.methods {
-        let cell = |(id, _, f): &Figure| {
-            let scale = if *id == "kept" { 1.0 } else { 100.0 };
-            s.spread(m, f).map_or_else(dash, |v| {
-                let decimals = if *id == "kept" { 3 } else { 1 };
-                let sd = v.sd.map_or(String::new(), |sd| format!(" ± {:.decimals$}", scale * sd));
-                format!("{:.decimals$}{sd}", scale * v.mean)
-            })
-        };
+        let cell = |f: &Figure| f.text(s.spread(m, f.of));
         t.row(std::iter::once(m.label().to_owned()).chain(FIGURES.iter().map(cell)));
     }
     let mut text = format!(

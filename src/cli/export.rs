@@ -35,11 +35,19 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
         }
         session.app.apply(Command::ChangeMap { change: MapChange::OtherRun(key) });
     }
-    let Some(scan) = session.app.library.scan() else {
-        return Err(Stop::Failed(vec![format!("{}: the run could not be shown", args.run.display())]));
-    };
     let wanted = args.metric.map_or(MetricKind::Relevance, Into::into);
-    let metric = if args.metric.is_some() { wanted } else { crate::report::metric_of(scan, wanted) };
+    let metric = match session.app.library.scan() {
+        Some(scan) if args.metric.is_none() => crate::report::metric_of(scan, wanted),
+        Some(_) => wanted,
+        None if args.what.info().stored => {
+            let why = format!("{}: it holds no scan, and {} is a view of one", args.run.display(), args.what.id());
+            return Err(Stop::Failed(vec![why]));
+        }
+        None => wanted,
+    };
+    if let Some(why) = session.app.cannot_export(args.what).filter(|_| args.what.has_folder()) {
+        return Err(Stop::Failed(vec![format!("{}: {why}", args.run.display())]));
+    }
     let spec = ExportSpec {
         what: args.what,
         kind,

@@ -1,7 +1,11 @@
 //! The middle of the window: panels in tabs and splits, and saved layouts over the same panels. A layout is no mode: every panel can stand in
 //! every one.
 
-use super::{Panel, PanelCx, Theme, export, panels, theme};
+use super::{
+    Panel, PanelCx, PanelInfo, Theme,
+    export::{self, Subject},
+    panels, theme,
+};
 use crate::report::export::View;
 use eframe::egui::{self, Color32, Id, Stroke, Ui, Visuals, WidgetText, vec2};
 use egui_material_icons::icons;
@@ -203,10 +207,19 @@ impl Dock {
         }
     }
     /// What Ctrl+E exports: the panel that was pressed last, else the one under the pointer, else the first that shows something.
-    pub fn export_view(&self) -> View {
-        let of = |id: &Option<String>| id.as_deref().filter(|id| self.has(id)).and_then(panels::find).and_then(|p| p.export);
-        let first = || panels::PANELS.iter().filter(|p| self.has(p.id)).find_map(|p| p.export);
+    pub fn export_view(&self) -> (View, Option<Subject>) {
+        let shown = |p: &PanelInfo| match self.made.get(p.id).and_then(|panel| panel.exports()) {
+            Some((view, subject)) => Some((view, Some(subject))),
+            None => p.export.map(|view| (view, None)),
+        };
+        let of = |id: &Option<String>| id.as_deref().filter(|id| self.has(id)).and_then(panels::find).and_then(shown);
+        let first = || panels::PANELS.iter().filter(|p| self.has(p.id)).find_map(shown);
         of(&self.focus).or_else(|| of(&self.pointed)).or_else(first).unwrap_or_default()
+    }
+    /// What the panel of this view shows now, where it has several.
+    pub fn shown_of(&self, view: View) -> Option<(View, Subject)> {
+        let panel = panels::PANELS.iter().find(|p| p.export == Some(view))?;
+        self.made.get(panel.id)?.exports()
     }
 }
 
@@ -257,8 +270,10 @@ impl Behavior<Pane> for Show<'_, '_> {
         let icon = icons::ICON_MORE_VERT.rich_text().size(16.0).color(self.theme.secondary);
         let button = egui::Button::new(icon).frame_when_inactive(false).min_size(vec2(theme::ROW, theme::ROW));
         let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
-            if let Some(view) = info.export {
-                export::menu_ui(ui, self.cx, export::shown_view(view, self.cx.app), export::Subject::default());
+            let shown = self.made.get(info.id).and_then(|panel| panel.exports());
+            let usual = || info.export.map(|view| (export::shown_view(view, self.cx.app), Subject::default()));
+            if let Some((view, subject)) = shown.or_else(usual) {
+                export::menu_ui(ui, self.cx, view, subject);
                 ui.separator();
             }
             if ui.button("Close the panel").on_hover_text("The Panels menu brings it back").clicked() {
@@ -335,15 +350,15 @@ mod tests {
     #[test]
     fn the_pressed_panel_is_exported_else_the_first_that_can_be() {
         let mut dock = Dock::new(None);
-        assert_eq!(dock.export_view(), View::Neurons);
+        assert_eq!(dock.export_view().0, View::Neurons);
         dock.pointed = Some("density".into());
-        assert_eq!(dock.export_view(), View::Density);
+        assert_eq!(dock.export_view().0, View::Density);
         dock.focus = Some("similarity".into());
-        assert_eq!(dock.export_view(), View::Similarity);
+        assert_eq!(dock.export_view().0, View::Similarity);
         // A panel that shows no numbers, or that this layout has not.
         for id in ["log", "ablation"] {
             dock.focus = Some(id.into());
-            assert_eq!(dock.export_view(), View::Density);
+            assert_eq!(dock.export_view().0, View::Density);
         }
     }
 

@@ -38,11 +38,13 @@ pub struct ExportWindow {
     subject: Subject,
 }
 
-/// The neuron or head that a view of the inspector is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The neuron or head that a view of the inspector is of, or what else only the panel knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Subject {
     pub neuron: Option<Neuron>,
     pub head: Option<Head>,
+    /// Share of the neurons that a view of the tasks shows.
+    pub percent: Option<f64>,
 }
 
 impl ExportWindow {
@@ -218,6 +220,7 @@ pub fn shown_spec(app: &App, what: View, kind: FileKind, all: bool, subject: Sub
         percentile: view.map.percentile,
         neuron: subject.neuron.filter(|_| what == View::Neuron),
         head: subject.head.filter(|_| what == View::Head),
+        top_percent: subject.percent.unwrap_or(ExportSpec::default().top_percent),
         ..ExportSpec::default()
     };
     let Some(run) = app.library.run().filter(|_| what.info().stored) else { return usual };
@@ -281,10 +284,19 @@ pub fn menu_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: View, subject: Subject) 
         let name = format!("{}.png", view.id());
         cx.link.ask(Ask::Copy(cx.app.export_command(&spec, Path::new(&name))));
     }
-    if let Some(run) = cx.app.library.run()
-        && item(ui, Button::new("Copy the provenance"))
+    if item(ui, Button::new("Copy the provenance"))
+        && let Some(p) = cx.app.export_provenance(&shown_spec(cx.app, view, FileKind::Png, false, subject))
     {
-        cx.link.ask(Ask::Copy(provenance::text(&run.output.provenance, None)));
+        cx.link.ask(Ask::Copy(provenance::text(&p, None)));
+    }
+}
+
+/// The views of a panel that has several tabs, by what the registry calls it.
+pub fn views_of(panel: View) -> &'static [View] {
+    match panel {
+        View::Sweep => &[View::Sweep, View::AgainstK, View::Break],
+        View::TaskNeurons => &[View::TaskNeurons, View::Deactivation, View::Tuning, View::Continual, View::Transfer],
+        _ => &[],
     }
 }
 
@@ -292,11 +304,8 @@ pub fn menu_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: View, subject: Subject) 
 pub fn shown_view(panel: View, app: &App) -> View {
     let shown = &app.project.view;
     match (panel, shown.overlap, shown.similarity) {
-        // Of the sweep's three views the first that has something.
-        (View::Sweep, ..) => {
-            let all = [View::Sweep, View::AgainstK, View::Break];
-            all.into_iter().find(|v| app.cannot_export(*v).is_none()).unwrap_or(View::Sweep)
-        }
+        // A panel that was not drawn yet shows its first view that has something.
+        (View::Sweep | View::TaskNeurons, ..) => views_of(panel).iter().copied().find(|v| app.cannot_export(*v).is_none()).unwrap_or(panel),
         (View::Overlap, OverlapView::Upset, _) => View::Upset,
         (View::Overlap, OverlapView::Curve, _) => View::OverlapCurve,
         (View::Similarity, _, SimilarityView::Samples) => View::Samples,
@@ -358,7 +367,16 @@ fn summary(spec: &ExportSpec, app: &App) -> String {
         View::Maps => spec.maps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         View::Neuron => spec.neuron.map_or_else(String::new, |n| format!("{n}: histograms, relevance, texts, logit lens")),
         View::Head => spec.head.map_or_else(String::new, |h| format!("{h}: reach, relevance, attention, what it writes")),
-        View::Ablation | View::Prediction | View::Sweep | View::AgainstK | View::Break => spec.what.info().hint.to_owned(),
+        View::Ablation
+        | View::Prediction
+        | View::Sweep
+        | View::AgainstK
+        | View::Break
+        | View::TaskNeurons
+        | View::Deactivation
+        | View::Tuning
+        | View::Continual
+        | View::Transfer => spec.what.info().hint.to_owned(),
     };
     let pair = spec.pair.as_ref().map_or(String::new(), |(a, b)| format!(", with {a} and {b}"));
     let off = if spec.off.is_empty() { "" } else { ", what is off hatched" };

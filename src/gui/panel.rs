@@ -1,6 +1,6 @@
 //! What a panel is: it reads the program, draws, and asks for changes; it never makes them.
 
-use super::Theme;
+use super::{Theme, export::Subject};
 use crate::{
     ablate::Vocabulary,
     app::{App, Command},
@@ -13,6 +13,10 @@ use std::path::PathBuf;
 
 pub trait Panel {
     fn ui(&mut self, ui: &mut egui::Ui, cx: &mut PanelCx<'_>);
+    /// Which of its views it shows now, where it has several; else the registry's line says it.
+    fn exports(&self) -> Option<(View, Subject)> {
+        None
+    }
 }
 
 /// All that a panel sees of the rest of the program.

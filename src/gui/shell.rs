@@ -116,7 +116,10 @@ impl Shell {
             }
             Act::FollowSystemTheme => self.prefer(|p| p.theme = ThemeChoice::System),
             Act::Settings => self.settings.open = !self.settings.open,
-            Act::Export => self.export.show(shown_view(self.dock.export_view(), &self.app), self.subject()),
+            Act::Export => {
+                let (view, subject) = self.dock.export_view();
+                self.export.show(shown_view(view, &self.app), subject.unwrap_or_else(|| self.subject()));
+            }
             Act::ToggleLibrary => self.library_open = !self.library_open,
             Act::ToggleInspector => self.inspector_open = !self.inspector_open,
             Act::Palette => self.palette.open(false),
@@ -141,7 +144,7 @@ impl Shell {
     fn subject(&self) -> Subject {
         let selection = &self.app.project.view.selection;
         let picked = selection.iter().next().filter(|_| selection.len() == 1);
-        Subject { neuron: picked.or(self.link.focus_neuron), head: self.link.focus_head }
+        Subject { neuron: picked.or(self.link.focus_neuron), head: self.link.focus_head, percent: None }
     }
 
     fn prefer(&mut self, change: impl FnOnce(&mut Preferences)) {
@@ -168,7 +171,11 @@ impl Shell {
         match self.dialogs.ask(ctx, ask) {
             None => {}
             Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
-            Some(Ask::Export(view)) => self.export.show(shown_view(view, &self.app), self.subject()),
+            Some(Ask::Export(view)) => {
+                let shown = self.dock.shown_of(view);
+                let (view, subject) = shown.map_or_else(|| (shown_view(view, &self.app), self.subject()), |(v, s)| (v, s));
+                self.export.show(view, subject);
+            }
             Some(Ask::ExportOf(view, subject)) => {
                 let subject = if subject == Subject::default() { self.subject() } else { subject };
                 self.export.show(view, subject);

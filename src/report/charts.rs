@@ -3,7 +3,7 @@
 use super::{
     Report,
     picture::Picture,
-    svg::{Frame, colour_bar, escape, round_up, tick_text, ticks},
+    svg::{Frame, colour_bar_of, escape, round_up, tick_text, ticks},
 };
 use crate::{
     base::{NeuronSet, heatmap::ColourMap, number, number::sig3, stats},
@@ -68,6 +68,7 @@ pub struct Square<'a> {
     pub label: &'a str,
     /// Title of the colour bar.
     pub unit: &'a str,
+    /// Where the colours begin and end; the larger one first turns them round: a fall is red.
     pub range: (f64, f64),
     pub colours: ColourMap,
 }
@@ -79,29 +80,46 @@ pub fn matrix_rows(n: usize) -> (f64, f64) {
 
 /// Domain x domain with its numbers and colour bar; `value` absent: hatched grey.
 pub fn matrix(report: &Report<'_>, names: &[&str], square: &Square<'_>, value: impl Fn(&str, &str) -> Option<f64>) -> Picture {
-    let n = names.len();
+    table(report, names, names, square, |i, j| value(names[i], names[j]))
+}
+
+/// The same of two lists of domains, by their places: `value(row, column)`.
+pub fn table(
+    report: &Report<'_>,
+    rows: &[&str],
+    columns: &[&str],
+    square: &Square<'_>,
+    value: impl Fn(usize, usize) -> Option<f64>,
+) -> Picture {
     let (lo, hi) = square.range;
-    let (top, cell) = matrix_rows(n);
+    let (top, cell) = matrix_rows(rows.len().max(columns.len()));
     let left = 96.0;
-    let side = cell * n as f64;
+    let (width, height) = (cell * columns.len() as f64, cell * rows.len() as f64);
     // The last column's slanted name reaches beyond the square.
-    let (w, h) = (left + side + 44.0, top + side + 60.0);
+    let (w, h) = (left + width + 44.0, top + height + 60.0);
     let mut out = String::new();
-    for (i, a) in names.iter().enumerate() {
-        let at = i as f64 * cell + cell / 2.0;
-        let colour = report.colour(a);
-        let name = escape(&number::elided(a, 9, 3));
+    let middle = |i: usize| i as f64 * cell + cell / 2.0;
+    let shown = |name: &str| (report.colour(name), escape(&number::elided(name, 9, 3)));
+    for (j, b) in columns.iter().enumerate() {
+        let (colour, name) = shown(b);
         let _ = write!(
             out,
-            "<text x=\"{:.1}\" y=\"{:.1}\" class=\"lab\" text-anchor=\"end\" style=\"fill:{colour}\">{name}</text><text transform=\"translate({:.1} {:.1}) rotate(-40)\" class=\"lab\" style=\"fill:{colour}\">{name}</text>",
-            left - 8.0,
-            top + at + 4.0,
-            left + at - 2.0,
+            "<text transform=\"translate({:.1} {:.1}) rotate(-40)\" class=\"lab\" style=\"fill:{colour}\">{name}</text>",
+            left + middle(j) - 2.0,
             top - 8.0
         );
-        for (j, b) in names.iter().enumerate() {
+    }
+    for (i, a) in rows.iter().enumerate() {
+        let (colour, name) = shown(a);
+        let _ = write!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" class=\"lab\" text-anchor=\"end\" style=\"fill:{colour}\">{name}</text>",
+            left - 8.0,
+            top + middle(i) + 4.0
+        );
+        for (j, b) in columns.iter().enumerate() {
             let (x, y) = (left + j as f64 * cell, top + i as f64 * cell);
-            let Some(v) = value(a, b) else {
+            let Some(v) = value(i, j) else {
                 let _ = write!(out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.1}\" height=\"{cell:.1}\" class=\"none\"/>");
                 continue;
             };
@@ -124,8 +142,10 @@ pub fn matrix(report: &Report<'_>, names: &[&str], square: &Square<'_>, value: i
             );
         }
     }
-    let marks: Vec<(f64, String)> = ticks(lo, hi, 4).into_iter().map(|v| ((v - lo) / (hi - lo), tick_text(v))).collect();
-    out.push_str(&colour_bar(square.colours, (left, top + side + 14.0), side, &marks, square.unit));
+    let (least, most) = (lo.min(hi), lo.max(hi));
+    let marks: Vec<(f64, String)> = ticks(least, most, 4).into_iter().map(|v| ((v - least) / (most - least), tick_text(v))).collect();
+    let colour = |v: f64| square.colours.at(if lo > hi { 1.0 - v } else { v });
+    out.push_str(&colour_bar_of(colour, (left, top + height + 14.0), width, &marks, square.unit));
     Picture { width: w, height: h, body: out, label: square.label.to_owned(), rasters: Vec::new() }
 }
 

@@ -148,13 +148,18 @@ impl Frame {
 }
 
 /// A colour bar from left to right with its ticks, title and what kind of scale it is: `x`, `y`, `width` of the bar itself; takes 44 points of height.
-pub fn colour_bar(colours: ColourMap, (x, y): (f64, f64), width: f64, ticks: &[(f64, String)], title: &str) -> String {
+pub fn colour_bar(colours: ColourMap, at: (f64, f64), width: f64, ticks: &[(f64, String)], title: &str) -> String {
+    colour_bar_of(|v| colours.at(v), at, width, ticks, title)
+}
+
+/// The same of any colours from 0 to 1.
+pub fn colour_bar_of(colour: impl Fn(f64) -> [u8; 3], (x, y): (f64, f64), width: f64, ticks: &[(f64, String)], title: &str) -> String {
     const STEPS: u32 = 96;
     let mut out = String::new();
     // Strips begin and end at whole points: between, they would show as seams.
     let edge = |i: u32| (x + width * f64::from(i) / f64::from(STEPS)).round();
     for i in (0..STEPS).filter(|i| edge(i + 1) > edge(*i)) {
-        let [r, g, b] = colours.at(f64::from(i) / f64::from(STEPS - 1));
+        let [r, g, b] = colour(f64::from(i) / f64::from(STEPS - 1));
         let _ = write!(
             out,
             "<rect x=\"{}\" y=\"{:.0}\" width=\"{}\" height=\"9\" fill=\"rgb({r},{g},{b})\"/>",

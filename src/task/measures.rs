@@ -25,6 +25,76 @@ pub struct Measures {
     pub others: Option<f64>,
 }
 
+/// One of the figures by which methods are compared, as tables and documents call it.
+pub struct Figure {
+    pub id: &'static str,
+    /// Head of a column, with its unit.
+    pub label: &'static str,
+    pub words: &'static str,
+    /// Written as a share; else in percent or points.
+    pub share: bool,
+    pub of: fn(&Measures) -> Option<f64>,
+}
+
+pub const FIGURES: [Figure; 6] = [
+    Figure {
+        id: "average",
+        label: "average, %",
+        words: "Mean accuracy over the tasks after the last one, %",
+        share: false,
+        of: |m| Some(m.average),
+    },
+    Figure {
+        id: "learnt",
+        label: "when learnt, %",
+        words: "Mean accuracy of each task right after it was learnt, %",
+        share: false,
+        of: |m| Some(m.learnt),
+    },
+    Figure {
+        id: "kept",
+        label: "kept (FG)",
+        words: "FG after the last task: mean over earlier tasks of accuracy / accuracy right after learning; 1 is nothing forgotten",
+        share: true,
+        of: |m| m.kept_last,
+    },
+    Figure {
+        id: "lost",
+        label: "lost, points",
+        words: "Mean over earlier tasks of accuracy right after learning minus accuracy after the last task, points",
+        share: false,
+        of: |m| m.lost,
+    },
+    Figure {
+        id: "forward",
+        label: "forward, points",
+        words: "Accuracy on a task just before it is learnt minus that of the model as it was, points",
+        share: false,
+        of: |m| m.forward,
+    },
+    Figure {
+        id: "others",
+        label: "others, %",
+        words: "Mean accuracy on the domains that were never learnt, %",
+        share: false,
+        of: |m| m.others,
+    },
+];
+
+impl Figure {
+    /// `41.3 ± 2.0`, `0.913 ± 0.004`; a dash where there is none.
+    pub fn text(&self, spread: Option<Spread>) -> String {
+        let (scale, decimals) = if self.share { (1.0, 3) } else { (100.0, 1) };
+        spread.map_or_else(
+            || "–".to_owned(),
+            |s| {
+                let sd = s.sd.map_or(String::new(), |sd| format!(" ± {:.decimals$}", scale * sd));
+                format!("{:.decimals$}{sd}", scale * s.mean)
+            },
+        )
+    }
+}
+
 /// `matrix` is `[tasks][tasks and other domains]`, `before` as long as a row. `separate`: each row is a model of its own. `None` while a cell is missing.
 pub fn measures(before: &[Option<f64>], matrix: &[Vec<Option<f64>>], n_tasks: usize, separate: bool) -> Option<Measures> {
     if n_tasks == 0 || matrix.len() < n_tasks {

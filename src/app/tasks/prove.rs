@@ -66,7 +66,8 @@ impl Default for ProveRequest {
 
 #[derive(Clone, Debug)]
 pub struct ProveView {
-    pub request: ProveRequest,
+    /// As asked for; of one that was read from its folder there is none.
+    pub request: Option<ProveRequest>,
     /// `None` until the scores with nothing off are there.
     pub result: Option<TaskMatrix>,
     pub version: u64,
@@ -102,8 +103,14 @@ impl App {
     pub(in crate::app) fn prove_tasks(&mut self, request: ProveRequest, out: Option<PathBuf>, keep: bool) {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Tasks(TaskJob::Prove));
         if let Err(details) = self.start_prove(request.clone(), out, keep) {
-            self.tasks.prove =
-                Some(ProveView { request, result: None, version: 0, running: false, failed: Some(details.clone()), folder: None });
+            self.tasks.prove = Some(ProveView {
+                request: Some(request),
+                result: None,
+                version: 0,
+                running: false,
+                failed: Some(details.clone()),
+                folder: None,
+            });
             self.notice(NoticeLevel::Error, "The task matrix cannot start", details);
         }
     }
@@ -157,7 +164,8 @@ impl App {
             sha256_bytes(format!("{}\n{keys:?}\n{texts:?}\n{mode:?} {at:?} {like:?} {means}\n{plan:?}", provenance::program()).as_bytes())
         };
         let folder = out.or_else(|| keep.then(|| self.settings.data_dir.join("matrices").join(&key[..16])));
-        self.tasks.prove = Some(ProveView { request, result: None, version: 0, running: true, failed: None, folder: folder.clone() });
+        self.tasks.prove =
+            Some(ProveView { request: Some(request), result: None, version: 0, running: true, failed: None, folder: folder.clone() });
         let d_mlp = scorer.decoder.model.spec.d_mlp;
         let title = format!("Task matrix of {}", number::counted(plan.tasks.len() as u64, "task"));
         self.runner.spawn(&mut self.jobs, title, Target::Tasks(TaskJob::Prove), move |ctx, out| {

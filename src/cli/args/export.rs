@@ -25,7 +25,7 @@ pub enum RangeArg {
 
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Run folder, or `demo` for the stored run of the demo.
+    /// Run folder, `demo` for the stored run of the demo, or the folder that `prove`, `tune`, `continual` or `transfer` wrote.
     #[arg(value_name = "RUN", default_value = "demo")]
     pub run: PathBuf,
     /// Which view.
@@ -101,9 +101,9 @@ pub struct ExportArgs {
     pub quiet: bool,
 }
 
-/// The views that a stored run has.
+/// The views that a folder has.
 fn view_parser() -> impl TypedValueParser<Value = View> {
-    let values = VIEWS.iter().filter(|v| v.stored).map(|v| PossibleValue::new(v.id).help(v.hint).aliases(v.alias));
+    let values = VIEWS.iter().filter(|v| v.stored || v.view.has_folder()).map(|v| PossibleValue::new(v.id).help(v.hint).aliases(v.alias));
     PossibleValuesParser::new(values)
         .map(|id| VIEWS.iter().find(|v| v.id == id || v.alias == Some(id.as_str())).map_or_else(View::default, |v| v.view))
 }

@@ -49,7 +49,7 @@ impl HeadView {
                 if icon_button(ui, icons::ICON_CLOSE, "Leave the head", "").clicked() {
                     cx.link.focus_head = None;
                 }
-                export_button(ui, cx, View::Head, Subject { neuron: None, head: Some(head) });
+                export_button(ui, cx, View::Head, Subject { head: Some(head), ..Subject::default() });
                 if icon_button(ui, icons::ICON_CONTENT_COPY, "Copy its name", "").clicked() {
                     cx.link.ask(Ask::Copy(head.to_string()));
                 }

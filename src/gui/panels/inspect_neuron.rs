@@ -232,7 +232,7 @@ fn head_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, n: Neuron, preview: bool) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
-            export_button(ui, cx, View::Neuron, Subject { neuron: Some(n), head: None });
+            export_button(ui, cx, View::Neuron, Subject { neuron: Some(n), ..Subject::default() });
             if icon_button(ui, icons::ICON_CONTENT_COPY, "Copy its name", "").clicked() {
                 cx.link.ask(Ask::Copy(n.to_string()));
             }

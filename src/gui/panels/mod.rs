@@ -94,7 +94,7 @@ pub const PANELS: &[PanelInfo] = &[
     PanelInfo { id: "history", title: "History", icon: icons::ICON_HISTORY, export: None, make: history::make },
     PanelInfo { id: "sweep", title: "Sweep", icon: icons::ICON_GRADIENT, export: Some(View::Sweep), make: sweep::make },
     PanelInfo { id: "replay", title: "Replay", icon: icons::ICON_REPLAY, export: None, make: replay::make },
-    PanelInfo { id: "tasks", title: "Tasks", icon: icons::ICON_TARGET, export: None, make: tasks::make },
+    PanelInfo { id: "tasks", title: "Tasks", icon: icons::ICON_TARGET, export: Some(View::TaskNeurons), make: tasks::make },
     PanelInfo { id: "jobs", title: "Jobs", icon: icons::ICON_PENDING_ACTIONS, export: None, make: jobs::make },
     PanelInfo { id: "log", title: "Log", icon: icons::ICON_NOTES, export: None, make: log::make },
 ];

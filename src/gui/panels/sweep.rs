@@ -5,11 +5,13 @@ use crate::{
     app::{Command, JobId, Loading, SweepKind, SweepRequest, SweepView},
     gui::{
         Ask, Panel, PanelCx,
+        export::Subject,
         widgets::{
             control::{caption, choice},
             states::{empty_ui, failed_strip_ui, failed_ui, job_bar_ui, progress_line, working_ui},
         },
     },
+    report::export::View,
     scan::MetricKind,
 };
 use eframe::egui::{ComboBox, Ui};
@@ -43,6 +45,14 @@ impl Panel for SweepPanel {
             SweepKind::AgainstK => self.curve.ui(ui, cx),
             SweepKind::Break => self.search.ui(ui, cx),
         }
+    }
+    fn exports(&self) -> Option<(View, Subject)> {
+        let view = match self.tab {
+            SweepKind::Units => View::Sweep,
+            SweepKind::AgainstK => View::AgainstK,
+            SweepKind::Break => View::Break,
+        };
+        Some((view, Subject::default()))
     }
 }
 

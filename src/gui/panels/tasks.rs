@@ -5,12 +5,14 @@ use crate::{
     app::{App, Command, Loading},
     gui::{
         Ask, Panel, PanelCx,
+        export::Subject,
         widgets::{
             control::choice,
             number::sig3,
             states::{empty_ui, failed_ui, working_ui},
         },
     },
+    report::export::View,
 };
 use eframe::egui::Ui;
 use egui_material_icons::icons;
@@ -45,6 +47,9 @@ impl Panel for TasksPanel {
         if let Some(tab) = self.tabs.get_mut(self.shown) {
             ui.push_id(TABS[self.shown].id, |ui| tab.ui(ui, cx));
         }
+    }
+    fn exports(&self) -> Option<(View, Subject)> {
+        self.tabs.get(self.shown)?.exports()
     }
 }
 

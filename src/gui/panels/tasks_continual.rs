@@ -2,12 +2,14 @@
 
 use super::{
     tasks::TabInfo,
-    tasks_lessons::{Training, Work, percent_text, share_text, work_ui},
+    tasks_lessons::{Training, Work, percent_text, work_ui},
 };
 use crate::{
     app::{Command, ContinualRequest, ContinualView},
     gui::{
-        Panel, PanelCx, theme,
+        Panel, PanelCx,
+        export::Subject,
+        theme,
         widgets::{
             axis::Axis,
             control::{bar, caption, choice, remark, room_for},
@@ -19,7 +21,8 @@ use crate::{
             table::{Table, icon_button, twin_switch},
         },
     },
-    task::{ContinualConfig, ContinualState, Measures, Method, Spread},
+    report::export::View,
+    task::{ContinualConfig, ContinualState, FIGURES, Figure, Method, Spread},
 };
 use eframe::egui::{Button, ComboBox, DragValue, Key, Modifiers, Response, ScrollArea, Sense, Stroke, StrokeKind, Ui, vec2};
 use egui_material_icons::icons;
@@ -81,6 +84,9 @@ impl Panel for ContinualTab {
             }
         });
     }
+    fn exports(&self) -> Option<(View, Subject)> {
+        Some((View::Continual, Subject::default()))
+    }
 }
 
 impl ContinualTab {
@@ -135,7 +141,7 @@ impl ContinualTab {
             job: app.continual_job(),
             start: request,
             words: "Learn the tasks",
-            again: view.map(|v| Command::Continual { request: Box::new(v.request.clone()) }),
+            again: view.and_then(|v| Some(Command::Continual { request: Box::new(v.request.clone()?) })),
         };
         work_ui(ui, cx, work);
     }
@@ -391,47 +397,38 @@ fn lesson_ui(ui: &mut Ui, cx: &PanelCx<'_>, view: &ContinualView, state: &Contin
     .show(ui, cx.theme);
 }
 
-type Figure = (&'static str, &'static str, fn(&Measures) -> Option<f64>);
-const FIGURES: [Figure; 6] = [
-    ("average", "Mean accuracy over the tasks after the last one, %", |m| Some(m.average)),
-    ("learnt", "Mean accuracy of each task right after it was learnt, %", |m| Some(m.learnt)),
-    ("kept", "FG after the last task: mean over earlier tasks of accuracy / accuracy right after learning; 1 is nothing forgotten", |m| {
-        m.kept_last
-    }),
-    ("lost", "Mean over earlier tasks of accuracy right after learning minus accuracy after the last task, points", |m| m.lost),
-    ("forward", "Accuracy on a task just before it is learnt minus that of the model as it was, points", |m| m.forward),
-    ("others", "Mean accuracy on the domains that were never learnt, %", |m| m.others),
-];
-
-fn figure_text(state: &ContinualState, method: Method, (id, _, of): &Figure) -> String {
-    let spread = state.spread(method, of);
-    if *id == "kept" { share_text(spread) } else { percent_text(spread) }
-}
-
 /// Figures of every method as a small table whose heads explain themselves.
 fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
     let methods: Vec<Method> = Method::ALL.into_iter().filter(|m| state.config.methods.contains(m)).collect();
-    let figures: Vec<&Figure> = FIGURES.iter().filter(|f| f.0 != "others" || !state.others.is_empty()).collect();
+    let figures: Vec<&Figure> = FIGURES.iter().filter(|f| f.id != "others" || !state.others.is_empty()).collect();
     ui.label(
         cx.theme.group(format!(
             "after the last task, mean ± sd over {}",
             crate::base::number::counted(state.config.seeds.len() as u64, "seed")
         )),
     );
+    // Columns as wide as what stands in them: a grid would give the last one all the room that is left.
+    let right = eframe::egui::Layout::right_to_left(eframe::egui::Align::Center);
+    let cell = |ui: &mut Ui, add: &mut dyn FnMut(&mut Ui)| {
+        ui.allocate_ui_with_layout(vec2(FIGURE_WIDTH, theme::ROW), right, |ui| {
+            ui.set_min_size(vec2(FIGURE_WIDTH, theme::ROW));
+            add(ui);
+        });
+    };
     ScrollArea::horizontal().id_salt("summary").auto_shrink([false, true]).show(ui, |ui| {
-        eframe::egui::Grid::new("figures").num_columns(figures.len() + 1).spacing(vec2(14.0, 2.0)).show(ui, |ui| {
+        eframe::egui::Grid::new("figures").num_columns(figures.len() + 1).spacing(vec2(4.0, 2.0)).show(ui, |ui| {
             ui.label("");
-            for (name, words, _) in figures.iter().copied() {
-                ui.with_layout(eframe::egui::Layout::right_to_left(eframe::egui::Align::Center), |ui| {
-                    ui.label(cx.theme.small(*name)).on_hover_text(*words);
+            for f in &figures {
+                cell(ui, &mut |ui| {
+                    ui.label(cx.theme.small(f.id)).on_hover_text(f.words);
                 });
             }
             ui.end_row();
             for m in methods {
                 ui.label(m.label()).on_hover_text(m.words());
                 for f in &figures {
-                    ui.with_layout(eframe::egui::Layout::right_to_left(eframe::egui::Align::Center), |ui| {
-                        ui.label(cx.theme.mono(figure_text(state, m, f)));
+                    cell(ui, &mut |ui| {
+                        ui.label(cx.theme.mono(f.text(state.spread(m, f.of))));
                     });
                 }
                 ui.end_row();
@@ -439,6 +436,9 @@ fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
         });
     });
 }
+
+/// `0.913 ± 0.004` in the font of numbers.
+const FIGURE_WIDTH: f32 = 98.0;
 
 /// Which task's update W-NCFT takes for which questions.
 fn weights_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {

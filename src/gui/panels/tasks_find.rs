@@ -13,6 +13,7 @@ use crate::{
     },
     gui::{
         Panel, PanelCx,
+        export::Subject,
         widgets::{
             control::{bar, caption, choice, log_slider, remark, room_for},
             matrix::{Matrix, sequential},
@@ -21,6 +22,7 @@ use crate::{
             table::{Table, twin_switch},
         },
     },
+    report::export::View,
     task::{self, TaskNeurons},
 };
 use eframe::egui::{ScrollArea, Ui, vec2};
@@ -90,6 +92,9 @@ impl Panel for FindTab {
             return;
         };
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.result_ui(ui, cx, view));
+    }
+    fn exports(&self) -> Option<(View, Subject)> {
+        Some((View::TaskNeurons, Subject { percent: Some(self.percent), ..Subject::default() }))
     }
 }
 

@@ -9,7 +9,9 @@ use crate::{
     app::{Command, TransferRequest},
     base::mantel::{Correlation, line},
     gui::{
-        Panel, PanelCx, theme,
+        Panel, PanelCx,
+        export::Subject,
+        theme,
         widgets::{
             axis::Axis,
             chart::Chart,
@@ -20,6 +22,7 @@ use crate::{
             table::{Table, icon_button, twin_switch},
         },
     },
+    report::export::View,
     task::{Outcome, Pair, Proportion, Spread, TransferConfig, TransferState},
 };
 use eframe::egui::{Color32, ScrollArea, Shape, Slider, Stroke, TextEdit, Ui, vec2};
@@ -99,6 +102,9 @@ impl Panel for GeneraliseTab {
             }
         });
     }
+    fn exports(&self) -> Option<(View, Subject)> {
+        Some((View::Transfer, Subject::default()))
+    }
 }
 
 impl GeneraliseTab {
@@ -120,7 +126,7 @@ impl GeneraliseTab {
             job: app.transfer_job(),
             start: request.map(|r| Command::Transfer { request: Box::new(r) }),
             words: "Measure transfer",
-            again: view.map(|v| Command::Transfer { request: Box::new(v.request.clone()) }),
+            again: view.and_then(|v| Some(Command::Transfer { request: Box::new(v.request.clone()?) })),
         };
         work_ui(ui, cx, work);
         if app.project.enabled().count() < 2 {

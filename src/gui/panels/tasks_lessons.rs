@@ -124,11 +124,6 @@ pub(super) fn percent_text(s: Option<Spread>) -> String {
     s.map_or("–".to_owned(), |s| format!("{:.1}{}", 100.0 * s.mean, s.sd.map_or(String::new(), |sd| format!(" ± {:.1}", 100.0 * sd))))
 }
 
-/// `0.913 ± 0.004`
-pub(super) fn share_text(s: Option<Spread>) -> String {
-    s.map_or("–".to_owned(), |s| format!("{:.3}{}", s.mean, s.sd.map_or(String::new(), |sd| format!(" ± {sd:.3}"))))
-}
-
 /// A p-value as people print it.
 pub(super) fn p_text(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p {}", sig3(p)) }

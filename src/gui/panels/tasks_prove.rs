@@ -8,6 +8,7 @@ use crate::{
     app::{Command, JobState, ProveRequest, ProveView, SetsFrom, TaskJob},
     gui::{
         Panel, PanelCx,
+        export::Subject,
         widgets::{
             control::{bar, caption, choice, remark, room_for, switch},
             matrix::{Matrix, sequential},
@@ -16,6 +17,7 @@ use crate::{
             table::{Table, twin_switch},
         },
     },
+    report::export::View,
     scan::MetricKind,
     task::{Ranking, TaskMatrix},
 };
@@ -42,8 +44,9 @@ struct ProveTab {
     questions: usize,
     amplify: bool,
     from_run: bool,
-    /// Index of the share shown.
+    /// Index of the share shown, and the share.
     k: usize,
+    shown_percent: Option<f64>,
     shows: Shows,
     table: bool,
 }
@@ -59,6 +62,7 @@ impl Default for ProveTab {
             amplify: false,
             from_run: false,
             k: usize::MAX,
+            shown_percent: None,
             shows: Shows::Accuracy,
             table: false,
         }
@@ -79,6 +83,9 @@ impl Panel for ProveTab {
             return;
         };
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.result_ui(ui, cx, view, matrix));
+    }
+    fn exports(&self) -> Option<(View, Subject)> {
+        Some((View::Deactivation, Subject { percent: self.shown_percent, ..Subject::default() }))
     }
 }
 
@@ -145,6 +152,7 @@ impl ProveTab {
             // 10 % is the paper's.
             self.k = shares.iter().position(|p| *p == 10.0).unwrap_or(last);
         }
+        self.shown_percent = shares.get(self.k).copied();
         ui.separator();
         ui.horizontal_wrapped(|ui| {
             if last > 0 {
@@ -262,9 +270,9 @@ fn start_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&ProveView>, request
                 cx.send(Command::ProveTasks { request: Box::new(request), out: None });
             }
         });
-        if let Some(view) = stopped {
+        if let Some((view, request)) = stopped.and_then(|v| Some((v, v.request.as_ref()?))) {
             if ui.button("Resume").on_hover_text("Goes on where it was stopped").clicked() {
-                cx.send(Command::ProveTasks { request: Box::new(view.request.clone()), out: view.folder.clone() });
+                cx.send(Command::ProveTasks { request: Box::new(request.clone()), out: view.folder.clone() });
             }
             ui.label(cx.theme.small("stopped; what was measured is kept"));
         }
@@ -272,8 +280,9 @@ fn start_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&ProveView>, request
     let failed = view.and_then(|v| Some((v, v.failed.as_ref().filter(|m| *m != "stopped")?)));
     if let Some((view, message)) = failed
         && failed_strip_ui(ui, cx, "The matrix failed", message, "Try again")
+        && let Some(request) = &view.request
     {
-        cx.send(Command::ProveTasks { request: Box::new(view.request.clone()), out: view.folder.clone() });
+        cx.send(Command::ProveTasks { request: Box::new(request.clone()), out: view.folder.clone() });
     }
 }
 

@@ -9,14 +9,16 @@ use crate::{
     app::{Command, JobState, JobView, TrainWhat, TuneRequest, TuningView},
     base::{hash::sha256_bytes, number::counted},
     gui::{
-        Panel, PanelCx, theme,
+        Panel, PanelCx,
+        export::Subject,
+        theme,
         widgets::{
             control::{choice, group, log_slider, name_cell, remark},
-            number::sig3,
             states::{empty_ui, failed_strip_ui, job_bar_ui, progress_line},
         },
     },
     model::Matrix,
+    report::export::View,
     tune::{AdamWConfig, Learn, LoraConfig, OptimizerConfig, SgdConfig, TuneConfig},
 };
 use eframe::egui::{ComboBox, DragValue, ScrollArea, Ui};
@@ -113,6 +115,9 @@ impl Panel for TrainTab {
                 remark(ui, cx.theme, words);
             }
         });
+    }
+    fn exports(&self) -> Option<(View, Subject)> {
+        Some((View::Tuning, Subject::default()))
     }
 }
 
@@ -326,15 +331,8 @@ impl TrainTab {
 
     fn start_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&TuningView>, request: Option<(String, TrainWhat)>) {
         group(ui, cx.theme, "");
-        let words = |what: &TrainWhat| match what {
-            TrainWhat::All => "everything".to_owned(),
-            TrainWhat::Neurons { neurons } => counted(neurons.len() as u64, "neuron"),
-            TrainWhat::Top { percent } => format!("its top {} %", sig3(*percent)),
-            TrainWhat::Random { percent } => format!("{} % random neurons", sig3(*percent)),
-            TrainWhat::Lora { config } => format!("LoRA of rank {}", config.rank),
-        };
         ui.horizontal_wrapped(|ui| {
-            let label = request.as_ref().map_or("Train".to_owned(), |(task, what)| format!("Train {} on {task}", words(what)));
+            let label = request.as_ref().map_or("Train".to_owned(), |(task, what)| format!("Train {} on {task}", what.words()));
             let button = ui.add_enabled(request.is_some(), cx.theme.primary(&label));
             let button = button.on_disabled_hover_text("Choose a set with neurons, or matrices for the adapter");
             if button.accessible_name("Train").clicked()

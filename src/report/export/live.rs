@@ -1,10 +1,12 @@
-//! What the open program measured or looked up and no run folder holds: predictions, sweeps, one neuron, one head.
+//! What the open program measured or looked up and no scan holds: predictions, sweeps, one neuron, one head, task neurons, what was learnt.
 
 use super::super::Report;
 use crate::{
     ablate::{BreakStep, Broken, KCurve, Summary, Sweep},
     base::{Error, Head, NeuronSet, Result, provenance::Provenance},
     inspect::{HeadFacts, NeuronFacts},
+    task::{ContinualState, KneeCurve, Ranking, TaskMatrix, TaskNeurons, TransferState},
+    tune::{Evaluated, TunePoint},
 };
 use std::sync::Arc;
 
@@ -19,6 +21,50 @@ pub struct Live {
     pub broken: Option<Search>,
     pub neuron: Option<NeuronSheet>,
     pub head: Option<HeadSheet>,
+    pub found: Option<Found>,
+    pub matrix: Option<Arc<TaskMatrix>>,
+    pub tuning: Option<TuningSheet>,
+    pub continual: Option<Arc<ContinualState>>,
+    pub transfer: Option<Arc<TransferState>>,
+}
+
+impl Live {
+    /// Domains of the tasks' views, in their order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        names.extend(self.found.iter().flat_map(|f| &f.tasks).map(|t| t.name.as_str()));
+        names.extend(self.matrix.iter().flat_map(|m| &m.plan.tasks).map(String::as_str));
+        names.extend(self.tuning.iter().flat_map(|t| t.after.accuracy.keys().chain(t.after.loss.keys())).map(String::as_str));
+        names.extend(self.continual.iter().flat_map(|s| s.column_names()));
+        names.extend(self.transfer.iter().flat_map(|s| &s.rows).map(|r| r.name.as_str()));
+        names
+    }
+}
+
+/// The neurons of each task.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub tasks: Vec<Arc<TaskNeurons>>,
+    pub curves: Vec<KneeCurve>,
+    /// Share that is taken, of how they are ranked.
+    pub percent: f64,
+    pub ranking: Ranking,
+}
+
+/// One tuning, while it runs or after.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TuningSheet {
+    pub task: String,
+    /// What trained, in words.
+    pub what: String,
+    pub trained: usize,
+    pub parameters: u64,
+    pub judged_on: String,
+    pub points: Vec<TunePoint>,
+    pub before: Evaluated,
+    pub after: Evaluated,
+    pub best_step: usize,
+    pub steps: usize,
 }
 
 /// A search as far as it came.

@@ -5,6 +5,7 @@ mod ablation;
 mod clusters;
 mod formats;
 mod inspected;
+mod lessons;
 pub mod live;
 mod maps_grid;
 mod neurons;
@@ -14,6 +15,7 @@ mod rows;
 mod sets;
 mod sheet;
 mod sweeps;
+mod tasks;
 mod tensors;
 mod views;
 
@@ -70,6 +72,16 @@ pub enum View {
     Neuron,
     /// One head, as the inspector shows it.
     Head,
+    /// The neurons that each task needs.
+    TaskNeurons,
+    /// Each task with each task's neurons off.
+    Deactivation,
+    /// One tuning.
+    Tuning,
+    /// A sequence of tasks.
+    Continual,
+    /// What learning one task does to the others.
+    Transfer,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +97,7 @@ pub enum FileKind {
 }
 
 impl View {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Neurons,
         Self::Density,
         Self::Similarity,
@@ -102,6 +114,11 @@ impl View {
         Self::Break,
         Self::Neuron,
         Self::Head,
+        Self::TaskNeurons,
+        Self::Deactivation,
+        Self::Tuning,
+        Self::Continual,
+        Self::Transfer,
     ];
 }
 

@@ -215,12 +215,12 @@ pub fn curve_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainSca
 }
 
 /// Accuracy, margin and loss there are of a score.
-fn each(totals: &Totals) -> impl Iterator<Item = (String, f64)> {
+pub(super) fn each(totals: &Totals) -> impl Iterator<Item = (String, f64)> {
     let t = *totals;
     SweepMeasure::ALL.into_iter().filter_map(move |m| Some((m.label().replace(' ', "_"), t.get(m)?)))
 }
 
-fn whole(domain: &str, metric: String, value: f64, n: usize, seed: Option<u64>) -> LongRow {
+pub(super) fn whole(domain: &str, metric: String, value: f64, n: usize, seed: Option<u64>) -> LongRow {
     LongRow { module: MODEL.into(), domain: domain.to_owned(), metric, value: Some(value), n: n as u64, seed, ..LongRow::default() }
 }
 

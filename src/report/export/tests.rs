@@ -154,6 +154,126 @@ fn live() -> Live {
         broken: Some(Search { domain: "a<b".into(), steps: (1..4).map(step).collect(), outcome: None }),
         neuron: Some(neuron),
         head: Some(head),
+        ..tasks_live()
+    }
+}
+
+/// The views of the tasks, of the same two names.
+fn tasks_live() -> Live {
+    use crate::{
+        ablate::{KPoint, Totals},
+        task::{
+            Cell, ContinualConfig, ContinualState, KneeCurve, MatrixPlan, Ranking, RowCounts, Score, Stability, TaskMatrix, TaskNeurons,
+            TransferConfig, TransferState, TransferUnit,
+        },
+        tune::{Evaluated, TunePoint},
+    };
+    use live::{Found, TuningSheet};
+    use std::sync::Arc;
+    let names = ["a<b", "c&d, e"];
+    let totals = |v: f64| Totals { n: 4, correct: Some((4.0 * v) as usize), margin: Some(v), loss: Some(1.0 - v) };
+    let task = |d: usize| TaskNeurons {
+        name: names[d].into(),
+        source: DomainSource::default(),
+        samples: 4,
+        tokens: 9,
+        mean_loss: 1.0,
+        relevance: scan().domains[d].relevance.clone().expect("map"),
+        columns: None,
+        stability: [1.0, 10.0].map(|percent| Stability { percent, neurons: 3, mean: 0.6, low: 0.5, high: 0.75, chance: 0.1 }).to_vec(),
+        draws: 5,
+        completeness: None,
+    };
+    let mut curve = KneeCurve {
+        task: names[0].into(),
+        rows: "validation".into(),
+        lines: vec![1],
+        baseline: totals(0.75),
+        points: [1.0, 10.0]
+            .map(|percent| KPoint { percent, neurons: 1, scores: vec![totals(0.5)], controls: vec![vec![totals(0.75)]] })
+            .to_vec(),
+        knee: None,
+    };
+    curve.conclude();
+    let tasks = (0..2).map(|d| Arc::new(task(d))).collect();
+    let plan = MatrixPlan {
+        tasks: names.map(str::to_owned).to_vec(),
+        percents: vec![1.0, 10.0],
+        controls: 1,
+        factors: vec![0.0, 1.0, 2.0],
+        scaled_at: 1,
+        scaled_controls: 0,
+    };
+    let cell = |id: &crate::task::CellId| {
+        let own = id.seed.is_none() && id.set == id.task;
+        Cell { totals: totals(if own { 0.25 } else { 0.5 }), lost: 2, gained: 0 }
+    };
+    let matrix = TaskMatrix {
+        cells: plan.cells().iter().map(|id| (*id, cell(id))).collect(),
+        total: plan.cells().len(),
+        neurons: vec![vec![1, 1], vec![12, 12]],
+        sets: "top k %".into(),
+        switched: "set to 0".into(),
+        before: vec![totals(0.75), totals(0.5)],
+        left_out: vec![1, 0],
+        plan,
+        provenance: scan().provenance,
+    };
+    let score = |correct: usize| Some(Score { n: 4, correct, loss: 0.5 });
+    let rows = || names.map(|n| RowCounts { name: n.into(), train: 4, validation: 2, test: 4, words: "splits".into() }).to_vec();
+    let config = ContinualConfig { seeds: vec![0, 1], ..ContinualConfig::default() };
+    let mut sequence = ContinualState::new("k".into(), vec![names[0].into()], vec![names[1].into()], rows(), config, scan().provenance);
+    sequence.before = vec![score(1), score(2)];
+    for run in &mut sequence.runs {
+        run.cells = vec![vec![score(3), score(run.seed as usize)]];
+    }
+    let mut transfer = TransferState::new("k".into(), rows(), 3, TransferConfig::default(), scan().provenance);
+    (transfer.before, transfer.overlap) = (vec![score(1), score(2)], vec![vec![1.0, 0.25], vec![0.25, 1.0]]);
+    transfer.units = (0..2)
+        .map(|task| TransferUnit {
+            seed: 0,
+            percent: transfer.config.percent,
+            task,
+            cells: vec![score(3), score(2)],
+            neurons: 12,
+            trained: 99,
+            steps: 5,
+            best_step: 5,
+            seconds: 1.0,
+            similarity: vec![vec![Some(0.5), None, Some(0.75)]; 2],
+        })
+        .collect();
+    let evaluated = |v: f64| Evaluated {
+        accuracy: names.map(|n| (n.to_owned(), v)).into(),
+        loss: names.map(|n| (n.to_owned(), 1.0 - v)).into(),
+        score: v,
+    };
+    let point = |step: usize| TunePoint {
+        step,
+        loss: (step > 0).then_some(1.0 / step as f64),
+        gradient_norm: None,
+        learning_rate: 1e-3,
+        evaluated: Some(evaluated(0.1 * step as f64)),
+    };
+    let tuning = TuningSheet {
+        task: names[0].into(),
+        what: "its top 10 %".into(),
+        trained: 99,
+        parameters: 300,
+        judged_on: "test".into(),
+        points: (0..4).map(point).collect(),
+        before: evaluated(0.25),
+        after: evaluated(0.75),
+        best_step: 3,
+        steps: 3,
+    };
+    Live {
+        found: Some(Found { tasks, curves: vec![curve], percent: 10.0, ranking: Ranking::Global }),
+        matrix: Some(Arc::new(matrix)),
+        tuning: Some(tuning),
+        continual: Some(Arc::new(sequence)),
+        transfer: Some(Arc::new(transfer)),
+        ..Live::default()
     }
 }
 
@@ -314,6 +434,35 @@ fn intersections_of_a_table_add_up_to_the_sets() {
     };
     // 20 % of 3 x 40.
     assert_eq!((of("a<b"), of("c&d, e")), (24.0, 24.0));
+}
+
+#[test]
+fn the_tables_of_the_tasks_have_every_number_with_its_place() {
+    let of = |what: View| rows(&spec(what, FileKind::Csv));
+    let value = |all: &[(String, String, String, String, String)], domain: &str, metric: &str| -> f64 {
+        let found: Vec<_> = all.iter().filter(|r| r.1 == domain && r.2 == metric).collect();
+        assert_eq!(found.len(), 1, "{metric} of {domain}");
+        found[0].3.parse().expect("number")
+    };
+    let found = of(View::TaskNeurons);
+    // 10 % of 3 x 40, two tasks.
+    assert_eq!(found.iter().filter(|r| r.2 == "relevance_top_10").count(), 24);
+    assert_eq!(value(&found, "a<b", "stability_chance_top_1"), 0.1);
+    assert_eq!((value(&found, "a<b", "accuracy_off_10"), value(&found, "a<b", "accuracy_random_off_10")), (0.5, 0.75));
+    let matrix = of(View::Deactivation);
+    assert_eq!(value(&matrix, "a<b", "accuracy_off_top_10_of_a<b"), 0.25);
+    assert_eq!(value(&matrix, "a<b", "accuracy_off_random_like_top_10_of_c&d, e"), 0.5);
+    assert_eq!(value(&matrix, "c&d, e", "accuracy_times_2_top_10_of_c&d, e"), 0.25);
+    assert_eq!(value(&matrix, "a<b", "change_off_top_1_of_c&d, e"), -0.5);
+    let tuning = of(View::Tuning);
+    assert_eq!((value(&tuning, "a<b", "accuracy_before"), value(&tuning, "c&d, e", "accuracy_after")), (0.25, 0.75));
+    assert_eq!(value(&tuning, "a<b", "training_loss_at_step_2"), 0.5);
+    let sequence = of(View::Continual);
+    assert_eq!(sequence.iter().filter(|r| r.2 == "accuracy_w-ncft_after_a<b" && r.1 == "c&d, e").count(), 2, "one a seed");
+    assert_eq!(value(&sequence, "c&d, e", "accuracy_before"), 0.5);
+    let transfer = of(View::Transfer);
+    assert_eq!(value(&transfer, "c&d, e", "overlap_with_a<b"), 0.25);
+    assert_eq!(transfer.iter().filter(|r| r.2 == "parameter_cosine_with_a<b").count(), 4, "two layers have one, two tasks");
 }
 
 #[test]

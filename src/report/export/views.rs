@@ -2,8 +2,8 @@
 //! numbers are.
 
 use super::{
-    super::Report, ExportSpec, View, ablation, clusters, inspected, maps_grid, neurons, pictures, predictions, rows, sets, sheet::Content,
-    sweeps, tensors,
+    super::Report, ExportSpec, View, ablation, clusters, inspected, lessons, maps_grid, neurons, pictures, predictions, rows, sets,
+    sheet::Content, sweeps, tasks, tensors,
 };
 use crate::{
     base::{Ctx, LongTable, Result, provenance::Provenance, tensor_file::Tensor},
@@ -21,7 +21,7 @@ pub struct ViewInfo {
     /// What a button says.
     pub label: &'static str,
     pub hint: &'static str,
-    /// Its numbers lie in a stored run; else they were measured by the open program ([`Report::ablation`]).
+    /// Its numbers lie in a stored scan; else they were measured by the open program ([`Report::ablation`], [`Report::live`]).
     pub stored: bool,
     pub formula: fn(&ExportSpec) -> String,
     pub(super) content: Make<Content>,
@@ -242,6 +242,68 @@ pub const VIEWS: &[ViewInfo] = &[
         table: inspected::head_table,
         tensors: None,
     },
+    ViewInfo {
+        view: View::TaskNeurons,
+        id: "task-neurons",
+        alias: None,
+        label: "task neurons",
+        hint: "The neurons of each task: by layer, what tasks share, stability, accuracy against k",
+        stored: false,
+        formula: |_| "relevance of a neuron to a task: |sum_t a dLoss/da| (Leng and Xiong, arXiv 2407.06488)".into(),
+        content: tasks::found_content,
+        table: tasks::found_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Deactivation,
+        id: "deactivation",
+        alias: Some("prove"),
+        label: "deactivation",
+        hint: "Each task scored with each task's neurons off, beside random ones",
+        stored: false,
+        formula: |_| "multiple choice by log-likelihood; random sets with as many neurons in each layer".into(),
+        content: tasks::matrix_content,
+        table: tasks::matrix_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Tuning,
+        id: "tuning",
+        alias: None,
+        label: "tuning",
+        hint: "One tuning: curves, and every domain before and after",
+        stored: false,
+        formula: |_| "multiple choice by log-likelihood; the step that validation rows like best is kept".into(),
+        content: lessons::tuning_content,
+        table: lessons::tuning_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Continual,
+        id: "continual",
+        alias: None,
+        label: "continual",
+        hint: "Tasks learnt in turn: a matrix a method, and what is kept",
+        stored: false,
+        formula: |_| {
+            "a[i][j]: accuracy on j after i was learnt; FG and forward transfer as in arXiv 2407.06488 and GEM (NeurIPS 2017)".into()
+        },
+        content: lessons::sequence_content,
+        table: lessons::sequence_table,
+        tensors: None,
+    },
+    ViewInfo {
+        view: View::Transfer,
+        id: "transfer",
+        alias: None,
+        label: "transfer",
+        hint: "What learning one task does to the others, against overlap and likeness of their neurons",
+        stored: false,
+        formula: |_| "Pearson and Spearman over ordered pairs of tasks, p by permutation of the tasks".into(),
+        content: lessons::transfer_content,
+        table: lessons::transfer_table,
+        tensors: None,
+    },
 ];
 
 impl ViewInfo {
@@ -259,6 +321,10 @@ impl View {
     /// As `--what` reads it, and in file names.
     pub fn id(self) -> &'static str {
         self.info().id
+    }
+    /// Whether a folder of its own holds its numbers: what `prove`, `tune`, `continual` and `transfer` write.
+    pub fn has_folder(self) -> bool {
+        matches!(self, Self::Deactivation | Self::Tuning | Self::Continual | Self::Transfer)
     }
     /// Where its numbers come from.
     pub(super) fn provenance<'a>(self, report: &Report<'a>) -> &'a Provenance {

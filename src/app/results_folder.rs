@@ -1,0 +1,150 @@
+//! Folders that hold other results than a scan: a deactivation matrix, a tuning, a sequence of tasks, a study of transfer. They open like runs.
+
+use super::{
+    App, ContinualView, NoticeLevel, ProveView, TransferView, TuneReport,
+    event::{Event, Target},
+    tuning::REPORT_FILE,
+};
+use crate::{
+    base::{Error, Result},
+    task::{
+        ContinualState, MATRIX_FILE, TaskMatrix, TransferState, continual_file::CONTINUAL_FILE, matrix_file, transfer_file::TRANSFER_FILE,
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a folder holds, by the file that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FolderKind {
+    Matrix,
+    Continual,
+    Transfer,
+    Tuning,
+}
+
+/// The same, read.
+pub(super) enum OpenedResults {
+    Matrix(Box<TaskMatrix>),
+    Continual(Arc<ContinualState>),
+    Transfer(Arc<TransferState>),
+    Tuning(Arc<TuneReport>),
+}
+
+impl FolderKind {
+    const FILES: [(&'static str, Self); 4] =
+        [(MATRIX_FILE, Self::Matrix), (CONTINUAL_FILE, Self::Continual), (TRANSFER_FILE, Self::Transfer), (REPORT_FILE, Self::Tuning)];
+
+    /// `None`: a scan, or nothing of this program's.
+    pub fn in_folder(folder: &Path) -> Option<Self> {
+        Self::FILES.into_iter().find(|(file, _)| folder.join(file).is_file()).map(|f| f.1)
+    }
+    /// What it is called, and the tab of the panel Tasks that shows it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Matrix => ("deactivation matrix", "Prove"),
+            Self::Continual => ("sequence of tasks", "Continual"),
+            Self::Transfer => ("study of transfer", "Generalise"),
+            Self::Tuning => ("tuning", "Train"),
+        }
+    }
+    fn read(self, folder: &Path) -> Result<OpenedResults> {
+        Ok(match self {
+            Self::Matrix => OpenedResults::Matrix(Box::new(matrix_file::read(folder)?)),
+            Self::Continual => OpenedResults::Continual(Arc::new(ContinualState::read(folder)?)),
+            Self::Transfer => OpenedResults::Transfer(Arc::new(TransferState::read(folder)?)),
+            Self::Tuning => OpenedResults::Tuning(Arc::new(read_tuning(folder)?)),
+        })
+    }
+}
+
+/// The report of a tuning.
+///
+/// # Errors
+/// When the file cannot be read or is none.
+pub(super) fn read_tuning(folder: &Path) -> Result<TuneReport> {
+    let path = folder.join(REPORT_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::format(&path, format!("is no report of a tuning: {e}")))
+}
+
+impl App {
+    pub(super) fn open_results(&mut self, kind: FolderKind, folder: PathBuf) {
+        // With its model at hand a tuning is more than its report: the model computes.
+        if kind == FolderKind::Tuning && self.base_decoder().is_some() {
+            return self.open_tuned(folder);
+        }
+        self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Target::Other, move |_, out| {
+            let opened = kind.read(&folder)?;
+            out.send(Event::OpenedResults { folder, opened });
+            Ok(())
+        });
+    }
+
+    pub(super) fn results_opened(&mut self, folder: PathBuf, opened: OpenedResults) {
+        let kind = match &opened {
+            OpenedResults::Matrix(_) => FolderKind::Matrix,
+            OpenedResults::Continual(_) => FolderKind::Continual,
+            OpenedResults::Transfer(_) => FolderKind::Transfer,
+            OpenedResults::Tuning(_) => FolderKind::Tuning,
+        };
+        let running = match kind {
+            FolderKind::Matrix => self.tasks.prove.as_ref().is_some_and(|v| v.running),
+            FolderKind::Continual => self.continual.as_ref().is_some_and(|v| v.running),
+            FolderKind::Transfer => self.transfer.as_ref().is_some_and(|v| v.running),
+            FolderKind::Tuning => self.tuning.as_ref().is_some_and(|v| v.job.is_some()),
+        };
+        let (what, tab) = kind.words();
+        if running {
+            let details = format!("Another one is under way in Tasks, {tab}; wait for it, or cancel it.");
+            return self.notice(NoticeLevel::Warn, format!("The {what} in {} was not opened", folder.display()), details);
+        }
+        let details = format!("Tasks shows it under {tab}.");
+        self.notice(NoticeLevel::Done, format!("Opened the {what} in {}", folder.display()), details);
+        match opened {
+            OpenedResults::Matrix(matrix) => {
+                let version = self.tasks.prove.as_ref().map_or(0, |v| v.version) + 1;
+                self.tasks.prove =
+                    Some(ProveView { request: None, result: Some(*matrix), version, running: false, failed: None, folder: Some(folder) });
+            }
+            OpenedResults::Continual(state) => {
+                self.continual =
+                    Some(ContinualView { request: None, folder, state: Some(state), lesson: None, running: false, failed: None });
+            }
+            OpenedResults::Transfer(state) => {
+                self.transfer = Some(TransferView { request: None, folder, state: Some(state), running: false, failed: None });
+            }
+            OpenedResults::Tuning(report) => self.tuned(report, folder),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Command, testing, testing_lessons};
+
+    #[test]
+    fn a_finished_sequence_opens_like_a_run_and_a_broken_one_says_what_is_wrong() {
+        let dir = tempfile::tempdir().expect("folder");
+        let shown = testing_lessons::sample_app_continual(dir.path(), 1.0);
+        let state = shown.continual.as_ref().and_then(|v| v.state.clone()).expect("a sequence");
+        let folder = dir.path().join("sequence");
+        std::fs::create_dir(&folder).expect("folder");
+        std::fs::write(folder.join(CONTINUAL_FILE), serde_json::to_vec(&*state).expect("json")).expect("written");
+        let mut app = testing::sample_app(dir.path());
+        app.apply(Command::OpenRun { path: folder.clone() });
+        testing::settle(&mut app);
+        let view = app.continual.as_ref().expect("opened");
+        assert_eq!((view.state.as_deref(), &view.request, &view.folder), (Some(&*state), &None, &folder));
+        assert!(app.log.iter().any(|n| n.title.contains("sequence of tasks")));
+
+        std::fs::write(folder.join(CONTINUAL_FILE), b"{").expect("written");
+        let mut app = testing::sample_app(dir.path());
+        app.apply(Command::OpenRun { path: folder });
+        testing::settle(&mut app);
+        assert!(app.continual.is_none() && app.log.iter().any(|n| n.details.contains("continual.json")), "{:?}", app.log);
+    }
+}
