@@ -137,6 +137,17 @@ fn a_neuron_and_a_head_are_told_to_people() {
 }
 
 #[test]
+fn a_neuron_and_a_head_are_drawn_with_the_command_that_does_it() {
+    let place = Place::new();
+    for (what, name) in [("L1N3", "neuron.svg"), ("L1H0", "head.svg")] {
+        text(&place.inspect(what, &["--export", name, "--theme", "dark"]));
+        let svg = std::fs::read_to_string(place.0.path().join(name)).expect("picture");
+        assert!(svg.contains(&format!("inspect {what}")) && svg.contains(&format!("--export {name}")), "{what}");
+    }
+    fails_with(&place.inspect("L1N3", &["--export", "neuron.doc"]), 2, &["neuron.doc", ".png"]);
+}
+
+#[test]
 fn what_is_no_neuron_or_outside_is_refused_with_the_range() {
     let place = Place::new();
     fails_with(&place.inspect("L9N1", &["--quiet"]), 1, &["L9N1", "layers 0..2", "neurons 0..87"]);

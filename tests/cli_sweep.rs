@@ -71,7 +71,20 @@ fn every_way_to_sweep_answers_and_mistakes_say_what_to_do() {
     assert_eq!((heads["units"].as_array().expect("units").len(), &heads["at"]), (8, &"answer".into()));
     let layers = json(&run(&["sweep", "--unit", "layer", "--domain", "questions", "--mode", "scale=0.5"]));
     assert_eq!(layers["units"].as_array().expect("units").len(), 3);
-    let curve = json(&run(&["sweep", "--against-k", "top:questions", "--percents", "5,50", "--controls", "2"]));
+    // A file beside what is printed: the same numbers, and the command that makes it.
+    let (picture, table) = (dir.path().join("curve.svg"), dir.path().join("curve.csv"));
+    let against = |out: &Path| {
+        let out = out.display().to_string();
+        run(&["sweep", "--against-k", "top:questions", "--percents", "5,50", "--controls", "2", "--export", &out])
+    };
+    json(&against(&picture));
+    let svg = std::fs::read_to_string(&picture).expect("picture");
+    assert!(svg.contains("--against-k") && svg.contains("--export") && svg.contains("curve.svg"));
+    let curve = json(&against(&table));
+    let accuracy = &curve["points"][1]["scores"][0];
+    let share = accuracy["correct"].as_f64().expect("count") / accuracy["n"].as_f64().expect("count");
+    let text = std::fs::read_to_string(&table).expect("table");
+    assert!(text.lines().any(|l| l.contains(",accuracy_top_50,") && l.contains(&format!(",{share},"))), "{share} in {text}");
     assert_eq!(curve["points"].as_array().expect("points").len(), 2);
     assert_eq!(curve["points"][1]["controls"].as_array().expect("controls").len(), 2);
     let broken = run(&["break", "--domain", "questions", "--candidates", "20", "--mode", "scale=5", "--threshold", "0.1"]);

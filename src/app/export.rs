@@ -147,11 +147,15 @@ impl App {
         if let Some(folder) = self.tasks_folder(spec.what) {
             return export_command(Some(folder), None, spec, path);
         }
-        if spec.what != View::Ablation {
-            // What makes the numbers again; the file is the window's.
-            return self.live_of(spec).map_or_else(String::new, |l| l.provenance.command);
+        let again = match spec.what {
+            View::Ablation => self.provenance().command,
+            _ => self.live_of(spec).map_or_else(String::new, |l| l.provenance.command),
+        };
+        if spec.what == View::Prediction {
+            // Made of all that was switched off in the window: no one command does it.
+            return again;
         }
-        let mut words = vec![self.provenance().command, "--export".to_owned(), shell_word(&path.display().to_string())];
+        let mut words = vec![again, "--export".to_owned(), shell_word(&path.display().to_string())];
         if spec.kind.is_picture() {
             words.extend(["--pixels".to_owned(), spec.pixels.to_string()]);
             if spec.dark {

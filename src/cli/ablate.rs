@@ -1,7 +1,7 @@
 //! `brodmann ablate`
 
 use super::{
-    args::{AblateArgs, Common, Format, MatchArg, ThemeArg},
+    args::{AblateArgs, Common, Format, MatchArg},
     output::{self, Table},
     setup,
     watch::{Session, Stop},
@@ -80,16 +80,7 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
     let Some(report) = session.app.ablation_report() else {
         return Err(Stop::Failed(vec!["the ablation ended without a result".into()]));
     };
-    if let Some(path) = args.export.clone() {
-        let spec = ExportSpec {
-            what: View::Ablation,
-            kind: super::export::kind_of(None, &path)?,
-            pixels: args.pixels,
-            dark: args.theme == ThemeArg::Dark,
-            ..ExportSpec::default()
-        };
-        session.run(Command::Export { spec, path })?;
-    }
+    super::export::beside(&mut session, &args.file, ExportSpec { what: View::Ablation, ..ExportSpec::default() })?;
     match common.output.format {
         Format::Json => output::print_json(&document(&session, &report)),
         Format::Text => output::print(&text(&report)),

@@ -1,7 +1,7 @@
 //! `brodmann export`
 
 use super::{
-    args::{ExportArgs, RangeArg, ThemeArg},
+    args::{ExportArgs, FileArgs, RangeArg, ThemeArg},
     output,
     watch::{Session, Stop},
 };
@@ -19,6 +19,13 @@ pub fn kind_of(given: Option<FileKind>, path: &Path) -> Result<FileKind, Stop> {
         let name = path.display();
         Stop::Usage(format!("`{name}` does not say by its end what file is wanted: end it in {}", ends.join(", ")))
     })
+}
+
+/// Writes what was asked for beside what is printed.
+pub fn beside(session: &mut Session, file: &FileArgs, spec: ExportSpec) -> Result<(), Stop> {
+    let Some(path) = file.export.clone() else { return Ok(()) };
+    let spec = ExportSpec { kind: kind_of(None, &path)?, pixels: file.pixels, dark: file.theme == ThemeArg::Dark, ..spec };
+    session.run(Command::Export { spec, path })
 }
 
 pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {

@@ -2,6 +2,7 @@
 
 use super::{
     args::{Format, InspectArgs},
+    export::beside,
     output::{self, Table},
     setup,
     watch::{Session, Stop},
@@ -13,6 +14,7 @@ use crate::{
     },
     base::{Head, Neuron, number, number::sig3, provenance::Provenance, visible},
     inspect::{ACTIVATION_FORMULA, HeadFacts, Neighbour, Neighbours, NeuronFacts, Peak, WEIGHT_FORMULA},
+    report::export::{ExportSpec, View},
     scan::ScanConfig,
 };
 use serde_json::{Map, Value, json};
@@ -34,6 +36,9 @@ pub fn run(args: InspectArgs, mut settings: Settings) -> Result<(), Stop> {
         ..ScanConfig::default()
     };
     session.app.apply(Command::SetScanConfig { config });
+    if let Some(path) = args.run.clone() {
+        session.run(Command::OpenRun { path })?;
+    }
     session.run(Command::IndexActivations)?;
     let entry = match &session.app.inspection.index {
         IndexState::Ready(entry) => entry.clone(),
@@ -92,6 +97,7 @@ fn neuron_run(args: &InspectArgs, session: &mut Session, entry: &IndexEntry, neu
         }
         strip = session.app.inspection.strip.found.clone();
     }
+    beside(session, &args.file, ExportSpec { what: View::Neuron, neuron: Some(neuron), ..ExportSpec::default() })?;
     let facts = entry.index.neuron(neuron).ok_or_else(|| failed("the neuron is not in the index"))?;
     match args.common.output.format {
         Format::Json => output::print_json(&neuron_document(entry, &facts, &details, strip.as_deref())),
@@ -106,6 +112,7 @@ fn head_run(args: &InspectArgs, session: &mut Session, entry: &IndexEntry, head:
         return Err(failed(why));
     }
     let read = session.app.inspection.head.found.clone().ok_or_else(|| failed("the attention pattern did not come"))?;
+    beside(session, &args.file, ExportSpec { what: View::Head, head: Some(head), ..ExportSpec::default() })?;
     let facts = entry.index.head(head).ok_or_else(|| failed("the head is not in the index"))?;
     match args.common.output.format {
         Format::Json => output::print_json(&head_document(entry, head, &facts, &read)),

@@ -2,6 +2,7 @@
 
 use super::{
     args::{Common, Format, NeuronsArgs, ProveArgs},
+    export::beside,
     output::{self, Table},
     setup,
     watch::{Session, Stop},
@@ -13,6 +14,7 @@ use crate::{
         tasks::{find_document, prove_document},
     },
     base::{number, stats},
+    report::export::{ExportSpec, View},
     scan::MetricKind,
     task::{self, TaskMatrix, matrix::Cell},
 };
@@ -28,6 +30,11 @@ pub fn run(args: NeuronsArgs, mut settings: Settings) -> Result<(), Stop> {
         (!args.no_curve).then(|| CurveRequest { percents: args.percents.clone(), controls: args.controls, samples: args.curve_samples });
     let request = FindRequest { config: args.find.config(common, args.percent), tasks: Vec::new(), curve };
     let view = find(&mut session, request, args.out)?;
+    beside(
+        &mut session,
+        &args.file,
+        ExportSpec { what: View::TaskNeurons, top_percent: view.request.config.percent, ..ExportSpec::default() },
+    )?;
     match common.output.format {
         Format::Json => output::print_json(&find_document(&view)),
         Format::Text => output::print(&text(&view)),

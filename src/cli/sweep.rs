@@ -3,6 +3,7 @@
 use super::{
     ablate::scan_one,
     args::{BreakArgs, ChangeArgs, Common, ControlArgs, Format, ItemArgs, SweepArgs},
+    export::beside,
     output::{self, Table},
     setup,
     watch::{Session, Stop},
@@ -11,6 +12,7 @@ use crate::{
     ablate::{Broken, KCurve, Rule, Selection, Sweep, SweepMeasure, Totals, UnitId},
     app::{Command, EvalConfig, Settings, SweepRequest},
     base::{number, stats},
+    report::export::{ExportSpec, View},
     scan::MetricKind,
 };
 use serde_json::{Value, json};
@@ -27,6 +29,7 @@ pub fn run(args: SweepArgs, settings: Settings) -> Result<(), Stop> {
         rank(&mut session, domain, metric, args.run.as_deref(), &args.common)?;
         let request = SweepRequest::AgainstK { ranking: domain.clone(), metric, percents: args.percents.clone() };
         work(&mut session, request, args.out)?;
+        beside(&mut session, &args.file, shows(View::AgainstK))?;
         let curve = session.app.sweeps.against_k.as_ref().and_then(|v| v.result.as_ref()).ok_or_else(nothing)?;
         return match format {
             Format::Json => output::print_json(&json!(curve)),
@@ -37,6 +40,7 @@ pub fn run(args: SweepArgs, settings: Settings) -> Result<(), Stop> {
         return Err(Stop::Usage("a sweep needs --unit and --domain, or --against-k".into()));
     };
     work(&mut session, SweepRequest::Units { unit, domain, layers: args.layers }, args.out)?;
+    beside(&mut session, &args.file, shows(View::Sweep))?;
     let view = session.app.sweeps.units.as_ref().ok_or_else(nothing)?;
     let sweep = view.result.as_ref().ok_or_else(nothing)?;
     match format {
@@ -52,12 +56,17 @@ pub fn run_break(args: BreakArgs, settings: Settings) -> Result<(), Stop> {
     let rule = Rule { threshold: args.threshold, penalty: args.penalty, most: args.most, ..Rule::default() };
     let request = SweepRequest::Break { domain: args.domain, metric, candidates: args.candidates, rule };
     work(&mut session, request, args.out)?;
+    beside(&mut session, &args.file, shows(View::Break))?;
     let live = session.app.sweeps.broken.as_ref().and_then(|v| v.result.as_ref());
     let broken = live.and_then(|l| l.outcome.clone()).ok_or_else(nothing)?;
     match args.common.output.format {
         Format::Json => output::print_json(&json!(&*broken)),
         Format::Text => output::print(&broken_text(&broken)),
     }
+}
+
+fn shows(what: View) -> ExportSpec {
+    ExportSpec { what, ..ExportSpec::default() }
 }
 
 fn nothing() -> Stop {

@@ -1,11 +1,9 @@
 //! `ablate`, `sweep`, `break`.
 
 use super::{
-    common::{ChangeArgs, Common, ControlArgs, ItemArgs},
-    parse::{
-        parse_count, parse_layers, parse_percent, parse_pixels, parse_ranking, parse_selection, parse_share, parse_unit, parse_weight,
-    },
-    values::{MetricArg, ThemeArg},
+    common::{ChangeArgs, Common, ControlArgs, FileArgs, ItemArgs},
+    parse::{parse_count, parse_layers, parse_percent, parse_ranking, parse_selection, parse_share, parse_unit, parse_weight},
+    values::MetricArg,
 };
 use crate::ablate::{Selection, SweepUnit};
 use clap::Args;
@@ -28,15 +26,8 @@ pub struct AblateArgs {
     /// Run folder that `top:` and formulas take their maps from. Default: 64 samples of the domains are scanned first.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// The accuracies as a picture (.png, .svg) or a table in long form (.csv, .tsv, .parquet), beside what is printed.
-    #[arg(long, value_name = "FILE")]
-    pub export: Option<PathBuf>,
-    /// Pixels a point of an exported PNG.
-    #[arg(long, value_name = "SCALE", default_value_t = 2.0, value_parser = parse_pixels)]
-    pub pixels: f32,
-    /// Of an exported picture.
-    #[arg(long, value_enum, default_value_t = ThemeArg::Light)]
-    pub theme: ThemeArg,
+    #[command(flatten)]
+    pub file: FileArgs,
 }
 
 #[derive(Args, Debug)]
@@ -44,6 +35,8 @@ pub struct AblateArgs {
 pub struct SweepArgs {
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub file: FileArgs,
     /// Switch each neuron, head or layer (all of its neurons and heads) by itself, and score --domain each time. Goes on where it was stopped.
     #[arg(long, value_name = "neuron|head|layer", value_parser = parse_unit, requires = "domain")]
     pub unit: Option<SweepUnit>,
@@ -80,6 +73,8 @@ pub struct SweepArgs {
 pub struct BreakArgs {
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub file: FileArgs,
     /// The domain that is to break; the other domains are to be spared.
     #[arg(long, value_name = "NAME")]
     pub domain: String,

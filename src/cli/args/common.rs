@@ -2,12 +2,26 @@
 
 use super::{
     super::prompt_args::PromptArgs,
-    parse::{parse_count, parse_data, parse_lines, parse_map, parse_mode},
-    values::{AtArg, Data, FieldMap, Format, Lines, MatchArg, OrderArg},
+    parse::{parse_count, parse_data, parse_lines, parse_map, parse_mode, parse_pixels},
+    values::{AtArg, Data, FieldMap, Format, Lines, MatchArg, OrderArg, ThemeArg},
 };
 use crate::{app::DeviceChoice, eval::AblationMode};
 use clap::Args;
 use std::path::PathBuf;
+
+/// What is printed, as a file too.
+#[derive(Args, Debug, Clone)]
+pub struct FileArgs {
+    /// Also as a picture (.png, .svg) or a table in long form (.csv, .tsv, .parquet).
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Pixels a point of an exported PNG.
+    #[arg(long, value_name = "SCALE", default_value_t = 2.0, value_parser = parse_pixels)]
+    pub pixels: f32,
+    /// Of an exported picture.
+    #[arg(long, value_enum, default_value_t = ThemeArg::Light)]
+    pub theme: ThemeArg,
+}
 
 #[derive(Args, Debug, Clone)]
 pub struct Common {

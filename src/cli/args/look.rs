@@ -1,7 +1,7 @@
 //! `trace`, `inspect`, `lens`, `generate`.
 
 use super::{
-    common::{Common, Output},
+    common::{Common, FileArgs, Output},
     parse::{parse_count, parse_mode, parse_selection},
     values::{AtArg, ObjectiveArg},
 };
@@ -36,6 +36,11 @@ pub struct TraceArgs {
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// A run whose relevance stands in the exported picture.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
     /// A neuron (`L3N17`) or a head (`L3H2`).
     #[arg(value_name = "L3N17")]
     pub what: String,

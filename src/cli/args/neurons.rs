@@ -1,7 +1,7 @@
 //! Arguments of `brodmann neurons` and `brodmann prove`.
 
 use super::{
-    ChangeArgs, Common, ControlArgs, Lines,
+    ChangeArgs, Common, ControlArgs, FileArgs, Lines,
     parse::{parse_count, parse_lines, parse_percent},
 };
 use crate::{
@@ -88,6 +88,8 @@ impl FindArgs {
 
 #[derive(Args, Debug)]
 pub struct NeuronsArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
