@@ -210,6 +210,9 @@ impl App {
         if let Some(tuned) = self.tuned.as_ref().filter(|t| t.on && !trains) {
             add("--tuned", full(&tuned.folder).display().to_string());
         }
+        if let Some(products) = self.settings.products {
+            add("--products", products.to_string());
+        }
         let domains: Vec<_> = domains.filter_map(|name| self.project.domain(name)).collect();
         if domains.iter().map(|d| d.name.as_str()).eq(demo::NAMES) && domains.iter().all(|d| is_demo(&d.path)) {
             add("--data", "demo".into());
