@@ -126,7 +126,9 @@ pub fn table(
             let [r, g, bl] = square.colours.at((v - lo) / (hi - lo));
             let light = 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(bl);
             let ink = if light > 125.0 { "#10141a" } else { "#ffffff" };
-            let text = if cell >= 34.0 { format!("{v:.2}") } else { format!("{v:.2}").trim_start_matches('0').to_owned() };
+            // What rounds to nothing has no sign.
+            let text = format!("{v:.2}").replace("-0.00", "0.00");
+            let text = if cell >= 34.0 { text } else { text.trim_start_matches('0').to_owned() };
             let _ = write!(
                 out,
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"rgb({r},{g},{bl})\"><title>{} and {}: {}</title></rect><text x=\"{:.1}\" y=\"{:.1}\" class=\"cell\" text-anchor=\"middle\" style=\"fill:{ink}\">{text}</text>",

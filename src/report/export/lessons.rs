@@ -301,7 +301,11 @@ pub fn transfer_content<'a>(spec: &ExportSpec, report: &Report<'a>, _: &[&'a Dom
             scatter(report, s, &pairs, overlap, "overlap (Jaccard index)"),
             scatter(report, s, &pairs, likeness, "cosine of the parameters, mean of layers"),
         ]);
-        let words = |c: Option<Correlation>| c.map_or_else(|| "not defined yet".to_owned(), |c| c.words());
+        let words = |c: Option<Correlation>| {
+            let Some(c) = c else { return "not defined yet".to_owned() };
+            let (r, rho) = (sig3(c.pearson), sig3(c.spearman));
+            format!("Pearson r {r} (p {}), Spearman rho {rho} (p {}), {}", sig3(c.pearson_p), sig3(c.spearman_p), c.words())
+        };
         notes.push(format!("Change of accuracy against overlap: {}. Against the likeness of the parameters: {}.", words(a), words(b)));
     }
     let points = s.proportions();
@@ -324,7 +328,7 @@ pub fn transfer_content<'a>(spec: &ExportSpec, report: &Report<'a>, _: &[&'a Dom
 }
 
 fn scatter(report: &Report<'_>, s: &TransferState, pairs: &[Pair], x: Quantity, title: &str) -> Picture {
-    let points: Vec<(f64, f64, &Pair)> = pairs.iter().filter_map(|p| Some((x(p)?, p.gain, p))).collect();
+    let points: Vec<(f64, f64, &Pair)> = pairs.iter().filter_map(|p| Some((x(p)?, 100.0 * p.gain, p))).collect();
     let (xs, ys): (Vec<f64>, Vec<f64>) = points.iter().map(|p| (p.0, p.1)).unzip();
     let span = Span::around(xs.iter().copied(), false);
     let mut xy = Xy::new((520.0, 320.0), 20.0, span, Span::around(ys.iter().copied(), true));
@@ -334,9 +338,14 @@ fn scatter(report: &Report<'_>, s: &TransferState, pairs: &[Pair], x: Quantity, 
     }
     for (x, y, p) in &points {
         let (learnt, judged) = (&s.rows[p.learnt].name, &s.rows[p.judged].name);
-        xy.disc((*x, *y), 3.4, &report.colour(judged), &format!("{learnt} learnt, {judged} judged: {}, change {}", sig3(*x), sig3(*y)));
+        xy.disc(
+            (*x, *y),
+            3.4,
+            &report.colour(judged),
+            &format!("{learnt} learnt, {judged} judged: {}, change {} points", sig3(*x), sig3(*y)),
+        );
     }
-    xy.finish(title, "change of accuracy", &format!("Change of accuracy against {title}"))
+    xy.finish(title, "change of accuracy, points", &format!("Change of accuracy against {title}"))
 }
 
 fn proportions(points: &[crate::task::Proportion]) -> Picture {
