@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     log_to_stderr();
     match cli::parse(std::env::args_os()) {
         Err(code) => code,
-        Ok(cli::Request::Verb(verb, products)) => cli::run(*verb, Settings { products, ..Settings::from_env() }),
+        Ok(cli::Request::Verb(verb, products)) => cli::run(*verb, Settings::from_env().with_products(products)),
         Ok(cli::Request::Window(project, products)) => window(project, products),
     }
 }
@@ -26,17 +26,20 @@ fn log_to_stderr() {
 fn window(project: Option<PathBuf>, products: Option<Products>) -> ExitCode {
     use brodmann::{app::Command, gui};
     if !has_display() {
-        return cli::report_instead_of_window("There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).", Settings::from_env());
+        return cli::report_instead_of_window(
+            "There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).",
+            Settings::from_env().with_products(products),
+        );
     }
     match gui::run(project.map(|path| Command::OpenProject { path }).into_iter().collect(), products) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => cli::report_instead_of_window(&format!("{e:#}."), Settings::from_env()),
+        Err(e) => cli::report_instead_of_window(&format!("{e:#}."), Settings::from_env().with_products(products)),
     }
 }
 
 #[cfg(not(feature = "gui"))]
-fn window(_project: Option<PathBuf>, _products: Option<Products>) -> ExitCode {
-    cli::report_instead_of_window("This build has no window (feature `gui` is off).", Settings::from_env())
+fn window(_project: Option<PathBuf>, products: Option<Products>) -> ExitCode {
+    cli::report_instead_of_window("This build has no window (feature `gui` is off).", Settings::from_env().with_products(products))
 }
 
 /// Elsewhere than on Linux and the BSDs there always is one.

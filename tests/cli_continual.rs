@@ -114,6 +114,10 @@ fn a_killed_sequence_goes_on_to_the_numbers_of_an_unbroken_one() {
         assert_eq!(output.status.code(), Some(1), "{what}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(&whole_text), "{what}");
     }
+    // A second run to compare with must be a scan.
+    let words = ["export", "demo", "--what", "maps", "--other", whole_text.as_str(), "--quiet", "--out"];
+    let output = command(home.path(), &words).arg(home.path().join("no.png")).output().expect("runs");
+    assert!(output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("holds no scan"));
     // The folder holds this sequence and refuses another.
     let mut other = arguments(&whole_text);
     other.extend(["--percent", "3"]);

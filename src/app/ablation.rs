@@ -289,12 +289,13 @@ fn count_of(wish: &Wish) -> String {
     }
 }
 
-pub(super) fn item_source(model_sha256: &str, domain: &Arc<Domain>, eval: &EvalConfig) -> ItemSource {
+/// `model`: its digest, or [`crate::model::Decoder::computing_key`] where the key outlives the program.
+pub(super) fn item_source(model: &str, domain: &Arc<Domain>, eval: &EvalConfig) -> ItemSource {
     let items = chosen(domain, eval).into_iter().map(|i| domain.items[i].clone()).collect();
     // Rows left out of another domain are nothing to this one.
     let EvalConfig { samples, seed, order, max_tokens, exclude } = eval;
     let (Domain { name, items_sha256, kind, .. }, exclude) = (&**domain, exclude.get(&domain.name));
-    let text = format!("{model_sha256}\n{name}\n{items_sha256}\n{kind:?}\n{samples:?} {seed} {order:?} {max_tokens} {exclude:?}");
+    let text = format!("{model}\n{name}\n{items_sha256}\n{kind:?}\n{samples:?} {seed} {order:?} {max_tokens} {exclude:?}");
     let key = sha256_bytes(text.as_bytes());
     ItemSource { key, domain: domain.clone(), items: Arc::new(items) }
 }

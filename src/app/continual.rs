@@ -242,7 +242,9 @@ impl App {
 
     /// `out`, or a folder that the same request about the same model and the same rows of these domains finds again.
     fn lessons_folder(&self, out: Option<&PathBuf>, word: &str, domains: &[String], key: &str) -> PathBuf {
-        let model = self.base_info().map_or("", |m| m.sha256.as_str());
+        // What the key of the results holds too.
+        let model = self.base_decoder().map_or_else(String::new, |d| d.computing_key());
+        let model = format!("{} {model}", provenance::program());
         let rows = |name: &String| self.library.domain(name).and_then(|d| d.scored()).map(|d| (name.clone(), d.items_sha256.clone()));
         let rows: Vec<_> = domains.iter().map(rows).collect();
         let key = crate::base::hash::sha256_bytes(format!("{model} {rows:?} {key}").as_bytes());

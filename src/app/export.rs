@@ -112,12 +112,11 @@ impl App {
             self.notice(NoticeLevel::Error, "There is nothing to export", why);
             return None;
         }
-        let colours = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
+        let mut colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let scan = self.library.run().map(|r| r.output.clone()).unwrap_or_default();
         let ablation = if view == View::Ablation { self.ablation_report() } else { None };
         let other = self.other_run().filter(|_| view == View::Maps).map(|r| r.output.clone());
         let live = self.live_of(spec);
-        let mut colours: Vec<(String, usize)> = colours;
         // Of results that were opened without their project, by place.
         for (place, name) in live.iter().flat_map(Live::names).enumerate() {
             if !colours.iter().any(|c| c.0 == *name) {
@@ -138,6 +137,29 @@ impl App {
         }
     }
 
+    /// The command that makes the numbers of a view again as it is shown, and whether it writes the file too.
+    fn repeats(&self, spec: &ExportSpec, again: String) -> (String, bool) {
+        match spec.what {
+            // Made of all that was switched off in the window: no one command does it.
+            View::Prediction | View::Deactivation => (again, false),
+            // Before its end a search has no result that a command would write; a head without an index was read by no command.
+            View::Break => (again, self.live_of(spec).and_then(|l| l.broken).is_some_and(|b| b.outcome.is_some())),
+            View::Head if self.index().is_none() => (again, false),
+            View::Neuron | View::Head => {
+                let run = self.library.run().and_then(|r| r.path.as_deref()).filter(|p| !again.is_empty() && !is_demo(p));
+                let full = |p: &Path| shell_word(&std::path::absolute(p).unwrap_or_else(|_| p.to_owned()).display().to_string());
+                let demo = self.library.run().and_then(|r| r.path.as_deref()).is_some_and(is_demo);
+                let run = run.map(full).or_else(|| demo.then(|| "demo".to_owned()));
+                (run.map_or(again.clone(), |r| format!("{again} --run {r}")), true)
+            }
+            View::TaskNeurons => {
+                let asked = self.tasks.find.as_ref().map_or(spec.top_percent, |v| v.request.config.percent);
+                (again.replacen(&format!("--percent {asked}"), &format!("--percent {}", spec.top_percent), 1), true)
+            }
+            _ => (again, true),
+        }
+    }
+
     /// The command line that writes the same file.
     pub fn export_command(&self, spec: &ExportSpec, path: &Path) -> String {
         if spec.what.info().stored {
@@ -151,8 +173,8 @@ impl App {
             View::Ablation => self.provenance().command,
             _ => self.live_of(spec).map_or_else(String::new, |l| l.provenance.command),
         };
-        if spec.what == View::Prediction {
-            // Made of all that was switched off in the window: no one command does it.
+        let (again, whole) = self.repeats(spec, again);
+        if !whole {
             return again;
         }
         let mut words = vec![again, "--export".to_owned(), shell_word(&path.display().to_string())];

@@ -106,7 +106,7 @@ mod tests {
         type Case = (View, fn(&Path) -> App, &'static str);
         let cases: [Case; 5] = [
             (View::TaskNeurons, |d| testing_tasks::sample_app_found(d, 6), "brodmann neurons --model demo --export"),
-            (View::Deactivation, |d| testing_tasks::sample_app_proved(d, 1.0), "brodmann prove --model demo"),
+            (View::Deactivation, |d| testing_tasks::sample_app_proved(d, 1.0), "run: brodmann prove --model demo"),
             (View::Tuning, |d| testing_tuning::sample_app_tuned(d, Ended::Finished), "--what tuning"),
             (View::Continual, |d| testing_lessons::sample_app_continual(d, 1.0), "export /runs/continual --what continual"),
             (View::Transfer, |d| testing_lessons::sample_app_transfer(d, 1.0), "export /runs/transfer --what transfer"),

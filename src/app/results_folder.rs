@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     base::{Error, Result},
+    scan::store::RUN_FILE,
     task::{
         ContinualState, MATRIX_FILE, TaskMatrix, TransferState, continual_file::CONTINUAL_FILE, matrix_file, transfer_file::TRANSFER_FILE,
     },
@@ -37,8 +38,11 @@ impl FolderKind {
     const FILES: [(&'static str, Self); 4] =
         [(MATRIX_FILE, Self::Matrix), (CONTINUAL_FILE, Self::Continual), (TRANSFER_FILE, Self::Transfer), (REPORT_FILE, Self::Tuning)];
 
-    /// `None`: a scan, or nothing of this program's.
+    /// `None`: a scan (whatever else lies beside it), or nothing of this program's.
     pub fn in_folder(folder: &Path) -> Option<Self> {
+        if folder.join(RUN_FILE).is_file() {
+            return None;
+        }
         Self::FILES.into_iter().find(|(file, _)| folder.join(file).is_file()).map(|f| f.1)
     }
     /// What it is called, and the tab of the panel Tasks that shows it.
@@ -60,6 +64,17 @@ impl FolderKind {
     }
 }
 
+impl OpenedResults {
+    fn kind(&self) -> FolderKind {
+        match self {
+            Self::Matrix(_) => FolderKind::Matrix,
+            Self::Continual(_) => FolderKind::Continual,
+            Self::Transfer(_) => FolderKind::Transfer,
+            Self::Tuning(_) => FolderKind::Tuning,
+        }
+    }
+}
+
 /// The report of a tuning.
 ///
 /// # Errors
@@ -72,10 +87,6 @@ pub(super) fn read_tuning(folder: &Path) -> Result<TuneReport> {
 
 impl App {
     pub(super) fn open_results(&mut self, kind: FolderKind, folder: PathBuf) {
-        // With its model at hand a tuning is more than its report: the model computes.
-        if kind == FolderKind::Tuning && self.base_decoder().is_some() {
-            return self.open_tuned(folder);
-        }
         self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Target::Other, move |_, out| {
             let opened = kind.read(&folder)?;
             out.send(Event::OpenedResults { folder, opened });
@@ -84,12 +95,13 @@ impl App {
     }
 
     pub(super) fn results_opened(&mut self, folder: PathBuf, opened: OpenedResults) {
-        let kind = match &opened {
-            OpenedResults::Matrix(_) => FolderKind::Matrix,
-            OpenedResults::Continual(_) => FolderKind::Continual,
-            OpenedResults::Transfer(_) => FolderKind::Transfer,
-            OpenedResults::Tuning(_) => FolderKind::Tuning,
-        };
+        let kind = opened.kind();
+        // With its model at hand a tuning is more than its report: the model computes.
+        if let OpenedResults::Tuning(report) = &opened
+            && self.base_decoder().is_some_and(|d| d.model.info.sha256 == report.provenance.model_sha256)
+        {
+            return self.open_tuned(folder);
+        }
         let running = match kind {
             FolderKind::Matrix => self.tasks.prove.as_ref().is_some_and(|v| v.running),
             FolderKind::Continual => self.continual.as_ref().is_some_and(|v| v.running),

@@ -199,7 +199,7 @@ impl Scorer {
     pub(super) fn means_key(&self) -> String {
         let from = self.means_from.iter().filter(|f| !f.1.is_empty());
         let (hashes, indices): (Vec<&str>, Vec<_>) = from.map(|f| (f.0.items_sha256.as_str(), &f.1)).unzip();
-        sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.model.info.sha256, self.max_tokens).as_bytes())
+        sha256_bytes(format!("{}\n{hashes:?}\n{indices:?}\n{}", self.decoder.computing_key(), self.max_tokens).as_bytes())
     }
 
     fn means(&self, ctx: &Ctx<'_>) -> Result<Means> {

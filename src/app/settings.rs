@@ -20,7 +20,7 @@ pub struct Settings {
     pub auto_index: bool,
     /// Where scans run.
     pub device: DeviceChoice,
-    /// Arithmetic of products; `None`: the fastest of f32's accuracy that the processor has.
+    /// Arithmetic of products that was asked for, by a flag or the environment; `None`: the fastest of f32's accuracy that the processor has.
     pub products: Option<Products>,
     /// What the window's user set; `threads`, `memory_bytes` and, in the window, `device` come from here.
     pub preferences: Preferences,
@@ -38,6 +38,10 @@ pub(super) struct BackendSettings {
 impl Settings {
     pub(super) fn backend(&self) -> BackendSettings {
         BackendSettings { threads: self.preferences.threads, products: self.products }
+    }
+    /// With the products that a flag asks for, if one does.
+    pub fn with_products(self, asked: Option<Products>) -> Self {
+        Self { products: asked.or(self.products), ..self }
     }
     pub fn from_env() -> Self {
         let home = || std::env::var_os(if cfg!(windows) { "LOCALAPPDATA" } else { "HOME" }).filter(|h| !h.is_empty()).map(PathBuf::from);
@@ -58,7 +62,7 @@ impl Settings {
             keep_runs: true,
             auto_index: false,
             device: DeviceChoice::Auto,
-            products: None,
+            products: Products::from_env(),
             preferences: Preferences::default(),
             preferences_file: None,
         }

@@ -236,7 +236,7 @@ impl App {
         let target = domains.remove(place);
         domains.insert(0, target);
         let eval = hold_out(&self.project.eval, &domains, &chosen.iter().collect::<Vec<_>>()).0;
-        let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&decoder.model.info.sha256, d, &eval)).collect();
+        let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&decoder.computing_key(), d, &eval)).collect();
         match sources.iter().find(|s| s.items.is_empty()) {
             Some(empty) => Err(format!("Nothing of {} is left to score.", empty.domain.name)),
             None => Ok(sources),

@@ -141,6 +141,10 @@ impl App {
             let what = "Open the model that was tuned, and wait until it is read.";
             return self.notice(NoticeLevel::Error, "There is no model to put the tuning on", what);
         };
+        if self.tuning.as_ref().is_some_and(|v| v.job.is_some()) {
+            let title = format!("The tuning in {} was not opened", folder.display());
+            return self.notice(NoticeLevel::Warn, title, "Another one is under way in Tasks, Train; wait for it, or cancel it.");
+        }
         self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Place::Other, move |ctx, out| {
             ctx.progress("reading the overlay", 0, 0, "");
             let report = read_tuning(&folder)?;

@@ -21,6 +21,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -185,6 +186,11 @@ impl App {
     }
 
     pub(super) fn tuned(&mut self, report: Arc<TuneReport>, folder: PathBuf) {
+        // Another one may have begun while a folder was read.
+        let own = self.tuning.as_ref().and_then(|v| v.request.as_ref()).is_some_and(|r| r.out == folder);
+        if !own && self.tuning.as_ref().is_some_and(|v| v.job.is_some()) {
+            return;
+        }
         // What was opened has nothing to do with a tuning that failed before.
         let view = self.tuning.take().filter(|v| v.job.is_some()).unwrap_or_default();
         let (task, points, folder) = (report.task.clone(), report.points.clone(), Some(folder));
@@ -200,7 +206,13 @@ impl App {
             // Of a file that is learnt from only the rows that are kept to judge, whichever domain reads it.
             let read = self.library.domain(&d.name).and_then(|e| e.state.ready());
             let learnt = read.is_some_and(|read| read.sha256 == rows.train.sha256);
-            let mut items = if learnt || d.name == request.task { rows.test.items.clone() } else { scored.items.clone() };
+            // Each by its own reading of them.
+            let kept: BTreeSet<usize> = rows.test.items.iter().map(|i| i.line).collect();
+            let mut items = match (d.name == request.task, learnt) {
+                (true, _) => rows.test.items.clone(),
+                (_, true) => scored.items.iter().filter(|i| kept.contains(&i.line)).cloned().collect(),
+                _ => scored.items.clone(),
+            };
             items.truncate(request.eval_items.unwrap_or(usize::MAX));
             judges.push(Domain { items, ..(**scored).clone() });
         }

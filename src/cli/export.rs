@@ -2,7 +2,7 @@
 
 use super::{
     args::{ExportArgs, FileArgs, RangeArg, ThemeArg},
-    output,
+    output, setup,
     watch::{Session, Stop},
 };
 use crate::{
@@ -35,7 +35,7 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
     session.run(Command::OpenRun { path: args.run.clone() })?;
     if let Some(other) = &args.other {
         let first = session.app.library.shown;
-        session.run(Command::OpenRun { path: other.clone() })?;
+        setup::open_scan(&mut session, other)?;
         let key = session.app.library.run().map(RunEntry::key);
         if let Some(index) = first {
             session.app.apply(Command::ShowRun { index });

@@ -14,6 +14,7 @@ use serde_json::json;
 pub fn run(args: GenerateArgs, settings: Settings) -> Result<(), Stop> {
     let mut session = Session::new(settings, args.output.quiet);
     session.run(Command::OpenModel { path: args.model.clone() })?;
+    super::setup::put_on(&mut session, args.tuned.clone())?;
     let config = GenerateConfig {
         tokens: args.tokens,
         temperature: args.temperature,

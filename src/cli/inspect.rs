@@ -36,8 +36,8 @@ pub fn run(args: InspectArgs, mut settings: Settings) -> Result<(), Stop> {
         ..ScanConfig::default()
     };
     session.app.apply(Command::SetScanConfig { config });
-    if let Some(path) = args.run.clone() {
-        session.run(Command::OpenRun { path })?;
+    if let Some(path) = &args.run {
+        setup::open_scan(&mut session, path)?;
     }
     session.run(Command::IndexActivations)?;
     let entry = match &session.app.inspection.index {

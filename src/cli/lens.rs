@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub fn run(args: LensArgs, settings: Settings) -> Result<(), Stop> {
     let mut session = Session::new(settings, args.output.quiet);
     session.run(Command::OpenModel { path: args.model.clone() })?;
+    super::setup::put_on(&mut session, args.tuned.clone())?;
     if let Some(mode) = args.mode {
         session.app.apply(Command::SetAblationMode { mode });
     }

@@ -8,7 +8,10 @@ use crate::{
     app::{Command, Settings, demo},
     data::Mapping,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 /// An app with the model and the domains of the arguments, all read.
 ///
@@ -23,11 +26,30 @@ pub fn session(common: &Common, mut settings: Settings) -> Result<Session, Stop>
         session.app.apply(Command::AddDomain { name, path, mapping });
     }
     session.settle()?;
-    if let Some(path) = common.tuned.clone() {
-        session.app.apply(Command::OpenTuned { path });
-        session.settle()?;
-    }
+    put_on(&mut session, common.tuned.clone())?;
     Ok(session)
+}
+
+/// The tuning in a folder on the model that is open, if one is named.
+///
+/// # Errors
+/// When it is none, or of another model.
+pub fn put_on(session: &mut Session, tuned: Option<PathBuf>) -> Result<(), Stop> {
+    tuned.map_or(Ok(()), |path| session.run(Command::OpenTuned { path }))
+}
+
+/// The run of a scan; folders of other results are refused.
+///
+/// # Errors
+/// When it cannot be read, or holds no scan.
+pub fn open_scan(session: &mut Session, path: &Path) -> Result<(), Stop> {
+    let before = session.app.library.runs.len();
+    session.run(Command::OpenRun { path: path.to_owned() })?;
+    let shown = session.app.library.run().is_some_and(|r| r.path.as_deref() == Some(path));
+    if shown || session.app.library.runs.len() > before {
+        return Ok(());
+    }
+    Err(Stop::Failed(vec![format!("{}: it holds no scan", path.display())]))
 }
 
 /// What `--exclude` says, by domain.

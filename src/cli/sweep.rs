@@ -95,7 +95,7 @@ fn begin(common: &Common, items: &ItemArgs, change: &ChangeArgs, controls: &Cont
 /// A run with the domain's map: the one that is named, or one that is made now.
 fn rank(session: &mut Session, domain: &str, metric: MetricKind, run: Option<&Path>, common: &Common) -> Result<(), Stop> {
     match run {
-        Some(path) => session.run(Command::OpenRun { path: path.to_owned() }),
+        Some(path) => setup::open_scan(session, path),
         None => scan_one(session, domain, common, &[metric]),
     }
 }

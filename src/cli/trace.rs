@@ -13,6 +13,7 @@ pub fn run(args: TraceArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.device = args.device;
     let mut session = Session::new(settings, args.output.quiet);
     session.run(Command::OpenModel { path: args.model.clone() })?;
+    super::setup::put_on(&mut session, args.tuned.clone())?;
     let input = match args.text.clone() {
         Some(text) => TraceInput::Text(text),
         None => TraceInput::Tokens(args.tokens.clone()),

@@ -23,7 +23,8 @@ pub fn run(initial: Vec<Command>, products: Option<Products>) -> Result<()> {
         options(),
         Box::new(|cc| {
             let ctx = cc.egui_ctx.clone();
-            let mut settings = Settings { autosave: true, predicts: true, auto_index: true, products, ..Settings::from_env() };
+            let mut settings =
+                Settings { autosave: true, predicts: true, auto_index: true, ..Settings::from_env().with_products(products) };
             let file = settings.preferences_path();
             let preferences = Preferences::load(&file);
             settings.preferences = preferences.as_ref().cloned().unwrap_or_default();

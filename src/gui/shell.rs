@@ -116,10 +116,10 @@ impl Shell {
             }
             Act::FollowSystemTheme => self.prefer(|p| p.theme = ThemeChoice::System),
             Act::Settings => self.settings.open = !self.settings.open,
-            Act::Export => {
-                let (view, subject) = self.dock.export_view();
-                self.export.show(shown_view(view, &self.app), subject.unwrap_or_else(|| self.subject()));
-            }
+            Act::Export => match self.dock.export_view() {
+                (view, Some(subject)) => self.export.show(view, subject),
+                (view, None) => self.export.show(shown_view(view, &self.app), self.subject()),
+            },
             Act::ToggleLibrary => self.library_open = !self.library_open,
             Act::ToggleInspector => self.inspector_open = !self.inspector_open,
             Act::Palette => self.palette.open(false),
@@ -173,7 +173,7 @@ impl Shell {
             Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
             Some(Ask::Export(view)) => {
                 let shown = self.dock.shown_of(view);
-                let (view, subject) = shown.map_or_else(|| (shown_view(view, &self.app), self.subject()), |(v, s)| (v, s));
+                let (view, subject) = shown.unwrap_or_else(|| (shown_view(view, &self.app), self.subject()));
                 self.export.show(view, subject);
             }
             Some(Ask::ExportOf(view, subject)) => {

@@ -102,7 +102,7 @@ pub fn plan(decoder: &Decoder, mut domains: Vec<IndexDomain>, seed: u64, limits:
         d.sequences[0].truncate(most.max(2));
     }
     let inputs: Vec<_> = domains.iter().map(|d| (&d.name, &d.lines, &d.sequences)).collect();
-    let key = sha256_json(&(VERSION, &decoder.model.info.sha256, shape, seed, inputs));
+    let key = sha256_json(&(VERSION, decoder.computing_key(), shape, seed, inputs));
     Ok(Plan { domains, shape, thinned, key, seed })
 }
 

@@ -40,6 +40,13 @@ struct Shared {
 }
 
 impl Decoder {
+    /// What its numbers depend on, for keys of results that are gone on with: the weights, and the arithmetic where it is not plain f32.
+    pub fn computing_key(&self) -> String {
+        match self.backend.arithmetic() {
+            "f32" => self.model.info.sha256.clone(),
+            other => format!("{} in {other}", self.model.info.sha256),
+        }
+    }
     pub fn new(model: Arc<Model>, backend: Arc<dyn Backend>) -> Self {
         Self { model, backend, scan_device: None, shared: Arc::default() }
     }

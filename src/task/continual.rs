@@ -34,12 +34,12 @@ pub enum Method {
     /// Every parameter, task after task.
     Sequential,
     /// The same adapters, task after task.
-    #[serde(rename = "lora")]
+    #[serde(rename = "lora", alias = "sequential_lora")]
     SequentialLora,
     /// Only the task's neurons.
     Ncft,
     /// NCFT's updates, weighted at test time.
-    #[serde(rename = "w-ncft")]
+    #[serde(rename = "w-ncft", alias = "wncft")]
     Wncft,
     /// As many random neurons in each layer as NCFT would train.
     Random,

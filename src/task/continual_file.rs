@@ -123,7 +123,7 @@ impl ContinualState {
         if kept.key != fresh.key {
             return Err(Error::format(
                 folder.join(CONTINUAL_FILE),
-                "is of another sequence (other tasks, rows, settings or another model); use the same ones, or another folder",
+                "is of another sequence (other tasks, rows, settings, products, another model or version of the program); use the same ones, or another folder",
             ));
         }
         Ok(Self { provenance: fresh.provenance, ..kept })

@@ -46,6 +46,9 @@ struct Line {
     cell: Cell,
 }
 
+/// No matrix that anybody measures has more.
+const MOST_CELLS: u128 = 10_000_000;
+
 /// An open file that cells are appended to.
 pub struct MatrixFile {
     path: PathBuf,
@@ -138,6 +141,16 @@ fn parse(path: &Path, text: &str) -> Result<(Header, BTreeMap<CellId, Cell>)> {
         return Err(Error::format(path, format!("is no task matrix that this program reads: expected `{FORMAT}`, version {VERSION}")));
     }
     let (tasks, shares) = (header.plan.tasks.len(), header.plan.percents.len());
+    let plan = &header.plan;
+    let cells = (tasks as u128).pow(2)
+        * (shares as u128 * (1 + plan.controls as u128) + plan.factors.len() as u128 * (1 + plan.scaled_controls as u128));
+    let tables = header.before.len() == tasks
+        && header.left_out.len() == tasks
+        && header.neurons.len() == shares
+        && header.neurons.iter().all(|n| n.len() == tasks);
+    if tasks == 0 || shares == 0 || plan.scaled_at >= shares || !tables || cells > MOST_CELLS {
+        return Err(Error::format(path, format!("its tables do not fit {tasks} tasks and {shares} shares")));
+    }
     let mut cells = BTreeMap::new();
     for (i, line) in lines.enumerate() {
         let bad = |message: String| Error::Row { path: path.to_owned(), line: i + 2, message };
@@ -215,5 +228,25 @@ mod tests {
         assert!(refused("key", m).contains("name a new folder"));
         std::fs::write(dir.path().join(MATRIX_FILE), "{\"a\": 1}\n").expect("write");
         assert!(refused("key", matrix()).contains("is no task matrix"));
+    }
+
+    #[test]
+    fn tables_that_do_not_fit_the_tasks_are_refused_when_read() {
+        type Damage = fn(&mut TaskMatrix);
+        let damages: [Damage; 5] = [
+            |m| m.before.truncate(1),
+            |m| m.left_out.clear(),
+            |m| m.neurons = vec![vec![3]],
+            |m| m.plan.scaled_at = 7,
+            |m| m.plan.controls = usize::MAX,
+        ];
+        for (i, damage) in damages.into_iter().enumerate() {
+            let dir = tempfile::tempdir().expect("folder");
+            let mut m = matrix();
+            damage(&mut m);
+            drop(MatrixFile::open(dir.path(), "key", &mut m).expect("new"));
+            let why = read(dir.path()).expect_err("damaged").to_string();
+            assert!(why.contains("do not fit 2 tasks and 1 shares") && why.contains(MATRIX_FILE), "{i}: {why}");
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Name inside the folder.
 pub const TRANSFER_FILE: &str = "transfer.json";
+/// No model has more.
+const MOST_LAYERS: usize = 10_000;
 const FORMAT: &str = "brodmann transfer 1";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +73,8 @@ impl TransferState {
             serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, format!("is no study of transfer of this program: {e}")))?;
         let n = state.rows.len();
         let square = |m: &Vec<Vec<f64>>| m.is_empty() || (m.len() == n && m.iter().all(|r| r.len() == n));
-        let fits = state.before.len() == n
+        let fits = state.n_layers <= MOST_LAYERS
+            && state.before.len() == n
             && square(&state.overlap)
             && state.units.iter().all(|u| {
                 let layers = |s: &Vec<Option<f64>>| s.len() == state.n_layers;
@@ -92,7 +95,7 @@ impl TransferState {
         if kept.key != fresh.key {
             return Err(Error::format(
                 folder.join(TRANSFER_FILE),
-                "is of another study (other tasks, rows, settings or another model); use the same ones, or another folder",
+                "is of another study (other tasks, rows, settings, products, another model or version of the program); use the same ones, or another folder",
             ));
         }
         Ok(Self { provenance: fresh.provenance, ..kept })

@@ -154,6 +154,9 @@ struct State {
     /// Of the sequences and their order.
     data: String,
     base_sha256: String,
+    /// Of the products; states from before there was a choice are plain f32.
+    #[serde(default = "plain")]
+    arithmetic: String,
     points: Vec<TunePoint>,
     /// A step that was made but not evaluated yet, because the run was stopped just then.
     #[serde(default)]
@@ -162,6 +165,10 @@ struct State {
     stale: usize,
     seconds: f64,
     tokens: u64,
+}
+
+fn plain() -> String {
+    "f32".to_owned()
 }
 
 /// Tunes a copy of `base` on `sequences`. `evaluate` scores the model as it stands (before the first step, every `evaluate_every`, after the last);
@@ -207,6 +214,7 @@ pub fn tune_from(
         return Err(Error::invalid("there is nothing to train on: no sequence was given"));
     }
     let copy = Model { info: base.info.clone(), spec: base.spec.clone(), weights: base.weights.clone(), tokenizer: base.tokenizer.clone() };
+    let arithmetic = backend.arithmetic().to_owned();
     let mut trainer = Trainer::with_target(copy, backend, config.train(), &config.target, config.seed)?;
     let mut data = digest(sequences);
     if let Some(start) = start {
@@ -223,6 +231,7 @@ pub fn tune_from(
         config: config.clone(),
         data,
         base_sha256: base.info.sha256.clone(),
+        arithmetic,
         points: Vec::new(),
         pending: None,
         best: None,
@@ -357,10 +366,11 @@ impl Run {
         let now = &self.state;
         let accept = |text: &str| {
             let then = read(text)?;
-            if then.config == now.config && then.data == now.data && then.base_sha256 == now.base_sha256 {
+            let same = then.config == now.config && then.data == now.data;
+            if same && then.base_sha256 == now.base_sha256 && then.arithmetic == now.arithmetic {
                 return Ok(());
             }
-            let what = "is of a run with other settings, data or another model";
+            let what = "is of a run with other settings, data, products or another model";
             Err(Error::format(&path, format!("{what}; use the same ones, or another folder, or remove it to start anew")))
         };
         let beside = checkpoint::load_beside(&mut self.trainer, &path, accept)?;

@@ -182,7 +182,7 @@ impl App {
                 let mut used: BTreeSet<usize> = task.chosen_lines().collect();
                 used.extend(eval.exclude.get(&task.name).into_iter().flatten());
                 let eval = EvalConfig { exclude: BTreeMap::from([(task.name.clone(), used)]), ..eval.clone() };
-                let source = item_source(&decoder.model.info.sha256, domain, &eval);
+                let source = item_source(&decoder.computing_key(), domain, &eval);
                 let n = source.items.len();
                 let mut measured = KneeCurve {
                     task: task.name.clone(),

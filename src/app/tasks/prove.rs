@@ -276,7 +276,7 @@ impl App {
                 h.chosen_on
             ));
         }
-        let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&decoder.model.info.sha256, d, &eval)).collect();
+        let sources: Vec<ItemSource> = domains.iter().map(|d| item_source(&decoder.computing_key(), d, &eval)).collect();
         match sources.iter().find(|s| s.items.is_empty()) {
             Some(empty) => Err(format!("Nothing of {} is left to score.", empty.domain.name)),
             None => Ok((sources, tasks.iter().map(|t| held.get(t).map_or(0, |h| h.left_out)).collect())),

@@ -15,6 +15,9 @@ pub struct TraceArgs {
     /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
+    /// Folder that `tune` wrote: its overlay is put on the model.
+    #[arg(long, value_name = "DIR")]
+    pub tuned: Option<PathBuf>,
     /// What the model reads.
     #[arg(long, value_name = "STRING")]
     pub text: Option<String>,
@@ -62,6 +65,9 @@ pub struct LensArgs {
     /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
+    /// Folder that `tune` wrote: its overlay is put on the model.
+    #[arg(long, value_name = "DIR")]
+    pub tuned: Option<PathBuf>,
     /// What the model reads.
     #[arg(long, value_name = "STRING")]
     pub text: String,
@@ -86,6 +92,9 @@ pub struct GenerateArgs {
     /// Model folder, GGUF file, org/name of the Hugging Face cache, or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]
     pub model: PathBuf,
+    /// Folder that `tune` wrote: its overlay is put on the model.
+    #[arg(long, value_name = "DIR")]
+    pub tuned: Option<PathBuf>,
     /// What the text begins with.
     #[arg(long, value_name = "STRING")]
     pub prompt: String,

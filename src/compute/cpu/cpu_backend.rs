@@ -22,9 +22,8 @@ impl CpuBackend {
     }
     /// With a chosen arithmetic of products; f32 where the processor lacks what it needs ([`Products::available`]).
     pub fn with_products(threads: Option<usize>, products: Products) -> Self {
-        let isa = Isa::best();
-        let products = if isa == Isa::highest() && products.available() { products } else { Products::F32 };
-        Self { pool: Pool::with_products(threads, isa, products) }
+        let products = if products.available() { products } else { Products::F32 };
+        Self { pool: Pool::with_products(threads, Isa::best(), products) }
     }
     /// With code of a chosen instruction level and f32 products; for tests that compare them. Matrix products take the best level all the same.
     pub fn with_isa(threads: Option<usize>, isa: Isa) -> Self {

@@ -273,7 +273,7 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     let bv = Address::of(if form == Form::Nt { bv.transposed() } else { bv });
     let stride = out.stride;
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = pool.unit.filter(|_| alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
+    if let Some(unit) = pool.unit.filter(|_| m > 0 && n > 0 && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
         return tiled::multiply(pool, unit, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
     }
     if form == Form::Nt && m <= FEW_ROWS && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 0 && n > 1 {

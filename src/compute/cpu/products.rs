@@ -43,30 +43,34 @@ impl Products {
             Self::Bf16 => "f32 with bf16 products",
         }
     }
-    /// Whether this processor can.
+    /// Whether this processor can, and no lower instruction level was asked for: who asks for less than the processor has means all of it.
     pub fn available(self) -> bool {
         match self {
             Self::F32 => true,
             #[cfg(target_arch = "x86_64")]
-            _ => super::tile_unit::available(),
+            _ => Isa::best() == Isa::highest() && super::tile_unit::available(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
     }
-    /// The fastest of f32's accuracy here, or what `BRODMANN_PRODUCTS` names if the processor can.
+    /// The fastest of f32's accuracy here, or what the environment names.
     pub fn best() -> Self {
-        // Who asks for less than the processor has means all of it.
-        let whole = Isa::best() == Isa::highest();
-        let best = if whole && Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 };
-        match std::env::var("BRODMANN_PRODUCTS") {
-            Err(_) => best,
-            Ok(wanted) => wanted.trim().parse().ok().filter(|p: &Self| p.available()).unwrap_or_else(|| {
-                tracing::warn!(
-                    "BRODMANN_PRODUCTS={wanted} is not one of f32, bf16x6, bf16x3, bf16 or needs a tile unit that this processor lacks; using {best}"
-                );
-                best
-            }),
+        Self::from_env().unwrap_or_else(Self::fastest)
+    }
+    fn fastest() -> Self {
+        if Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 }
+    }
+    /// What `BRODMANN_PRODUCTS` names, if the processor can.
+    pub fn from_env() -> Option<Self> {
+        let wanted = std::env::var("BRODMANN_PRODUCTS").ok()?;
+        let found = wanted.trim().parse().ok().filter(|p: &Self| p.available());
+        if found.is_none() {
+            let best = Self::fastest();
+            tracing::warn!(
+                "BRODMANN_PRODUCTS={wanted} is not one of f32, bf16x6, bf16x3, bf16 or needs a tile unit that this processor lacks; using {best}"
+            );
         }
+        found
     }
     /// bfloat16 numbers that stand for one f32; none for f32 itself.
     #[cfg(target_arch = "x86_64")]

@@ -26,7 +26,10 @@ use crate::{
     task::{ContinualState, FIGURES, Method, Outcome, Pair, TransferState},
     tune::Evaluated,
 };
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 const NO_TUNING: &str = "nothing is tuned: the Tasks panel does it under Train, `brodmann tune` on the command line";
 const NO_SEQUENCE: &str =
@@ -47,15 +50,17 @@ fn transfer<'a>(report: &Report<'a>) -> Result<&'a TransferState> {
     state.filter(|s| !s.units.is_empty()).ok_or_else(|| Error::invalid(NO_TRANSFER))
 }
 
-/// Values of one kind by domain.
-fn domains_of(e: &Evaluated, accuracy: bool) -> &std::collections::BTreeMap<String, f64> {
-    if accuracy { &e.accuracy } else { &e.loss }
+/// Accuracies, or the losses of domains that have none.
+fn domains_of(e: &Evaluated, accuracy: bool) -> BTreeMap<&str, f64> {
+    let values = if accuracy { &e.accuracy } else { &e.loss };
+    values.iter().filter(|(name, _)| accuracy || !e.accuracy.contains_key(*name)).map(|(name, v)| (name.as_str(), *v)).collect()
 }
 
 pub fn tuning_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainScan], _: &Ctx<'_>) -> Result<Content> {
     let t = tuning(report)?;
-    let accuracy = !t.after.accuracy.is_empty();
-    let mut rows = vec![vec![curves(report, t, accuracy)]];
+    // Domains with choices by accuracy, texts by loss.
+    let kinds: Vec<bool> = [true, false].into_iter().filter(|k| !domains_of(&t.after, *k).is_empty()).collect();
+    let mut rows: Vec<Vec<Picture>> = kinds.iter().map(|k| vec![curves(report, t, *k)]).collect();
     let losses: Vec<(f64, f64)> = t.points.iter().filter_map(|p| Some((p.step as f64, p.loss?))).collect();
     if losses.len() > 1 {
         let x = Span { from: 0.0, to: t.steps.max(1) as f64, log: false };
@@ -63,7 +68,7 @@ pub fn tuning_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainSc
         xy.line(&losses, &report.colour(&t.task), 1.4, "", &format!("{}, training rows", t.task));
         rows.push(vec![xy.finish("step", "training loss, nat a token", "Training loss by step")]);
     }
-    rows.push(vec![before_after(report, t, accuracy)]);
+    rows.extend(kinds.iter().map(|k| vec![before_after(report, t, *k)]));
     Ok(Content {
         title: format!("{} tuned on {}", live(report, NO_TUNING)?.provenance.model, t.task),
         subtitle: format!(
@@ -76,25 +81,25 @@ pub fn tuning_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainSc
             t.judged_on
         ),
         rows,
-        notes: vec!["Curves: rows that choose the step. Hollow: before; filled: after, on rows that judge only.".to_owned()],
+        notes: vec!["Curves, hollow (before) and filled (after): rows that judge only; the step was chosen on validation rows.".to_owned()],
     })
 }
 
 fn curves(report: &Report<'_>, t: &TuningSheet, accuracy: bool) -> Picture {
     let evaluated = || t.points.iter().filter_map(|p| Some((p.step as f64, p.evaluated.as_ref()?)));
-    let names: std::collections::BTreeSet<&String> = evaluated().flat_map(|(_, e)| domains_of(e, accuracy).keys()).collect();
-    let values = evaluated().flat_map(|(_, e)| domains_of(e, accuracy).values().copied().collect::<Vec<_>>());
+    let names: BTreeSet<&str> = evaluated().flat_map(|(_, e)| domains_of(e, accuracy).into_keys()).collect();
+    let values = evaluated().flat_map(|(_, e)| domains_of(e, accuracy).into_values());
     let y = if accuracy { Span { from: 0.0, to: 1.0, log: false } } else { Span::around(values, true) };
     let mut xy = Xy::new((760.0, 320.0), 150.0, Span { from: 0.0, to: t.steps.max(1) as f64, log: false }, y);
     let mut labels = Vec::new();
     for name in names {
         let colour = report.colour(name);
         let points: Vec<(f64, f64)> = evaluated().filter_map(|(s, e)| Some((s, *domains_of(e, accuracy).get(name)?))).collect();
-        xy.line(&points, &colour, if *name == t.task { 2.4 } else { 1.4 }, "", name);
+        xy.line(&points, &colour, if name == t.task { 2.4 } else { 1.4 }, "", name);
         for p in &points {
             xy.disc(*p, 2.4, &colour, &format!("{name}, step {}: {}", p.0, sig3(p.1)));
         }
-        labels.extend(points.last().map(|p| (name.clone(), *p, colour)));
+        labels.extend(points.last().map(|p| (name.to_owned(), *p, colour)));
     }
     if t.best_step > 0 {
         xy.line(&[(t.best_step as f64, y.from), (t.best_step as f64, y.to)], "var(--faint)", 1.0, "4 3", "the step that is kept");
@@ -165,7 +170,7 @@ pub fn tuning_table<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainScan
     for p in &t.points {
         rows.extend(p.loss.map(|l| whole(&t.task, format!("training_loss_at_step_{}", p.step), l, 0, None)));
         if let Some(e) = &p.evaluated {
-            evaluated_rows(e, &format!("validation_at_step_{}", p.step), &mut rows);
+            evaluated_rows(e, &format!("at_step_{}", p.step), &mut rows);
         }
     }
     let p = &live(report, NO_TUNING)?.provenance;

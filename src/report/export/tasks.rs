@@ -54,34 +54,28 @@ pub fn found_content<'a>(spec: &ExportSpec, report: &Report<'a>, _: &[&'a Domain
         first.push(charts::table(report, &names, &names, &square, |i, j| values[i][j]));
     }
     let mut rows = vec![first];
-    let mut second = Vec::new();
+    let (mut second, mut notes) = (Vec::new(), Vec::new());
     if found.tasks.iter().any(|t| !t.stability.is_empty()) {
         second.push(stability_picture(report, found));
-    }
-    if found.curves.iter().any(|c| c.has_accuracy() && !c.points.is_empty()) {
-        second.push(curves_picture(report, &found.curves));
-    }
-    let stable = second.first().is_some_and(|p| p.label.starts_with("Stability"));
-    if !second.is_empty() {
-        rows.push(second);
-    }
-    let mut notes = Vec::new();
-    if stable {
         notes.push(
             "Stability: mean Jaccard index with the sets of bootstrap resamples, band: the middle 95 %; dotted: two random sets.".into(),
         );
     }
-    let knees: Vec<String> = found.curves.iter().filter_map(|c| Some(format!("{} {} %", c.task, c.knee?.percent))).collect();
-    if !found.curves.is_empty() {
+    if found.curves.iter().any(|c| c.has_accuracy() && !c.points.is_empty()) {
+        second.push(curves_picture(report, &found.curves));
+        let knees: Vec<String> = found.curves.iter().filter_map(|c| Some(format!("{} {} %", c.task, c.knee?.percent))).collect();
         let suggested = if knees.is_empty() { "none".to_owned() } else { knees.join(", ") };
         notes.push(format!(
             "Accuracy with the task's own top k % off (solid) and with random sets of the same layers (dashed). Suggested k: {suggested}."
         ));
     }
+    if !second.is_empty() {
+        rows.push(second);
+    }
     let samples: Vec<String> = found.tasks.iter().map(|t| format!("{} {}", t.name, t.samples)).collect();
     Ok(Content {
         title: format!("Task neurons of {}", live(report, NO_TASKS)?.provenance.model),
-        subtitle: format!("top {} % {}; samples: {}", found.percent, found.ranking.words(), samples.join(", ")),
+        subtitle: format!("top {} % {}; samples: {}", sig3(found.percent), found.ranking.words(), samples.join(", ")),
         rows,
         notes,
     })
