@@ -51,6 +51,13 @@ impl BlockTape {
             std::mem::swap(mine, other);
         }
     }
+    /// Bytes of memory that it holds.
+    pub fn bytes(&self) -> usize {
+        let Self { resid_pre, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp } =
+            self;
+        let all = [resid_pre, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp];
+        4 * all.into_iter().map(Vec::capacity).sum::<usize>()
+    }
     /// `blocks.{l}.mlp.hook_post` of the forward pass, `[n, d_mlp]`.
     pub fn mlp_post(&self) -> &[f32] {
         &self.post
@@ -548,7 +555,8 @@ impl Decoder {
     fn input_gradient(&self, delta: &[f32], w: &Tensor, n: usize, d_x: &mut [f32], add_to: bool, live: &mut Live) {
         let (rows, cols) = (w.shape[0], w.shape[1]);
         live.rows.clear();
-        live.rows.extend(delta.chunks_exact(rows).enumerate().filter(|(_, row)| row.iter().any(|v| *v != 0.0)).map(|(i, _)| i));
+        let is_live = |(_, row): &(usize, &[f32])| row.iter().any(|v| *v != 0.0);
+        live.rows.extend(delta.chunks_exact(rows).enumerate().filter(is_live).map(|(i, _)| i).take(n / 2 + 1));
         let k = live.rows.len();
         let w = Mat::new(w, rows, cols);
         if 2 * k > n {

@@ -37,7 +37,11 @@ struct Shared {
     /// One a kind of rotation that the model's layers use.
     rope: RwLock<Vec<(RopeSpec, Arc<RopeTable>)>>,
     scratch: Mutex<Vec<Scratch>>,
+    tapes: Mutex<Vec<BlockTape>>,
 }
+
+/// Bytes of tapes that are kept for the next pass: as much as the allocator keeps of freed memory, but without clearing it again.
+const SPARE_TAPES: usize = 512 << 20;
 
 impl Decoder {
     /// What its numbers depend on, for keys of results that are gone on with: the weights, and the arithmetic where it is not plain f32.
@@ -202,6 +206,28 @@ impl Decoder {
 
     pub(super) fn take_scratch(&self) -> Scratch {
         self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// So many tapes, some with the memory of an earlier pass.
+    pub fn take_tapes(&self, n: usize) -> Vec<BlockTape> {
+        let mut spare = self.shared.tapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = spare.len().saturating_sub(n);
+        let mut tapes = spare.split_off(from);
+        tapes.resize_with(n, BlockTape::default);
+        tapes
+    }
+
+    /// Keeps the tapes' memory for the next pass, up to half a gibibyte.
+    pub fn return_tapes(&self, tapes: impl IntoIterator<Item = BlockTape>) {
+        let mut spare = self.shared.tapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes: usize = spare.iter().map(BlockTape::bytes).sum();
+        for tape in tapes {
+            bytes += tape.bytes();
+            if bytes > SPARE_TAPES {
+                return;
+            }
+            spare.push(tape);
+        }
     }
 
     pub(super) fn return_scratch(&self, scratch: Scratch) {

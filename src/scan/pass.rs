@@ -195,7 +195,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
 
     // Up
     let mut kept = match plan.keep_tapes {
-        true => Kept::Tapes((0..spec.n_layers).map(|_| parts.iter().map(|_| BlockTape::default()).collect()).collect()),
+        true => Kept::Tapes((0..spec.n_layers).map(|_| input.decoder.take_tapes(parts.len())).collect()),
         false => Kept::Residuals(vec![Vec::new(); spec.n_layers]),
     };
     for part in &mut parts {
@@ -330,6 +330,9 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                 meter.add(input.scan_cost() * share)
             })
         })?;
+    }
+    if let Kept::Tapes(tapes) = kept {
+        input.decoder.return_tapes(tapes.into_iter().flatten());
     }
     Ok(PassOutput { values, layers: sums })
 }

@@ -14,13 +14,15 @@ use super::{
     scan_block::Geometry,
     scan_gram,
     scan_pairs::{self, Star},
-    scan_tile::{self, GramSums, TileJob, TileScratch, TileSums},
+    scan_tile::{self, GramSums, Panels, TileJob, TileScratch, TileSums},
 };
 use crate::compute::{Mat, ScanJob, ScanSums};
 use std::sync::{Mutex, PoisonError};
 
 /// Floats of packed input that all threads share (64 MiB).
 const PACKED_BUDGET: usize = 16 << 20;
+/// Floats of one tile's rows that a thread packs for itself, in its second-level cache (1 MiB), instead of all rows for all threads.
+const STRIP: usize = 256 << 10;
 /// Floats of kept activations that leave a thread's second-level cache room for a tile's weights, mean and inputs (256 KiB).
 const KEPT_NEAR: usize = 64 << 10;
 /// Floats of kept activations for each thread where they do not fit there (5 MiB: the third level).
@@ -126,7 +128,7 @@ impl Plan {
         Self { order, active, packed_start, packed_len, packed_total, domain_sizes, slot, n_slots, stars, gram }
     }
     /// Floats of all samples' panels for `length` rows or columns, `width` a panel, of so many floats a unit of packed length.
-    fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
+    pub(super) fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
         self.packed_total * length.div_ceil(width) * floats
     }
     /// Rows and columns of a tile: smaller when many samples are kept.
@@ -174,7 +176,10 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
     let mut total = Total::new(job);
     let lanes = lanes(&plan, job);
     let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
-    let delta_len = plan.floats(super_rows.min(out), g.rows, g.row_floats);
+    // A thread goes through the tiles of the same rows one after another.
+    let strip_len = plan.floats(tile_rows, g.rows, g.row_floats);
+    let strips = plan.gram.is_none() && strip_len <= STRIP;
+    let delta_len = if strips { 0 } else { plan.floats(super_rows.min(out), g.rows, g.row_floats) };
     let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
     let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
     for c0 in (0..inp).step_by(super_cols) {
@@ -182,7 +187,9 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
         pack(pool, &plan, job.x.columns(c0, cols), Operand::Input, g, x_panels);
         for r0 in (0..out).step_by(super_rows) {
             let rows = super_rows.min(out - r0);
-            pack(pool, &plan, job.delta.columns(r0, rows), Operand::Gradient, g, delta_panels);
+            if !strips {
+                pack(pool, &plan, job.delta.columns(r0, rows), Operand::Gradient, g, delta_panels);
+            }
             let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
             let tile = |i: usize| {
                 let (tr, tc) = (i / across * tile_rows, i % across * tile_cols);
@@ -190,19 +197,15 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
                     job,
                     plan: &plan,
                     geometry: g,
-                    delta_panels: &*delta_panels,
-                    x_panels: &*x_panels,
-                    row_panels: rows.div_ceil(g.rows),
-                    col_panels: cols.div_ceil(g.cols),
-                    first_row_panel: tr / g.rows,
-                    first_col_panel: tc / g.cols,
+                    delta_panels: (!strips).then_some(Panels { values: &*delta_panels, count: rows.div_ceil(g.rows), first: tr / g.rows }),
+                    x_panels: Panels { values: &*x_panels, count: cols.div_ceil(g.cols), first: tc / g.cols },
                     first_row: r0 + tr,
                     first_col: c0 + tc,
                     rows: tile_rows.min(rows - tr),
                     cols: tile_cols.min(cols - tc),
                 }
             };
-            let scratch = || TileScratch::new(&plan, tile_rows * tile_cols);
+            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
             if plan.gram.is_some() {
                 pool.map_with(lanes.len(), scratch, |scratch, lane| {
                     let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
@@ -254,40 +257,52 @@ fn packed_length(pool: &Pool, tokens: usize) -> usize {
 
 /// Which operand of the gradient's product is packed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Operand {
+pub(super) enum Operand {
     /// Of the matrix' rows.
     Gradient,
     /// Of its columns.
     Input,
 }
 
+impl Operand {
+    /// Of a panel.
+    fn width(self, g: Geometry) -> usize {
+        if self == Self::Input { g.cols } else { g.rows }
+    }
+}
+
 /// Copies the active rows of `source` into panels: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
 /// up with zeros, so that edges need no code of their own. (For the tile unit each is what [`scan_planes::pack`] makes.)
 fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, panels: &mut [f32]) {
-    let (width, floats) = if operand == Operand::Input { (g.cols, g.col_floats) } else { (g.rows, g.row_floats) };
-    let row = source.cols.div_ceil(width) * floats;
+    let floats = if operand == Operand::Input { g.col_floats } else { g.row_floats };
+    let row = source.cols.div_ceil(operand.width(g)) * floats;
     let panels = SharedMut::new(panels);
     pool.for_each(plan.order.len(), |i| {
         let s = plan.order[i];
-        let tokens = plan.active[s].len();
         #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
         // SAFETY: samples have disjoint ranges of packed lengths.
         let out = unsafe { panels.slice(plan.packed_start[s] * row, plan.packed_len[s] * row) };
-        #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = pool.scan_unit {
-            return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
-        }
-        let rows = plan.active[s].iter().map(|&token| source.row(token));
-        // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.
-        match width {
-            6 => pack_rows::<6>(rows, tokens, out),
-            8 => pack_rows::<8>(rows, tokens, out),
-            12 => pack_rows::<12>(rows, tokens, out),
-            16 => pack_rows::<16>(rows, tokens, out),
-            32 => pack_rows::<32>(rows, tokens, out),
-            _ => unreachable!("no block is {width} wide"),
-        }
+        pack_sample(pool, plan, source, operand, g, s, out);
     });
+}
+
+/// [`pack`] for sample `s` alone.
+pub(super) fn pack_sample(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, s: usize, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(unit) = pool.scan_unit {
+        return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
+    }
+    let _ = pool;
+    let (rows, tokens) = (plan.active[s].iter().map(|&token| source.row(token)), plan.active[s].len());
+    // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.
+    match operand.width(g) {
+        6 => pack_rows::<6>(rows, tokens, out),
+        8 => pack_rows::<8>(rows, tokens, out),
+        12 => pack_rows::<12>(rows, tokens, out),
+        16 => pack_rows::<16>(rows, tokens, out),
+        32 => pack_rows::<32>(rows, tokens, out),
+        width => unreachable!("no block is {width} wide"),
+    }
 }
 
 /// One sample's rows into panels `[tokens, W]`, a few panels at a time: with all at once each row would be written to as many places a power of two

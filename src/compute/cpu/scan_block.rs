@@ -3,6 +3,7 @@
 
 use super::{
     isa::{Isa, Level},
+    panel::LINE,
     pool::Pool,
     vector::{Portable, Vector},
 };
@@ -106,12 +107,17 @@ unsafe fn avx2(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>)
     unsafe { six_rows::choose::<Avx2>(o, mean, kept) }
 }
 
+/// Tokens whose gradients are asked for ahead of their use.
+const AHEAD: usize = 24;
+/// Cache lines from a block's beginning on that are asked for while its product is made, one of each operand a token: 24 of an AVX-512 block are its own.
+const LINES: usize = 32;
+
 /// The loops for blocks of so many rows. Every index of the accumulators is a literal: an index that a loop counts would keep them in memory, to
 /// be written back after every product.
 macro_rules! rows {
     ($name:ident, $rows:literal: $($r:literal)*) => {
         mod $name {
-            use super::{Operands, Vector, finish};
+            use super::{AHEAD, LINE, LINES, Operands, Vector, finish};
 
             /// # Safety
             /// As [`blocks`]; a pointer is good where it is given.
@@ -146,8 +152,18 @@ macro_rules! rows {
                         for _ in 0..o.down {
                             let mut x = panel;
                             let mut acc = [[V::zero(); 2]; $rows];
-                            for _ in 0..o.tokens {
+                            for k in 0..o.tokens {
                                 let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
+                                // The processor does not see by itself that the next block's gradients follow, nor what the block ends with.
+                                V::prefetch(delta.wrapping_add(AHEAD * $rows));
+                                let soon = at + LINE * (k % LINES);
+                                V::prefetch(o.weights.as_ptr().wrapping_add(soon));
+                                if MEAN {
+                                    V::prefetch(mean.wrapping_add(soon));
+                                }
+                                if KEEP {
+                                    V::prefetch(kept.wrapping_add(soon));
+                                }
                                 $(
                                     let d = V::splat(*delta.add($r));
                                     acc[$r][0] = d.fma(x0, acc[$r][0]);

@@ -6,9 +6,9 @@
 use super::{
     isa::{Isa, per_isa},
     numeric::{LANES, fold},
-    panel::aligned,
-    pool::Pool,
-    scan::Plan,
+    panel::{LINE, aligned},
+    pool::{Lent, Pool},
+    scan::{Operand, Plan, pack_sample},
     scan_block::{Geometry, Operands, scan_blocks},
     scan_gram, scan_pairs,
 };
@@ -16,19 +16,32 @@ use super::{
 use super::{scan_planes, tile_unit::Session};
 use crate::compute::{HISTOGRAM_BINS, ScanJob, scan_job::histogram_bin};
 
+/// Packed operands; see `scan::pack`.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a> {
+    pub values: &'a [f32],
+    /// Of each sample.
+    pub count: usize,
+    /// The tile's first.
+    pub first: usize,
+}
+
+impl<'a> Panels<'a> {
+    /// `count` panels of the sample that begins at `start`, each of `len` units of so many floats.
+    fn of_sample(&self, start: usize, len: usize, count: usize, floats: usize) -> &'a [f32] {
+        &self.values[(start * self.count + self.first * len) * floats..][..count * len * floats]
+    }
+}
+
 /// What a tile is made from.
 pub(super) struct TileJob<'a> {
     pub job: &'a ScanJob<'a>,
     pub plan: &'a Plan,
     pub geometry: Geometry,
-    /// Of the super-block; see `scan::pack`.
-    pub delta_panels: &'a [f32],
-    pub x_panels: &'a [f32],
-    pub row_panels: usize,
-    pub col_panels: usize,
-    /// Of the tile within the super-block.
-    pub first_row_panel: usize,
-    pub first_col_panel: usize,
+    /// Of the super-block's rows; `None` where each thread packs those of a tile for itself.
+    pub delta_panels: Option<Panels<'a>>,
+    /// Of the super-block's columns.
+    pub x_panels: Panels<'a>,
     /// Of the tile within the matrix.
     pub first_row: usize,
     pub first_col: usize,
@@ -46,20 +59,21 @@ impl TileJob<'_> {
 }
 
 /// Buffers of one thread.
-pub(super) struct TileScratch {
-    weights: Vec<f32>,
-    mean: Vec<f32>,
+pub(super) struct TileScratch<'a> {
+    weights: Lent<'a>,
+    mean: Lent<'a>,
     /// `[n_slots, tile]`
-    kept: Vec<f32>,
+    kept: Lent<'a>,
+    /// The packed gradients of a tile's rows, and which row is their first.
+    strip: Lent<'a>,
+    strip_of: Option<usize>,
 }
 
-impl TileScratch {
-    pub fn new(plan: &Plan, elements: usize) -> Self {
-        let mut scratch = Self { weights: Vec::new(), mean: Vec::new(), kept: Vec::new() };
-        aligned(&mut scratch.weights, elements);
-        aligned(&mut scratch.mean, elements);
-        aligned(&mut scratch.kept, plan.n_slots * elements);
-        scratch
+impl<'a> TileScratch<'a> {
+    /// `strip` floats where threads pack their gradients themselves.
+    pub fn new(pool: &'a Pool, plan: &Plan, elements: usize, strip: usize) -> Self {
+        let [weights, mean, kept, strip] = [elements, elements, plan.n_slots * elements, strip].map(|len| pool.lend(len + LINE));
+        Self { weights, mean, kept, strip, strip_of: None }
     }
 }
 
@@ -85,14 +99,18 @@ pub(super) struct DomainTile {
     pub col_sums: Vec<f32>,
 }
 
-pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch) -> TileSums {
+pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -> TileSums {
     let (job, plan) = (t.job, t.plan);
     let kernel = Kernel::of(pool);
     let (down, elements) = t.shape();
-    let weights = aligned(&mut scratch.weights, elements);
+    let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
-    let mean = aligned(&mut scratch.mean, elements);
-    let kept = aligned(&mut scratch.kept, plan.n_slots * elements);
+    let delta = match t.delta_panels {
+        Some(panels) => panels,
+        None => pack_strip(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of),
+    };
+    let mean = aligned(&mut scratch.mean.buffer, elements);
+    let kept = aligned(&mut scratch.kept.buffer, plan.n_slots * elements);
     let mut squares = vec![0.0; job.samples.len()];
     let mut domains = Vec::new();
     let mut order = plan.order.iter();
@@ -100,10 +118,10 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch) -> Ti
         mean.fill(0.0);
         for &s in order.by_ref().take(size) {
             debug_assert_eq!(job.samples[s].domain, domain);
-            squares[s] = sample(&kernel, t, s, weights, job.want_means.then_some(&mut *mean), kept);
+            squares[s] = sample(&kernel, t, delta, s, weights, job.want_means.then_some(&mut *mean), kept);
         }
         if job.want_means {
-            domains.push(read_mean(pool.isa, t, down, mean, size));
+            domains.push(read_mean(pool.isa, t, down, &*mean, size));
         }
     }
     let mut dots = vec![0.0; job.pairs.len()];
@@ -112,15 +130,19 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch) -> Ti
 }
 
 /// Adds one tile's squares and products of all kept samples.
-pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch, sums: &mut GramSums) {
+pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>, sums: &mut GramSums) {
     let plan = t.plan;
     let kernel = Kernel::of(pool);
     let (down, elements) = t.shape();
-    let weights = aligned(&mut scratch.weights, elements);
+    let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
-    let kept = aligned(&mut scratch.kept, plan.n_slots * elements);
+    let delta = match t.delta_panels {
+        Some(panels) => panels,
+        None => pack_strip(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of),
+    };
+    let kept = aligned(&mut scratch.kept.buffer, plan.n_slots * elements);
     for &s in &plan.order {
-        sums.squares[s] += sample(&kernel, t, s, weights, None, kept);
+        sums.squares[s] += sample(&kernel, t, delta, s, weights, None, kept);
     }
     scan_gram::add_gram(pool.isa, kept, plan.n_slots, elements, &mut sums.gram);
 }
@@ -143,13 +165,21 @@ impl Kernel {
 }
 
 /// One sample's activations over the tile, added to `mean` and put into its slot of `kept`; the sum of their squares.
-fn sample(kernel: &Kernel, t: &TileJob<'_>, s: usize, weights: &[f32], mean: Option<&mut [f32]>, kept: &mut [f32]) -> f64 {
+fn sample(
+    kernel: &Kernel,
+    t: &TileJob<'_>,
+    delta: Panels<'_>,
+    s: usize,
+    weights: &[f32],
+    mean: Option<&mut [f32]>,
+    kept: &mut [f32],
+) -> f64 {
     let (plan, g) = (t.plan, t.geometry);
     let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
     let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
     let operands = Operands {
-        delta: &t.delta_panels[(start * t.row_panels + t.first_row_panel * len) * g.row_floats..][..down * len * g.row_floats],
-        x: &t.x_panels[(start * t.col_panels + t.first_col_panel * len) * g.col_floats..][..across * len * g.col_floats],
+        delta: delta.of_sample(start, len, down, g.row_floats),
+        x: t.x_panels.of_sample(start, len, across, g.col_floats),
         weights,
         tokens: plan.active[s].len(),
         down,
@@ -161,6 +191,22 @@ fn sample(kernel: &Kernel, t: &TileJob<'_>, s: usize, weights: &[f32], mean: Opt
         #[cfg(target_arch = "x86_64")]
         Kernel::Tiles(session) => scan_planes::scan_blocks(session, &operands, mean, kept),
     }
+}
+
+/// The gradients of the tile's rows, packed where this thread has others in its strip.
+fn pack_strip<'a>(pool: &Pool, t: &TileJob<'_>, down: usize, strip: &'a mut Vec<f32>, strip_of: &mut Option<usize>) -> Panels<'a> {
+    let values = aligned(strip, t.plan.floats(t.rows, t.geometry.rows, t.geometry.row_floats));
+    if *strip_of != Some(t.first_row) {
+        let source = t.job.delta.columns(t.first_row, t.rows);
+        let mut rest = &mut *values;
+        for i in 0..t.plan.order.len() {
+            let (panels, others) = rest.split_at_mut(t.plan.packed_len[t.plan.order[i]] * down * t.geometry.row_floats);
+            pack_sample(pool, t.plan, source, Operand::Gradient, t.geometry, t.plan.order[i], panels);
+            rest = others;
+        }
+        *strip_of = Some(t.first_row);
+    }
+    Panels { values, count: down, first: 0 }
 }
 
 /// The tile's weights in block order.
@@ -194,63 +240,82 @@ fn copy_weights<const W: usize>(t: &TileJob<'_>, down: usize, weights: &mut [f32
     }
 }
 
-/// Count, histogram, row and column sums of a domain's mean; `mean` holds the sum over its `size` samples and ends as the mean.
-fn read_mean(isa: Isa, t: &TileJob<'_>, down: usize, mean: &mut [f32], size: usize) -> DomainTile {
+/// Count, histogram, row and column sums of a domain's mean; `mean` holds the sum over its `size` samples.
+fn read_mean(isa: Isa, t: &TileJob<'_>, down: usize, mean: &[f32], size: usize) -> DomainTile {
     let g = t.geometry;
     let mut out = DomainTile { count: 0, histogram: vec![0; HISTOGRAM_BINS], row_sums: vec![0.0; t.rows], col_sums: vec![0.0; t.cols] };
-    // Neighbours often fall into one bin; four tables keep their increments from waiting for each other.
-    let mut tables = [[0u32; HISTOGRAM_BINS]; 4];
+    let mut panel = PanelSums { tables: [[0; HISTOGRAM_BINS]; TABLES], rows: vec![[0.0; LANES]; t.rows], cols: vec![0.0; g.cols] };
     let divisor = size.max(1) as f32;
     // Exact where the number of samples is a power of two, which spares a slow division an element.
     let by = if size.is_power_of_two() { Some(1.0 / divisor) } else { None };
-    for (c, column) in mean.chunks_mut(down * g.rows * g.cols).enumerate() {
-        let width = g.cols.min(t.cols - c * g.cols);
-        let cols = &mut out.col_sums[c * g.cols..c * g.cols + width];
-        for (r, row) in column.chunks_mut(g.cols).take(t.rows).enumerate() {
-            let row = &mut row[..width];
-            out.count += u64::from(finish_row(isa, row, divisor, by, t.job.gamma, &mut out.row_sums[r], cols));
-            for four in row.chunks(4) {
-                for (v, table) in four.iter().zip(&mut tables) {
-                    table[histogram_bin(*v)] += 1;
-                }
-            }
-        }
+    for (values, cols) in mean.chunks(down * g.rows * g.cols).zip(out.col_sums.chunks_mut(g.cols)) {
+        panel.cols.fill(0.0);
+        out.count += read_panel(isa, &values[..t.rows * g.cols], g.cols, divisor, by, t.job.gamma, &mut panel);
+        cols.copy_from_slice(&panel.cols[..cols.len()]);
     }
-    for table in &tables {
+    for table in &panel.tables {
         for (h, v) in out.histogram.iter_mut().zip(table) {
             *h += v;
         }
     }
+    // What fills up the last panel was counted with the smallest values.
+    out.histogram[0] -= (t.rows * (t.cols.next_multiple_of(g.cols) - t.cols)) as u32;
+    out.row_sums.iter_mut().zip(&panel.rows).for_each(|(sum, lanes)| *sum = fold(lanes));
     out
 }
 
+/// Neighbours often fall into one bin; in tables of their own their increments do not wait for each other.
+const TABLES: usize = 8;
+
+/// Sums over the panels of a tile.
+struct PanelSums {
+    tables: [[u32; HISTOGRAM_BINS]; TABLES],
+    rows: Vec<[f32; LANES]>,
+    /// Of one panel.
+    cols: Vec<f32>,
+}
+
+/// Takes in one panel, `[rows][width]`; returns how many of its means are above gamma.
 #[inline(always)]
-fn finish_row_body<const FMA: bool>(row: &mut [f32], divisor: f32, by: Option<f32>, gamma: f32, sum: &mut f32, cols: &mut [f32]) -> u32 {
-    match by {
-        Some(by) => row.iter_mut().for_each(|v| *v *= by),
-        None => row.iter_mut().for_each(|v| *v /= divisor),
+fn read_panel_body<const FMA: bool>(values: &[f32], width: usize, divisor: f32, by: Option<f32>, gamma: f32, sums: &mut PanelSums) -> u64 {
+    // Fixed lengths become registers.
+    match (width, by) {
+        (8, Some(by)) => read_rows::<8, 1>(values, |v| v * by, gamma, sums),
+        (8, None) => read_rows::<8, 1>(values, |v| v / divisor, gamma, sums),
+        (16, Some(by)) => read_rows::<16, 1>(values, |v| v * by, gamma, sums),
+        (16, None) => read_rows::<16, 1>(values, |v| v / divisor, gamma, sums),
+        (32, Some(by)) => read_rows::<16, 2>(values, |v| v * by, gamma, sums),
+        (32, None) => read_rows::<16, 2>(values, |v| v / divisor, gamma, sums),
+        _ => unreachable!("no block is {width} wide"),
     }
-    // In lanes: one running sum would wait for itself at every element.
-    let (mut acc, mut counts) = ([0.0f32; LANES], [0u32; LANES]);
-    let (whole, rest) = row.as_chunks::<LANES>();
-    let (whole_cols, rest_cols) = cols.as_chunks_mut::<LANES>();
-    for (v, c) in whole.iter().zip(whole_cols) {
-        for i in 0..LANES {
-            c[i] += v[i];
-            acc[i] += v[i];
-            counts[i] += u32::from(v[i] > gamma);
+}
+
+/// Rows of `N` registers of `W`.
+#[inline(always)]
+fn read_rows<const W: usize, const N: usize>(values: &[f32], mean: impl Fn(f32) -> f32, gamma: f32, sums: &mut PanelSums) -> u64 {
+    let (mut counts, mut cols) = ([[0u32; W]; N], [[0.0f32; W]; N]);
+    for (row, lanes) in values.as_chunks::<W>().0.as_chunks::<N>().0.iter().zip(&mut sums.rows) {
+        let mut bins = [[0u32; W]; N];
+        for part in 0..N {
+            let v = row[part].map(&mean);
+            for i in 0..W {
+                cols[part][i] += v[i];
+            }
+            for i in 0..W {
+                lanes[i] += v[i];
+            }
+            for i in 0..W {
+                counts[part][i] += u32::from(v[i] > gamma);
+            }
+            bins[part] = v.map(|v| histogram_bin(v) as u32);
+        }
+        for (i, bin) in bins.as_flattened().iter().enumerate() {
+            sums.tables[i % TABLES][*bin as usize] += 1;
         }
     }
-    let mut total = fold(&acc);
-    let mut count = counts.iter().sum();
-    for (v, c) in rest.iter().zip(rest_cols) {
-        *c += *v;
-        total += *v;
-        count += u32::from(*v > gamma);
-    }
-    *sum += total;
-    count
+    sums.cols.copy_from_slice(cols.as_flattened());
+    counts.as_flattened().iter().map(|n| u64::from(*n)).sum()
 }
 per_isa! {
-    fn finish_row(row: &mut [f32], divisor: f32, by: Option<f32>, gamma: f32, sum: &mut f32, cols: &mut [f32]) -> u32 { finish_row_body }
+    fn read_panel(values: &[f32], width: usize, divisor: f32, by: Option<f32>, gamma: f32, sums: &mut PanelSums) -> u64 { read_panel_body }
 }

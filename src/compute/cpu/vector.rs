@@ -12,6 +12,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// Asks for a cache line that will be read soon; the pointer may be anything.
+    unsafe fn prefetch(from: *const f32);
     /// `self * b + c`
     unsafe fn fma(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
@@ -46,6 +48,8 @@ unsafe impl Vector for Portable {
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
     }
     #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+    #[inline(always)]
     unsafe fn fma(self, b: Self, c: Self) -> Self {
         const FMA: bool = cfg!(target_arch = "aarch64");
         Self(std::array::from_fn(|i| super::numeric::fma::<FMA>(self.0[i], b.0[i], c.0[i])))
@@ -68,9 +72,9 @@ pub(super) use x86::{Avx2, Avx512};
 mod x86 {
     use super::Vector;
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_andnot_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
-        _mm512_setzero_ps, _mm512_storeu_ps,
+        __m256, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_andnot_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps,
+        _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
     };
 
     #[derive(Clone, Copy)]
@@ -95,6 +99,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
@@ -131,6 +139,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn fma(self, b: Self, c: Self) -> Self {
