@@ -115,6 +115,9 @@ impl Backend for Timed {
     fn square_norm(&self, x: &[f32]) -> f64 {
         self.time("gradient norm", |i| i.square_norm(x))
     }
+    fn all_finite(&self, x: &[f32]) -> bool {
+        self.time("search for what is not finite", |i| i.all_finite(x))
+    }
     fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
         self.time("bias", |i| i.add_bias(x, bias));
     }

@@ -6,7 +6,7 @@
 
 use brodmann::{
     base::{Ctx, job::silently},
-    compute::cpu::{CpuBackend, keep_big_blocks},
+    compute::cpu::{CpuBackend, Products, keep_big_blocks},
     model::{Batch, Decoder, GenerateConfig, NoHooks, generate, load_model},
 };
 use serde_json::{Value, json};
@@ -24,8 +24,11 @@ fn serve(ctx: &Ctx<'_>) -> Result<(), Box<dyn Error>> {
     };
     keep_big_blocks();
     let begun = Instant::now();
-    let backend = Arc::new(CpuBackend::new(Some(threads.parse()?)));
-    let decoder = Decoder::new(Arc::new(load_model(Path::new(folder), ctx)?), backend);
+    let threads = Some(threads.parse()?);
+    let decoder = Decoder::new(Arc::new(load_model(Path::new(folder), ctx)?), Arc::new(CpuBackend::new(threads)));
+    // As `brodmann generate` does it.
+    let products = Products::from_env().unwrap_or(Products::F32);
+    let writer = Decoder::new(decoder.model.clone(), Arc::new(CpuBackend::with_products(threads, products)));
     println!("{}", json!({ "device": decoder.backend.device(), "seconds": begun.elapsed().as_secs_f64() }));
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
@@ -35,7 +38,7 @@ fn serve(ctx: &Ctx<'_>) -> Result<(), Box<dyn Error>> {
         } else {
             let prompt: Vec<u32> = serde_json::from_value(request["write"].clone())?;
             let config = GenerateConfig { tokens: serde_json::from_value(request["tokens"].clone())?, ..GenerateConfig::default() };
-            json!({ "written": generate(&decoder, &prompt, &config, &mut NoHooks, ctx)? })
+            json!({ "written": generate(&writer, &prompt, &config, &mut NoHooks, ctx)? })
         };
         answer["seconds"] = begun.elapsed().as_secs_f64().into();
         println!("{answer}");

@@ -7,7 +7,7 @@ matrix, and the cosine of every pair of samples by layer. Ours is `scan_prepared
 output gradients of every linear layer, then per-sample products by bmm, matrix after matrix. Both get the same weights, tokens, pairs and threads, and must agree on every count (but for
 values within 1e-6 of gamma, 1e-5 for the deep shape) and every cosine (1e-4).
 
-    python benches/peers/scan_vs_pytorch.py [--shape small|smollm2] [--peer loop|batched] [--objective max-logit|loss] [--rounds 7] [--binary PATH]
+    python benches/peers/scan_vs_pytorch.py [--shape small|smollm2] [--peer loop|batched] [--objective max-logit|loss] [--rounds 7] [--near 1e-6] [--binary PATH]
 
 Needs torch, numpy and safetensors. Prints minima, medians and their ratio, of the time on the wall and of the processor's. On a busy machine only
 the processor's time with `--threads 1` means something: threads that wait for each other suffer from neighbours more than the work does.
@@ -198,10 +198,14 @@ def main():
     parser.add_argument("--peer", choices=["loop", "batched"], default="loop")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--near", type=float, help="relative distance from gamma at which either count will do, for products in other arithmetic")
     parser.add_argument("--binary", help="the built bench; built by cargo when not given")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     set_shape(args.shape)
+    if args.near:
+        global NEAR
+        NEAR = args.near
     command = [args.binary] if args.binary else ["cargo", "bench", "--quiet", "--bench", "scan_vs_pytorch", "--"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

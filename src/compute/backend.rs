@@ -176,6 +176,9 @@ pub trait Backend: Send + Sync {
     /// `sum x^2`: in f32 over every 4096 elements, these sums in f64, in order.
     fn square_norm(&self, x: &[f32]) -> f64;
 
+    /// Whether no element is an infinity or NaN.
+    fn all_finite(&self, x: &[f32]) -> bool;
+
     /// `x[r, ..] += bias` for every row.
     fn add_bias(&self, x: &mut [f32], bias: &[f32]);
 

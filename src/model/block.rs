@@ -345,6 +345,37 @@ impl Decoder {
         done
     }
 
+    /// As [`Decoder::block_backward`], for the lowest block of a pass that asks for gradients of the MLP's matrices alone: nothing flows on, and taps see
+    /// no other matrix.
+    ///
+    /// # Errors
+    /// Those of the taps.
+    pub fn block_backward_mlp(&self, layer: usize, batch: &Batch, tape: &BlockTape, d_resid: &[f32], taps: &mut dyn Taps) -> Result<()> {
+        let (spec, n) = (&self.model.spec, batch.n_tokens());
+        assert_eq!(d_resid.len(), n * spec.d_model, "residual gradient of {n} tokens");
+        let block = &*self.model.weights.block(layer);
+        let mut scratch = self.take_scratch();
+        let s = &mut scratch;
+        let mut d_branch = std::mem::take(&mut s.d_branch);
+        let norm = match spec.residual {
+            Residual::Sequential | Residual::Parallel => None,
+            Residual::Sandwich => Some(BlockNorm::PostMlp),
+            Residual::PostNorm => Some(BlockNorm::Mlp),
+        };
+        let delta = match norm {
+            None => d_resid,
+            Some(norm) => {
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(layer, block, norm, &tape.before_post_mlp, d_resid, &mut d_branch, taps);
+                &d_branch
+            }
+        };
+        self.mlp_backward(layer, block, tape, n, delta, false, taps, s)?;
+        s.d_branch = d_branch;
+        self.return_scratch(scratch);
+        Ok(())
+    }
+
     fn backward_with(
         &self,
         l: usize,
@@ -362,7 +393,7 @@ impl Decoder {
         let mut d_branch = std::mem::take(&mut s.d_branch);
         let done = match spec.residual {
             Residual::Sequential => {
-                self.mlp_backward(l, block, t, n, d_resid, taps, s)?;
+                self.mlp_backward(l, block, t, n, d_resid, true, taps, s)?;
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
                 self.attention_backward(l, block, t, batch, d_resid, taps, s)?;
                 self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
@@ -371,7 +402,7 @@ impl Decoder {
             Residual::Parallel => {
                 // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
                 keep(&mut d_branch, d_resid);
-                self.mlp_backward(l, block, t, n, &d_branch, taps, s)?;
+                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_pre, &s.wide, d_resid, taps);
                 self.attention_backward(l, block, t, batch, &d_branch, taps, s)?;
                 self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
@@ -380,7 +411,7 @@ impl Decoder {
             Residual::Sandwich => {
                 zeroed(&mut d_branch, d_resid.len());
                 self.norm_gradient(l, block, BlockNorm::PostMlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
-                self.mlp_backward(l, block, t, n, &d_branch, taps, s)?;
+                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
                 zeroed(&mut d_branch, d_resid.len());
                 self.norm_gradient(l, block, BlockNorm::PostAttn, &t.before_post_attn, d_resid, &mut d_branch, taps);
@@ -391,7 +422,7 @@ impl Decoder {
             Residual::PostNorm => {
                 zeroed(&mut d_branch, d_resid.len());
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
-                self.mlp_backward(l, block, t, n, &d_branch, taps, s)?;
+                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
                 add(&mut d_branch, &s.wide);
                 d_resid.fill(0.0);
                 self.norm_gradient(l, block, BlockNorm::Attn, &t.before_post_attn, &d_branch, d_resid, taps);
@@ -404,7 +435,7 @@ impl Decoder {
         done.and_then(|()| self.verify_gradients(l, n, d_resid, s))
     }
 
-    /// From the gradient of what the MLP writes to that of its input, left in `s.wide`.
+    /// From the gradient of what the MLP writes to that of its input, left in `s.wide` where it is to flow `onward`.
     #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
     fn mlp_backward(
         &self,
@@ -413,6 +444,7 @@ impl Decoder {
         t: &BlockTape,
         n: usize,
         delta: &[f32],
+        onward: bool,
         taps: &mut dyn Taps,
         s: &mut Scratch,
     ) -> Result<()> {
@@ -442,13 +474,17 @@ impl Decoder {
                 b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
                 tap(taps, l, Matrix::Gate, x, d_gate, block)?;
                 tap(taps, l, Matrix::Up, x, d_up, block)?;
-                self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
-                self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
+                if onward {
+                    self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
+                    self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
+                }
             }
             MlpSpec::Plain { act, .. } => {
                 b.activate_backward(act, &t.up, &s.d_post, d_up);
                 tap(taps, l, Matrix::Up, x, d_up, block)?;
-                self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
+                if onward {
+                    self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
+                }
             }
         }
         (s.x_mlp, s.post) = (own_x, own_post);
@@ -497,7 +533,7 @@ impl Decoder {
 
     /// Whatever goes wrong in a backward pass ends up in `d_resid`, since a value that is not finite stays so through every product and sum.
     fn verify_gradients(&self, l: usize, n: usize, d_resid: &[f32], s: &Scratch) -> Result<()> {
-        if all_finite(d_resid) {
+        if self.backend.all_finite(d_resid) {
             return Ok(());
         }
         let gated = self.model.spec.mlp.is_gated();
@@ -511,7 +547,7 @@ impl Decoder {
             (HookPoint::V(l), &s.d_v),
             (HookPoint::ResidPre(l), d_resid),
         ];
-        let (point, values) = steps.iter().find(|(_, v)| !all_finite(v)).unwrap_or(&steps[7]);
+        let (point, values) = steps.iter().find(|(_, v)| !self.backend.all_finite(v)).unwrap_or(&steps[7]);
         let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
         let width = (values.len() / n.max(1)).max(1);
         let message = format!("{} at token {}, column {}, expected a finite number", values[at], at / width, at % width);
@@ -601,9 +637,4 @@ fn keep(to: &mut Vec<f32>, from: &[f32]) {
 fn zeroed(buffer: &mut Vec<f32>, len: usize) {
     buffer.clear();
     buffer.resize(len, 0.0);
-}
-
-/// One pass without branches: a value is finite exactly where its exponent is not all ones.
-pub fn all_finite(values: &[f32]) -> bool {
-    values.chunks(4096).all(|chunk| chunk.iter().fold(true, |all, v| all & v.is_finite()))
 }

@@ -38,6 +38,8 @@ struct Shared {
     rope: RwLock<Vec<(RopeSpec, Arc<RopeTable>)>>,
     scratch: Mutex<Vec<Scratch>>,
     tapes: Mutex<Vec<BlockTape>>,
+    /// The last slice of logits.
+    logits: Mutex<Vec<f32>>,
 }
 
 /// Bytes of tapes that are kept for the next pass: as much as the allocator keeps of freed memory, but without clearing it again.
@@ -228,6 +230,15 @@ impl Decoder {
             }
             spare.push(tape);
         }
+    }
+
+    /// The memory of an earlier slice of logits, unless another pass has it.
+    pub(super) fn take_logits(&self) -> Vec<f32> {
+        std::mem::take(&mut self.shared.logits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn return_logits(&self, logits: Vec<f32>) {
+        *self.shared.logits.lock().unwrap_or_else(PoisonError::into_inner) = logits;
     }
 
     pub(super) fn return_scratch(&self, scratch: Scratch) {

@@ -2,7 +2,6 @@
 
 use super::{
     Batch, Decoder, Hooks, NoHooks, NoTaps, Role, Taps, Tensor,
-    block::all_finite,
     decoder::{add, add_rows, call, sized},
 };
 use crate::{
@@ -109,7 +108,7 @@ impl Decoder {
         if let Some(cap) = self.model.spec.logit_soft_cap {
             self.backend.soft_cap(logits, cap);
         }
-        if all_finite(logits) {
+        if self.backend.all_finite(logits) {
             return Ok(());
         }
         let at = logits.iter().position(|v| !v.is_finite()).unwrap_or(0);
@@ -167,7 +166,7 @@ impl Decoder {
             }
         }
         let vocab = self.model.spec.vocab;
-        let (mut logits, mut losses) = (Vec::new(), Vec::new());
+        let (mut logits, mut losses) = (self.take_logits(), Vec::new());
         let mut scores = Vec::with_capacity(scored.len());
         for slice in scored.chunks(self.slice(scored.len())) {
             let rows: Vec<usize> = slice.iter().map(|i| i - 1).collect();
@@ -177,6 +176,7 @@ impl Decoder {
             self.backend.cross_entropy(&mut logits, &targets, None, sized(&mut losses, slice.len()));
             scores.extend(losses.iter().zip(greedy).map(|(&loss, greedy)| (-loss, greedy)));
         }
+        self.return_logits(logits);
         Ok(scores)
     }
 
@@ -346,7 +346,7 @@ impl Decoder {
         let head_role = if spec.tied_head { Role::Embedding } else { Role::Head };
         let mut values = vec![0f64; n_values];
         let mut d_resid = vec![0.0; batch.n_tokens() * d];
-        let (mut logits, mut losses) = (Vec::new(), Vec::new());
+        let (mut logits, mut losses) = (self.take_logits(), Vec::new());
 
         for slice in last_rows.chunks(self.slice(last_rows.len())) {
             let rows: Vec<usize> = slice.iter().map(|&(row, _)| row).collect();
@@ -390,10 +390,11 @@ impl Decoder {
             self.backend.gemm_nn(MatMut::new(&mut d_hidden, n, width), d_logits, Mat::new(head, vocab, width), 1.0, 0.0);
             self.head_backward(&r, &rows, d_hidden, &mut d_resid, taps);
         }
+        self.return_logits(logits);
         if let Some(sequence) = values.iter().position(|v| !v.is_finite()) {
             return Err(Error::numeric("objective", format!("{} for sequence {sequence}, expected a finite number", values[sequence])));
         }
-        if !all_finite(&d_resid) {
+        if !self.backend.all_finite(&d_resid) {
             let point = HookPoint::ResidPost(self.model.spec.n_layers - 1);
             return Err(Error::numeric(format!("gradient at {point}"), "a value is not finite"));
         }

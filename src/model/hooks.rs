@@ -52,6 +52,10 @@ impl Matrix {
     /// Those of a block whose MLP has no gate.
     pub const PLAIN: [Self; 6] = [Self::Q, Self::K, Self::V, Self::O, Self::Up, Self::Down];
 
+    pub const fn is_mlp(self) -> bool {
+        matches!(self, Self::Gate | Self::Up | Self::Down)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Q => "q",

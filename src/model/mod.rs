@@ -18,7 +18,6 @@ pub mod trace;
 pub mod weights;
 
 pub use batch::Batch;
-pub use block::all_finite;
 pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues, ScoredToken};
 pub use generate::{GenerateConfig, generate};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
     compute::SampleSpan,
-    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective, RowsAt, all_finite},
+    model::{Batch, BlockTape, Decoder, Hooks, Matrix, NoHooks, Objective, RowsAt},
 };
 
 /// Tokens of one sample and what is differentiated.
@@ -362,7 +362,7 @@ impl Hooks for MeanHooks<'_> {
 
 /// A value that is not finite is named where it first appears, not where it ends up.
 fn verify_resid(point: HookPoint, part: &Part, input: &PassInput<'_>) -> Result<()> {
-    if all_finite(&part.resid) {
+    if input.decoder.backend.all_finite(&part.resid) {
         return Ok(());
     }
     let at = part.resid.iter().position(|v| !v.is_finite()).unwrap_or(0);

@@ -48,10 +48,12 @@ impl Gradients {
     }
 
     /// # Errors
-    /// When a matrix of a block that was differentiated did not get exactly one gradient a micro-batch: a missing gradient is never taken for a zero.
-    pub fn check_fired(&self, n_layers: usize, micro_batches: usize) -> Result<()> {
-        for layer in self.trained.first_layer..n_layers {
-            for &m in self.matrices {
+    /// When a matrix of a block that was differentiated did not get exactly one gradient a micro-batch: a missing gradient is never taken for a zero. Of the
+    /// lowest block only the MLP's are expected where `mlp_alone` trains.
+    pub fn check_fired(&self, n_layers: usize, micro_batches: usize, mlp_alone: bool) -> Result<()> {
+        let first = self.trained.first_layer;
+        for layer in first..n_layers {
+            for &m in self.matrices.iter().filter(|m| layer > first || !mlp_alone || m.is_mlp()) {
                 let n = self.fired.get(&(layer, m)).copied().unwrap_or(0);
                 if n != micro_batches {
                     return Err(Error::numeric(

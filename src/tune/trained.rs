@@ -67,8 +67,11 @@ impl Slice {
             }
             Part::Columns(columns) => {
                 let (height, width) = (self.shape[0], self.shape[1]);
-                for (c, values) in columns.iter().zip(packed.chunks_exact(height)) {
-                    tensor.iter_mut().skip(*c).step_by(width).zip(values).for_each(|(t, v)| *t = *v);
+                // Row after row: down a column every number lies in a line of its own.
+                for (r, row) in tensor.chunks_exact_mut(width).enumerate() {
+                    for (&c, values) in columns.iter().zip(packed.chunks_exact(height)) {
+                        row[c] = values[r];
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     base::{Error, NeuronSet, Result},
     compute::Backend,
-    model::{Batch, BlockTape, Decoder, Matrix, Model, NoHooks, Taps, weights::Role},
+    model::{Batch, BlockTape, Decoder, Model, NoHooks, Taps, weights::Role},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl Plan {
     }
     /// True where no matrix outside the MLPs trains.
     fn mlp_alone(&self) -> bool {
-        let is_mlp = |role| matches!(role, Role::Weight(_, Matrix::Gate | Matrix::Up | Matrix::Down));
+        let is_mlp = |role| matches!(role, Role::Weight(_, m) if m.is_mlp());
         match self {
             Self::Direct { trained, .. } => trained.slices.iter().all(|s| is_mlp(s.role)),
             Self::Lora(lora) => lora.adapters.iter().all(|a| is_mlp(a.role)),
@@ -203,7 +203,9 @@ impl Trainer {
             rest = later;
         }
         match &self.plan {
-            Plan::Direct { gradients, .. } => gradients.check_fired(self.decoder.model.spec.n_layers, micro_batches)?,
+            Plan::Direct { gradients, .. } => {
+                gradients.check_fired(self.decoder.model.spec.n_layers, micro_batches, self.spare.is_some())?;
+            }
             Plan::Lora(lora) => lora.check_fired(micro_batches)?,
         }
         let gradient_norm = self.plan.norm();
@@ -248,6 +250,10 @@ impl Trainer {
         let taps = self.plan.taps();
         let (loss, mut d_resid) = decoder.weighted_loss(&batch, &resid, &weights, taps)?;
         for (i, tape) in self.tapes.iter().enumerate().rev() {
+            if i == 0 && self.spare.is_some() {
+                decoder.block_backward_mlp(first, &batch, tape, &d_resid, taps)?;
+                return Ok(loss);
+            }
             decoder.block_backward(first + i, &batch, tape, &mut d_resid, taps)?;
         }
         if first == 0 {

@@ -111,6 +111,9 @@ impl Backend for CpuBackend {
     fn square_norm(&self, x: &[f32]) -> f64 {
         elementwise::square_norm(&self.pool, x)
     }
+    fn all_finite(&self, x: &[f32]) -> bool {
+        elementwise::all_finite(&self.pool, x)
+    }
     fn add_bias(&self, x: &mut [f32], bias: &[f32]) {
         elementwise::add_bias(&self.pool, x, bias);
     }

@@ -70,6 +70,19 @@ fn squares_body<const FMA: bool>(x: &[f32]) -> f32 {
 }
 per_isa! { fn squares(x: &[f32]) -> f32 { squares_body } }
 
+/// See [`crate::compute::Backend::all_finite`].
+pub(super) fn all_finite(pool: &Pool, x: &[f32]) -> bool {
+    let pieces = x.len().div_ceil(SUM_PIECE);
+    pool.map_with(pieces, || (), |(), i| finite(pool.isa, &x[i * SUM_PIECE..x.len().min((i + 1) * SUM_PIECE)])).into_iter().all(|b| b)
+}
+
+/// A value is finite exactly where its exponent is not all ones; without branches until the end of some pages.
+#[inline(always)]
+fn finite_body<const FMA: bool>(x: &[f32]) -> bool {
+    x.chunks(SQUARES).all(|chunk| chunk.iter().fold(true, |all, v| all & v.is_finite()))
+}
+per_isa! { fn finite(x: &[f32]) -> bool { finite_body } }
+
 /// `x[r, ..] += bias`
 pub(super) fn add_bias(pool: &Pool, x: &mut [f32], bias: &[f32]) {
     let d = bias.len();
