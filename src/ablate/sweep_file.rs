@@ -8,13 +8,12 @@
 //! ```
 
 use super::sweep::{Measured, SweepSpec, Totals, UnitId};
-use crate::base::{Error, Result, provenance::Provenance};
+use crate::base::{Error, Result, one_writer, provenance::Provenance};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 /// Name inside a sweep's folder.
@@ -89,7 +88,7 @@ impl SweepFile {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let io = |e| Error::io(&path, e);
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
-        lock(&path, &file)?;
+        one_writer::lock(&file, &path, "another sweep is writing here", &|| Ok(()))?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io)?;
         // Less than the two first lines is as good as nothing.
@@ -120,26 +119,6 @@ impl SweepFile {
         };
         let text: String = rows.iter().map(line).collect();
         self.file.write_all(text.as_bytes()).and_then(|()| self.file.flush()).map_err(|e| Error::io(&self.path, e))
-    }
-}
-
-/// One writer at a time: a job that was just cancelled gets a moment to end.
-fn lock(path: &Path, file: &File) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    let began = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(std::fs::TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::format(path, "another sweep is writing here; wait for it, or name another folder"));
-            }
-            // A file system without locks.
-            Err(std::fs::TryLockError::Error(e)) => {
-                tracing::debug!("{} cannot be locked: {e}", path.display());
-                return Ok(());
-            }
-        }
     }
 }
 

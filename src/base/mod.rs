@@ -15,6 +15,7 @@ pub mod mantel;
 pub mod neuron_names;
 pub mod neuron_set;
 pub mod number;
+pub mod one_writer;
 pub mod overlap;
 pub mod provenance;
 pub mod python_random;

@@ -1,7 +1,7 @@
 //! What learning one task consists of: rows to learn from, rows that say when to stop, rows that judge; finding the task's neurons, training, scoring.
 
 use crate::{
-    base::{Ctx, Error, Grid, NeuronSet, Progress, Result},
+    base::{Ctx, Error, Grid, NeuronSet, Progress, Result, one_writer},
     data::Domain,
     eval::{self, EvalConfig},
     model::{Decoder, Model},
@@ -9,7 +9,7 @@ use crate::{
     tune::{self, Ended, Evaluated, TuneConfig, TunePoint, Tuned},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc};
 
 /// A task's rows in three parts that share none.
 #[derive(Clone, Debug)]
@@ -113,14 +113,8 @@ pub fn lock(folder: &Path, ctx: &Ctx<'_>) -> Result<File> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let path = folder.join("lock");
     let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
-    for _ in 0..100 {
-        if !matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
-            return Ok(file);
-        }
-        ctx.check()?;
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Err(Error::format(folder, "another run is writing here; wait for it, or name another folder"))
+    one_writer::lock(&file, folder, "another run is writing here", &|| ctx.check())?;
+    Ok(file)
 }
 
 fn no_choices(name: &str) -> Error {

@@ -9,7 +9,7 @@
 use super::matrix::{Cell, CellId, MatrixPlan, TaskMatrix};
 use crate::{
     ablate::Totals,
-    base::{Error, Result, provenance::Provenance},
+    base::{Error, Result, one_writer, provenance::Provenance},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -65,9 +65,7 @@ impl MatrixFile {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let io = |e| Error::io(&path, e);
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
-        if matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
-            return Err(Error::format(&path, "another matrix is being written here; wait for it, or name another folder"));
-        }
+        one_writer::lock(&file, &path, "another matrix is being written here", &|| Ok(()))?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io)?;
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
