@@ -155,6 +155,81 @@ fn transfer_gives_pairs_correlations_and_a_curve() {
     assert!(c.is_null() || c["permutations"] == 6 && c["exact"] == true, "{c}");
 }
 
+/// A result without what a later command may say otherwise: where it came from and how long it took.
+fn plain(mut v: Value, trainings: &str) -> Value {
+    v["provenance"] = Value::Null;
+    v[trainings].as_array_mut().expect("trainings").iter_mut().for_each(|t| t["seconds"] = 0.into());
+    v
+}
+
+#[test]
+fn more_seeds_methods_and_shares_are_added_to_a_folder_and_fewer_are_refused() {
+    let home = tempfile::tempdir().expect("folder");
+    let short = [
+        "--steps",
+        "4",
+        "--batch",
+        "4",
+        "--rate",
+        "3e-3",
+        "--samples",
+        "12",
+        "--validation-items",
+        "8",
+        "--train-items",
+        "32",
+        "--relevance-samples",
+        "8",
+        "--evaluate-every",
+        "2",
+        "--format",
+        "json",
+    ];
+    let folders = || std::fs::read_dir(home.path().join("data/brodmann/lessons")).map_or(0, Iterator::count);
+    let whole = |name: &str| home.path().join(name).display().to_string();
+    for (verb, file, trainings, small, large) in [
+        (
+            "continual",
+            "continual.json",
+            "lessons",
+            vec!["--tasks", "sentiment,logic", "--methods", "ncft", "--seeds", "1"],
+            vec!["--tasks", "sentiment,logic", "--methods", "w-ncft,ncft,lora", "--seeds", "0,1", "--rate-of", "lora=1e-3"],
+        ),
+        ("transfer", "transfer.json", "units", vec!["--percents", "2", "--seeds", "1"], vec!["--percents", "2,5", "--seeds", "0,1"]),
+    ] {
+        let ask = |settings: &[&str], out: &str| {
+            let head = [&[verb, "--out", out], settings].concat();
+            with(&head, &short).into_iter().map(str::to_owned).collect::<Vec<String>>()
+        };
+        let run = |words: &[String]| json(home.path(), &words.iter().map(String::as_str).collect::<Vec<_>>());
+        let (grown, start) = (whole(&format!("{verb}-grown")), whole(&format!("{verb}-whole")));
+        let first = run(&ask(&small, &grown));
+        let more = run(&ask(&large, &grown));
+        let unbroken = run(&ask(&large, &start));
+        assert_eq!(plain(more.clone(), trainings), plain(unbroken, trainings));
+        // What was there kept even its time; the rest is new.
+        let times = |v: &Value| v[trainings].as_array().expect("trainings").iter().map(|t| t["seconds"].to_string()).collect::<Vec<_>>();
+        assert!(times(&first).iter().all(|t| times(&more).contains(t)) && times(&more).len() > times(&first).len());
+        assert!(more["provenance"]["command"].as_str().expect("command").contains("--seeds 0,1"));
+        let kept = std::fs::read(Path::new(&grown).join(file)).expect("file");
+        let words = ask(&small, &grown);
+        let output = command(home.path(), &words.iter().map(String::as_str).collect::<Vec<_>>()).output().expect("runs");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{message}");
+        assert!(message.contains("it has seeds 0, 1, asked for is 1. It stays as it is"), "{message}");
+        assert!(std::fs::read(Path::new(&grown).join(file)).expect("file") == kept);
+        // Without a name the smaller and the larger request find the same folder, and the smaller one then another.
+        let before = folders();
+        let unnamed = |settings: &[&str]| {
+            let head = [&[verb], settings].concat();
+            let found = json(home.path(), &with(&head, &short));
+            (plain(found, trainings), folders() - before)
+        };
+        assert_eq!((unnamed(&small).1, unnamed(&large)), (1, (plain(more, trainings), 1)));
+        assert_eq!(unnamed(&small), (plain(first, trainings), 2));
+    }
+}
+
 #[test]
 fn what_cannot_be_meant_is_said() {
     let home = tempfile::tempdir().expect("folder");

@@ -254,3 +254,200 @@ fn a_study_of_transfer_that_is_stopped_goes_on_to_the_same_numbers() {
     left.sort();
     assert_eq!(left, ["lock", "transfer.json"], "nothing else lies about");
 }
+
+/// Every file below the folder, byte for byte; of the one that says what is finished, without how long each training took.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn below(at: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for path in std::fs::read_dir(at).expect("folder").map(|e| e.expect("entry").path()) {
+            if path.is_dir() { below(&path, found) } else { found.push(path) }
+        }
+    }
+    let mut found = Vec::new();
+    below(folder, &mut found);
+    let named = |path: std::path::PathBuf| {
+        let (name, mut bytes) = (path.strip_prefix(folder).expect("below").display().to_string(), std::fs::read(&path).expect("file"));
+        if name.ends_with(".json") {
+            let mut state: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+            let trainings = if state["units"].is_array() { "units" } else { "lessons" };
+            state[trainings].as_array_mut().expect("trainings").iter_mut().for_each(|t| t["seconds"] = 0.into());
+            bytes = serde_json::to_vec_pretty(&state).expect("JSON");
+        }
+        (name, bytes)
+    };
+    found.into_iter().map(named).collect()
+}
+
+#[test]
+fn a_folder_that_is_asked_for_more_learns_what_is_new_and_ends_with_the_bytes_of_the_larger_plan() {
+    use Method::{Ncft, Random, Sequential, Wncft};
+    let (whole, grown) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let decoder = decoder(2);
+    let asked = |methods: &[Method], seeds: &[u64]| ContinualConfig {
+        methods: methods.iter().copied().collect(),
+        seeds: seeds.to_vec(),
+        // The rate of a method that comes later may be said then.
+        rates: methods.contains(&Sequential).then_some((Sequential, 3e-3)).into_iter().collect(),
+        ..config()
+    };
+    let all = [Sequential, Random, Ncft, Wncft];
+    silently(|ctx| run(&decoder, &plan(whole.path(), asked(&all, &[5, 3])), ctx, &mut |_| {})).expect("ends");
+    // One method and one seed, finished.
+    let first = silently(|ctx| run(&decoder, &plan(grown.path(), asked(&[Ncft], &[3])), ctx, &mut |_| {})).expect("ends");
+    assert!(first.finished && first.lessons.len() == 2);
+    let small = files(grown.path());
+    // More of both, stopped in the middle of a lesson.
+    let cancel = CancelToken::default();
+    let mut stop = |p: LessonPoint| {
+        assert!((p.method, p.seed) != (Ncft, 3), "what was learnt is learnt again");
+        if (p.method, p.seed, p.task, p.point.step) == (Ncft, 5, 1, 3) {
+            cancel.cancel();
+        }
+    };
+    let more = plan(grown.path(), asked(&[Sequential, Ncft, Wncft], &[5, 3]));
+    let ended = run(&decoder, &more, &Ctx::new(&cancel, &|_| {}), &mut stop);
+    assert!(ended.is_err_and(|e| e.is_cancelled()));
+    let half = ContinualState::read(grown.path()).expect("state");
+    assert!(!half.finished && half.lessons.len() == 5 && half.runs.len() == 6, "{:?}", half.lessons);
+    // What fills stands in the new plan's order, with all that was known.
+    assert_eq!(half.run(Ncft, 3), first.run(Ncft, 3));
+    assert!(half.measures(Ncft, 3).is_some() && half.measures(Ncft, 5).is_none());
+    // And more still, of a half-finished one.
+    let mut trained = BTreeSet::new();
+    let mut hear = |p: LessonPoint| {
+        trained.insert((p.method, p.seed, p.task));
+    };
+    let state = silently(|ctx| run(&decoder, &plan(grown.path(), asked(&all, &[5, 3])), ctx, &mut hear)).expect("ends");
+    assert!(state.finished && state.runs.len() == 8 && state.lessons.len() == 12);
+    assert_eq!(
+        trained,
+        BTreeSet::from([
+            (Ncft, 5, 1),
+            (Sequential, 3, 0),
+            (Sequential, 3, 1),
+            (Random, 3, 0),
+            (Random, 3, 1),
+            (Random, 5, 0),
+            (Random, 5, 1)
+        ])
+    );
+    let (whole, grown_files) = (files(whole.path()), files(grown.path()));
+    assert_eq!(grown_files.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(grown_files[name] == *bytes, "{name} is another");
+    }
+    // The lessons that were there first lie there untouched.
+    assert!(small.iter().filter(|(name, _)| name.contains("ncft-seed3/")).all(|(name, bytes)| grown_files[name] == *bytes));
+    // The order of the seeds is how they are told and costs nothing.
+    let turned =
+        silently(|ctx| run(&decoder, &plan(grown.path(), asked(&all, &[3, 5])), ctx, &mut |_| panic!("nothing is new"))).expect("ends");
+    assert!(turned.finished && turned.runs[0].seed == 3 && turned.lessons[0].seed == 3);
+}
+
+#[test]
+fn a_folder_refuses_less_and_whatever_else_changed_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let decoder = decoder(2);
+    let usual = || ContinualConfig { methods: [Method::Ncft, Method::Sequential].into(), seeds: vec![3, 5], ..config() };
+    // Half-finished is enough: one lesson.
+    let cancel = CancelToken::default();
+    let mut stop = |p: LessonPoint| {
+        if p.task == 1 {
+            cancel.cancel();
+        }
+    };
+    let made = ContinualPlan { provenance: Provenance { dtype: "f32".into(), ..Provenance::default() }, ..plan(folder.path(), usual()) };
+    assert!(run(&decoder, &made, &Ctx::new(&cancel, &|_| {}), &mut stop).is_err_and(|e| e.is_cancelled()));
+    let before = files(folder.path());
+    let refused = |decoder: &Decoder, change: &dyn Fn(&mut ContinualPlan), words: &[&str]| {
+        let mut plan = ContinualPlan { provenance: made.provenance.clone(), ..plan(folder.path(), usual()) };
+        // More of everything that may grow: alone it would be let in.
+        plan.config.seeds.push(9);
+        plan.config.methods.insert(Method::Single);
+        change(&mut plan);
+        let error = silently(|ctx| run(decoder, &plan, ctx, &mut |_| panic!("it trains"))).expect_err("refused").to_string();
+        assert!(words.iter().all(|w| error.contains(w)) && error.contains("another folder"), "{words:?}: {error}");
+        assert!(files(folder.path()) == before, "{words:?} touched the folder");
+    };
+    let other = "another sequence";
+    refused(&decoder, &|p| p.config.seeds = vec![5], &["holds more", "seeds 3, 5", "asked for is 5", "stays as it is"]);
+    refused(&decoder, &|p| p.config.seeds = vec![3, 9], &["holds more", "asked for is 3, 9"]);
+    refused(&decoder, &|p| p.config.methods = [Method::Ncft].into(), &["holds more", "methods sequential, ncft", "asked for is ncft"]);
+    refused(&decoder, &|p| p.tasks.reverse(), &[other, "it has logic, sentiment, asked for is sentiment, logic"]);
+    refused(&decoder, &|p| p.others.clear(), &[other, "judged only"]);
+    refused(&decoder, &|p| p.config.percent = 5.0, &[other, "percent: it has 10.0, asked for is 5.0"]);
+    refused(&decoder, &|p| p.config.tune.batch = 8, &[other, "tune.batch: it has 4, asked for is 8"]);
+    refused(
+        &decoder,
+        &|p| p.config.rates = [(Method::Ncft, 2e-2)].into(),
+        &[other, "learning rate of ncft: it has 0.01, asked for is 0.02"],
+    );
+    refused(&decoder, &|p| p.provenance.dtype = "bf16".into(), &[other, "the arithmetic: it has f32, asked for is bf16"]);
+    // As many rows, one of them with another answer.
+    let edit = |p: &mut ContinualPlan| {
+        let train = Arc::make_mut(&mut p.tasks[0].train);
+        let item = &mut train.items[0];
+        item.gold = item.gold.map(|g| (g + 1) % item.choices.len());
+    };
+    refused(&decoder, &edit, &[other, "the text of the tasks' rows"]);
+    let files = (model_files::CONFIG, model_files::TOKENIZER, model_files::WEIGHTS);
+    let mut model = silently(|ctx| load_embedded("demo", files.0, files.1, files.2, ctx)).expect("the demo model");
+    model.info.sha256 = "another".into();
+    let of_another = Decoder::new(Arc::new(model), decoder.backend.clone());
+    refused(&of_another, &|p| p.provenance.model_sha256 = "another".into(), &[other, "the model", "(another)"]);
+    // The same plan with no change goes on.
+    let state = silently(|ctx| run(&decoder, &made, ctx, &mut |_| {})).expect("ends");
+    assert!(state.finished);
+}
+
+#[test]
+fn a_study_of_transfer_that_is_asked_for_more_ends_with_the_bytes_of_the_larger_one() {
+    let (whole, grown) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let decoder = decoder(2);
+    let study = |folder: &Path, seeds: &[u64], percents: &[f64]| TransferPlan {
+        tasks: ["logic", "sentiment"].map(rows).to_vec(),
+        config: TransferConfig {
+            percents: percents.to_vec(),
+            seeds: seeds.to_vec(),
+            relevance_samples: 8,
+            tune: config().tune,
+            ..TransferConfig::default()
+        },
+        folder: folder.to_owned(),
+        provenance: Provenance::default(),
+    };
+    let go = |plan: &TransferPlan| silently(|ctx| transfer::run(&decoder, plan, &mut |_| {}, ctx));
+    go(&study(whole.path(), &[2, 1], &[2.0, 10.0, 30.0])).expect("ends");
+    let small = go(&study(grown.path(), &[1], &[30.0])).expect("ends");
+    assert!(small.finished && small.units.len() == 4);
+    // More seeds, stopped in its second training; then more shares.
+    let cancel = CancelToken::default();
+    let report = |p: brodmann::base::Progress| {
+        if p.done == STEPS as u64 + 3 {
+            cancel.cancel();
+        }
+    };
+    let ended = transfer::run(&decoder, &study(grown.path(), &[2, 1], &[30.0]), &mut |_| {}, &Ctx::new(&cancel, &report));
+    assert!(ended.is_err_and(|e| e.is_cancelled()));
+    let state = go(&study(grown.path(), &[2, 1], &[30.0, 2.0])).expect("ends");
+    assert!(state.finished && state.units.len() == 12);
+    let seconds = |s: &brodmann::task::TransferState, seed, percent, task| s.unit(seed, percent, task).map(|u| u.seconds);
+    for (percent, task) in [(10.0, 0), (10.0, 1), (30.0, 0), (30.0, 1)] {
+        assert_eq!(seconds(&state, 1, percent, task), seconds(&small, 1, percent, task), "it was trained again");
+    }
+    // The list of shares is how it is typed; what is done is the same.
+    let state = go(&study(grown.path(), &[2, 1], &[2.0, 10.0, 30.0])).expect("ends");
+    assert_eq!((state.proportions().len(), state.pairs().len()), (3, 2));
+    assert!(files(grown.path()) == files(whole.path()));
+    let before = files(grown.path());
+    for (plan, words) in [
+        (study(grown.path(), &[1], &[2.0, 30.0]), "holds more than is asked for: it has seeds 2, 1, asked for is 1"),
+        (study(grown.path(), &[1, 2, 3], &[30.0, 40.0]), "it has shares 10, 2, 30, asked for is 10, 30, 40"),
+        (
+            TransferPlan { tasks: ["sentiment", "logic"].map(rows).to_vec(), ..study(grown.path(), &[1, 2, 3], &[2.0, 30.0]) },
+            "another study: the tasks in their order: it has logic, sentiment, asked for is sentiment, logic",
+        ),
+    ] {
+        assert!(go(&plan).is_err_and(|e| e.to_string().contains(words)), "{words}");
+        assert!(files(grown.path()) == before, "{words}");
+    }
+}

@@ -13,12 +13,17 @@ use crate::{
     task::{
         ContinualConfig, ContinualPlan, ContinualState, Method, TaskRows, TransferConfig, TransferPlan, TransferState,
         continual::{self, LessonPoint, Listeners},
+        continual_file::CONTINUAL_FILE,
         transfer,
+        transfer_file::TRANSFER_FILE,
     },
     tune::{Learn, LoraConfig, OptimizerConfig, TuneConfig, TunePoint},
 };
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A sequence of tasks, as asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,7 +95,13 @@ impl App {
     pub(super) fn start_continual(&mut self, request: ContinualRequest) {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Continual);
         let judged = self.project.enabled().map(|d| d.name.clone()).collect::<Vec<_>>();
-        let folder = self.lessons_folder(request.out.as_ref(), "continual", &judged, &sha256_json(&request));
+        let mut ground = request.clone();
+        (ground.config.methods, ground.config.seeds, ground.config.rates) = Default::default();
+        let grows = |folder: &Path| {
+            !folder.join(CONTINUAL_FILE).exists() || ContinualState::read(folder).is_ok_and(|s| s.grows_to(&request.config))
+        };
+        let keys = (sha256_json(&ground), sha256_json(&request));
+        let folder = self.lessons_folder(request.out.as_ref(), "continual", &judged, keys, &grows);
         let view = ContinualView { request: Some(request.clone()), folder, state: None, lesson: None, running: true, failed: None };
         self.continual = Some(view);
         if let Err(e) = self.spawn_continual(request) {
@@ -177,7 +188,12 @@ impl App {
     /// Starts a study of transfer, or goes on with it.
     pub(super) fn start_transfer(&mut self, request: TransferRequest) {
         self.runner.supersede(&mut self.jobs, |t| *t == Target::Transfer);
-        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &request.tasks, &sha256_json(&request));
+        let mut ground = request.clone();
+        (ground.config.percents, ground.config.seeds) = Default::default();
+        let grows =
+            |folder: &Path| !folder.join(TRANSFER_FILE).exists() || TransferState::read(folder).is_ok_and(|s| s.grows_to(&request.config));
+        let keys = (sha256_json(&ground), sha256_json(&request));
+        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &request.tasks, keys, &grows);
         self.transfer = Some(TransferView { request: Some(request.clone()), folder, state: None, running: true, failed: None });
         if let Err(e) = self.spawn_transfer(request) {
             self.transfer_ended(Some(e.to_string()));
@@ -240,15 +256,31 @@ impl App {
         self.runner.find(|t| *t == Target::Transfer)
     }
 
-    /// `out`, or a folder that the same request about the same model and the same rows of these domains finds again.
-    fn lessons_folder(&self, out: Option<&PathBuf>, word: &str, domains: &[String], key: &str) -> PathBuf {
+    /// `out`, or a folder that the same request about the same model and the same rows of these domains finds again. `keys`: of the request without the
+    /// lists that may grow, and of all of it: a request goes on in the folder of smaller ones, unless one of its own is there or that folder holds what
+    /// it does not ask for (`grows`).
+    fn lessons_folder(
+        &self,
+        out: Option<&PathBuf>,
+        word: &str,
+        domains: &[String],
+        keys: (String, String),
+        grows: &dyn Fn(&Path) -> bool,
+    ) -> PathBuf {
+        if let Some(out) = out {
+            return out.clone();
+        }
         // What the key of the results holds too.
         let model = self.base_decoder().map_or_else(String::new, |d| d.computing_key());
         let model = format!("{} {model}", provenance::program());
         let rows = |name: &String| self.library.domain(name).and_then(|d| d.scored()).map(|d| (name.clone(), d.items_sha256.clone()));
         let rows: Vec<_> = domains.iter().map(rows).collect();
-        let key = crate::base::hash::sha256_bytes(format!("{model} {rows:?} {key}").as_bytes());
-        out.cloned().unwrap_or_else(|| self.settings.data_dir.join("lessons").join(format!("{word}-{}", &key[..12])))
+        let folder = |key: &str| {
+            let key = crate::base::hash::sha256_bytes(format!("{model} {rows:?} {key}").as_bytes());
+            self.settings.data_dir.join("lessons").join(format!("{word}-{}", &key[..12]))
+        };
+        let (shared, own) = (folder(&keys.0), folder(&keys.1));
+        if !own.exists() && grows(&shared) { shared } else { own }
     }
 }
 
@@ -290,4 +322,83 @@ fn tune_words(c: &TuneConfig, rows: RowLimits, relevance_samples: usize) -> Vec<
     add("--seed", c.seed.to_string());
     add("--max-tokens", c.max_tokens.to_string());
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Command, testing_lessons};
+
+    /// A folder below the data folder that holds these settings' results, however few.
+    fn hold(folder: &Path, file: &str, state: serde_json::Value) {
+        std::fs::create_dir_all(folder).expect("folder");
+        std::fs::write(folder.join(file), state.to_string()).expect("written");
+    }
+
+    #[test]
+    fn a_larger_sequence_is_gone_on_with_where_the_smaller_lies_and_a_smaller_one_lies_by_itself() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut app = testing_lessons::sample_app_continual(dir.path(), 1.0);
+        let (sample, usual) = {
+            let view = app.continual.as_ref().expect("sequence");
+            (view.state.clone().expect("state"), view.request.clone().expect("request"))
+        };
+        let asked = |seeds: &[u64], methods: &[Method]| {
+            let config = ContinualConfig { seeds: seeds.to_vec(), methods: methods.iter().copied().collect(), ..usual.config.clone() };
+            ContinualRequest { config, ..usual.clone() }
+        };
+        let mut folder = |request: &ContinualRequest| {
+            app.apply(Command::Continual { request: Box::new(request.clone()) });
+            app.continual.as_ref().expect("view").folder.clone()
+        };
+        let both = [Method::Ncft, Method::Single];
+        let small = asked(&[0], &[Method::Ncft]);
+        let shared = folder(&small);
+        let state = |r: &ContinualRequest| {
+            let s = &sample;
+            let (tasks, others) = (s.tasks.clone(), s.others.clone());
+            serde_json::json!(ContinualState::new("k".into(), tasks, others, s.rows.clone(), r.config.clone(), s.provenance.clone()))
+        };
+        hold(&shared, CONTINUAL_FILE, state(&small));
+        assert_eq!(folder(&small), shared);
+        assert_eq!(folder(&asked(&[2, 0], &both)), shared);
+        hold(&shared, CONTINUAL_FILE, state(&asked(&[2, 0], &both)));
+        let own = folder(&small);
+        assert_ne!(own, shared);
+        // Its own once it is there, also for what it is then a part of.
+        hold(&own, CONTINUAL_FILE, state(&small));
+        assert_eq!((folder(&small), folder(&asked(&[0, 1, 2], &both))), (own, shared.clone()));
+        // Another share of the neurons is another sequence; another rate of a method that trained lies by itself.
+        let mut other = asked(&[0, 2], &both);
+        other.config.percent = 3.0;
+        assert_ne!(folder(&other), shared);
+        let mut other = asked(&[0, 2], &both);
+        other.config.rates.insert(Method::Ncft, 0.5);
+        assert_ne!(folder(&other), shared);
+    }
+
+    #[test]
+    fn a_larger_study_is_gone_on_with_where_the_smaller_lies() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut app = testing_lessons::sample_app_transfer(dir.path(), 1.0);
+        let (sample, usual) = {
+            let view = app.transfer.as_ref().expect("study");
+            (view.state.clone().expect("state"), view.request.clone().expect("request"))
+        };
+        let asked = |seeds: &[u64], percents: &[f64]| TransferRequest {
+            config: TransferConfig { seeds: seeds.to_vec(), percents: percents.to_vec(), ..usual.config.clone() },
+            ..usual.clone()
+        };
+        let mut folder = |request: &TransferRequest| {
+            app.apply(Command::Transfer { request: Box::new(request.clone()) });
+            app.transfer.as_ref().expect("view").folder.clone()
+        };
+        let small = asked(&[1], &[5.0]);
+        let shared = folder(&small);
+        let (rows, provenance) = (sample.rows.clone(), sample.provenance.clone());
+        hold(&shared, TRANSFER_FILE, serde_json::json!(TransferState::new("k".into(), rows, 8, small.config.clone(), provenance)));
+        assert_eq!(folder(&asked(&[0, 1], &[1.0, 5.0])), shared);
+        assert_ne!(folder(&asked(&[0, 1], &[1.0])), shared, "5 % is not asked for");
+        assert_ne!(folder(&asked(&[0], &[5.0])), shared, "seed 1 is not asked for");
+    }
 }

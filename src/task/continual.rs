@@ -170,21 +170,24 @@ pub struct ContinualPlan {
     /// Domains that are judged and never learnt.
     pub others: Vec<TaskRows>,
     pub config: ContinualConfig,
-    /// Of the results; the same sequence goes on in it where it was stopped.
+    /// Of the results; the same sequence goes on in it where it was stopped, and one with more seeds or methods adds to it.
     pub folder: PathBuf,
     pub provenance: Provenance,
 }
 
 impl ContinualPlan {
-    fn state(&self, model: &Model) -> ContinualState {
+    /// Digest of everything that decides the results of a plan with these settings.
+    fn key(&self, model: &Model, config: &ContinualConfig) -> String {
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
         let others: Vec<String> = self.others.iter().map(|o| format!("{} {}", o.name, Domain::digest(&o.test.items))).collect();
-        let key = hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, &self.config, &digests, &others));
+        hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, config, &digests, &others))
+    }
+    fn state(&self, model: &Model) -> ContinualState {
         let names = |rows: &[TaskRows]| rows.iter().map(|t| t.name.clone()).collect();
         let counts = self.tasks.iter().map(TaskRows::counts);
         let judged = self.others.iter().map(|o| super::RowCounts { train: 0, validation: 0, ..o.counts() });
         ContinualState::new(
-            key,
+            self.key(model, &self.config),
             names(&self.tasks),
             names(&self.others),
             counts.chain(judged).collect(),
@@ -214,10 +217,10 @@ pub struct Listeners<'a> {
     pub point: &'a mut dyn FnMut(LessonPoint),
 }
 
-/// Learns the sequence with every method and seed, or goes on with it. Every finished cell is in the folder at once.
+/// Learns the sequence with every method and seed, or goes on with it; what a smaller plan with the same settings learnt in the folder stays. Every finished cell is in the folder at once.
 ///
 /// # Errors
-/// When the settings make no sense, the folder holds another sequence or cannot be written to, a task cannot be judged, a number is not finite;
+/// When the settings make no sense, the folder holds another sequence, or seeds or methods that are not asked for, or cannot be written to, a task cannot be judged, a number is not finite;
 /// [`Error::Cancelled`] keeps the trainer's checkpoint.
 pub fn run(decoder: &Decoder, plan: &ContinualPlan, on: &mut Listeners<'_>, ctx: &Ctx<'_>) -> Result<ContinualState> {
     plan.config.verify()?;
@@ -226,7 +229,7 @@ pub fn run(decoder: &Decoder, plan: &ContinualPlan, on: &mut Listeners<'_>, ctx:
     }
     course::verify(&plan.tasks, &plan.others)?;
     let _lock = course::lock(&plan.folder, ctx)?;
-    let state = ContinualState::resume(&plan.folder, plan.state(&decoder.model))?;
+    let state = ContinualState::resume(&plan.folder, plan.state(&decoder.model), &|config| plan.key(&decoder.model, config))?;
     let trainings = plan.config.trainings();
     let lessons = trainings.len() * plan.config.seeds.len() * plan.tasks.len();
     let mut sequence = Sequence { decoder, plan, state, done: 0, total: lessons * plan.config.tune.steps };
@@ -415,6 +418,7 @@ impl Sequence<'_> {
             tokens: tuned.tokens,
             values_sha256: overlay.digest(),
         });
+        self.state.order_lessons();
         Ok(overlay)
     }
 

@@ -2,10 +2,12 @@
 
 use super::{
     ContinualConfig, Measures, Method, RowCounts, Score, Spread,
+    extend::{self, Ground, Grows},
     measures::{self, measures},
 };
 use crate::base::{Error, Result, atomic_file, provenance::Provenance};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Name inside the folder.
@@ -64,6 +66,25 @@ pub struct Lesson {
     pub values_sha256: String,
 }
 
+impl ContinualConfig {
+    /// Without what may grow; of the learning rates those of what `other` trains too.
+    fn ground(&self, other: &Self) -> Value {
+        let fixed = Self { methods: Default::default(), seeds: Vec::new(), rates: Default::default(), ..self.clone() };
+        let mut ground = json!(fixed);
+        if let Value::Object(fields) = &mut ground {
+            fields.extend(
+                self.trainings().intersection(&other.trainings()).map(|&m| (format!("learning rate of {}", m.id()), json!(self.rate(m)))),
+            );
+        }
+        ground
+    }
+    /// From these settings to those that are asked for.
+    fn growth(&self, asked: &Self) -> [Grows; 2] {
+        let methods = |c: &Self| c.methods.iter().map(|m| m.id()).collect::<Vec<_>>();
+        [Grows::new("seeds", &self.seeds, &asked.seeds), Grows::new("methods", methods(self), methods(asked))]
+    }
+}
+
 impl ContinualState {
     pub fn new(
         key: String,
@@ -111,22 +132,61 @@ impl ContinualState {
         }
     }
 
-    /// What the folder holds of the same sequence, or `fresh` where it holds none.
+    /// What the folder holds of the same sequence, or of one with fewer seeds or methods, else `fresh`. `key_of`: digest of a plan with other settings.
     ///
     /// # Errors
-    /// When it holds another one.
-    pub(super) fn resume(folder: &Path, fresh: Self) -> Result<Self> {
+    /// When it holds another one, or more than `fresh` asks for.
+    pub(super) fn resume(folder: &Path, fresh: Self, key_of: &dyn Fn(&ContinualConfig) -> String) -> Result<Self> {
         if !folder.join(CONTINUAL_FILE).exists() {
             return Ok(fresh);
         }
         let kept = Self::read(folder)?;
-        if kept.key != fresh.key {
-            return Err(Error::format(
-                folder.join(CONTINUAL_FILE),
-                "is of another sequence (other tasks, rows, settings, products, another model or version of the program); use the same ones, or another folder",
-            ));
+        if kept.key == fresh.key {
+            return Ok(Self { provenance: fresh.provenance, ..kept });
         }
-        Ok(Self { provenance: fresh.provenance, ..kept })
+        let (path, same) = (folder.join(CONTINUAL_FILE), key_of(&kept.config) == kept.key);
+        let asked = fresh.ground(fresh.config.ground(&kept.config));
+        extend::verify(
+            &path,
+            "sequence",
+            same,
+            &kept.ground(kept.config.ground(&fresh.config)),
+            &asked,
+            &kept.config.growth(&fresh.config),
+        )?;
+        Ok(fresh.holding(kept))
+    }
+
+    /// Whether a plan with `config` may go on with it, as far as settings say.
+    pub fn grows_to(&self, config: &ContinualConfig) -> bool {
+        config.ground(&self.config) == self.config.ground(config) && self.config.growth(config).iter().all(Grows::holds)
+    }
+
+    fn ground(&self, settings: Value) -> Ground<'_> {
+        Ground {
+            tasks: self.tasks.iter().map(String::as_str).collect(),
+            others: self.others.iter().map(String::as_str).collect(),
+            rows: &self.rows,
+            settings,
+            provenance: &self.provenance,
+        }
+    }
+
+    /// What a smaller plan gave, in the order of this one.
+    fn holding(mut self, kept: Self) -> Self {
+        for run in &mut self.runs {
+            if let Some(old) = kept.run(run.method, run.seed) {
+                run.cells.clone_from(&old.cells);
+            }
+        }
+        (self.before, self.cosines, self.lessons) = (kept.before, kept.cosines, kept.lessons);
+        self.order_lessons();
+        self
+    }
+    /// As they are learnt: whatever was there first, the same plan gives the same file.
+    pub(super) fn order_lessons(&mut self) {
+        let place = |seed: u64| self.config.seeds.iter().position(|s| *s == seed);
+        self.lessons.sort_by_key(|l| (place(l.seed), l.method, l.task));
     }
 
     /// # Errors

@@ -5,6 +5,7 @@ pub mod continual_file;
 pub mod course;
 pub mod curve;
 pub mod detect;
+mod extend;
 pub mod feature;
 pub mod knee;
 pub mod matrix;

@@ -72,15 +72,19 @@ impl TransferConfig {
 pub struct TransferPlan {
     pub tasks: Vec<TaskRows>,
     pub config: TransferConfig,
-    /// Of the results; the same study goes on in it where it was stopped.
+    /// Of the results; the same study goes on in it where it was stopped, and one with more seeds or shares adds to it.
     pub folder: PathBuf,
     pub provenance: Provenance,
 }
 
 impl TransferPlan {
-    fn state(&self, model: &Model) -> TransferState {
+    /// Digest of everything that decides the results of a plan with these settings.
+    fn key(&self, model: &Model, config: &TransferConfig) -> String {
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
-        let key = hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, &self.config, &digests));
+        hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, config, &digests))
+    }
+    fn state(&self, model: &Model) -> TransferState {
+        let key = self.key(model, &self.config);
         let rows: Vec<RowCounts> = self.tasks.iter().map(TaskRows::counts).collect();
         TransferState::new(key, rows, model.spec.n_layers, self.config.clone(), self.provenance.clone())
     }
@@ -97,7 +101,7 @@ pub fn run(decoder: &Decoder, plan: &TransferPlan, on_state: &mut dyn FnMut(&Tra
     }
     course::verify(&plan.tasks, &[])?;
     let _lock = course::lock(&plan.folder, ctx)?;
-    let mut state = TransferState::resume(&plan.folder, plan.state(&decoder.model))?;
+    let mut state = TransferState::resume(&plan.folder, plan.state(&decoder.model), &|config| plan.key(&decoder.model, config))?;
     let config = &plan.config;
     let (n, max_tokens) = (plan.tasks.len(), config.tune.max_tokens);
     let shares = config.shares();
@@ -208,6 +212,7 @@ fn unit(
             seconds: tuned.seconds,
             similarity,
         });
+        state.order_units();
         tell(state, plan, on_state)?;
         if training.exists() {
             std::fs::remove_dir_all(&training).map_err(|e| Error::io(&training, e))?;

@@ -1,8 +1,12 @@
 //! The study of transfer on the disk: one JSON file that says what is asked for and holds every finished cell.
 
-use super::{RowCounts, Score, TransferConfig};
+use super::{
+    RowCounts, Score, TransferConfig,
+    extend::{self, Ground, Grows},
+};
 use crate::base::{Error, Result, atomic_file, provenance::Provenance};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Name inside the folder.
@@ -48,6 +52,17 @@ pub struct TransferUnit {
     pub similarity: Vec<Vec<Option<f64>>>,
 }
 
+impl TransferConfig {
+    /// Without what may grow.
+    fn ground(&self) -> Value {
+        json!(Self { percents: Vec::new(), seeds: Vec::new(), ..self.clone() })
+    }
+    /// From these settings to those that are asked for.
+    fn growth(&self, asked: &Self) -> [Grows; 2] {
+        [Grows::new("seeds", &self.seeds, &asked.seeds), Grows::new("shares", self.shares(), asked.shares())]
+    }
+}
+
 impl TransferState {
     pub fn new(key: String, rows: Vec<RowCounts>, n_layers: usize, config: TransferConfig, provenance: Provenance) -> Self {
         Self {
@@ -87,18 +102,47 @@ impl TransferState {
         }
     }
 
-    pub(super) fn resume(folder: &Path, fresh: Self) -> Result<Self> {
+    /// What the folder holds of the same study, or of one with fewer seeds or shares, else `fresh`. `key_of`: digest of a plan with other settings.
+    ///
+    /// # Errors
+    /// When it holds another one, or more than `fresh` asks for.
+    pub(super) fn resume(folder: &Path, fresh: Self, key_of: &dyn Fn(&TransferConfig) -> String) -> Result<Self> {
         if !folder.join(TRANSFER_FILE).exists() {
             return Ok(fresh);
         }
         let kept = Self::read(folder)?;
-        if kept.key != fresh.key {
-            return Err(Error::format(
-                folder.join(TRANSFER_FILE),
-                "is of another study (other tasks, rows, settings, products, another model or version of the program); use the same ones, or another folder",
-            ));
+        if kept.key == fresh.key {
+            return Ok(Self { provenance: fresh.provenance, ..kept });
         }
-        Ok(Self { provenance: fresh.provenance, ..kept })
+        let (path, same) = (folder.join(TRANSFER_FILE), key_of(&kept.config) == kept.key);
+        extend::verify(&path, "study", same, &kept.ground(), &fresh.ground(), &kept.config.growth(&fresh.config))?;
+        let mut state = Self { before: kept.before, overlap: kept.overlap, units: kept.units, ..fresh };
+        state.order_units();
+        Ok(state)
+    }
+
+    /// Whether a plan with `config` may go on with it, as far as settings say.
+    pub fn grows_to(&self, config: &TransferConfig) -> bool {
+        self.config.ground() == config.ground() && self.config.growth(config).iter().all(Grows::holds)
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            tasks: self.tasks().collect(),
+            others: Vec::new(),
+            rows: &self.rows,
+            settings: self.config.ground(),
+            provenance: &self.provenance,
+        }
+    }
+    /// As they are trained: whatever was there first, the same plan gives the same file.
+    pub(super) fn order_units(&mut self) {
+        let shares = self.config.shares();
+        let place = |u: &TransferUnit| {
+            let seed = self.config.seeds.iter().position(|s| *s == u.seed);
+            (seed, shares.iter().position(|p| *p == u.percent), u.task)
+        };
+        self.units.sort_by_key(place);
     }
 
     pub(super) fn save(&self, folder: &Path) -> Result<()> {

@@ -58,7 +58,8 @@ impl Overlay {
         }
         let metadata =
             HashMap::from([("format".to_owned(), FORMAT.to_owned()), ("overlay".to_owned(), header), ("order".to_owned(), order)]);
-        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::format(path, e.to_string()))?;
+        let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::format(path, e.to_string()))?;
+        sort_header(&mut bytes);
         atomic_file::write(path, &bytes)
     }
 
@@ -169,5 +170,21 @@ impl Overlay {
             bytes.extend_from_slice(bytemuck::cast_slice(values));
         }
         crate::base::hash::sha256_bytes(&bytes)
+    }
+}
+
+/// The library writes its metadata in an order that is another each time; sorted, the same overlay is the same file.
+fn sort_header(bytes: &mut [u8]) {
+    let Some((length, rest)) = bytes.split_first_chunk_mut::<8>() else { return };
+    let Some(header) = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|n| rest.get_mut(..n)) else { return };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(header) else { return };
+    if let Some(metadata) = value.get_mut("__metadata__").and_then(serde_json::Value::as_object_mut) {
+        metadata.sort_keys();
+    }
+    let text = value.to_string();
+    // As long as it was, but for the spaces that fill it up.
+    if text.len() <= header.len() {
+        header.fill(b' ');
+        header[..text.len()].copy_from_slice(text.as_bytes());
     }
 }
