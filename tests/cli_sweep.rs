@@ -111,3 +111,33 @@ fn every_way_to_sweep_answers_and_mistakes_say_what_to_do() {
     let beyond = run(&["sweep", "--unit", "head", "--domain", "questions", "--layers", "2-5"]);
     assert!(String::from_utf8_lossy(&beyond.stderr).contains("layers 0-2"), "{}", String::from_utf8_lossy(&beyond.stderr));
 }
+
+#[test]
+fn predictions_stand_beside_what_is_measured_and_their_picture_says_how_it_is_made_again() {
+    let dir = tempfile::tempdir().expect("folder");
+    let table = dir.path().join("points.csv");
+    let ablate = ["ablate", "--neurons", "L0N3,L1N7", "--controls", "2", "--predict", table.to_str().expect("path")];
+    let ablated = json(&brodmann(dir.path(), &ablate).output().expect("run"));
+    let of = &ablated["domains"]["questions"];
+    let predicted = &of["predicted"];
+    let number = |v: &Value| v.as_f64().expect("number");
+    // The same items; the report sums paired differences, the point subtracts two means.
+    let (p, m) = (number(&predicted["loss_change"]), number(&predicted["measured"]["loss_change"]));
+    assert!((m - number(&of["loss_change"]["value"])).abs() < 1e-9, "{of}");
+    // Two of 264 neurons change little, so the linear picture has the sign and the size right (0.0017 for 0.0038 nat a token).
+    assert!(p > 0.0 && (p - m).abs() < m, "predicted {p}, measured {m}");
+    let text = std::fs::read_to_string(&table).expect("table");
+    assert!(text.contains("questions") && text.lines().count() > 3, "{text}");
+
+    let picture = dir.path().join("heads.svg");
+    let sweep = ["sweep", "--unit", "head", "--domain", "questions", "--predict", picture.to_str().expect("path")];
+    let swept = json(&brodmann(dir.path(), &sweep).output().expect("run"));
+    let units = swept["units"].as_array().expect("units");
+    assert!(!units.is_empty() && units.iter().all(|u| u["predicted"]["loss_change"].is_f64()), "{swept}");
+    let picture = std::fs::read_to_string(picture).expect("picture");
+    assert!(picture.contains("--unit head") && picture.contains("--predict"), "the command that makes it again");
+
+    let refused = brodmann(dir.path(), &["sweep", "--against-k", "top:questions", "--predict"]).output().expect("run");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--against-k"));
+}

@@ -140,8 +140,11 @@ impl App {
     /// The command that makes the numbers of a view again as it is shown, and whether it writes the file too.
     fn repeats(&self, spec: &ExportSpec, again: String) -> (String, bool) {
         match spec.what {
-            // Made of all that was switched off in the window: no one command does it.
-            View::Prediction | View::Deactivation => (again, false),
+            View::Deactivation => (again, false),
+            View::Prediction => match self.predicted_by() {
+                Some(by) => (by.command.clone(), true),
+                None => (again, false),
+            },
             // Before its end a search has no result that a command would write; a head without an index was read by no command.
             View::Break => (again, self.live_of(spec).and_then(|l| l.broken).is_some_and(|b| b.outcome.is_some())),
             View::Head if self.index().is_none() => (again, false),
@@ -177,7 +180,8 @@ impl App {
         if !whole {
             return again;
         }
-        let mut words = vec![again, "--export".to_owned(), shell_word(&path.display().to_string())];
+        let flag = if spec.what == View::Prediction { "--predict" } else { "--export" };
+        let mut words = vec![again, flag.to_owned(), shell_word(&path.display().to_string())];
         if spec.kind.is_picture() {
             words.extend(["--pixels".to_owned(), spec.pixels.to_string()]);
             if spec.dark {

@@ -90,7 +90,8 @@ impl App {
         match spec.what {
             View::Prediction => {
                 let points: Vec<Point> = self.measured.iter().map(point).collect();
-                Some(Live { provenance: self.provenance(), points, ..Live::default() }).filter(|l| !l.points.is_empty())
+                let provenance = self.predicted_by().unwrap_or_else(|| self.provenance());
+                Some(Live { provenance, points, ..Live::default() }).filter(|l| !l.points.is_empty())
             }
             View::Sweep => {
                 let units = result(self.sweeps.units.as_ref())?;

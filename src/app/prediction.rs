@@ -11,7 +11,7 @@ use crate::{
         Attribution, AttributionLimits, Prediction, Summary, UnitId, attribute, attributed_mode, everything, random_heads_like,
         random_neurons,
     },
-    base::{Head, NeuronSet, hash::sha256_bytes, number},
+    base::{Head, NeuronSet, hash::sha256_bytes, number, provenance::Provenance},
     data::Domain,
     eval::{self, AblationAt, AblationMode, DomainScore},
     model::DecoderSpec,
@@ -353,6 +353,21 @@ impl App {
             !goes
         });
         self.measured.drain(..surplus);
+    }
+
+    /// What one command would make all points again: the sweep whose units they are, or the ablation in force. `None` where there is more to them.
+    pub(super) fn predicted_by(&self) -> Option<Provenance> {
+        let (swept, switched): (Vec<&Measured>, Vec<&Measured>) = self.measured.iter().partition(|m| m.origin == Origin::Sweep);
+        if switched.is_empty() {
+            let sweep = self.sweeps.units.as_ref()?.result.as_ref()?;
+            let same = swept.iter().all(|m| m.domain == sweep.domain && m.mode == sweep.spec.mode && m.at == sweep.spec.at);
+            return (same && swept.len() == sweep.done()).then(|| sweep.provenance.clone());
+        }
+        let (toggles, controls): (Vec<&Measured>, Vec<&Measured>) = switched.into_iter().partition(|m| m.origin == Origin::Toggle);
+        let p = &self.project;
+        let in_force = |m: &&Measured| *m.neurons == p.off() && m.heads == p.heads && m.mode == p.mode && m.at == p.at;
+        let one = swept.is_empty() && toggles.iter().all(in_force) && controls.len() <= toggles.len() * p.controls;
+        one.then(|| self.provenance())
     }
 
     /// Forgets the points of predicted against measured.

@@ -7,8 +7,8 @@ use super::{
     watch::{Session, Stop},
 };
 use crate::{
-    ablate::{AblationReport, DomainAblation, Selection},
-    app::{Command, EvalConfig, Settings},
+    ablate::{AblationReport, DomainAblation, Selection, Summary, predict},
+    app::{Command, EvalConfig, Measured, Origin, Settings},
     base::number,
     report::export::{ExportSpec, View},
     scan::{MetricKind, ScanConfig},
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
     let common = &args.common;
     settings.keep_runs = false;
+    settings.predicts = args.predict.predict.is_some();
     let mut session = setup::session(common, settings)?;
     let config = EvalConfig {
         samples: args.items.samples,
@@ -81,9 +82,15 @@ pub fn run(args: AblateArgs, mut settings: Settings) -> Result<(), Stop> {
         return Err(Stop::Failed(vec!["the ablation ended without a result".into()]));
     };
     super::export::beside(&mut session, &args.file, ExportSpec { what: View::Ablation, ..ExportSpec::default() })?;
+    super::export::predictions_beside(&mut session, &args.file, &args.predict)?;
+    let predicted: Vec<&Measured> = session.app.measured.iter().filter(|m| m.origin == Origin::Toggle).collect();
+    if args.predict.predict.is_some() && predicted.is_empty() {
+        let why = session.app.prediction.not_predicted.unwrap_or("no domain has a prediction");
+        return Err(Stop::Failed(vec![format!("--predict: {why}")]));
+    }
     match common.output.format {
         Format::Json => output::print_json(&document(&session, &report)),
-        Format::Text => output::print(&text(&report)),
+        Format::Text => output::print(&format!("{}{}", text(&report), predicted_text(&predicted))),
     }
 }
 
@@ -117,7 +124,8 @@ fn scan_only(session: &mut Session, domains: &[String], common: &Common, metrics
 }
 
 fn document(session: &Session, report: &AblationReport) -> Value {
-    let domains: Map<String, Value> = report.domains.iter().map(|d| (d.name.clone(), domain(d))).collect();
+    let of = |name: &str| session.app.measured.iter().find(|m| m.origin == Origin::Toggle && m.domain == name);
+    let domains: Map<String, Value> = report.domains.iter().map(|d| (d.name.clone(), domain(d, of(&d.name)))).collect();
     json!({
         "domains": domains,
         "neurons": report.neurons,
@@ -130,8 +138,8 @@ fn document(session: &Session, report: &AblationReport) -> Value {
     })
 }
 
-fn domain(d: &DomainAblation) -> Value {
-    json!({
+fn domain(d: &DomainAblation, predicted: Option<&Measured>) -> Value {
+    let mut all = json!({
         "before": d.before.acc(),
         "after": d.after.acc(),
         "control_mean": d.control_mean(),
@@ -151,7 +159,39 @@ fn domain(d: &DomainAblation) -> Value {
         "loss_change": d.loss_change(),
         "accuracy_beyond_control": d.accuracy_beyond_control(),
         "loss_beyond_control": d.loss_beyond_control(),
-    })
+    });
+    if let Some(m) = predicted {
+        let summary = |s: &Summary| json!({ "accuracy_change": s.acc, "margin_change": s.margin, "loss_change": s.loss });
+        all["predicted"] = summary(&m.predicted);
+        all["predicted"]["n"] = m.n.into();
+        all["predicted"]["measured"] = summary(&m.measured);
+        all["predicted"]["formula"] = format!("{}; {}", predict::FORMULA, predict::OBJECTIVE).into();
+    }
+    all
+}
+
+/// Predicted beside measured changes, a line for each domain; nothing where nothing was predicted.
+fn predicted_text(all: &[&Measured]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut t =
+        Table::new(["domain", "n", "accuracy: predicted", "measured", "margin: predicted", "measured", "loss: predicted", "measured"]);
+    let signed = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), number::change);
+    for m in all {
+        let (p, q) = (&m.predicted, &m.measured);
+        t.row([
+            m.domain.clone(),
+            number::count(m.n as u64),
+            signed(p.acc),
+            signed(q.acc),
+            signed(p.margin),
+            signed(q.margin),
+            signed(p.loss),
+            signed(q.loss),
+        ]);
+    }
+    format!("\n{}changes (margin: nat, loss: nat/token); {}; {}\n", t.render(), predict::FORMULA, predict::OBJECTIVE)
 }
 
 fn text(report: &AblationReport) -> String {

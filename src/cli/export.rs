@@ -1,16 +1,16 @@
 //! `brodmann export`
 
 use super::{
-    args::{ExportArgs, FileArgs, RangeArg, ThemeArg},
+    args::{ExportArgs, FileArgs, PredictArgs, RangeArg, ThemeArg},
     output, setup,
     watch::{Session, Stop},
 };
 use crate::{
     app::{Command, MapChange, RunEntry, Settings},
-    report::export::{ExportSpec, FileKind},
+    report::export::{ExportSpec, FileKind, View},
     scan::MetricKind,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The kind of file that was named, else the one its end says.
 pub fn kind_of(given: Option<FileKind>, path: &Path) -> Result<FileKind, Stop> {
@@ -23,7 +23,21 @@ pub fn kind_of(given: Option<FileKind>, path: &Path) -> Result<FileKind, Stop> {
 
 /// Writes what was asked for beside what is printed.
 pub fn beside(session: &mut Session, file: &FileArgs, spec: ExportSpec) -> Result<(), Stop> {
-    let Some(path) = file.export.clone() else { return Ok(()) };
+    match file.export.clone() {
+        Some(path) => write_to(session, file, path, spec),
+        None => Ok(()),
+    }
+}
+
+/// As [`beside`], predicted against measured.
+pub fn predictions_beside(session: &mut Session, file: &FileArgs, predict: &PredictArgs) -> Result<(), Stop> {
+    match predict.predict.clone().flatten() {
+        Some(path) => write_to(session, file, path, ExportSpec { what: View::Prediction, ..ExportSpec::default() }),
+        None => Ok(()),
+    }
+}
+
+fn write_to(session: &mut Session, file: &FileArgs, path: PathBuf, spec: ExportSpec) -> Result<(), Stop> {
     let spec = ExportSpec { kind: kind_of(None, &path)?, pixels: file.pixels, dark: file.theme == ThemeArg::Dark, ..spec };
     session.run(Command::Export { spec, path })
 }

@@ -3,22 +3,29 @@
 use super::{
     ablate::scan_one,
     args::{BreakArgs, ChangeArgs, Common, ControlArgs, Format, ItemArgs, SweepArgs},
-    export::beside,
+    export::{beside, predictions_beside},
     output::{self, Table},
     setup,
     watch::{Session, Stop},
 };
 use crate::{
-    ablate::{Broken, KCurve, Rule, Selection, Sweep, SweepMeasure, Totals, UnitId},
-    app::{Command, EvalConfig, Settings, SweepRequest},
+    ablate::{Broken, KCurve, Rule, Selection, Summary, Sweep, SweepMeasure, Totals, UnitId, predict},
+    app::{Command, EvalConfig, Measured, Settings, SweepRequest},
     base::{number, stats},
     report::export::{ExportSpec, View},
     scan::MetricKind,
 };
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
-pub fn run(args: SweepArgs, settings: Settings) -> Result<(), Stop> {
+pub fn run(args: SweepArgs, mut settings: Settings) -> Result<(), Stop> {
+    settings.predicts = args.predict.predict.is_some();
+    if settings.predicts && args.against_k.is_some() {
+        return Err(Stop::Usage("--predict is for a sweep of single units, not for --against-k; ablate predicts sets".into()));
+    }
     let mut session = begin(&args.common, &args.items, &args.change, &args.controls, settings)?;
     let format = args.common.output.format;
     if let Some(selection) = &args.against_k {
@@ -39,14 +46,37 @@ pub fn run(args: SweepArgs, settings: Settings) -> Result<(), Stop> {
     let (Some(unit), Some(domain)) = (args.unit, args.domain) else {
         return Err(Stop::Usage("a sweep needs --unit and --domain, or --against-k".into()));
     };
+    let predicts = args.predict.predict.is_some();
+    if predicts {
+        session.app.apply(Command::Predict);
+    }
     work(&mut session, SweepRequest::Units { unit, domain, layers: args.layers }, args.out)?;
+    if predicts && session.app.measured.is_empty() {
+        let why = session.app.prediction.not_predicted.unwrap_or("no unit has a prediction");
+        return Err(Stop::Failed(vec![format!("--predict: {why}")]));
+    }
     beside(&mut session, &args.file, shows(View::Sweep))?;
+    predictions_beside(&mut session, &args.file, &args.predict)?;
     let view = session.app.sweeps.units.as_ref().ok_or_else(nothing)?;
     let sweep = view.result.as_ref().ok_or_else(nothing)?;
     match format {
-        Format::Json => output::print_json(&units_document(sweep, view.folder.as_deref())),
-        Format::Text => output::print(&units_text(sweep, view.folder.as_deref())),
+        Format::Json => output::print_json(&units_document(sweep, view.folder.as_deref(), &session.app.measured)),
+        Format::Text => output::print(&format!("{}{}", units_text(sweep, view.folder.as_deref()), agreement(&session.app.measured))),
     }
+}
+
+/// How far predictions held, in a line for each quantity.
+fn agreement(points: &[Measured]) -> String {
+    let quantities: [(&str, fn(&Summary) -> Option<f64>); 2] = [("margin", |s| s.margin), ("loss", |s| s.loss)];
+    let line = |(name, of): &(&str, fn(&Summary) -> Option<f64>)| {
+        let (x, y): (Vec<f64>, Vec<f64>) = points.iter().filter_map(|p| of(&p.predicted).zip(of(&p.measured))).unzip();
+        let r = stats::pearson(&x, &y).map_or_else(|| "–".to_owned(), |r| format!("{r:.3}"));
+        (!x.is_empty()).then(|| {
+            format!("Predicted against measured changes of the {name}: r = {r} over {}\n", number::counted(x.len() as u64, "unit"))
+        })
+    };
+    let lines: String = quantities.iter().filter_map(line).collect();
+    if lines.is_empty() { lines } else { format!("{lines}{}; {}\n", predict::FORMULA, predict::OBJECTIVE) }
 }
 
 pub fn run_break(args: BreakArgs, settings: Settings) -> Result<(), Stop> {
@@ -122,9 +152,10 @@ fn ranked(sweep: &Sweep) -> Vec<(UnitId, Totals)> {
     units
 }
 
-fn units_document(sweep: &Sweep, folder: Option<&Path>) -> Value {
+fn units_document(sweep: &Sweep, folder: Option<&Path>, points: &[Measured]) -> Value {
+    let predicted: HashMap<&str, &Measured> = points.iter().map(|p| (p.label.as_str(), p)).collect();
     let unit = |(id, t): &(UnitId, Totals)| {
-        json!({
+        let mut unit = json!({
             "unit": sweep.name(*id),
             "layer": id.layer,
             "index": id.index,
@@ -134,7 +165,11 @@ fn units_document(sweep: &Sweep, folder: Option<&Path>) -> Value {
             "accuracy_change": change(sweep, *t, SweepMeasure::Accuracy),
             "margin_change": change(sweep, *t, SweepMeasure::Margin),
             "loss_change": change(sweep, *t, SweepMeasure::Loss),
-        })
+        });
+        if let Some(p) = predicted.get(sweep.name(*id).as_str()).map(|m| &m.predicted) {
+            unit["predicted"] = json!({ "accuracy_change": p.acc, "margin_change": p.margin, "loss_change": p.loss });
+        }
+        unit
     };
     json!({
         "domain": sweep.domain,

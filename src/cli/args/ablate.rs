@@ -1,7 +1,7 @@
 //! `ablate`, `sweep`, `break`.
 
 use super::{
-    common::{ChangeArgs, Common, ControlArgs, FileArgs, ItemArgs},
+    common::{ChangeArgs, Common, ControlArgs, FileArgs, ItemArgs, PredictArgs},
     parse::{parse_count, parse_layers, parse_percent, parse_ranking, parse_selection, parse_share, parse_unit, parse_weight},
     values::MetricArg,
 };
@@ -27,6 +27,8 @@ pub struct AblateArgs {
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
     #[command(flatten)]
+    pub predict: PredictArgs,
+    #[command(flatten)]
     pub file: FileArgs,
 }
 
@@ -43,6 +45,8 @@ pub struct SweepArgs {
     /// The domain that is scored.
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
+    #[command(flatten)]
+    pub predict: PredictArgs,
     /// Only these layers. Default: all.
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_layers, requires = "unit")]
     pub layers: Option<(usize, usize)>,

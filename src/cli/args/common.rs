@@ -24,6 +24,14 @@ pub struct FileArgs {
 }
 
 #[derive(Args, Debug, Clone)]
+pub struct PredictArgs {
+    /// Also predict every change to first order, from one backward pass over each domain, and say it beside what is measured. With FILE, predicted against
+    /// measured as a picture (.png, .svg) or a table (.csv, .tsv, .parquet).
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub predict: Option<Option<PathBuf>>,
+}
+
+#[derive(Args, Debug, Clone)]
 pub struct Common {
     /// Model folder as Hugging Face lays it out, a .gguf file, a name in the Hugging Face cache (org/name), or `demo`.
     #[arg(long, value_name = "PATH", default_value = "demo")]

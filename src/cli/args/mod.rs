@@ -14,7 +14,7 @@ mod tune;
 mod values;
 
 pub use ablate::{AblateArgs, BreakArgs, SweepArgs};
-pub use common::{ChangeArgs, Common, ControlArgs, FileArgs, ItemArgs};
+pub use common::{ChangeArgs, Common, ControlArgs, FileArgs, ItemArgs, PredictArgs};
 pub use continual::{ContinualArgs, TransferArgs};
 pub use export::{ExportArgs, RangeArg};
 pub use info::{CheckArgs, DemoArgs, DemoVerb, DevicesArgs, InfoArgs, ModelsArgs};

@@ -55,6 +55,7 @@ mod tasks_find_charts;
 mod tasks_find_options;
 mod tasks_generalise;
 mod tasks_lessons;
+mod tasks_outline;
 mod tasks_prove;
 mod tasks_prove_charts;
 mod tasks_train;

@@ -1,6 +1,6 @@
 //! Tasks: which neurons each task needs, whether they are its own, and what tuning only them does. One tab a file.
 
-use super::{tasks_continual, tasks_find, tasks_generalise, tasks_prove, tasks_train};
+use super::{tasks_continual, tasks_find, tasks_generalise, tasks_outline::take_wanted, tasks_prove, tasks_train};
 use crate::{
     app::{App, Command, Loading},
     gui::{
@@ -22,12 +22,14 @@ pub(super) struct TabInfo {
     pub id: &'static str,
     pub title: &'static str,
     pub hint: &'static str,
+    /// Whether there is a result.
+    pub done: fn(&App) -> bool,
     /// A tab is drawn like a panel, below the row of tabs, once there is a model with a domain.
     pub make: fn() -> Box<dyn Panel>,
 }
 
 /// In the order of the work.
-const TABS: &[TabInfo] = &[tasks_find::TAB, tasks_prove::TAB, tasks_train::TAB, tasks_continual::TAB, tasks_generalise::TAB];
+pub(super) const TABS: &[TabInfo] = &[tasks_find::TAB, tasks_prove::TAB, tasks_train::TAB, tasks_continual::TAB, tasks_generalise::TAB];
 
 struct TasksPanel {
     shown: usize,
@@ -39,6 +41,9 @@ impl Panel for TasksPanel {
     fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         if !ready(ui, cx) {
             return;
+        }
+        if let Some(place) = take_wanted(ui) {
+            self.shown = place;
         }
         ui.horizontal_wrapped(|ui| {
             let options: Vec<(usize, &str, &str)> = TABS.iter().enumerate().map(|(i, t)| (i, t.title, t.hint)).collect();

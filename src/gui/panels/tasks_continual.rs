@@ -3,6 +3,7 @@
 use super::{
     tasks::TabInfo,
     tasks_lessons::{Training, Work, percent_text, work_ui},
+    tasks_outline::outline_ui,
 };
 use crate::{
     app::{Command, ContinualRequest, ContinualView},
@@ -32,6 +33,7 @@ pub(super) const TAB: TabInfo = TabInfo {
     id: "continual",
     title: "Continual",
     hint: "Tasks learnt one after another: what each method learns, and what it forgets",
+    done: |app| app.continual.as_ref().is_some_and(|v| !v.running && v.state.is_some()),
     make,
 };
 
@@ -69,9 +71,10 @@ impl Panel for ContinualTab {
             self.controls_ui(ui, cx);
             let app = cx.app;
             let Some(view) = &app.continual else {
-                remark(
+                outline_ui(
                     ui,
-                    cx.theme,
+                    cx,
+                    TAB.id,
                     "Each task is learnt from its training rows, in this order. After each, every domain is judged on its test rows: what was learnt before may be forgotten.",
                 );
                 return;

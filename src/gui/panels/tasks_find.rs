@@ -4,6 +4,7 @@ use super::{
     tasks::{TabInfo, percent_of},
     tasks_find_charts::{layers_ui, shares_ui},
     tasks_find_options::OptionsUi,
+    tasks_outline::outline_ui,
 };
 use crate::{
     app::{Command, FindRequest, FindView, JobState, TaskJob},
@@ -31,6 +32,7 @@ pub(super) const TAB: TabInfo = TabInfo {
     id: "find",
     title: "Find",
     hint: "The neurons that each task needs, how stable they are, and how many are worth taking",
+    done: |app| app.tasks.find.as_ref().is_some_and(|v| !v.running && !v.tasks.is_empty()),
     make: || Box::new(FindTab::default()),
 };
 
@@ -87,7 +89,7 @@ impl Panel for FindTab {
             if view.is_none_or(|v| !v.running && v.failed.is_none()) {
                 let sentence = "Relevance of a neuron for a task: how much the task's loss would change, to first order, were the neuron switched off. \
                                 Resamples of the task's rows tell how sure the choice is; rows that did not choose tell how many are worth taking.";
-                remark(ui, cx.theme, sentence);
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| outline_ui(ui, cx, TAB.id, sentence));
             }
             return;
         };

@@ -4,6 +4,7 @@
 use super::{
     tasks::TabInfo,
     tasks_lessons::{Training, Work, p_text, percent_text, work_ui},
+    tasks_outline::outline_ui,
 };
 use crate::{
     app::{Command, TransferRequest},
@@ -33,6 +34,7 @@ pub(super) const TAB: TabInfo = TabInfo {
     id: "generalise",
     title: "Generalise",
     hint: "Whether tasks that share neurons help each other, and how many neurons must train",
+    done: |app| app.transfer.as_ref().is_some_and(|v| !v.running && v.state.is_some()),
     make,
 };
 
@@ -86,9 +88,10 @@ impl Panel for GeneraliseTab {
             self.controls_ui(ui, cx);
             let app = cx.app;
             let Some(view) = &app.transfer else {
-                remark(
+                outline_ui(
                     ui,
-                    cx.theme,
+                    cx,
+                    TAB.id,
                     "Each domain's neurons are trained from the model as it is, and every domain is judged: what learning one does to the others, held against what \
                      their neurons have in common.",
                 );

@@ -2,6 +2,7 @@
 
 use super::{
     tasks::{TabInfo, percent_of},
+    tasks_outline::outline_ui,
     tasks_prove_charts::{factors_ui, means_ui},
 };
 use crate::{
@@ -27,6 +28,7 @@ pub(super) const TAB: TabInfo = TabInfo {
     id: "prove",
     title: "Prove",
     hint: "Each task with its own neurons off, with every other task's, and with random ones",
+    done: |app| app.tasks.prove.as_ref().is_some_and(|v| !v.running && v.result.is_some()),
     make: || Box::new(ProveTab::default()),
 };
 
@@ -78,7 +80,7 @@ impl Panel for ProveTab {
             if view.is_none_or(|v| !v.running && v.failed.is_none()) {
                 let sentence = "A task's neurons are its own where switching them off costs the task more than switching off as many random neurons of the \
                                 same layers, and more than it costs the other tasks. Rows that chose neurons are never scored.";
-                remark(ui, cx.theme, sentence);
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| outline_ui(ui, cx, TAB.id, sentence));
             }
             return;
         };

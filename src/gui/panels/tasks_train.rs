@@ -3,6 +3,7 @@
 use super::{
     sweep::domain_choice,
     tasks::TabInfo,
+    tasks_outline::outline_ui,
     tasks_train_result::{Outcome, curves_ui},
 };
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         theme,
         widgets::{
             control::{choice, group, log_slider, name_cell, remark},
-            states::{empty_ui, failed_strip_ui, job_bar_ui, progress_line},
+            states::{failed_strip_ui, job_bar_ui, progress_line},
         },
     },
     model::Matrix,
@@ -22,12 +23,12 @@ use crate::{
     tune::{AdamWConfig, Learn, LoraConfig, OptimizerConfig, SgdConfig, TuneConfig},
 };
 use eframe::egui::{ComboBox, DragValue, ScrollArea, Ui};
-use egui_material_icons::icons;
 
 pub(super) const TAB: TabInfo = TabInfo {
     id: "train",
     title: "Train",
     hint: "Tune all of the model, only a task's neurons, as many random ones, or a LoRA adapter",
+    done: |app| app.tuning.as_ref().is_some_and(|v| v.report.is_some()),
     make,
 };
 
@@ -109,10 +110,10 @@ impl Panel for TrainTab {
             if !done {
                 let words = "Every domain is judged before and after, on rows that are never learnt. The result is an overlay: base and tuned model are \
                              switched at once, and the overlay can be saved as a model folder, or a LoRA tuning as a PEFT adapter.";
-                if view.is_none() {
-                    empty_ui(ui, cx.theme, icons::ICON_MODEL_TRAINING, "Nothing was trained yet.", "");
+                match view {
+                    None => outline_ui(ui, cx, TAB.id, words),
+                    Some(_) => remark(ui, cx.theme, words),
                 }
-                remark(ui, cx.theme, words);
             }
         });
     }

@@ -36,8 +36,6 @@ pub struct Sheet {
 const PAD: f64 = 24.0;
 const GAP: f64 = 24.0;
 const LEAST_WIDTH: f64 = 760.0;
-/// Mean width of a character of Inter, of its size, in lines full of digits and hashes, the widest there are; only line breaks depend on it.
-const CHARACTER: f64 = 0.56;
 
 const STYLE: &str = include_str!("../style.css");
 const DRAWING_STYLE: &str = include_str!("../svg.css");
@@ -50,7 +48,7 @@ impl Sheet {
         let mut body = String::new();
         let mut y = PAD;
         let mut text = |y: &mut f64, words: &str, size: f64, class: &str, weight: u32| {
-            for line in wrap(words, (inner / (size * CHARACTER)) as usize) {
+            for line in wrap(words, inner / size) {
                 *y += size * 1.4;
                 let _ = write!(
                     body,
@@ -200,25 +198,39 @@ fn fonts(text: &str) -> Arc<Database> {
     OWN.get_or_init(|| Arc::new(own())).clone()
 }
 
-/// Lines of at most `most` characters, broken at spaces where there are some.
-fn wrap(text: &str, most: usize) -> Vec<String> {
+/// About how wide a letter of the sheet's face is, in its size.
+fn advance(letter: char) -> f64 {
+    match letter {
+        ' ' | ',' | '.' | ':' | ';' | '\'' | '|' | '!' | 'i' | 'j' | 'l' => 0.3,
+        '0'..='9' => 0.64,
+        'A'..='Z' | 'm' | 'w' | '%' | '&' | '@' => 0.72,
+        _ => 0.56,
+    }
+}
+
+/// Lines of at most `most` times the letters' size, broken at spaces where there are some, in longer words at commas.
+fn wrap(text: &str, most: f64) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let mut length = 0;
+    let mut length = 0.0;
+    let width = |part: &str| part.chars().map(advance).sum::<f64>();
     for word in text.split(' ') {
-        let word: Vec<char> = word.chars().collect();
-        for (i, piece) in word.chunks(most.max(8)).enumerate() {
-            let new = i > 0 || (length > 0 && length + 1 + piece.len() > most);
-            if new {
+        let whole = width(word) <= most;
+        let parts: Vec<&str> = if whole { vec![word] } else { word.split_inclusive(',').collect() };
+        for (i, part) in parts.into_iter().enumerate() {
+            let apart = if i == 0 && length > 0.0 { " " } else { "" };
+            if length > 0.0 && length + width(apart) + width(part) > most {
                 lines.push(String::new());
-                length = 0;
+                length = 0.0;
             }
-            if let Some(line) = lines.last_mut() {
-                if length > 0 {
-                    line.push(' ');
-                    length += 1;
+            for letter in (if length > 0.0 { apart } else { "" }).chars().chain(part.chars()) {
+                if length > 0.0 && length + advance(letter) > most {
+                    lines.push(String::new());
+                    length = 0.0;
                 }
-                line.extend(piece);
-                length += piece.len();
+                length += advance(letter);
+                if let Some(line) = lines.last_mut() {
+                    line.push(letter);
+                }
             }
         }
     }
@@ -259,10 +271,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_break_at_spaces_and_long_words_anywhere() {
-        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrap("abcdefghijklmno p", 10), ["abcdefghij", "klmno p"]);
-        assert_eq!(wrap("", 10), [""]);
+    fn lines_break_at_spaces_and_long_words_at_commas_or_anywhere() {
+        assert_eq!(wrap("one two three", 4.2), ["one two", "three"]);
+        assert_eq!(wrap("abcdefgh", 2.3), ["abcd", "efgh"]);
+        assert_eq!(wrap("-n L0N16,L0N18,L1N2 -m", 6.5), ["-n L0N16,", "L0N18,L1N2", "-m"]);
+        assert_eq!(wrap("", 5.0), [""]);
+        let words = "L0N16,L0N18,".repeat(80);
+        let lines = wrap(&words, 60.0);
+        assert_eq!(lines.concat(), words);
+        assert!(lines.iter().all(|l| l.chars().map(advance).sum::<f64>() <= 60.0));
     }
 
     #[test]
