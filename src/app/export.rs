@@ -187,6 +187,9 @@ impl App {
             if spec.dark {
                 words.extend(["--theme".to_owned(), "dark".to_owned()]);
             }
+            if spec.colours != ExportSpec::default().colours {
+                words.extend(["--colours".to_owned(), spec.colours.name().to_owned()]);
+            }
         }
         words.join(" ")
     }

@@ -3,7 +3,7 @@
 use super::{
     super::prompt_args::PromptArgs,
     parse::{parse_count, parse_data, parse_lines, parse_map, parse_mode, parse_pixels},
-    values::{AtArg, Data, FieldMap, Format, Lines, MatchArg, OrderArg, ThemeArg},
+    values::{AtArg, ColoursArg, Data, FieldMap, Format, Lines, MatchArg, OrderArg, ThemeArg},
 };
 use crate::{app::DeviceChoice, eval::AblationMode};
 use clap::Args;
@@ -21,6 +21,9 @@ pub struct FileArgs {
     /// Of an exported picture.
     #[arg(long, value_enum, default_value_t = ThemeArg::Light)]
     pub theme: ThemeArg,
+    /// Colours of an exported map that has no sign.
+    #[arg(long, value_enum, default_value_t = ColoursArg::Viridis)]
+    pub colours: ColoursArg,
 }
 
 #[derive(Args, Debug, Clone)]
