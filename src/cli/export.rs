@@ -38,7 +38,13 @@ pub fn predictions_beside(session: &mut Session, file: &FileArgs, predict: &Pred
 }
 
 fn write_to(session: &mut Session, file: &FileArgs, path: PathBuf, spec: ExportSpec) -> Result<(), Stop> {
-    let spec = ExportSpec { kind: kind_of(None, &path)?, pixels: file.pixels, dark: file.theme == ThemeArg::Dark, colours: file.colours.into(), ..spec };
+    let spec = ExportSpec {
+        kind: kind_of(None, &path)?,
+        pixels: file.pixels,
+        dark: file.theme == ThemeArg::Dark,
+        colours: file.colours.into(),
+        ..spec
+    };
     session.run(Command::Export { spec, path })
 }
 

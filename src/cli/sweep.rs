@@ -67,8 +67,9 @@ pub fn run(args: SweepArgs, mut settings: Settings) -> Result<(), Stop> {
 
 /// How far predictions held, in a line for each quantity.
 fn agreement(points: &[Measured]) -> String {
-    let quantities: [(&str, fn(&Summary) -> Option<f64>); 2] = [("margin", |s| s.margin), ("loss", |s| s.loss)];
-    let line = |(name, of): &(&str, fn(&Summary) -> Option<f64>)| {
+    type Of = fn(&Summary) -> Option<f64>;
+    let quantities: [(&str, Of); 2] = [("margin", |s| s.margin), ("loss", |s| s.loss)];
+    let line = |(name, of): &(&str, Of)| {
         let (x, y): (Vec<f64>, Vec<f64>) = points.iter().filter_map(|p| of(&p.predicted).zip(of(&p.measured))).unzip();
         let r = stats::pearson(&x, &y).map_or_else(|| "–".to_owned(), |r| format!("{r:.3}"));
         (!x.is_empty()).then(|| {

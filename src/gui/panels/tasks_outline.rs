@@ -9,7 +9,7 @@ use eframe::egui::{Button, Frame, Id, Margin, RichText, Ui};
 
 /// Where the tab that was asked for is left.
 fn wanted() -> Id {
-    Id::new("tab of Tasks that was asked for")
+    Id::unique("tab of Tasks that was asked for")
 }
 
 /// The place of the tab that was asked for since the last look.
