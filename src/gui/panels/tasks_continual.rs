@@ -17,7 +17,7 @@ use crate::{
             curves::{Curve, Curves},
             labelled_grid::LabelledGrid,
             matrix::sequential,
-            number::sig3,
+            number::{counted, sig3},
             provenance,
             table::{Table, icon_button, twin_switch},
         },
@@ -404,12 +404,11 @@ fn lesson_ui(ui: &mut Ui, cx: &PanelCx<'_>, view: &ContinualView, state: &Contin
 fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
     let methods: Vec<Method> = Method::ALL.into_iter().filter(|m| state.config.methods.contains(m)).collect();
     let figures: Vec<&Figure> = FIGURES.iter().filter(|f| f.id != "others" || !state.others.is_empty()).collect();
-    ui.label(
-        cx.theme.group(format!(
-            "after the last task, mean ± sd over {}",
-            crate::base::number::counted(state.config.seeds.len() as u64, "seed")
-        )),
-    );
+    let seeds = counted(state.config.seeds.len() as u64, "seed");
+    // A method that has not learnt with every seed yet shows what it has.
+    let whole = methods.iter().all(|&m| state.spread(m, FIGURES[0].of).is_some_and(|s| s.seeds == state.config.seeds.len()));
+    let over = if whole { seeds } else { format!("the finished of {seeds}") };
+    ui.label(cx.theme.group(format!("after the last task, mean ± sd over {over}")));
     // Columns as wide as what stands in them: a grid would give the last one all the room that is left.
     let right = eframe::egui::Layout::right_to_left(eframe::egui::Align::Center);
     let cell = |ui: &mut Ui, add: &mut dyn FnMut(&mut Ui)| {
