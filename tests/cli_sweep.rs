@@ -137,6 +137,12 @@ fn predictions_stand_beside_what_is_measured_and_their_picture_says_how_it_is_ma
     let picture = std::fs::read_to_string(picture).expect("picture");
     assert!(picture.contains("--unit head") && picture.contains("--predict"), "the command that makes it again");
 
+    // Before anything is measured, not after.
+    for flag in ["--predict", "--export"] {
+        let refused = brodmann(dir.path(), &["ablate", "--neurons", "L99N0", flag, "points.doc"]).output().expect("run");
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(".parquet"), "{flag}");
+    }
     let refused = brodmann(dir.path(), &["sweep", "--against-k", "top:questions", "--predict"]).output().expect("run");
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--against-k"));

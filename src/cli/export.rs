@@ -14,10 +14,15 @@ use std::path::{Path, PathBuf};
 
 /// The kind of file that was named, else the one its end says.
 pub fn kind_of(given: Option<FileKind>, path: &Path) -> Result<FileKind, Stop> {
-    given.or_else(|| FileKind::of(path)).ok_or_else(|| {
+    given.map_or_else(|| kind_by_end(path).map_err(Stop::Usage), Ok)
+}
+
+/// # Errors
+/// When the end of the name is none of a file that can be written.
+pub fn kind_by_end(path: &Path) -> Result<FileKind, String> {
+    FileKind::of(path).ok_or_else(|| {
         let ends: Vec<String> = FileKind::ALL.map(|k| format!(".{}", k.extension())).to_vec();
-        let name = path.display();
-        Stop::Usage(format!("`{name}` does not say by its end what file is wanted: end it in {}", ends.join(", ")))
+        format!("`{}` does not say by its end what file is wanted: end it in {}", path.display(), ends.join(", "))
     })
 }
 

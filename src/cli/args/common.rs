@@ -2,7 +2,7 @@
 
 use super::{
     super::prompt_args::PromptArgs,
-    parse::{parse_count, parse_data, parse_lines, parse_map, parse_mode, parse_pixels},
+    parse::{parse_count, parse_data, parse_export, parse_lines, parse_map, parse_mode, parse_pixels},
     values::{AtArg, ColoursArg, Data, FieldMap, Format, Lines, MatchArg, OrderArg, ThemeArg},
 };
 use crate::{app::DeviceChoice, eval::AblationMode};
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Args, Debug, Clone)]
 pub struct FileArgs {
     /// Also as a picture (.png, .svg) or a table in long form (.csv, .tsv, .parquet).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = parse_export)]
     pub export: Option<PathBuf>,
     /// Pixels a point of an exported PNG.
     #[arg(long, value_name = "SCALE", default_value_t = 2.0, value_parser = parse_pixels)]
@@ -30,7 +30,7 @@ pub struct FileArgs {
 pub struct PredictArgs {
     /// Also predict every change to first order, from one backward pass over each domain, and say it beside what is measured. With FILE, predicted against
     /// measured as a picture (.png, .svg) or a table (.csv, .tsv, .parquet).
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, value_parser = parse_export)]
     pub predict: Option<Option<PathBuf>>,
 }
 

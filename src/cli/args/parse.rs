@@ -1,12 +1,21 @@
 //! Text to value, with a message that says how it is written.
 
-use super::values::{Data, FieldMap, Lines};
+use super::{
+    super::export::kind_by_end,
+    values::{Data, FieldMap, Lines},
+};
 use crate::{
     ablate::{Selection, SweepUnit},
     base::{NeuronSet, heatmap::scale::PERCENTILES},
     eval::AblationMode,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// A file whose end says what is to be written; said at once, not after the work.
+pub(super) fn parse_export(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    kind_by_end(&path).map(|_| path)
+}
 
 pub(super) fn parse_data(text: &str) -> Result<Data, String> {
     if text == "demo" {

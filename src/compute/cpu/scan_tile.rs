@@ -105,10 +105,7 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
     let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
-    let delta = match t.delta_panels {
-        Some(panels) => panels,
-        None => pack_strip(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of),
-    };
+    let delta = gradient_panels(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
     let mean = aligned(&mut scratch.mean.buffer, elements);
     let kept = aligned(&mut scratch.kept.buffer, plan.n_slots * elements);
     let mut squares = vec![0.0; job.samples.len()];
@@ -136,10 +133,7 @@ pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScra
     let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
-    let delta = match t.delta_panels {
-        Some(panels) => panels,
-        None => pack_strip(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of),
-    };
+    let delta = gradient_panels(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
     let kept = aligned(&mut scratch.kept.buffer, plan.n_slots * elements);
     for &s in &plan.order {
         sums.squares[s] += sample(&kernel, t, delta, s, weights, None, kept);
@@ -193,15 +187,18 @@ fn sample(
     }
 }
 
-/// The gradients of the tile's rows, packed where this thread has others in its strip.
-fn pack_strip<'a>(pool: &Pool, t: &TileJob<'_>, down: usize, strip: &'a mut Vec<f32>, strip_of: &mut Option<usize>) -> Panels<'a> {
+/// The gradients of the tile's rows: those that all threads share, else this thread's strip, packed where it holds other rows.
+fn gradient_panels<'a>(pool: &Pool, t: &TileJob<'a>, down: usize, strip: &'a mut Vec<f32>, strip_of: &mut Option<usize>) -> Panels<'a> {
+    if let Some(shared) = t.delta_panels {
+        return shared;
+    }
     let values = aligned(strip, t.plan.floats(t.rows, t.geometry.rows, t.geometry.row_floats));
     if *strip_of != Some(t.first_row) {
         let source = t.job.delta.columns(t.first_row, t.rows);
         let mut rest = &mut *values;
-        for i in 0..t.plan.order.len() {
-            let (panels, others) = rest.split_at_mut(t.plan.packed_len[t.plan.order[i]] * down * t.geometry.row_floats);
-            pack_sample(pool, t.plan, source, Operand::Gradient, t.geometry, t.plan.order[i], panels);
+        for &s in &t.plan.order {
+            let (panels, others) = rest.split_at_mut(t.plan.packed_len[s] * down * t.geometry.row_floats);
+            pack_sample(pool, t.plan, source, Operand::Gradient, t.geometry, s, panels);
             rest = others;
         }
         *strip_of = Some(t.first_row);
