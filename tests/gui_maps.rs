@@ -5,7 +5,7 @@
 #[path = "support/bench.rs"]
 mod bench;
 
-use bench::{View, bench_at_rest as bench, folder};
+use bench::{View, bench_at_rest as bench, builder, folder};
 use brodmann::{
     app::{App, Collapse, Command, MapChange, MapScale, RunEntry, testing},
     base::{
@@ -221,7 +221,7 @@ fn the_table_lists_sorts_filters_and_selects() {
 }
 
 fn window(app: App, layout: LayoutId) -> Harness<'static, Shell> {
-    let mut h = Harness::builder().with_size((1440.0, 900.0)).with_theme(egui::Theme::Dark).wgpu().build_eframe(|cc| {
+    let mut h = builder((1440.0, 900.0), egui::Theme::Dark).build_eframe(|cc| {
         let mut shell = Shell::new(cc, app);
         shell.dock.active = layout;
         shell

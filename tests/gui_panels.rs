@@ -4,7 +4,7 @@
 #[path = "support/bench.rs"]
 mod bench;
 
-use bench::{View, bench_at_rest as bench, folder, settle};
+use bench::{View, bench_at_rest as bench, folder, settle, until};
 use brodmann::{
     ablate::SweepUnit,
     app::{
@@ -31,13 +31,8 @@ fn pictures(results: &mut SnapshotResults, name: &str, panel: &str, size: (f32, 
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
         let mut harness = bench(panel, size, theme, app(dir.path()));
         // A file is looked at on a thread of its own.
-        for _ in 0..400 {
-            if harness.query_by_label("Looking at the file.").is_none() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            harness.run();
-        }
+        until(&mut harness, "the file was looked at", |h| h.query_by_label("Looking at the file.").is_none());
+        harness.run();
         harness.snapshot(format!("panel_{name}_{suffix}"));
         results.extend_harness(&mut harness);
     }
@@ -709,21 +704,20 @@ fn columns_are_mapped_before_a_file_is_read_again() {
     app.library.domains[0].path = path.clone();
     app.library.domains[0].state = Loading::Failed("the columns are `foo`, `bar`, which do not say by themselves what to read".into());
     let mut h = bench("domains", (420.0, 1000.0), egui::Theme::Dark, app);
-    until(&mut h, "Read as");
+    shows(&mut h, "Read as");
     h.get_by_label("Read as").click();
     h.run();
     h.get_by_label("question-answer").click();
     h.run();
-    until(&mut h, "Column for question");
+    shows(&mut h, "Column for question");
     for (field, column) in [("question", "foo"), ("answer", "bar")] {
         h.get_by_label(&format!("Column for {field}")).click();
         h.run();
         h.get_by_label(column).click();
         h.run();
-        std::thread::sleep(Duration::from_millis(50));
-        h.run();
+        shows(&mut h, &format!("Column for {field}"));
     }
-    until(&mut h, "Read the file like this");
+    shows(&mut h, "Read the file like this");
     h.get_by_label("Read the file like this").click();
     h.run_steps(2);
     let all = sent(&h);
@@ -733,15 +727,8 @@ fn columns_are_mapped_before_a_file_is_read_again() {
 }
 
 /// Runs frames until something with this label is there: a thread reads the file.
-fn until(h: &mut View, label: &str) {
-    for _ in 0..200 {
-        if h.query_by_label(label).is_some() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-        h.run();
-    }
-    panic!("`{label}` never came");
+fn shows(h: &mut View, label: &str) {
+    until(h, label, |h| h.query_by_label(label).is_some());
 }
 
 #[test]

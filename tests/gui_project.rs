@@ -14,7 +14,7 @@ use brodmann::{
 use eframe::egui::{self, Key, Modifiers, Pos2, accesskit::Role, pos2};
 use egui_kittest::{Harness, SnapshotResults, kittest::Queryable};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
-use support::{Window, app, key, press, type_into, wait, window};
+use support::{Window, app, builder, key, press, type_into, wait, window};
 
 /// From `from` to `to` (shares of the map) with Shift held.
 fn brush(h: &mut Window, from: (f32, f32), to: (f32, f32)) {
@@ -139,7 +139,7 @@ fn compared_brushed_kept_ablated_saved_and_opened_again_it_is_the_same() {
 }
 
 fn sample_window(app: App, layout: LayoutId) -> Window {
-    let mut h = Harness::builder().with_size([1440.0, 900.0]).with_theme(egui::Theme::Dark).wgpu().build_eframe(|cc| {
+    let mut h = builder([1440.0, 900.0], egui::Theme::Dark).build_eframe(|cc| {
         let mut shell = Shell::new(cc, app);
         shell.dock.active = layout;
         shell
@@ -303,7 +303,7 @@ fn picture(
     act: impl Fn(&mut Harness<'_, (App, Box<dyn Panel>)>),
 ) {
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
-        let mut h = Harness::builder().with_size(size).with_theme(theme).with_context_setup(Theme::install).wgpu().build_ui_state(
+        let mut h = builder(size, theme).with_context_setup(Theme::install).build_ui_state(
             |ui, (app, panel): &mut (App, Box<dyn Panel>)| {
                 let theme = Theme::of(ui.ctx());
                 ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);
@@ -356,7 +356,7 @@ fn what_lies_over_the_panels_looks_right() {
     let r = &mut SnapshotResults::new();
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
         let mut shot = |name: &str, app: App, act: &dyn Fn(&mut Window)| {
-            let mut h = Harness::builder().with_size([1280.0, 720.0]).with_theme(theme).wgpu().build_eframe(|cc| Shell::new(cc, app));
+            let mut h = builder([1280.0, 720.0], theme).build_eframe(|cc| Shell::new(cc, app));
             h.run_steps(4);
             act(&mut h);
             h.run_steps(4);

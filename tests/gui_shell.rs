@@ -1,6 +1,9 @@
 //! The window driven by label, as a person or a screen reader meets it. Numbers come from `app::testing`; no engine runs.
 #![cfg(feature = "gui")]
 
+#[path = "support/harness.rs"]
+mod harness;
+
 use brodmann::{
     app::{App, Command, NoticeLevel, ThemeChoice, testing},
     base::{Neuron, NeuronSet, heatmap::ColourMap},
@@ -11,9 +14,11 @@ use egui_kittest::{
     Harness, SnapshotResults,
     kittest::{NodeT, Queryable},
 };
+use harness::builder;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 type Window = Harness<'static, Shell>;
@@ -23,7 +28,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn window(app: App, layout: LayoutId, size: (f32, f32), theme: egui::Theme) -> Window {
-    let mut h = Harness::builder().with_size(size).with_theme(theme).wgpu().build_eframe(|cc| {
+    let mut h = builder(size, theme).build_eframe(|cc| {
         let mut shell = Shell::new(cc, app);
         shell.dock.active = layout;
         shell
@@ -346,12 +351,10 @@ fn the_panel_in_focus_is_exported_into_a_file() {
     h.get_by_label("File to export to").type_text(&path.display().to_string());
     h.run();
     h.get_by_role_and_label(Role::Button, "Export").click();
-    for _ in 0..400 {
+    let started = Instant::now();
+    while h.query_by_label("Exported").is_none() && started.elapsed() < Duration::from_secs(300) {
+        std::thread::sleep(Duration::from_millis(5));
         h.step();
-        if h.query_by_label("Exported").is_some() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
     }
     h.get_by_label("Exported");
     let text = std::fs::read_to_string(path.with_extension("csv")).expect("the end of the kind was added");
@@ -389,7 +392,7 @@ type Made = fn() -> Box<dyn Panel>;
 fn picture(results: &mut SnapshotResults, name: &str, make: Made, size: (f32, f32), app: impl Fn() -> App, link: impl Fn(&mut Link)) {
     for (theme, suffix) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
         let state = (app(), make());
-        let mut h = Harness::builder().with_size(size).with_theme(theme).with_context_setup(Theme::install).wgpu().build_ui_state(
+        let mut h = builder(size, theme).with_context_setup(Theme::install).build_ui_state(
             |ui, (app, panel): &mut (App, Box<dyn Panel>)| {
                 let theme = Theme::of(ui.ctx());
                 ui.painter().rect_filled(ui.ctx().content_rect(), 0.0, theme.panel);

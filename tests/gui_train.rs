@@ -4,9 +4,9 @@
 #[path = "support/bench.rs"]
 mod bench;
 
-use bench::{Bench, View, folder, settle};
+use bench::{Bench, View, folder, settle, until};
 use brodmann::{
-    app::{App, Command, JobId, JobState, JobView, TrainWhat, TuneRequest, TunedFile, testing, testing_tuning},
+    app::{App, Command, JobId, JobState, JobView, TrainWhat, TuneRequest, TunedFile, TuningView, testing, testing_tuning},
     base::{NeuronSet, Progress},
     gui::{Ask, panels},
     tune::{Ended, OptimizerConfig},
@@ -179,13 +179,7 @@ fn a_stopped_tuning_keeps_its_best_and_goes_on() {
     };
     app.apply(Command::Tune { request: Box::new(request.clone()) });
     let mut h = train(app, (900.0, 900.0), egui::Theme::Dark, false);
-    for _ in 0..6000 {
-        h.run_steps(1);
-        if h.state().app.tuning.as_ref().is_some_and(|t| t.points.len() > 6) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(&mut h, "some points", |h| h.state().app.tuning.as_ref().is_some_and(|t| t.points.len() > 6));
     h.get_by_label("Stop and keep the best").click();
     settle(&mut h);
     let report = h.state().app.tuning.as_ref().and_then(|t| t.report.clone()).expect("what was best is kept");
@@ -193,13 +187,8 @@ fn a_stopped_tuning_keeps_its_best_and_goes_on() {
     h.get_by_label("Resume").click();
     h.run_steps(3);
     assert_eq!(h.state().sent.last(), Some(&Command::Tune { request: Box::new(request) }));
-    for _ in 0..6000 {
-        h.run_steps(1);
-        if h.state().app.tuning.as_ref().is_some_and(|t| t.points.last().is_some_and(|p| p.step > report.steps)) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let further = |t: &TuningView| t.points.last().is_some_and(|p| p.step > report.steps);
+    until(&mut h, "steps beyond the first stop", |h| h.state().app.tuning.as_ref().is_some_and(further));
     h.get_by_label("Stop and keep the best").click();
     settle(&mut h);
     let again = h.state().app.tuning.as_ref().and_then(|t| t.report.clone()).expect("a report");

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "harness.rs"]
+mod harness;
+
 use brodmann::{
     app::{App, Command},
     base::Neuron,
@@ -9,7 +12,9 @@ use brodmann::{
 };
 use eframe::egui;
 use egui_kittest::Harness;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+pub use harness::builder;
 
 pub struct Bench {
     pub app: App,
@@ -57,12 +62,8 @@ impl Bench {
     }
 
     pub fn shown(self, size: (f32, f32), theme: egui::Theme) -> View {
-        let mut harness = Harness::builder()
-            .with_size(size)
-            .with_theme(theme)
-            .with_context_setup(Theme::install)
-            .wgpu()
-            .build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), self);
+        let mut harness =
+            builder(size, theme).with_context_setup(Theme::install).build_ui_state(|ui, bench: &mut Bench| bench.frame(ui), self);
         harness.run_steps(3);
         harness
     }
@@ -84,15 +85,21 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
+/// Far beyond what a step takes: a loaded machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Runs frames until `reached`.
+pub fn until(h: &mut View, what: &str, reached: impl Fn(&View) -> bool) {
+    let started = Instant::now();
+    while !reached(h) {
+        assert!(started.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+        h.run_steps(2);
+    }
+}
+
 /// Runs frames until no worker is busy.
 pub fn settle(h: &mut View) {
-    for _ in 0..6000 {
-        h.run_steps(2);
-        if h.state().app.is_idle() {
-            h.run_steps(3);
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("still busy");
+    until(h, "rest", |h| h.state().app.is_idle());
+    h.run_steps(3);
 }

@@ -2,10 +2,15 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "harness.rs"]
+mod harness;
+
 use brodmann::{app::App, gui::Shell};
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::{Harness, kittest::Queryable};
 use std::time::{Duration, Instant};
+
+pub use harness::builder;
 
 pub type Window = Harness<'static, Shell>;
 
@@ -13,7 +18,7 @@ pub type Window = Harness<'static, Shell>;
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn window_of(app: App, size: (f32, f32), theme: egui::Theme) -> Window {
-    let mut h = Harness::builder().with_size(size).with_theme(theme).wgpu().build_eframe(|cc| Shell::new(cc, app));
+    let mut h = builder(size, theme).build_eframe(|cc| Shell::new(cc, app));
     h.run_steps(3);
     h
 }
