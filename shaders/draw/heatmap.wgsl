@@ -2,10 +2,10 @@
 //
 // 1. `pool` (one fragment for each pixel column of each band, drawn offscreen and only when something changed): the hottest cell of the
 //    fragment's range, from a pyramid of max |x| along the rows, and its colour. A band is one visible row, or several where rows outnumber pixels.
-//    Where the renderer is the processor itself, `raster::pool` does this pass.
 // 2. `spread` (one rectangle a band, one fragment a pixel): the band's colour, and the hairline. It reads one texel and does nothing else: this is
-//    what a software renderer spends its time on. Then `marked` over the pixels with hatch or outline; a software renderer walks every branch of a
-//    shader for every pixel, so these have their own.
+//    what a card spends its time on. Then `marked` over the pixels with hatch or outline, so that the others need not ask for these.
+//
+// Where the renderer is the processor itself, the twin draws the whole picture (picture.wgsl).
 //
 // Bindings, group 0: 0 uniform Heat; 1 uniform Colours (common/colour_map.wgsl); 2 pyramid, R32Float, wrapped by linear index; 3 plan, Rg32Uint:
 // line 0 cells of each pixel column, line 1 rows of each band; 4 marks, R8Uint, [band][column]; 5 what pass 1 drew, Rgba8Unorm (a = the marks,
@@ -17,7 +17,7 @@ struct Heat {
     // Width of the pyramid's texture.
     wrap: u32,
     top_level: u32,
-    cols: u32,
+    rows: u32,
     outlines: u32,
     // r | g << 8 | b << 16
     gap: u32,
@@ -76,8 +76,7 @@ fn pool(@builtin(position) p: vec4<f32>) -> @location(0) vec4<f32> {
             if (first > 0u) {
                 level = min(level, firstTrailingBit(first));
             }
-            let width = (heat.cols + (1u << level) - 1u) >> level;
-            best = hotter(best, entry(heat.offsets[level / 4u][level % 4u] + row * width + (first >> level)));
+            best = hotter(best, entry(heat.offsets[level / 4u][level % 4u] + (first >> level) * heat.rows + row));
             first += 1u << level;
         }
     }

@@ -5,13 +5,16 @@ pub mod cluster;
 pub mod colour_map;
 pub mod derive;
 pub mod permutation;
+pub mod plan;
 pub mod pyramid;
 pub mod raster;
 pub mod scale;
+pub mod shades;
 
 pub use colour_map::ColourMap;
 pub use derive::{Combine, PerLayer, Reduce};
 pub use permutation::Permutation;
+pub use plan::{Marks, Plan, Window};
 pub use pyramid::Pyramid;
-pub use raster::{Marks, Plan, Style, Window};
+pub use raster::Style;
 pub use scale::{Magnitudes, Scale, ScaleKind, Summary};

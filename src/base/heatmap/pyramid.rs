@@ -2,55 +2,67 @@
 
 use crate::base::Grid;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Stands for a cell that is not finite. No measured value is this large; NaN itself is not safe in a shader.
 pub const NOT_FINITE: f32 = f32::MIN;
 
 /// Level 0 is the map; an entry of level k is the largest by magnitude, sign kept, of 2^k neighbours along a row. Rows are never pooled here:
-/// layers are few. Levels lie one after another, each row-major.
+/// layers are few. Levels lie one after another, each column by column: a picture needs the same cells of every row, and these lie beside each
+/// other, so that no byte is fetched in vain.
 pub struct Pyramid {
     pub rows: usize,
     pub cols: usize,
+    /// `[level][column >> level][row]`
     pub values: Vec<f32>,
     /// Where each level starts in `values`.
     pub offsets: Vec<usize>,
 }
 
-/// The larger by magnitude; a cell that is not finite yields to any that is.
-fn hotter(a: f32, b: f32) -> f32 {
-    if a == NOT_FINITE || (b != NOT_FINITE && b.abs() > a.abs()) { b } else { a }
+/// Orders values by magnitude, below all of them what is not finite. Of integers, a maximum needs no branch.
+fn heat(v: f32) -> i32 {
+    if v == NOT_FINITE { -1 } else { v.abs().to_bits() as i32 }
 }
 
-/// Number of entries of a row at `level`.
-pub fn level_width(cols: usize, level: usize) -> usize {
-    cols.div_ceil(1 << level)
-}
+/// Cells of a row that are turned at a time: a cache line of each.
+const TURNED: usize = 16;
 
 impl Pyramid {
     pub fn new(grid: &Grid) -> Self {
         let (rows, cols) = (grid.rows(), grid.cols());
-        let mut values: Vec<f32> = Vec::with_capacity(2 * grid.values().len() + 32 * rows);
-        // Subnormals become 0: a GPU may flush them, the CPU would not.
-        values.extend(grid.values().iter().map(|&v| match v {
-            v if !v.is_finite() => NOT_FINITE,
-            v if v.abs() < f32::MIN_POSITIVE => 0.0,
-            v => v,
-        }));
         let mut offsets = vec![0];
         let mut width = cols;
         while width > 1 {
-            let half = width.div_ceil(2);
-            let from = offsets[offsets.len() - 1];
-            let to = values.len();
-            offsets.push(to);
-            values.resize(to + rows * half, 0.0);
-            let (done, new) = values.split_at_mut(to);
-            new.par_chunks_mut(half).zip(done[from..].par_chunks(width)).for_each(|(new, old)| {
-                for (n, pair) in new.iter_mut().zip(old.chunks(2)) {
-                    *n = pair.iter().copied().reduce(hotter).unwrap_or(NOT_FINITE);
+            offsets.push(offsets[offsets.len() - 1] + width * rows);
+            width = width.div_ceil(2);
+        }
+        let mut values = vec![0.0; offsets[offsets.len() - 1] + width * rows];
+        values[..rows * cols].par_chunks_mut((TURNED * rows).max(1)).enumerate().for_each(|(k, turned)| {
+            for row in 0..rows {
+                let cells = &grid.row(row)[k * TURNED..];
+                for (column, &v) in turned.chunks_exact_mut(rows).zip(cells) {
+                    // Subnormals become 0: a GPU may flush them, the CPU would not.
+                    column[row] = match v {
+                        v if !v.is_finite() => NOT_FINITE,
+                        v if v.abs() < f32::MIN_POSITIVE => 0.0,
+                        v => v,
+                    };
+                }
+            }
+        });
+        let mut width = cols;
+        for pair in offsets.windows(2) {
+            let (done, new) = values.split_at_mut(pair[1]);
+            width = width.div_ceil(2);
+            // Some columns at a time, so that a thread has enough to do.
+            let (many, twice) = (64 * rows, 128 * rows);
+            new[..width * rows].par_chunks_mut(many.max(1)).zip(done[pair[0]..].par_chunks(twice.max(1))).for_each(|(new, old)| {
+                for (new, pair) in new.chunks_exact_mut(rows).zip(old.chunks(2 * rows)) {
+                    let (a, b) = pair.split_at(rows);
+                    new.copy_from_slice(a);
+                    raise(new, b);
                 }
             });
-            width = half;
         }
         Self { rows, cols, values, offsets }
     }
@@ -58,20 +70,32 @@ impl Pyramid {
     pub fn has_nan(&self) -> bool {
         self.values[..self.rows * self.cols].contains(&NOT_FINITE)
     }
-    /// Largest by magnitude of row `row`, cells `from..to`, in at most 2 log2(to - from) steps.
-    pub fn hottest(&self, row: usize, from: usize, to: usize) -> f32 {
+    /// Of each row of `rows`, the hottest of cells `from..to`, which are in the map; `hottest` is as long as `rows`. At most
+    /// 2 log2(to - from) entries of a row are read.
+    pub fn hottest(&self, rows: Range<usize>, from: usize, to: usize, hottest: &mut [f32]) {
+        hottest.fill(NOT_FINITE);
         let top = self.offsets.len() - 1;
-        let mut best = NOT_FINITE;
         let mut at = from;
         while at < to {
             // The widest entry that starts here and ends inside.
             let level = (at.trailing_zeros().min((to - at).ilog2()) as usize).min(top);
-            let entry = self.values[self.offsets[level] + row * level_width(self.cols, level) + (at >> level)];
-            best = hotter(best, entry);
+            let column = self.offsets[level] + (at >> level) * self.rows;
+            raise(hottest, &self.values[column + rows.start..column + rows.end]);
             at += 1 << level;
         }
-        best
     }
+}
+
+/// The hotter of each two.
+fn raise(a: &mut [f32], b: &[f32]) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = hotter(*a, b);
+    }
+}
+
+/// The larger by magnitude, of equally large ones the former; a cell that is not finite yields to any that is.
+pub fn hotter(a: f32, b: f32) -> f32 {
+    if heat(b) > heat(a) { b } else { a }
 }
 
 #[cfg(test)]
@@ -89,12 +113,26 @@ mod tests {
             let pyramid = Pyramid::new(&grid);
             let (a, b) = ((cut.0 * cols as f64) as usize, (cut.1 * cols as f64) as usize);
             let (from, to) = (a.min(b), a.max(b).max(a.min(b) + 1).min(cols));
-            for row in 0..3 {
+            let mut hottest = [0.0; 3];
+            pyramid.hottest(0..3, from, to, &mut hottest);
+            let mut two = [0.0; 2];
+            pyramid.hottest(1..3, from, to, &mut two);
+            prop_assert_eq!(&two, &hottest[1..]);
+            for (row, found) in hottest.into_iter().enumerate() {
                 let want = grid.row(row)[from..to].iter().copied().filter(|v| v.is_finite())
                     .fold(None, |m: Option<f32>, v| if m.is_none_or(|m| v.abs() > m.abs()) { Some(v) } else { m });
-                prop_assert_eq!(pyramid.hottest(row, from, to), want.unwrap_or(NOT_FINITE));
+                prop_assert_eq!(found, want.unwrap_or(NOT_FINITE));
             }
         }
+    }
+
+    #[test]
+    fn columns_lie_beside_each_other_at_every_level() {
+        // Two rows of five, the second negative: pairs 1 2 | 3 4 | 5, then fours, then all.
+        let p = Pyramid::new(&Grid::new(2, 5, vec![1.0, 2.0, 3.0, 4.0, 5.0, -1.0, -2.0, -3.0, -4.0, -5.0]).expect("grid"));
+        assert_eq!(p.offsets, [0, 10, 16, 20]);
+        assert_eq!(p.values[..4], [1.0, -1.0, 2.0, -2.0]);
+        assert_eq!(p.values[10..], [2.0, -2.0, 4.0, -4.0, 5.0, -5.0, 4.0, -4.0, 5.0, -5.0, 5.0, -5.0]);
     }
 
     #[test]

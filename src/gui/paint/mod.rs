@@ -1,3 +1,5 @@
 //! What is painted by our own shaders.
 
 pub mod heatmap;
+mod picture;
+mod two_passes;
