@@ -1,0 +1,6 @@
+mod ablation;
+mod files;
+mod made;
+mod pictures;
+mod refusals;
+mod tables;
