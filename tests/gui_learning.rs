@@ -4,6 +4,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/harness.rs"]
+mod harness;
 
 use bench::{Bench, View, folder};
 use brodmann::{

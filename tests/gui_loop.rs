@@ -2,6 +2,8 @@
 //! watch accuracy, take it back.
 #![cfg(feature = "gui")]
 
+#[path = "support/harness.rs"]
+mod harness;
 #[path = "support/window.rs"]
 mod support;
 

@@ -4,6 +4,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/harness.rs"]
+mod harness;
 
 use bench::{View, bench_at_rest as bench, builder, folder};
 use brodmann::{

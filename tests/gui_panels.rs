@@ -3,6 +3,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/harness.rs"]
+mod harness;
 
 use bench::{View, bench_at_rest as bench, folder, settle, until};
 use brodmann::{

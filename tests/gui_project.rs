@@ -2,6 +2,8 @@
 //! numbers after it was opened again.
 #![cfg(feature = "gui")]
 
+#[path = "support/harness.rs"]
+mod harness;
 #[path = "support/window.rs"]
 mod support;
 

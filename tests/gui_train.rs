@@ -3,6 +3,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/harness.rs"]
+mod harness;
 
 use bench::{Bench, View, folder, settle, until};
 use brodmann::{

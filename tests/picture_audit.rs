@@ -6,6 +6,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/harness.rs"]
+mod harness;
 #[path = "support/window.rs"]
 mod support;
 

@@ -2,9 +2,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-#[path = "harness.rs"]
-mod harness;
-
 use brodmann::{
     app::{App, Command},
     base::Neuron,
@@ -14,7 +11,7 @@ use eframe::egui;
 use egui_kittest::Harness;
 use std::time::{Duration, Instant};
 
-pub use harness::builder;
+pub use super::harness::builder;
 
 pub struct Bench {
     pub app: App,

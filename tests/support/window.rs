@@ -2,15 +2,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-#[path = "harness.rs"]
-mod harness;
-
 use brodmann::{app::App, gui::Shell};
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::{Harness, kittest::Queryable};
 use std::time::{Duration, Instant};
 
-pub use harness::builder;
+pub use super::harness::builder;
 
 pub type Window = Harness<'static, Shell>;
 
