@@ -147,6 +147,107 @@ fn a_neuron_and_a_head_are_drawn_with_the_command_that_does_it() {
     fails_with(&place.inspect("L1N3", &["--export", "neuron.doc"]), 2, &["neuron.doc", ".png"]);
 }
 
+/// The program by a command line that it recorded.
+fn again(place: &Place, command: &str) -> Output {
+    let line = command.replacen("brodmann", env!("CARGO_BIN_EXE_brodmann"), 1);
+    let mut c = Command::new("sh");
+    c.env("XDG_DATA_HOME", place.0.path()).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("BRODMANN_LOG");
+    c.current_dir(place.0.path()).args(["-c", &line]).output().expect("a shell")
+}
+
+/// What a shell or an option could take amiss.
+const AWKWARD: &str = "- it's \"神经元\"\n$HOME `x` -- \\ done";
+
+#[test]
+fn the_recorded_command_reads_the_same_text_again() {
+    let place = Place::new();
+    let json_flags = ["--format", "json", "--quiet"];
+    for (what, more) in [
+        ("L1H2", &["--text", AWKWARD][..]),
+        ("L1H2", &["--sample", "7"]),
+        ("L1N5", &["--text", AWKWARD]),
+        ("L1N5", &["--sample", "7"]),
+        ("L1H2", &[]),
+    ] {
+        let doc = json(&place.inspect(what, &[&json_flags[..], more].concat()));
+        let command = doc["provenance"]["command"].as_str().expect("command");
+        let told = json(&again(&place, &format!("{command} --format json --quiet")));
+        for part in ["text", "pattern", "logit_lens", "top", "by_offset"] {
+            assert_eq!(told[part], doc[part], "{part} by {command}");
+        }
+    }
+    let seventh = json(&place.inspect("L1H2", &["--sample", "7", "--format", "json", "--quiet"]));
+    let first = json(&place.inspect("L1H2", &json_flags));
+    assert_ne!(seventh["text"], first["text"], "another sample is read");
+    fails_with(&place.inspect("L1H2", &["--sample", "12", "--quiet"]), 2, &["--sample 12", "0 to 11"]);
+    fails_with(&place.inspect("L1H2", &["--sample", "1", "--text", "x"]), 2, &["--sample", "--text"]);
+}
+
+#[test]
+fn a_head_reads_a_text_without_any_data() {
+    let place = Place::new();
+    let model = tiny();
+    let model = model.to_str().expect("utf-8");
+    let alone = |what: &str, more: &[&str]| place.run(&[&["inspect", what, "--model", model, "--no-index"], more].concat());
+    let doc = json(&alone("L1H2", &["--text", AWKWARD, "--format", "json", "--quiet"]));
+    let beside = json(&place.inspect("L1H2", &["--text", AWKWARD, "--format", "json", "--quiet"]));
+    assert_eq!((&doc["pattern"], &doc["logit_lens"]), (&beside["pattern"], &beside["logit_lens"]));
+    assert!(doc["index"].is_null() && doc["by_offset"].is_null() && doc["provenance"]["data_sha256"] == serde_json::json!([]));
+    let told = json(&again(&place, &format!("{} --format json --quiet", doc["provenance"]["command"].as_str().expect("command"))));
+    assert_eq!(told["pattern"], doc["pattern"]);
+    let out = text(&alone("L1H2", &["--text", "one two", "--quiet"]));
+    assert!(out.contains("looks at") && !out.contains("Index of"), "{out}");
+    fails_with(&alone("L1N2", &["--text", "one two", "--quiet"]), 2, &["--no-index", "head"]);
+    fails_with(&alone("L1H2", &["--quiet"]), 2, &["--text"]);
+}
+
+#[test]
+fn what_the_window_exports_names_the_command_that_writes_it() {
+    use brodmann::{
+        app::{Command, Reading, testing},
+        base::{Head, Neuron},
+        report::export::{ExportSpec, FileKind, View},
+    };
+    let place = Place::new();
+    let texts = place.0.path().join("texts.jsonl");
+    let rows: Vec<String> = (0..20).map(|i| format!(r#"{{"text":"Story {i}: they went home.\nThe end of {i}."}}"#)).collect();
+    std::fs::write(&texts, rows.join("\n")).expect("texts");
+    let mut app = testing::for_tests(&place.0.path().join("window"));
+    app.apply(Command::OpenModel { path: tiny() });
+    testing::settle(&mut app);
+    let head = Head::new(1, 2);
+    let of_head = ExportSpec { what: View::Head, head: Some(head), kind: FileKind::Csv, ..ExportSpec::default() };
+    let of_neuron = ExportSpec { what: View::Neuron, neuron: Some(Neuron::new(1, 5)), kind: FileKind::Csv, ..ExportSpec::default() };
+    let exports = |app: &mut brodmann::app::App, spec: &ExportSpec, name: &str| {
+        let (ours, theirs) = (place.0.path().join(name), place.0.path().join(format!("again_{name}")));
+        app.apply(Command::Export { spec: spec.clone(), path: ours.clone() });
+        testing::settle(app);
+        let command = app.export_command(spec, &theirs);
+        assert!(again(&place, &command).status.success(), "{command}");
+        let read = |p: &Path| std::fs::read_to_string(p).unwrap_or_else(|e| panic!("{}: {e}", p.display()));
+        let (ours, theirs) = (read(&ours), read(&theirs));
+        let values = |t: &str| t.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        assert!(values(&ours).len() > 20 && values(&ours) == values(&theirs), "{name}: {command}");
+        command
+    };
+    // A typed text needs no data.
+    app.apply(Command::ReadHead { head, reading: Reading::Text(AWKWARD.into()) });
+    testing::settle(&mut app);
+    assert!(exports(&mut app, &of_head, "typed_alone.csv").contains("--no-index"));
+
+    app.apply(Command::AddDomain { name: "texts".into(), path: texts.clone(), mapping: Default::default() });
+    testing::settle(&mut app);
+    app.apply(Command::IndexActivations);
+    testing::settle(&mut app);
+    exports(&mut app, &of_head, "typed.csv");
+    app.apply(Command::ReadHead { head, reading: Reading::Sample(11) });
+    testing::settle(&mut app);
+    assert!(exports(&mut app, &of_head, "sample.csv").contains("--sample 11"));
+    app.apply(Command::InspectNeuron { neuron: Neuron::new(1, 5) });
+    testing::settle(&mut app);
+    exports(&mut app, &of_neuron, "neuron.csv");
+}
+
 #[test]
 fn what_is_no_neuron_or_outside_is_refused_with_the_range() {
     let place = Place::new();

@@ -109,6 +109,7 @@ fn what_cannot_be_meant_is_said() {
         (vec!["--task", "logic", "--train", "L0H1"], "heads cannot be trained"),
         (vec!["--task", "logic", "--train", "L99N0"], "outside this model"),
         (vec!["--task", "logic", "--train", "all", "--rate", "0"], "learning rate 0"),
+        (vec!["--task", "logic", "--tuned", "/somewhere"], "--save-model"),
     ] {
         let mut all = vec!["tune", "--out", &out];
         all.extend(arguments);

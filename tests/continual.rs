@@ -335,6 +335,11 @@ fn a_folder_that_is_asked_for_more_learns_what_is_new_and_ends_with_the_bytes_of
     for (name, bytes) in &whole {
         assert!(grown_files[name] == *bytes, "{name} is another");
     }
+    // A part of it is told without a step, as if it had been learnt by itself; nothing is written.
+    let told =
+        silently(|ctx| run(&decoder, &plan(grown.path(), asked(&[Ncft], &[3])), ctx, &mut |_| panic!("nothing is new"))).expect("told");
+    assert_eq!(told, first, "even how long it took");
+    assert!(files(grown.path()) == grown_files);
     // The lessons that were there first lie there untouched.
     assert!(small.iter().filter(|(name, _)| name.contains("ncft-seed3/")).all(|(name, bytes)| grown_files[name] == *bytes));
     // The order of the seeds is how they are told and costs nothing.
@@ -344,7 +349,37 @@ fn a_folder_that_is_asked_for_more_learns_what_is_new_and_ends_with_the_bytes_of
 }
 
 #[test]
-fn a_folder_refuses_less_and_whatever_else_changed_and_stays_as_it_is() {
+fn what_was_learnt_names_the_request_that_the_folder_holds() {
+    let folder = tempfile::tempdir().expect("folder");
+    let decoder = decoder(2);
+    let asked = |seeds: &[u64], command: &str| ContinualPlan {
+        config: ContinualConfig { methods: [Method::Ncft].into(), seeds: seeds.to_vec(), ..config() },
+        provenance: Provenance { command: command.into(), created: format!("as {command} ran"), ..Provenance::default() },
+        ..plan(folder.path(), config())
+    };
+    let go = |plan: &ContinualPlan| silently(|ctx| run(&decoder, plan, ctx, &mut |_| {})).expect("ends");
+    go(&asked(&[3], "the small one"));
+    let file = |seed: u64, task: usize| folder.path().join(format!("ncft-seed{seed}/task{task}.safetensors"));
+    let before = Overlay::load(&file(3, 2)).expect("overlay");
+    assert_eq!(before.provenance.command, "the small one");
+    let state = go(&asked(&[3, 5], "the large one"));
+    for (seed, task) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+        assert_eq!(Overlay::read_provenance(&file(seed, task)).expect("header").command, "the large one");
+    }
+    let after = Overlay::load(&file(3, 2)).expect("overlay");
+    assert_eq!(
+        (after.digest(), after.provenance.created.as_str()),
+        (before.digest(), "as the small one ran"),
+        "its values and its day stay"
+    );
+    assert!(state.lesson(Method::Ncft, 3, 1).is_some_and(|l| l.values_sha256 == after.digest()));
+    // A part that is told renames nothing.
+    go(&asked(&[3], "the small one"));
+    assert_eq!(Overlay::read_provenance(&file(3, 2)).expect("header").command, "the large one");
+}
+
+#[test]
+fn a_folder_refuses_what_is_neither_more_nor_a_part_and_whatever_else_changed_and_stays_as_it_is() {
     let folder = tempfile::tempdir().expect("folder");
     let decoder = decoder(2);
     let usual = || ContinualConfig { methods: [Method::Ncft, Method::Sequential].into(), seeds: vec![3, 5], ..config() };
@@ -369,9 +404,9 @@ fn a_folder_refuses_less_and_whatever_else_changed_and_stays_as_it_is() {
         assert!(files(folder.path()) == before, "{words:?} touched the folder");
     };
     let other = "another sequence";
-    refused(&decoder, &|p| p.config.seeds = vec![5], &["holds more", "seeds 3, 5", "asked for is 5", "stays as it is"]);
-    refused(&decoder, &|p| p.config.seeds = vec![3, 9], &["holds more", "asked for is 3, 9"]);
-    refused(&decoder, &|p| p.config.methods = [Method::Ncft].into(), &["holds more", "methods sequential, ncft", "asked for is ncft"]);
+    refused(&decoder, &|p| p.config.seeds = vec![5], &["lacks what is", "seeds 3, 5", "asked for is 5", "methods", "stays as it is"]);
+    refused(&decoder, &|p| p.config.seeds = vec![3, 9], &["lacks what is", "asked for is 3, 9"]);
+    refused(&decoder, &|p| p.config.methods = [Method::Ncft].into(), &["lacks what is", "methods sequential, ncft", "asked for is ncft"]);
     refused(&decoder, &|p| p.tasks.reverse(), &[other, "it has logic, sentiment, asked for is sentiment, logic"]);
     refused(&decoder, &|p| p.others.clear(), &[other, "judged only"]);
     refused(&decoder, &|p| p.config.percent = 5.0, &[other, "percent: it has 10.0, asked for is 5.0"]);
@@ -394,6 +429,21 @@ fn a_folder_refuses_less_and_whatever_else_changed_and_stays_as_it_is() {
     model.info.sha256 = "another".into();
     let of_another = Decoder::new(Arc::new(model), decoder.backend.clone());
     refused(&of_another, &|p| p.provenance.model_sha256 = "another".into(), &[other, "the model", "(another)"]);
+    // A part goes on as far as it is asked for: one lesson was learnt, one is left.
+    let trained = std::cell::RefCell::new(BTreeSet::new());
+    let mut hear = |p: LessonPoint| {
+        trained.borrow_mut().insert((p.method, p.seed, p.task));
+    };
+    let few = ContinualPlan {
+        config: ContinualConfig { methods: [Method::Sequential].into(), seeds: vec![3], ..config() },
+        provenance: Provenance { command: "the part".into(), ..made.provenance.clone() },
+        ..plan(folder.path(), usual())
+    };
+    let part = silently(|ctx| run(&decoder, &few, ctx, &mut hear)).expect("ends");
+    assert!(part.finished && part.runs.len() == 1 && part.lessons.len() == 2 && part.provenance.command == "the part");
+    assert!(trained.borrow().iter().all(|t| (t.0, t.1) == (Method::Sequential, 3)), "{trained:?}");
+    let kept = ContinualState::read(folder.path()).expect("state");
+    assert!(!kept.finished && kept.config == made.config && kept.provenance == made.provenance);
     // The same plan with no change goes on.
     let state = silently(|ctx| run(&decoder, &made, ctx, &mut |_| {})).expect("ends");
     assert!(state.finished);
@@ -439,8 +489,11 @@ fn a_study_of_transfer_that_is_asked_for_more_ends_with_the_bytes_of_the_larger_
     assert_eq!((state.proportions().len(), state.pairs().len()), (3, 2));
     assert!(files(grown.path()) == files(whole.path()));
     let before = files(grown.path());
+    let told = silently(|ctx| transfer::run(&decoder, &study(grown.path(), &[1], &[30.0]), &mut |_| {}, ctx)).expect("told");
+    assert_eq!(told, small, "a part of it, even how long it took");
+    assert!(files(grown.path()) == before);
     for (plan, words) in [
-        (study(grown.path(), &[1], &[2.0, 30.0]), "holds more than is asked for: it has seeds 2, 1, asked for is 1"),
+        (study(grown.path(), &[1, 3], &[2.0, 30.0]), "lacks what is: it has seeds 2, 1, asked for is 1, 3"),
         (study(grown.path(), &[1, 2, 3], &[30.0, 40.0]), "it has shares 10, 2, 30, asked for is 10, 30, 40"),
         (
             TransferPlan { tasks: ["sentiment", "logic"].map(rows).to_vec(), ..study(grown.path(), &[1, 2, 3], &[2.0, 30.0]) },

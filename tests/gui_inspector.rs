@@ -8,7 +8,7 @@ mod harness;
 
 use bench::{Bench, View, settle};
 use brodmann::{
-    app::{App, Command, IndexState, JobId, JobState, JobView, Loading, ModelEntry, Reading, testing},
+    app::{App, Command, IndexState, JobId, JobState, JobTarget, JobView, Loading, Looking, ModelEntry, Reading, testing},
     base::{Head, Neuron, NeuronSet, Progress},
     data::Mapping,
     gui::{Link, Panel, panels},
@@ -117,6 +117,7 @@ fn every_state_of_the_index_looks_right() {
 fn working(mut app: App) -> App {
     app.jobs.push(JobView {
         id: JobId(900),
+        target: JobTarget::Looking(Looking::Index),
         title: "Index of activations".into(),
         state: JobState::Running,
         progress: Progress { phase: "recording activations".into(), done: 31_000, total: 92_000, unit: "tokens × layers" },
@@ -166,7 +167,7 @@ fn try_a_text_looks_right_in_every_state() {
             app.library.model = Some(ModelEntry { path: "/models/tiny".into(), state: Loading::Working });
             let mut app = working(app);
             app.inspection.index = IndexState::None;
-            app.jobs[0].title = "Opening /models/tiny".into();
+            (app.jobs[0].title, app.jobs[0].target) = ("Opening /models/tiny".into(), JobTarget::Model(1));
             app.jobs[0].progress = Progress { phase: "reading weights".into(), done: 3, total: 8, unit: "files" };
             app
         },

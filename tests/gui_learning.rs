@@ -9,7 +9,7 @@ mod harness;
 
 use bench::{Bench, View, folder};
 use brodmann::{
-    app::{App, Command, JobId, JobState, JobView, testing, testing_lessons},
+    app::{App, Command, Failure, JobId, JobState, JobTarget, JobView, testing, testing_lessons},
     base::Progress,
     gui::panels,
     task::Method,
@@ -43,9 +43,10 @@ fn pictures(results: &mut SnapshotResults, tab: &str, name: &str, size: (f32, f3
     }
 }
 
-fn job(title: &str, phase: &str, done: u64, total: u64) -> JobView {
+fn job(target: JobTarget, title: &str, phase: &str, done: u64, total: u64) -> JobView {
     JobView {
         id: JobId(1),
+        target,
         title: title.into(),
         state: JobState::Running,
         progress: Progress { phase: phase.into(), done, total, unit: "steps" },
@@ -69,7 +70,7 @@ fn continual_looks_right() {
     pictures(r, "Continual", "_not_started", (620.0, 300.0), testing::sample_app, &[]);
     let working = |dir: &Path| {
         let mut app = testing_lessons::sample_app_learning(dir);
-        app.jobs.push(job("Learning 5 tasks in turn", "NCFT, seed 0: sentiment (3 of 5)", 3_720, 15_000));
+        app.jobs.push(job(JobTarget::Continual, "Learning 5 tasks in turn", "NCFT, seed 0: sentiment (3 of 5)", 3_720, 15_000));
         app
     };
     pictures(r, "Continual", "_working", (760.0, 860.0), working, &[]);
@@ -92,7 +93,7 @@ fn generalise_looks_right() {
     let working = |dir: &Path| {
         let mut app = testing_lessons::sample_app_transfer(dir, 0.05);
         app.transfer.as_mut().expect("view").running = true;
-        app.jobs.push(job("Transfer between 6 tasks", "10 % of facts, seed 0", 730, 14_400));
+        app.jobs.push(job(JobTarget::Transfer, "Transfer between 6 tasks", "10 % of facts, seed 0", 730, 14_400));
         app
     };
     pictures(r, "Generalise", "_working", (640.0, 760.0), working, &[]);
@@ -153,7 +154,7 @@ fn the_order_is_dragged_moved_by_keys_and_asked_for() {
 fn methods_are_chosen_and_a_stopped_sequence_is_gone_on_with() {
     let dir = tempfile::tempdir().expect("folder");
     let mut app = testing_lessons::sample_app_continual(dir.path(), 0.05);
-    app.continual.as_mut().expect("view").failed = Some("stopped".into());
+    app.continual.as_mut().expect("view").failed = Some(Failure::Cancelled);
     let mut h = bench("Continual", (900.0, 900.0), egui::Theme::Dark, app);
     h.get_by_role_and_label(Role::CheckBox, Method::Random.label()).click();
     h.run();

@@ -6,12 +6,12 @@ mod bench;
 #[path = "support/harness.rs"]
 mod harness;
 
-use bench::{View, bench_at_rest as bench, folder, settle, until};
+use bench::{Bench, View, bench_at_rest as bench, folder, settle, until};
 use brodmann::{
     ablate::SweepUnit,
     app::{
-        App, Command, DeviceChoice, Fit, HeldOut, JobId, JobState, JobView, Loading, MemoryNeed, ModelFacts, ModelRow, ModelsReport,
-        Notice, NoticeLevel, OverlapView, PanelView, SweepRequest, testing, testing_sweeps,
+        App, Command, DeviceChoice, Failure, Fit, HeldOut, JobId, JobState, JobTarget, JobView, Loading, MemoryNeed, ModelFacts, ModelRow,
+        ModelsReport, Notice, NoticeLevel, OverlapView, PanelView, ReplayView, SweepKind, SweepRequest, testing, testing_sweeps,
     },
     base::{
         Neuron, NeuronSet, Progress,
@@ -74,7 +74,7 @@ fn prediction_looks_right() {
     pictures(r, "prediction_working", "prediction", (480.0, 260.0), |dir| {
         let mut app = testing::sample_app(dir);
         app.prediction.running = true;
-        let mut effects = job(1, "First-order effects on 6 domains", JobState::Running);
+        let mut effects = job_for(JobTarget::Attribution(1), 1, "First-order effects on 6 domains", JobState::Running);
         effects.progress = Progress { phase: "predicting logic".into(), done: 96, total: 240, unit: "items" };
         app.jobs.push(effects);
         app
@@ -84,6 +84,92 @@ fn prediction_looks_right() {
         app.prediction.failed = Some("mean ablation needs items that are not scored, and every item is".into());
         app
     });
+}
+
+/// What the panel says holds no word of a failure, and offers `way`.
+fn is_calm(h: &View, way: &str) {
+    for word in ["could not", "failed", "Copy details", egui_material_icons::icons::ICON_ERROR.codepoint] {
+        assert!(h.query_all_by_label_contains(word).next().is_none(), "`{word}` beside `{way}`");
+    }
+    assert!(h.query_by_label(way).is_some(), "`{way}` is offered");
+}
+
+#[test]
+fn what_was_stopped_by_hand_is_no_failure() {
+    let dir = folder();
+    let show = |panel: &str, set: &dyn Fn(&mut App)| {
+        let mut app = testing::sample_app(dir.path());
+        set(&mut app);
+        let mut h = bench(panel, (620.0, 620.0), egui::Theme::Dark, app);
+        h.run();
+        h
+    };
+    for panel in ["prediction", "ablation"] {
+        let mut h = show(panel, &|app| app.prediction.failed = Some(Failure::Cancelled));
+        is_calm(&h, "Go on");
+        h.get_by_label("Go on").click();
+        h.run();
+        assert_eq!(sent(&h), [Command::Predict], "{panel}");
+    }
+    let mut h = show("ablation", &|app| app.ablation.failed = Some(Failure::Cancelled));
+    is_calm(&h, "Go on");
+    h.get_by_label("Go on").click();
+    h.run();
+    assert_eq!(sent(&h), [Command::Evaluate]);
+
+    let replay = |app: &mut App| {
+        app.replay = Some(ReplayView { file: "paper.json".into(), failed: Some(Failure::Cancelled), ..ReplayView::default() });
+    };
+    is_calm(&show("replay", &replay), "Replay again");
+    for target in [JobTarget::Scan, JobTarget::Samples] {
+        let h = show("similarity", &|app| {
+            app.library.shown = None;
+            app.jobs.push(job_for(target.clone(), 1, "Scan of 6 domains", JobState::Cancelled));
+        });
+        is_calm(&h, "Scan 6 domains");
+    }
+    is_calm(&show("scan", &|app| app.jobs.push(job(1, "Scan of 6 domains", JobState::Cancelled))), "Scan 6 domains");
+
+    // The model itself, in whatever panel waits for it.
+    for panel in ["prediction", "ablation", "sweep", "tasks", "density", "lens", "models"] {
+        let mut app = testing::for_tests(dir.path());
+        app.library.model = Some(brodmann::app::ModelEntry { path: "/models/tiny".into(), state: Loading::Stopped });
+        let mut h = Bench { applies: |_| false, ..Bench::new(app, (panels::find(panel).expect(panel).make)()) }
+            .shown((620.0, 420.0), egui::Theme::Dark);
+        is_calm(&h, "Open it");
+        h.get_by_label("Open it").click();
+        h.run();
+        assert!(sent(&h).contains(&Command::OpenModel { path: "/models/tiny".into() }), "{panel}");
+    }
+    let h = show("domains", &|app| {
+        app.library.domains[0].state = Loading::Stopped;
+    });
+    assert!(h.query_all_by_label_contains("stopped").next().is_some() && h.query_all_by_label_contains("failed").next().is_none());
+}
+
+#[test]
+fn a_panels_cancel_is_for_its_own_job() {
+    let dir = folder();
+    let other = || job_for(JobTarget::Other, 9, "Writing", JobState::Running);
+    let mut app = testing_sweeps::sample_app_swept(dir.path(), SweepUnit::Neuron, 0.4);
+    app.sweeps.units.as_mut().expect("sweep").running = true;
+    app.jobs.push(other());
+    let h = bench("sweep", (760.0, 560.0), egui::Theme::Dark, app);
+    assert!(h.query_by_label("Cancel").is_none() && h.query_by_label("starting…").is_some());
+    let mut app = testing::sample_app_ablated(dir.path());
+    app.ablation.running = true;
+    app.jobs.push(other());
+    let h = bench("ablation", (760.0, 520.0), egui::Theme::Dark, app);
+    assert!(h.query_by_label("Stop").is_none());
+    for target in [JobTarget::Attribution(1), JobTarget::Evaluation(1)] {
+        let mut app = testing::sample_app(dir.path());
+        (app.prediction.running, app.ablation.running) = (true, true);
+        app.jobs.extend([job_for(target, 4, "of the panel", JobState::Running), other()]);
+        let mut h = bench("prediction", (480.0, 260.0), egui::Theme::Dark, app);
+        h.get_by_label("Cancel").click();
+        h.run();
+        assert_eq!(sent(&h), [Command::CancelJob { id: 4 }]);
+    }
 }
 
 #[test]
@@ -139,7 +225,7 @@ fn sweep_looks_right() {
     pictures(r, "sweep_working", "sweep", (760.0, 560.0), |dir| {
         let mut app = testing_sweeps::sample_app_swept(dir, SweepUnit::Neuron, 0.4);
         app.sweeps.units.as_mut().expect("sweep").running = true;
-        let mut sweeping = job(1, "Sweep of neurons over arithmetic", JobState::Running);
+        let mut sweeping = job_for(JobTarget::Sweep(SweepKind::Units), 1, "Sweep of neurons over arithmetic", JobState::Running);
         sweeping.progress = Progress { phase: "sweeping layer 4".into(), done: 1638, total: 4096, unit: "units" };
         app.jobs.push(sweeping);
         app
@@ -166,7 +252,7 @@ fn sweeps_are_asked_for_stopped_and_gone_on_with_by_label() {
 
     // What was stopped can be gone on with.
     let mut app = testing_sweeps::sample_app_swept(dir.path(), SweepUnit::Head, 0.5);
-    app.sweeps.units.as_mut().expect("sweep").failed = Some("stopped".into());
+    app.sweeps.units.as_mut().expect("sweep").failed = Some(Failure::Cancelled);
     let mut h = bench("sweep", (760.0, 700.0), egui::Theme::Dark, app);
     assert!(h.query_by_label_contains("32 of 64 measured").is_some());
     h.get_by_label("Resume").click();
@@ -275,7 +361,8 @@ fn the_certificate_of_a_model_looks_right() {
     }
     pictures(r, "models_checking", "models", (360.0, 480.0), |dir| {
         let mut app = testing::sample_app(dir);
-        let mut checking = job(1, &format!("Check of {}", app.library.model_info().expect("model").name), JobState::Running);
+        let (name, sha256) = app.library.model_info().map(|m| (m.name.clone(), m.sha256.clone())).expect("model");
+        let mut checking = job_for(JobTarget::Check(sha256), 1, &format!("Check of {name}"), JobState::Running);
         checking.progress = Progress { phase: "moving weights".into(), done: 12, total: 56, unit: "weights" };
         app.jobs.push(checking);
         app
@@ -387,7 +474,7 @@ fn jobs_look_right() {
     pictures(r, "jobs", "jobs", (420.0, 300.0), |dir| {
         let mut app = scanning(dir);
         app.jobs.insert(0, job(2, "Opening demo", JobState::Done));
-        app.jobs.insert(1, job(3, "Accuracy with 410 neurons off", JobState::Cancelled));
+        app.jobs.insert(1, job_for(JobTarget::Evaluation(1), 3, "Accuracy with 410 neurons off", JobState::Cancelled));
         app.jobs.insert(2, job(4, "Reading reviews", JobState::Failed("/data/reviews.csv: No such file or directory".into())));
         app
     });
@@ -453,7 +540,7 @@ fn accuracies_show_how_far_they_are_and_what_stopped_them() {
             score.items.truncate(if i < 3 { 120 } else { 0 });
         }
         app.ablation.controls.clear();
-        app.jobs.push(job(1, "Accuracy with 410 neurons off", JobState::Running));
+        app.jobs.push(job_for(JobTarget::Evaluation(1), 1, "Accuracy with 410 neurons off", JobState::Running));
         app
     });
     pictures(r, "ablation_failed", "ablation", (760.0, 420.0), |dir| {
@@ -475,7 +562,7 @@ fn models_and_domains_that_are_read_look_right() {
     pictures(r, "models_working", "models", (360.0, 320.0), |dir| {
         let mut app = testing::for_tests(dir);
         app.library.model = Some(brodmann::app::ModelEntry { path: "/models/tiny".into(), state: Loading::Working });
-        let mut opening = job(1, "Opening /models/tiny", JobState::Running);
+        let mut opening = job_for(JobTarget::Model(1), 1, "Opening /models/tiny", JobState::Running);
         opening.progress = Progress { phase: "reading weights".into(), done: 3, total: 8, unit: "files" };
         app.jobs.push(opening);
         app
@@ -484,7 +571,8 @@ fn models_and_domains_that_are_read_look_right() {
         let mut app = testing::sample_app(dir);
         app.library.domains[0].state = Loading::Working;
         app.library.domains[0].path = "/data/questions.jsonl".into();
-        let mut reading = job(1, "Reading arithmetic", JobState::Running);
+        let mut reading =
+            job_for(JobTarget::Domain { name: "arithmetic".into(), generation: 1 }, 1, "Reading arithmetic", JobState::Running);
         reading.progress = Progress { phase: "hashing".into(), done: 12, total: 40, unit: "MB" };
         app.jobs.push(reading);
         app
@@ -509,8 +597,13 @@ fn every_panel_has_a_picture_of_every_state() {
 }
 
 fn job(id: u64, title: &str, state: JobState) -> JobView {
+    job_for(JobTarget::Scan, id, title, state)
+}
+
+fn job_for(target: JobTarget, id: u64, title: &str, state: JobState) -> JobView {
     JobView {
         id: JobId(id),
+        target,
         title: title.into(),
         state,
         progress: Progress { phase: "scanning logic".into(), done: 41, total: 64, unit: "samples" },
@@ -830,7 +923,7 @@ fn samples_look_right() {
     pictures(r, "samples_empty", "similarity", (620.0, 360.0), missing());
     pictures(r, "samples_working", "similarity", (620.0, 320.0), |dir| {
         let mut app = missing()(dir);
-        let mut comparing = job(1, "Similarity of 384 samples", JobState::Running);
+        let mut comparing = job_for(JobTarget::Samples, 1, "Similarity of 384 samples", JobState::Running);
         comparing.progress = Progress { phase: "comparing samples".into(), done: 210, total: 384, unit: "sample-layers" };
         app.jobs.push(comparing);
         app
@@ -838,7 +931,7 @@ fn samples_look_right() {
     pictures(r, "samples_failed", "similarity", (620.0, 320.0), |dir| {
         let mut app = missing()(dir);
         let message = "all pairs of 3,840 samples at 8 layers take 1.24 GB beside the weights, and 800 MB are allowed; take fewer samples, domains or layers at a time";
-        app.jobs.push(job(1, "Similarity of 3,840 samples", JobState::Failed(message.into())));
+        app.jobs.push(job_for(JobTarget::Samples, 1, "Similarity of 3,840 samples", JobState::Failed(message.into())));
         app
     });
     pictures(r, "similarity_clustered", "similarity", (900.0, 420.0), with_view(PanelView::Clustered(true), testing::sample_app));

@@ -8,7 +8,7 @@ mod harness;
 
 use bench::{Bench, View, folder};
 use brodmann::{
-    app::{App, Command, JobId, JobState, JobView, SetsFrom, testing, testing_tasks},
+    app::{App, Command, Failure, JobId, JobState, JobTarget, JobView, SetsFrom, TaskJob, testing, testing_tasks},
     base::Progress,
     gui::panels,
     scan::Aggregation,
@@ -41,9 +41,10 @@ fn pictures(results: &mut SnapshotResults, name: &str, size: (f32, f32), app: im
     }
 }
 
-fn job(title: &str, phase: &str, done: u64, total: u64, unit: &'static str) -> JobView {
+fn job(task: TaskJob, title: &str, phase: &str, done: u64, total: u64, unit: &'static str) -> JobView {
     JobView {
         id: JobId(1),
+        target: JobTarget::Tasks(task),
         title: title.into(),
         state: JobState::Running,
         progress: Progress { phase: phase.into(), done, total, unit },
@@ -72,7 +73,7 @@ fn find_looks_right() {
             let view = app.tasks.find.as_mut().expect("search");
             (view.running, view.seconds) = (true, None);
             view.curves.clear();
-            app.jobs.push(job("Neurons of 6 tasks", "relevance of sentiment", 40, 64, "samples"));
+            app.jobs.push(job(TaskJob::Find, "Neurons of 6 tasks", "relevance of sentiment", 40, 64, "samples"));
             app
         },
         &[],
@@ -107,7 +108,7 @@ fn prove_looks_right() {
         |dir| {
             let mut app = testing_tasks::sample_app_proved(dir, 0.55);
             app.tasks.prove.as_mut().expect("matrix").running = true;
-            app.jobs.push(job("Task matrix of 6 tasks", "top 10 % off: facts", 52_000, 130_000, "items"));
+            app.jobs.push(job(TaskJob::Prove, "Task matrix of 6 tasks", "top 10 % off: facts", 52_000, 130_000, "items"));
             app
         },
         &["Prove"],
@@ -186,7 +187,7 @@ fn a_matrix_is_asked_for_shown_at_a_share_and_gone_on_with() {
     assert_eq!((request.factors.first(), request.factors.last()), (Some(&0.0), Some(&3.0)));
 
     let mut app = testing_tasks::sample_app_proved(dir.path(), 0.5);
-    app.tasks.prove.as_mut().expect("matrix").failed = Some("stopped".into());
+    app.tasks.prove.as_mut().expect("matrix").failed = Some(Failure::Cancelled);
     let asked = app.tasks.prove.as_ref().expect("matrix").request.clone();
     let mut h = bench((760.0, 1060.0), egui::Theme::Dark, app);
     h.get_by_label("Prove").click();
@@ -195,6 +196,37 @@ fn a_matrix_is_asked_for_shown_at_a_share_and_gone_on_with() {
     h.get_by_label("Resume").click();
     h.run();
     assert!(matches!(&h.state().sent[..], [Command::ProveTasks { request, .. }] if Some(&**request) == asked.as_ref()));
+}
+
+#[test]
+fn cancel_is_for_the_tabs_own_job_and_a_stop_is_no_failure() {
+    let dir = folder();
+    for (tab, own) in [("Find", TaskJob::Find), ("Prove", TaskJob::Prove)] {
+        let mut app = testing_tasks::sample_app_proved(dir.path(), 0.5);
+        let found = testing_tasks::sample_app_found(dir.path(), 2).tasks.find;
+        app.tasks.find = found;
+        app.tasks.find.as_mut().expect("search").running = true;
+        app.tasks.prove.as_mut().expect("matrix").running = true;
+        let other = if own == TaskJob::Find { TaskJob::Prove } else { TaskJob::Find };
+        app.jobs.push(JobView { id: JobId(7), ..job(other, "of the other tab", "", 1, 2, "items") });
+        let mut h = bench((760.0, 1060.0), egui::Theme::Dark, app);
+        h.get_by_label(tab).click();
+        h.run();
+        assert!(h.query_by_label("Cancel").is_none() && h.query_by_label("starting…").is_some(), "{tab}");
+        h.state_mut().app.jobs.insert(0, job(own, "of this tab", "", 1, 2, "items"));
+        h.run();
+        h.get_by_label("Cancel").click();
+        h.run();
+        assert_eq!(h.state().sent, [Command::CancelJob { id: 1 }], "{tab}");
+        let app = &mut h.state_mut().app;
+        app.jobs.clear();
+        let (find, prove) = (app.tasks.find.as_mut().expect("search"), app.tasks.prove.as_mut().expect("matrix"));
+        (find.running, find.failed) = (false, Some(Failure::Cancelled));
+        (prove.running, prove.failed) = (false, Some(Failure::Cancelled));
+        h.run();
+        assert!(h.query_all_by_label_contains("stopped; what was").next().is_some(), "{tab}");
+        assert!(h.query_by_label("Copy details").is_none(), "{tab}");
+    }
 }
 
 #[test]

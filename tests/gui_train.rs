@@ -8,7 +8,7 @@ mod harness;
 
 use bench::{Bench, View, folder, settle, until};
 use brodmann::{
-    app::{App, Command, JobId, JobState, JobView, TrainWhat, TuneRequest, TunedFile, TuningView, testing, testing_tuning},
+    app::{App, Command, JobId, JobState, JobTarget, JobView, TrainWhat, TuneRequest, TunedFile, TuningView, testing, testing_tuning},
     base::{NeuronSet, Progress},
     gui::{Ask, panels},
     tune::{Ended, OptimizerConfig},
@@ -166,6 +166,49 @@ fn a_set_is_tuned_its_change_is_seen_and_base_and_tuned_are_switched_at_once() {
 }
 
 #[test]
+fn a_certificate_is_there_again_when_its_model_computes_again() {
+    let dir = folder();
+    let mut app = tiny(dir.path());
+    let certificate = |app: &App| app.library.check.as_ref().map(|c| c.model_sha256.clone());
+    let check = |app: &mut App| {
+        app.apply(Command::CheckModel { again: false });
+        testing::settle(app);
+    };
+    check(&mut app);
+    let base = app.library.model_info().expect("model").sha256.clone();
+    assert_eq!(certificate(&app), Some(base.clone()));
+    let config = brodmann::tune::TuneConfig { steps: 2, batch: 4, evaluate_every: 2, ..Default::default() };
+    let request = TuneRequest {
+        task: "colours".into(),
+        what: TrainWhat::All,
+        config,
+        train_items: None,
+        eval_items: Some(8),
+        out: dir.path().join("tuned"),
+        save_model: None,
+    };
+    app.apply(Command::Tune { request: Box::new(request.clone()) });
+    testing::settle(&mut app);
+    let tuned = app.library.model_info().expect("model").sha256.clone();
+    assert!(tuned != base && certificate(&app).is_none(), "nobody has checked the tuned model");
+    app.apply(Command::UseTuned { on: false });
+    assert_eq!(certificate(&app), Some(base.clone()), "in the same frame");
+    app.apply(Command::UseTuned { on: true });
+    check(&mut app);
+    assert_eq!(certificate(&app), Some(tuned.clone()));
+    for (on, of) in [(false, &base), (true, &tuned)] {
+        app.apply(Command::UseTuned { on });
+        assert_eq!(certificate(&app).as_ref(), Some(of));
+    }
+    // From the disk, when the tuning is opened another day.
+    app.apply(Command::ForgetTuned);
+    app.library.other_checks.clear();
+    app.apply(Command::OpenTuned { path: request.out });
+    testing::settle(&mut app);
+    assert_eq!(certificate(&app), Some(tuned));
+}
+
+#[test]
 fn a_stopped_tuning_keeps_its_best_and_goes_on() {
     let dir = folder();
     let mut app = tiny(dir.path());
@@ -217,6 +260,7 @@ fn training_looks_right_in_every_state() {
         app.tuning = Some(view);
         app.jobs.push(JobView {
             id: JobId(700),
+            target: JobTarget::Tune("/runs/tune".into()),
             title: "Tuning on arithmetic".into(),
             state: JobState::Running,
             progress: Progress { phase: "training: loss 0.482, 0.37 s a step".into(), done: 90, total: 200, unit: "steps" },

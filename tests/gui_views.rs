@@ -12,7 +12,7 @@ use bench::{Bench, bench, folder, settle};
 use brodmann::{
     ablate::SweepUnit,
     app::{
-        App, Command, JobId, JobState, JobView, ReplayReport, ReplayView, Results, compare, testing,
+        App, Command, Failure, JobId, JobState, JobTarget, JobView, ReplayReport, ReplayView, Results, compare, testing,
         testing_sweeps::{sample_app_curve_and_set, sample_app_swept},
     },
     base::{Neuron, NeuronSet, Progress},
@@ -218,13 +218,14 @@ fn a_replay_looks_right_in_every_state() {
         let mut app = testing::sample_app(dir);
         let why =
             "the project's model demo (SHA-256 5a5a) is not at /models/demo; say where it lies on this machine: --model PATH".to_owned();
-        app.replay = Some(ReplayView { file: "projects/paper.json".into(), failed: Some(why), ..ReplayView::default() });
+        app.replay = Some(ReplayView { file: "projects/paper.json".into(), failed: Some(Failure::Failed(why)), ..ReplayView::default() });
         app
     };
     let working = |dir: &Path| {
         let mut app = testing::sample_app(dir);
         app.jobs.push(JobView {
             id: JobId(1),
+            target: JobTarget::Replay,
             title: "Replay of projects/paper.json".into(),
             state: JobState::Running,
             progress: Progress { phase: "scanning logic".into(), done: 41, total: 64, unit: "samples" },

@@ -1,6 +1,6 @@
 //! Keeps [`AblationLive`] true to the project: what is off, how, in which domains. Every change starts over with what is not known yet.
 
-use super::{AblationLive, App, EvalConfig, NoticeLevel, event::Event, event::Target, score};
+use super::{AblationLive, App, EvalConfig, Failure, NoticeLevel, event::Event, event::JobTarget, score};
 use crate::{
     ablate::{ControlMatch, random_heads_like, random_neurons},
     base::{Grid, Head, NeuronSet, hash::sha256_bytes, rng::Rng},
@@ -114,7 +114,7 @@ impl App {
         if self.evaluation.wish.as_ref() == Some(&wish) {
             return;
         }
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Evaluation(_)));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Evaluation(_)));
         self.evaluation.generation = self.next_generation();
         self.ablation = AblationLive { held_out, ..AblationLive::default() };
 
@@ -159,6 +159,14 @@ impl App {
                 units.push(unit);
             }
         }
+        // A domain is told before and after as soon as may be, the one that is looked at first; what chance does comes last.
+        let looked_at = self.project.view.domain.as_deref();
+        let place = |domain: &str| (looked_at != Some(domain), domains.iter().position(|d| d.name == domain));
+        tasks.sort_by_key(|t| match t.unit.part {
+            Part::Before => (0, place(&t.unit.domain), 0),
+            Part::After => (0, place(&t.unit.domain), 1),
+            Part::Control(seed) => (seed + 1, place(&t.unit.domain), 0),
+        });
         let title = if ablates { format!("Accuracy with {} off", count_of(&wish)) } else { "Accuracy".to_owned() };
         let (generation, eval) = (self.evaluation.generation, wish.eval.clone());
         self.evaluation.wish = Some(wish);
@@ -169,7 +177,7 @@ impl App {
         }
         self.ablation.running = true;
         let scorer = self.scorer(decoder, &eval);
-        self.runner.spawn(&mut self.jobs, title, Target::Evaluation(generation), move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Evaluation(generation), move |ctx, out| {
             scorer.score_all(&tasks, ctx, &mut |unit, items| {
                 out.send(Event::Scored { generation, unit: unit.clone(), items: items.to_vec() });
             })
@@ -232,7 +240,7 @@ impl App {
         }
     }
 
-    pub(super) fn evaluation_ended(&mut self, generation: u64, failure: Option<String>) {
+    pub(super) fn evaluation_ended(&mut self, generation: u64, failure: Option<Failure>) {
         if generation == self.evaluation.generation {
             self.ablation.running = false;
             self.ablation.failed = failure;
@@ -274,7 +282,7 @@ impl App {
 
     /// A model or domain went: nothing measured stands.
     pub(super) fn forget_evaluation(&mut self) {
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Evaluation(_)));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Evaluation(_)));
         self.evaluation.wish = None;
         self.ablation = AblationLive::default();
     }

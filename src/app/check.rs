@@ -2,7 +2,7 @@
 
 use super::{
     App, JobView,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     state::NoticeLevel,
 };
 use crate::{
@@ -24,9 +24,10 @@ impl App {
             return;
         }
         let folder = self.settings.data_dir.clone();
-        let title = title(&decoder.model.info.name);
+        let info = &decoder.model.info;
+        let (title, target) = (format!("Check of {}", info.name), JobTarget::Check(info.sha256.clone()));
         let command = format!("brodmann check {} --again", self.project.model.as_ref().map_or("demo".into(), |p| p.display().to_string()));
-        self.runner.spawn(&mut self.jobs, title, Target::Other, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, target, move |ctx, out| {
             let mut report = check_model(&decoder, &CheckConfig::default(), ctx)?;
             report.provenance.command = command;
             keep(&folder, &report);
@@ -37,19 +38,18 @@ impl App {
 
     /// The newest check of the open model that is listed, running or ended.
     pub fn check_job(&self) -> Option<&JobView> {
-        let title = title(&self.library.model_info()?.name);
-        self.jobs.iter().rev().find(|j| j.title == title)
+        let sha256 = &self.library.model_info()?.sha256;
+        self.last_job(|t| matches!(t, JobTarget::Check(of) if of == sha256))
     }
 
     pub(super) fn checked(&mut self, report: Arc<CheckReport>) {
         if self.library.model_info().is_none_or(|m| m.sha256 == report.model_sha256) {
             self.library.check = Some(report);
+        } else if self.base_info().is_some_and(|m| m.sha256 == report.model_sha256) {
+            // The base was checked, and its tuned child computes meanwhile.
+            self.library.other_checks.insert(report.model_sha256.clone(), report);
         }
     }
-}
-
-fn title(model: &str) -> String {
-    format!("Check of {model}")
 }
 
 fn path_of(data_dir: &Path, sha256: &str) -> PathBuf {

@@ -1,8 +1,8 @@
 //! A sequence of tasks, and what learning one task does to the others: requests, jobs, and what the panel shows.
 
 use super::{
-    App,
-    event::{Event, Target},
+    App, Failure,
+    event::{Event, JobTarget},
     run::shell_word,
     state::NoticeLevel,
     task_rows::{RowLimits, RowSource},
@@ -70,7 +70,9 @@ pub struct ContinualView {
     pub state: Option<Arc<ContinualState>>,
     pub lesson: Option<LessonCurve>,
     pub running: bool,
-    pub failed: Option<String>,
+    /// The folder holds no more than is shown.
+    pub whole: bool,
+    pub failed: Option<Failure>,
 }
 
 /// A study of transfer under way or done.
@@ -81,31 +83,40 @@ pub struct TransferView {
     pub folder: PathBuf,
     pub state: Option<Arc<TransferState>>,
     pub running: bool,
-    pub failed: Option<String>,
+    /// The folder holds no more than is shown.
+    pub whole: bool,
+    pub failed: Option<Failure>,
 }
 
 /// From the worker of a sequence.
 pub(super) enum ContinualNews {
     State(Arc<ContinualState>),
     Point(LessonPoint),
+    Ended { whole: bool },
+}
+
+/// From the worker of a study.
+pub(super) enum TransferNews {
+    State(Arc<TransferState>),
+    Ended { whole: bool },
 }
 
 impl App {
     /// Starts a sequence, or goes on with it.
     pub(super) fn start_continual(&mut self, request: ContinualRequest) {
-        self.runner.supersede(&mut self.jobs, |t| *t == Target::Continual);
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Continual);
         let judged = self.project.enabled().map(|d| d.name.clone()).collect::<Vec<_>>();
         let mut ground = request.clone();
         (ground.config.methods, ground.config.seeds, ground.config.rates) = Default::default();
-        let grows = |folder: &Path| {
-            !folder.join(CONTINUAL_FILE).exists() || ContinualState::read(folder).is_ok_and(|s| s.grows_to(&request.config))
-        };
+        let fits =
+            |folder: &Path| !folder.join(CONTINUAL_FILE).exists() || ContinualState::read(folder).is_ok_and(|s| s.fits(&request.config));
         let keys = (sha256_json(&ground), sha256_json(&request));
-        let folder = self.lessons_folder(request.out.as_ref(), "continual", &judged, keys, &grows);
-        let view = ContinualView { request: Some(request.clone()), folder, state: None, lesson: None, running: true, failed: None };
+        let folder = self.lessons_folder(request.out.as_ref(), "continual", &judged, keys, &fits);
+        let view =
+            ContinualView { request: Some(request.clone()), folder, state: None, lesson: None, running: true, whole: true, failed: None };
         self.continual = Some(view);
         if let Err(e) = self.spawn_continual(request) {
-            self.continual_ended(Some(e.to_string()));
+            self.continual_ended(Some(e.to_string().into()));
             self.notice(NoticeLevel::Error, "The sequence of tasks cannot start", e.to_string());
         }
     }
@@ -147,7 +158,7 @@ impl App {
         p.created = provenance::now_utc();
         let title = format!("Learning {} in turn", request.order.join(", "));
         let (limits, seed, config) = (request.rows, c.tune.seed, request.config.clone());
-        self.runner.spawn(&mut self.jobs, title, Target::Continual, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Continual, move |ctx, out| {
             let plan = ContinualPlan {
                 tasks: parted(&tasks, limits, seed, ctx)?,
                 others: parted(&judged, limits, seed, ctx)?,
@@ -159,7 +170,10 @@ impl App {
                 state: &mut |state| out.send(Event::Continual(ContinualNews::State(Arc::new(state.clone())))),
                 point: &mut |point| out.send(Event::Continual(ContinualNews::Point(point))),
             };
-            continual::run(&decoder, &plan, &mut on, ctx).map(|_| ())
+            let state = continual::run(&decoder, &plan, &mut on, ctx)?;
+            let whole = ContinualState::read(&plan.folder)?.config == state.config;
+            out.send(Event::Continual(ContinualNews::Ended { whole }));
+            Ok(())
         });
         Ok(())
     }
@@ -168,6 +182,7 @@ impl App {
         let Some(view) = &mut self.continual else { return };
         match news {
             ContinualNews::State(state) => view.state = Some(state),
+            ContinualNews::Ended { whole } => view.whole = whole,
             ContinualNews::Point(LessonPoint { method, seed, task, point }) => {
                 let same = view.lesson.as_ref().is_some_and(|l| (l.method, l.seed, l.task) == (method, seed, task));
                 let lesson = match &mut view.lesson {
@@ -179,7 +194,7 @@ impl App {
         }
     }
 
-    pub(super) fn continual_ended(&mut self, failure: Option<String>) {
+    pub(super) fn continual_ended(&mut self, failure: Option<Failure>) {
         if let Some(view) = &mut self.continual {
             (view.running, view.failed) = (false, failure);
         }
@@ -187,16 +202,17 @@ impl App {
 
     /// Starts a study of transfer, or goes on with it.
     pub(super) fn start_transfer(&mut self, request: TransferRequest) {
-        self.runner.supersede(&mut self.jobs, |t| *t == Target::Transfer);
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Transfer);
         let mut ground = request.clone();
         (ground.config.percents, ground.config.seeds) = Default::default();
-        let grows =
-            |folder: &Path| !folder.join(TRANSFER_FILE).exists() || TransferState::read(folder).is_ok_and(|s| s.grows_to(&request.config));
+        let fits =
+            |folder: &Path| !folder.join(TRANSFER_FILE).exists() || TransferState::read(folder).is_ok_and(|s| s.fits(&request.config));
         let keys = (sha256_json(&ground), sha256_json(&request));
-        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &request.tasks, keys, &grows);
-        self.transfer = Some(TransferView { request: Some(request.clone()), folder, state: None, running: true, failed: None });
+        let folder = self.lessons_folder(request.out.as_ref(), "transfer", &request.tasks, keys, &fits);
+        self.transfer =
+            Some(TransferView { request: Some(request.clone()), folder, state: None, running: true, whole: true, failed: None });
         if let Err(e) = self.spawn_transfer(request) {
-            self.transfer_ended(Some(e.to_string()));
+            self.transfer_ended(Some(e.to_string().into()));
             self.notice(NoticeLevel::Error, "The study of transfer cannot start", e.to_string());
         }
     }
@@ -229,43 +245,41 @@ impl App {
         p.created = provenance::now_utc();
         let title = format!("Transfer between {} tasks", request.tasks.len());
         let (limits, seed, config) = (request.rows, c.tune.seed, request.config.clone());
-        self.runner.spawn(&mut self.jobs, title, Target::Transfer, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Transfer, move |ctx, out| {
             let plan = TransferPlan { tasks: parted(&tasks, limits, seed, ctx)?, config, folder, provenance: p };
-            transfer::run(&decoder, &plan, &mut |state| out.send(Event::Transfer(Arc::new(state.clone()))), ctx).map(|_| ())
+            let state =
+                transfer::run(&decoder, &plan, &mut |state| out.send(Event::Transfer(TransferNews::State(Arc::new(state.clone())))), ctx)?;
+            let whole = TransferState::read(&plan.folder)?.config == state.config;
+            out.send(Event::Transfer(TransferNews::Ended { whole }));
+            Ok(())
         });
         Ok(())
     }
 
-    pub(super) fn transfer_news(&mut self, state: Arc<TransferState>) {
-        if let Some(view) = &mut self.transfer {
-            view.state = Some(state);
+    pub(super) fn transfer_news(&mut self, news: TransferNews) {
+        let Some(view) = &mut self.transfer else { return };
+        match news {
+            TransferNews::State(state) => view.state = Some(state),
+            TransferNews::Ended { whole } => view.whole = whole,
         }
     }
 
-    pub(super) fn transfer_ended(&mut self, failure: Option<String>) {
+    pub(super) fn transfer_ended(&mut self, failure: Option<Failure>) {
         if let Some(view) = &mut self.transfer {
             (view.running, view.failed) = (false, failure);
         }
     }
 
-    /// The job that learns the sequence, and the one that studies transfer.
-    pub fn continual_job(&self) -> Option<super::JobId> {
-        self.runner.find(|t| *t == Target::Continual)
-    }
-    pub fn transfer_job(&self) -> Option<super::JobId> {
-        self.runner.find(|t| *t == Target::Transfer)
-    }
-
     /// `out`, or a folder that the same request about the same model and the same rows of these domains finds again. `keys`: of the request without the
-    /// lists that may grow, and of all of it: a request goes on in the folder of smaller ones, unless one of its own is there or that folder holds what
-    /// it does not ask for (`grows`).
+    /// lists that may grow, and of all of it: a request goes on in the folder of smaller ones, and a part of what a folder holds is told from it, unless
+    /// one of its own is there or that folder holds what it does not ask for and lacks what it does (`fits`).
     fn lessons_folder(
         &self,
         out: Option<&PathBuf>,
         word: &str,
         domains: &[String],
         keys: (String, String),
-        grows: &dyn Fn(&Path) -> bool,
+        fits: &dyn Fn(&Path) -> bool,
     ) -> PathBuf {
         if let Some(out) = out {
             return out.clone();
@@ -280,7 +294,7 @@ impl App {
             self.settings.data_dir.join("lessons").join(format!("{word}-{}", &key[..12]))
         };
         let (shared, own) = (folder(&keys.0), folder(&keys.1));
-        if !own.exists() && grows(&shared) { shared } else { own }
+        if !own.exists() && fits(&shared) { shared } else { own }
     }
 }
 
@@ -336,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_sequence_is_gone_on_with_where_the_smaller_lies_and_a_smaller_one_lies_by_itself() {
+    fn a_larger_sequence_is_gone_on_with_where_the_smaller_lies_and_a_part_is_found_there() {
         let dir = tempfile::tempdir().expect("folder");
         let mut app = testing_lessons::sample_app_continual(dir.path(), 1.0);
         let (sample, usual) = {
@@ -363,11 +377,13 @@ mod tests {
         assert_eq!(folder(&small), shared);
         assert_eq!(folder(&asked(&[2, 0], &both)), shared);
         hold(&shared, CONTINUAL_FILE, state(&asked(&[2, 0], &both)));
-        let own = folder(&small);
+        assert_eq!((folder(&small), folder(&asked(&[2], &both))), (shared.clone(), shared.clone()), "a part of what is there");
+        // Neither more nor a part: by itself, and its own once it is there.
+        let mixed = asked(&[1, 0], &[Method::Ncft]);
+        let own = folder(&mixed);
         assert_ne!(own, shared);
-        // Its own once it is there, also for what it is then a part of.
-        hold(&own, CONTINUAL_FILE, state(&small));
-        assert_eq!((folder(&small), folder(&asked(&[0, 1, 2], &both))), (own, shared.clone()));
+        hold(&own, CONTINUAL_FILE, state(&mixed));
+        assert_eq!((folder(&mixed), folder(&asked(&[0, 1, 2], &both))), (own, shared.clone()));
         // Another share of the neurons is another sequence; another rate of a method that trained lies by itself.
         let mut other = asked(&[0, 2], &both);
         other.config.percent = 3.0;
@@ -398,7 +414,8 @@ mod tests {
         let (rows, provenance) = (sample.rows.clone(), sample.provenance.clone());
         hold(&shared, TRANSFER_FILE, serde_json::json!(TransferState::new("k".into(), rows, 8, small.config.clone(), provenance)));
         assert_eq!(folder(&asked(&[0, 1], &[1.0, 5.0])), shared);
-        assert_ne!(folder(&asked(&[0, 1], &[1.0])), shared, "5 % is not asked for");
-        assert_ne!(folder(&asked(&[0], &[5.0])), shared, "seed 1 is not asked for");
+        assert_ne!(folder(&asked(&[0, 1], &[1.0])), shared, "5 % is not asked for, and 1 % is not there");
+        assert_ne!(folder(&asked(&[0], &[5.0])), shared, "seed 1 is not asked for, and seed 0 is not there");
+        assert_eq!(folder(&asked(&[1], &[])), shared, "a part of it");
     }
 }

@@ -1,6 +1,6 @@
 //! The app with its engines, on the small fixture model.
 
-use super::{App, Command, EvalConfig, JobState, Loading, NoticeLevel, SweepRequest, testing};
+use super::{App, Command, EvalConfig, Failure, JobState, Loading, NoticeLevel, SweepRequest, testing};
 use crate::{
     ablate::{ControlMatch, Rule, SweepMeasure, SweepUnit, Totals},
     base::{Neuron, NeuronSet},
@@ -134,7 +134,7 @@ fn mean_ablation_never_takes_means_from_scored_items() {
     app.apply(Command::ToggleNeuron { neuron: Neuron::new(0, 1) });
     testing::settle(&mut app);
     // Every item is scored, so there is nothing to take a mean of.
-    assert!(app.ablation.failed.as_deref().is_some_and(|m| m.contains("not scored")), "{:?}", app.ablation.failed);
+    assert!(app.ablation.failed.as_ref().and_then(Failure::message).is_some_and(|m| m.contains("not scored")), "{:?}", app.ablation.failed);
     app.apply(Command::SetEvalConfig { config: EvalConfig { samples: Some(20), ..EvalConfig::default() } });
     testing::settle(&mut app);
     assert_eq!(app.ablation.failed, None);
@@ -278,12 +278,14 @@ fn a_curve_and_a_search_rank_by_the_shown_run() {
     // Random weights may be no better than 0.2 to begin with: then the search says so.
     match live.result.and_then(|l| l.outcome) {
         Some(broken) => assert!(broken.set.len() <= 3 && broken.judged.len() == 2 && dir.path().join("broken/break.json").exists()),
-        None => assert!(live.failed.as_deref().is_some_and(|f| f.contains("nothing to break")), "{:?}", live.failed),
+        None => {
+            assert!(live.failed.as_ref().and_then(Failure::message).is_some_and(|f| f.contains("nothing to break")), "{:?}", live.failed)
+        }
     }
     // What cannot start says why, in the view too.
     let request = SweepRequest::Units { unit: SweepUnit::Head, domain: "c".into(), layers: None };
     app.apply(Command::Sweep { request, out: None });
-    assert!(app.sweeps.units.as_ref().and_then(|v| v.failed.as_deref()).is_some_and(|f| f.contains("`c`")));
+    assert!(app.sweeps.units.as_ref().and_then(|v| v.failed.as_ref()?.message()).is_some_and(|f| f.contains("`c`")));
 }
 
 #[test]
@@ -309,5 +311,5 @@ fn every_kind_of_ablation_runs_and_says_what_it_is() {
     }
     app.apply(Command::SetAblationMode { mode: AblationMode::Resample { domain: "nowhere".into(), seed: 0 } });
     testing::settle(&mut app);
-    assert!(app.ablation.failed.as_deref().is_some_and(|m| m.contains("nowhere")), "{:?}", app.ablation.failed);
+    assert!(app.ablation.failed.as_ref().and_then(Failure::message).is_some_and(|m| m.contains("nowhere")), "{:?}", app.ablation.failed);
 }

@@ -3,7 +3,7 @@
 use super::{
     DeviceReport, ModelsReport, TuneReport,
     ablation::Unit,
-    continual::ContinualNews,
+    continual::{ContinualNews, TransferNews},
     generate::Generated,
     inspect::{Found, Looking},
     results_folder::OpenedResults,
@@ -19,14 +19,13 @@ use crate::{
     model::Decoder,
     report::export::Copied,
     scan::{SampleSimilarity, ScanOutput},
-    task::TransferState,
     tune::TunePoint,
 };
 use std::{path::PathBuf, sync::Arc};
 
 /// The place in the state that a job fills. Numbers are generations: news for an older one is dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub enum JobTarget {
     Model(u64),
     Domain {
         name: String,
@@ -44,6 +43,8 @@ pub(super) enum Target {
     Tune(PathBuf),
     Devices,
     Models,
+    /// The certificate of the model with these weights (SHA-256).
+    Check(String),
     Evaluation(u64),
     Attribution(u64),
     Sweep(super::SweepKind),
@@ -57,6 +58,13 @@ pub(super) enum Target {
     /// A file that somebody waits for.
     Export(PathBuf),
     Other,
+}
+
+impl JobTarget {
+    /// Whether such a job stands in the list of jobs: most looks at one neuron, head or text are over before anybody could read of them.
+    pub fn is_listed(&self) -> bool {
+        !matches!(self, Self::Looking(looking) if *looking != Looking::Index)
+    }
 }
 
 pub(super) enum Event {
@@ -88,7 +96,7 @@ pub(super) enum Event {
     TunedModel(Box<super::TunedModel>),
     Replayed(Arc<super::ReplayReport>),
     Continual(ContinualNews),
-    Transfer(Arc<TransferState>),
+    Transfer(TransferNews),
     Found(Found),
     /// For the clipboard.
     Copied(Arc<Copied>),

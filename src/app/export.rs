@@ -2,7 +2,7 @@
 
 use super::{
     App, NoticeLevel,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     project_file::is_demo,
     run::shell_word,
 };
@@ -68,7 +68,7 @@ impl App {
         let Some(inputs) = self.export_inputs(&spec) else { return };
         let command = self.export_command(&spec, &path);
         let title = format!("Exporting {}", path.display());
-        self.runner.spawn(&mut self.jobs, title, Target::Export(path.clone()), move |ctx, _| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Export(path.clone()), move |ctx, _| {
             ctx.progress("drawing", 0, 0, "");
             export::write(&path, &spec, &inputs.report(&spec), &command, ctx).map(|_| ())
         });
@@ -78,7 +78,7 @@ impl App {
     pub(super) fn copy_view(&mut self, spec: ExportSpec) {
         let Some(inputs) = self.export_inputs(&spec) else { return };
         let command = self.export_command(&spec, Path::new(&format!("FILE.{}", spec.kind.extension())));
-        self.runner.spawn(&mut self.jobs, format!("Copying {}", spec.what.info().label), Target::Other, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, format!("Copying {}", spec.what.info().label), JobTarget::Other, move |ctx, out| {
             let copied = export::copy(&spec, &inputs.report(&spec), &command, ctx)?;
             out.send(Event::Copied(Arc::new(copied)));
             Ok(())
@@ -101,7 +101,7 @@ impl App {
         let note =
             serde_json::to_string_pretty(&serde_json::json!({ "shows": title, "provenance": provenance })).unwrap_or_default() + "\n";
         let title = format!("Exporting {}", path.display());
-        self.runner.spawn(&mut self.jobs, title, Target::Export(path.clone()), move |ctx, _| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Export(path.clone()), move |ctx, _| {
             export::write_table(&path, kind, &table, &note, ctx).map(|_| ())
         });
     }
@@ -140,14 +140,14 @@ impl App {
     /// The command that makes the numbers of a view again as it is shown, and whether it writes the file too.
     fn repeats(&self, spec: &ExportSpec, again: String) -> (String, bool) {
         match spec.what {
-            View::Deactivation => (again, false),
+            // Their commands write no file; where the folder holds what is shown, `export` reads it.
+            View::Deactivation | View::Continual | View::Transfer => (again, false),
             View::Prediction => match self.predicted_by() {
                 Some(by) => (by.command.clone(), true),
                 None => (again, false),
             },
-            // Before its end a search has no result that a command would write; a head without an index was read by no command.
+            // Before its end a search has no result that a command would write.
             View::Break => (again, self.live_of(spec).and_then(|l| l.broken).is_some_and(|b| b.outcome.is_some())),
-            View::Head if self.index().is_none() => (again, false),
             View::Neuron | View::Head => {
                 let run = self.library.run().and_then(|r| r.path.as_deref()).filter(|p| !again.is_empty() && !is_demo(p));
                 let full = |p: &Path| shell_word(&std::path::absolute(p).unwrap_or_else(|_| p.to_owned()).display().to_string());

@@ -6,7 +6,7 @@ use super::{
     prediction::Measured,
 };
 use crate::{
-    base::{Head, Neuron, provenance::Provenance},
+    base::{Head, Neuron},
     eval::AblationAt,
     inspect::Peak,
     report::export::{
@@ -132,7 +132,7 @@ impl App {
             lens_formula: details.map(|d| d.lens_formula.clone()).unwrap_or_default(),
             facts,
         };
-        Some(Live { provenance: self.index_provenance(entry, &neuron.to_string()), neuron: Some(sheet), ..Live::default() })
+        Some(Live { provenance: self.inspect_provenance(&neuron.to_string(), None), neuron: Some(sheet), ..Live::default() })
     }
 
     fn head_live(&self, head: Head) -> Option<Live> {
@@ -156,11 +156,7 @@ impl App {
             writes: own.map(|r| r.writes.iter().filter_map(first).collect()).unwrap_or_default(),
             lens_formula: own.map(|r| r.lens_formula.clone()).unwrap_or_default(),
         };
-        let provenance = entry.map_or_else(|| self.provenance(), |e| self.index_provenance(e, &head.to_string()));
+        let provenance = self.inspect_provenance(&head.to_string(), read.map(|r| &r.reading));
         Some(Live { provenance, head: Some(sheet), ..Live::default() })
-    }
-
-    fn index_provenance(&self, entry: &IndexEntry, what: &str) -> Provenance {
-        Provenance { command: entry.command_for(what), ..entry.index.about.provenance.clone() }
     }
 }

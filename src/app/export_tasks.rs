@@ -84,8 +84,8 @@ impl App {
         match view {
             View::Deactivation => self.tasks.prove.as_ref()?.folder.as_deref(),
             View::Tuning => self.tuning.as_ref()?.folder.as_deref(),
-            View::Continual => self.continual.as_ref().map(|v| v.folder.as_path()),
-            View::Transfer => self.transfer.as_ref().map(|v| v.folder.as_path()),
+            View::Continual => self.continual.as_ref().filter(|v| v.whole).map(|v| v.folder.as_path()),
+            View::Transfer => self.transfer.as_ref().filter(|v| v.whole).map(|v| v.folder.as_path()),
             _ => None,
         }
     }

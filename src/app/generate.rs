@@ -2,7 +2,7 @@
 
 use super::{
     App,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     state::NoticeLevel,
 };
 use crate::{
@@ -34,7 +34,7 @@ impl App {
         provenance.objective.clear();
         provenance.data_sha256.clear();
         provenance.seed = config.seed;
-        self.runner.spawn(&mut self.jobs, "Writing", Target::Other, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, "Writing", JobTarget::Other, move |ctx, out| {
             let tokenizer = &decoder.model.tokenizer;
             let begun = Instant::now();
             let tokens = generate(&decoder, &tokenizer.encode(&prompt)?, &config, &mut NoHooks, ctx)?;

@@ -2,14 +2,15 @@
 
 use super::{
     App, JobId, JobState,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     jobs::{Failure, Outbox},
     library::Loading,
+    run::shell_word,
     score::Change,
     state::NoticeLevel,
 };
 use crate::{
-    base::{Ctx, Error, Head, Neuron, Result},
+    base::{Ctx, Error, Head, Neuron, Result, provenance::Provenance},
     data::Domain,
     inspect::{self, HeadLens, IndexDomain, IndexLimits, LogitLens, Neighbours, NeuronIndex, Pattern},
     model::{Decoder, TextTokenizer},
@@ -58,8 +59,8 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
-    /// The command line that tells of one neuron or head from the same index.
-    pub fn command_for(&self, what: &str) -> String {
+    /// The command line that told of the same index when it was made.
+    fn command_for(&self, what: &str) -> String {
         self.index.about.provenance.command.replacen(ANY_NEURON, &format!("inspect {what}"), 1)
     }
     pub fn piece(&self, token: u32) -> &str {
@@ -163,7 +164,7 @@ pub(super) struct IndexWish {
 
 /// For whom an unlisted job works.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Looking {
+pub enum Looking {
     Index,
     Details(Neuron),
     Strip,
@@ -212,7 +213,7 @@ impl App {
 
     /// Whether a job runs that a scan would have to wait for: all but the index, which gives way.
     pub fn is_busy(&self) -> bool {
-        self.jobs.iter().any(|j| j.state == JobState::Running && j.title != TITLE)
+        self.jobs.iter().any(|j| j.state == JobState::Running && j.target != JobTarget::Looking(Looking::Index))
     }
 
     /// Which samples an index is of: those of the shown run where model and data are there, else those that a scan would take.
@@ -242,21 +243,69 @@ impl App {
         Some(IndexWish { model: decoder.model.info.sha256.clone(), domains, config })
     }
 
+    fn index_command(&self, verb: &str, domains: &[Arc<Domain>], config: &ScanConfig) -> String {
+        let mut command = self.words_of(verb, domains.iter().map(|d| d.name.as_str())).join(" ");
+        command.push_str(&format!(
+            " --samples {} --seed {} --order {} --max-tokens {} --objective {}",
+            config.samples,
+            config.seed,
+            if config.order == Order::File { "file" } else { "shuffle" },
+            config.max_tokens,
+            if config.objective == ObjectiveKind::Loss { "loss" } else { "max-logit" }
+        ));
+        command
+    }
+
+    /// The command line that tells of one neuron or head from the samples of the index, where there is one, and what it does in a text.
+    fn inspect_command(&self, what: &str, reading: Option<&Reading>) -> String {
+        let verb = format!("inspect {what}");
+        let mut command = match self.index() {
+            None => format!("{} --no-index", self.words_of(&verb, std::iter::empty()).join(" ")),
+            // A kept index may have been made where files lay elsewhere: where they lie now is what helps.
+            Some(entry) => match self.index_inputs().filter(|_| self.index_wish() == self.inspection.wish) {
+                Some((_, domains, config)) => self.index_command(&verb, &domains, &config),
+                None => entry.command_for(what),
+            },
+        };
+        match reading {
+            Some(Reading::Text(text)) => command.push_str(&format!(" --text {}", shell_word(text))),
+            Some(Reading::Sample(sample)) => command.push_str(&format!(" --sample {sample}")),
+            None => {}
+        }
+        command
+    }
+
+    /// Where the inspector's numbers of one neuron or head come from.
+    pub fn inspect_provenance(&self, what: &str, reading: Option<&Reading>) -> Provenance {
+        let command = self.inspect_command(what, reading);
+        match self.index() {
+            Some(entry) => Provenance { command, ..entry.index.about.provenance.clone() },
+            None => Provenance {
+                command,
+                formula: "attention of one text (attn.hook_pattern); logit lens of what the head writes".into(),
+                objective: String::new(),
+                data_sha256: Vec::new(),
+                prompts: Vec::new(),
+                ..self.provenance()
+            },
+        }
+    }
+
     /// Drops what no longer fits the model and the data, and makes it anew where that was asked for.
     pub(super) fn refresh_inspection(&mut self) {
         let model = self.decoder.as_ref().map(|d| d.model.info.sha256.clone());
         if self.inspection.wish.as_ref().is_some_and(|w| Some(&w.model) != model.as_ref()) {
-            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Looking(_)));
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(_)));
             self.inspection = Inspection::default();
         }
         // While something is read, or scanned, nothing is settled.
-        let busy = self.runner.is_running(|t| !matches!(t, Target::Looking(_) | Target::Models | Target::Devices));
+        let busy = self.runner.is_running(|t| !matches!(t, JobTarget::Looking(_) | JobTarget::Models | JobTarget::Devices));
         if let Some(wish) = self.index_wish()
             && self.inspection.wish.as_ref() != Some(&wish)
         {
             let known = self.inspection.wish.is_some();
             if known || (self.settings.auto_index && !busy) {
-                self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Looking(Looking::Index)));
+                self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(Looking::Index)));
                 self.inspection.index = IndexState::None;
                 self.inspection.details.clear();
                 self.inspection.wish = None;
@@ -271,7 +320,7 @@ impl App {
     /// A scan goes first: it needs all processors, and brings a run of its own.
     pub(super) fn pause_index(&mut self) {
         if matches!(self.inspection.index, IndexState::Working(_)) {
-            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Looking(Looking::Index)));
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(Looking::Index)));
             (self.inspection.index, self.inspection.wish) = (IndexState::None, None);
         }
     }
@@ -290,22 +339,14 @@ impl App {
     fn start_index(&mut self, wish: IndexWish, unasked: bool) {
         let Some((decoder, domains, config)) = self.index_inputs() else { return };
         self.inspection.wish = Some(wish);
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Looking(Looking::Index)));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(Looking::Index)));
         let folder = self.settings.data_dir.join("index");
         let mut limits = IndexLimits::default();
         if let Some(bytes) = self.settings.preferences.memory_bytes {
             limits = IndexLimits { index_bytes: limits.index_bytes.min(bytes / 4), work_bytes: limits.work_bytes.min(bytes / 2) };
         }
-        let mut command = self.words_of(ANY_NEURON, domains.iter().map(|d| d.name.as_str())).join(" ");
-        command.push_str(&format!(
-            " --samples {} --seed {} --order {} --max-tokens {} --objective {}",
-            config.samples,
-            config.seed,
-            if config.order == Order::File { "file" } else { "shuffle" },
-            config.max_tokens,
-            if config.objective == ObjectiveKind::Loss { "loss" } else { "max-logit" }
-        ));
-        let id = self.runner.spawn(&mut self.jobs, TITLE, Target::Looking(Looking::Index), move |ctx, out| {
+        let command = self.index_command(ANY_NEURON, &domains, &config);
+        let id = self.runner.spawn(&mut self.jobs, TITLE, JobTarget::Looking(Looking::Index), move |ctx, out| {
             let mut prepared = Vec::new();
             for domain in &domains {
                 ctx.progress("tokenising", prepared.len(), domains.len(), "domains");
@@ -348,7 +389,7 @@ impl App {
         self.decoder.is_some()
             && !i.details.get(&neuron).is_some_and(complete)
             && i.details_failed.as_ref().is_none_or(|f| f.0 != neuron)
-            && !self.runner.is_running(|t| *t == Target::Looking(Looking::Details(neuron)))
+            && !self.runner.is_running(|t| *t == JobTarget::Looking(Looking::Details(neuron)))
     }
 
     pub(super) fn inspect_neuron(&mut self, neuron: Neuron) {
@@ -426,8 +467,8 @@ impl App {
     /// The newest of its kind works, unlisted: it is over before anybody could read of it.
     pub(super) fn look(&mut self, looking: Looking, work: impl FnOnce(&Ctx<'_>, &Outbox) -> Result<()> + Send + 'static) {
         let kind = std::mem::discriminant(&looking);
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Looking(l) if std::mem::discriminant(l) == kind));
-        self.runner.spawn(&mut Vec::new(), "", Target::Looking(looking), work);
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(l) if std::mem::discriminant(l) == kind));
+        self.runner.spawn(&mut Vec::new(), "", JobTarget::Looking(looking), work);
     }
 
     pub(super) fn found(&mut self, found: Found) {
@@ -452,15 +493,10 @@ impl App {
     }
 
     pub(super) fn looked(&mut self, looking: Looking, result: Result<(), Failure>) {
-        let failed = match result {
-            Ok(()) => None,
-            Err(Failure::Cancelled) => Some(None),
-            Err(Failure::Failed(message)) => Some(Some(message)),
-        };
         let i = &mut self.inspection;
-        match (looking, failed) {
-            (Looking::Index, Some(None)) => i.index = IndexState::Stopped,
-            (Looking::Index, Some(Some(message))) => {
+        match (looking, result.err()) {
+            (Looking::Index, Some(Failure::Cancelled)) => i.index = IndexState::Stopped,
+            (Looking::Index, Some(Failure::Failed(message))) => {
                 i.index = IndexState::Failed(message.clone());
                 self.notice(NoticeLevel::Error, "The index of activations failed", message);
             }
@@ -472,10 +508,10 @@ impl App {
                     self.notice(NoticeLevel::Info, title, details);
                 }
             }
-            (Looking::Details(neuron), Some(Some(message))) => i.details_failed = Some((neuron, message)),
-            (Looking::Strip, Some(Some(message))) => i.strip.failed = Some(message),
-            (Looking::Head, Some(Some(message))) => i.head.failed = Some(message),
-            (Looking::Lens, failed) => self.lens.ended(failed.flatten()),
+            (Looking::Details(neuron), Some(Failure::Failed(message))) => i.details_failed = Some((neuron, message)),
+            (Looking::Strip, Some(Failure::Failed(message))) => i.strip.failed = Some(message),
+            (Looking::Head, Some(Failure::Failed(message))) => i.head.failed = Some(message),
+            (Looking::Lens, failed) => self.lens.ended(failed),
             (Looking::Details(_) | Looking::Strip | Looking::Head, _) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Work in the background: what it is, how far it is, how it ended; and the threads that do it.
 
-use super::event::{Event, Target};
+use super::event::{Event, JobTarget};
 use crate::base::{CancelToken, Ctx, Error, Progress, Result};
 use std::{
     any::Any,
@@ -23,10 +23,45 @@ pub enum JobState {
     Failed(String),
 }
 
+/// Why work ended without its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// By hand: what somebody wanted, and no failure to them.
+    Cancelled,
+    Failed(String),
+}
+
+impl Failure {
+    /// What went wrong; nothing did where it was stopped by hand.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Cancelled => None,
+            Self::Failed(message) => Some(message),
+        }
+    }
+    pub fn is_cancelled(&self) -> bool {
+        *self == Self::Cancelled
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self::Failed(message)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Self {
+        Self::Failed(message.to_owned())
+    }
+}
+
 /// What a panel shows of a job.
 #[derive(Clone, Debug)]
 pub struct JobView {
     pub id: JobId,
+    /// What it works for.
+    pub target: JobTarget,
     /// `Scan of 6 domains`
     pub title: String,
     pub state: JobState,
@@ -52,11 +87,6 @@ pub(super) enum Message {
     Ended(JobId, Result<(), Failure>),
 }
 
-pub(super) enum Failure {
-    Cancelled,
-    Failed(String),
-}
-
 /// A worker's way to tell news before it ends.
 pub(super) struct Outbox {
     id: JobId,
@@ -74,7 +104,7 @@ impl Outbox {
 
 struct Handle {
     id: JobId,
-    target: Target,
+    target: JobTarget,
     cancel: CancelToken,
     started: Instant,
     /// Start of the phase in progress and what was done then.
@@ -102,7 +132,7 @@ impl Runner {
         &mut self,
         views: &mut Vec<JobView>,
         title: impl Into<String>,
-        target: Target,
+        target: JobTarget,
         work: impl FnOnce(&Ctx<'_>, &Outbox) -> Result<()> + Send + 'static,
     ) -> JobId {
         let id = JobId(self.next);
@@ -110,10 +140,11 @@ impl Runner {
         let title = title.into();
         tracing::info!(job = id.0, "{title}");
         let cancel = CancelToken::default();
-        let handle = Handle { id, target, cancel: cancel.clone(), started: Instant::now(), phase: None, superseded: false };
+        let handle = Handle { id, target: target.clone(), cancel: cancel.clone(), started: Instant::now(), phase: None, superseded: false };
         self.running.push(handle);
         views.push(JobView {
             id,
+            target,
             title,
             state: JobState::Running,
             progress: Progress::default(),
@@ -170,7 +201,7 @@ impl Runner {
     }
 
     /// Notes the end of a job; `None` when it was replaced by a newer one and nobody should hear of it.
-    pub fn end(&mut self, views: &mut Vec<JobView>, id: JobId, state: JobState) -> Option<Target> {
+    pub fn end(&mut self, views: &mut Vec<JobView>, id: JobId, state: JobState) -> Option<JobTarget> {
         let at = self.running.iter().position(|h| h.id == id)?;
         let handle = self.running.remove(at);
         if handle.superseded {
@@ -222,7 +253,7 @@ impl Runner {
     }
 
     /// Stops jobs that work for a target of the same kind, silently: a newer one takes their place.
-    pub fn supersede(&mut self, views: &mut Vec<JobView>, same: impl Fn(&Target) -> bool) {
+    pub fn supersede(&mut self, views: &mut Vec<JobView>, same: impl Fn(&JobTarget) -> bool) {
         for h in self.running.iter_mut().filter(|h| same(&h.target)) {
             h.cancel.cancel();
             h.superseded = true;
@@ -234,16 +265,12 @@ impl Runner {
         self.running.iter().find(|h| h.id == id).is_none_or(|h| h.superseded)
     }
 
+    /// Of the jobs that are listed: nobody can mean to stop what he cannot see.
     pub fn newest(&self) -> Option<JobId> {
-        self.running.iter().rev().find(|h| !h.superseded && !h.cancel.is_cancelled()).map(|h| h.id)
+        self.running.iter().rev().find(|h| !h.superseded && !h.cancel.is_cancelled() && h.target.is_listed()).map(|h| h.id)
     }
 
-    /// The newest job for such a target.
-    pub fn find(&self, of: impl Fn(&Target) -> bool) -> Option<JobId> {
-        self.running.iter().rev().find(|h| !h.superseded && of(&h.target)).map(|h| h.id)
-    }
-
-    pub fn is_running(&self, same: impl Fn(&Target) -> bool) -> bool {
+    pub fn is_running(&self, same: impl Fn(&JobTarget) -> bool) -> bool {
         self.running.iter().any(|h| !h.superseded && same(&h.target))
     }
     /// Nothing works, not even what was asked to stop.
@@ -298,7 +325,7 @@ mod tests {
     #[test]
     fn a_panic_ends_as_failed_with_its_message() {
         let (mut r, mut views) = runner();
-        r.spawn(&mut views, "x", Target::Other, |_, _| panic!("index {} of 3", 7));
+        r.spawn(&mut views, "x", JobTarget::Other, |_, _| panic!("index {} of 3", 7));
         let (_, result) = until_end(&r);
         assert!(matches!(result, Err(Failure::Failed(m)) if m.contains("index 7 of 3")));
     }
@@ -306,7 +333,7 @@ mod tests {
     #[test]
     fn cancel_is_an_outcome_and_no_failure() {
         let (mut r, mut views) = runner();
-        let id = r.spawn(&mut views, "x", Target::Other, |ctx, _| {
+        let id = r.spawn(&mut views, "x", JobTarget::Other, |ctx, _| {
             loop {
                 ctx.check()?;
                 std::thread::sleep(Duration::from_millis(1));
@@ -325,7 +352,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         }));
         let mut views = Vec::new();
-        r.spawn(&mut views, "x", Target::Other, |ctx, _| {
+        r.spawn(&mut views, "x", JobTarget::Other, |ctx, _| {
             for i in 0..=100_000 {
                 ctx.progress("a", i, 100_000, "items");
             }
@@ -343,16 +370,33 @@ mod tests {
     #[test]
     fn a_superseded_job_leaves_no_trace() {
         let (mut r, mut views) = runner();
-        let id = r.spawn(&mut views, "x", Target::Other, |ctx, _| {
+        let id = r.spawn(&mut views, "x", JobTarget::Other, |ctx, _| {
             while ctx.check().is_ok() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Ok(())
         });
-        r.supersede(&mut views, |t| matches!(t, Target::Other));
+        r.supersede(&mut views, |t| matches!(t, JobTarget::Other));
         assert!(views.is_empty() && r.is_superseded(id));
         let _ = until_end(&r);
         assert!(r.end(&mut views, id, JobState::Done).is_none() && r.is_idle());
+    }
+
+    #[test]
+    fn the_newest_to_stop_is_one_that_is_listed() {
+        let (mut r, mut views) = runner();
+        let wait = |ctx: &Ctx<'_>, _: &Outbox| {
+            while ctx.check().is_ok() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        };
+        let listed = r.spawn(&mut views, "x", JobTarget::Scan, wait);
+        let look = r.spawn(&mut Vec::new(), "", JobTarget::Looking(super::super::inspect::Looking::Head), wait);
+        assert_eq!(r.newest(), Some(listed), "nobody sees the look, so nobody means to stop it");
+        assert!(r.cancel(&mut views, listed) && r.newest().is_none());
+        r.cancel(&mut views, look);
+        let _ = (until_end(&r), until_end(&r));
     }
 
     #[test]

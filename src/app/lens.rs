@@ -1,7 +1,7 @@
 //! "Try a text": what every layer would answer to a text of the user's, with the model as it is and with the ablation in force.
 
 use super::{
-    App,
+    App, Failure,
     event::Event,
     inspect::{Found, Looking, Reading, Word, tokens_of},
     score::Change,
@@ -40,7 +40,7 @@ pub struct LensLive {
     /// With the ablation in force.
     pub changed: Option<Arc<LensGrid>>,
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     pub provenance: Option<Provenance>,
     pub(super) wish: Option<LensWish>,
 }
@@ -75,7 +75,7 @@ impl LensLive {
             LensNews::Rows { plain, changed } => (self.plain, self.changed) = (plain, changed),
         }
     }
-    pub(super) fn ended(&mut self, failed: Option<String>) {
+    pub(super) fn ended(&mut self, failed: Option<Failure>) {
         self.running = false;
         self.failed = failed;
     }
@@ -91,7 +91,7 @@ impl App {
     pub(super) fn refresh_lens(&mut self) {
         if self.lens.text.is_empty() {
             if self.lens.wish.is_some() {
-                self.runner.supersede(&mut self.jobs, |t| *t == super::event::Target::Looking(Looking::Lens));
+                self.runner.supersede(&mut self.jobs, |t| *t == super::event::JobTarget::Looking(Looking::Lens));
                 self.lens = LensLive::default();
             }
             return;

@@ -1,19 +1,31 @@
 //! Loaded models, domains and runs. Results live here and are not undone.
 
+use super::Failure;
 use crate::{
     check::CheckReport,
     data::{Domain, Mapping},
     model::{DecoderSpec, ModelInfo},
     scan::{SampleSimilarity, ScanOutput},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 /// A thing that is being read, is there, or could not be read.
 #[derive(Clone, Debug)]
 pub enum Loading<T> {
     Working,
     Ready(T),
+    /// By hand, before it was there.
+    Stopped,
     Failed(String),
+}
+
+impl<T> From<Failure> for Loading<T> {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Cancelled => Self::Stopped,
+            Failure::Failed(message) => Self::Failed(message),
+        }
+    }
 }
 
 impl<T> Loading<T> {
@@ -71,6 +83,8 @@ pub struct Library {
     pub model: Option<ModelEntry>,
     /// Certificate of the open model, once it was checked.
     pub check: Option<Arc<CheckReport>>,
+    /// Of its base or tuned twin, which does not compute now; by its digest.
+    pub other_checks: HashMap<String, Arc<CheckReport>>,
     pub domains: Vec<DomainEntry>,
     pub runs: Vec<RunEntry>,
     /// Index into `runs` of what the panels show.

@@ -1,8 +1,8 @@
 //! The order of neurons that maps show, worked out on a worker, and the run that stands beside the shown one.
 
 use super::{
-    App, RunEntry,
-    event::{Event, Target},
+    App, Failure, RunEntry,
+    event::{Event, JobTarget},
     library::Loading,
     opening::read_run,
 };
@@ -43,7 +43,7 @@ impl App {
             _ => false,
         };
         if !same {
-            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Order(_)));
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Order(_)));
             self.arranged.state = None;
             self.arranged.of = run.clone().map(|run| (run, order.clone()));
             if let Some(run) = run.filter(|_| order != NeuronOrder::Index) {
@@ -54,7 +54,7 @@ impl App {
                     NeuronOrder::Profile { .. } => "Clustering neurons",
                     _ => "Sorting neurons",
                 };
-                self.runner.spawn(&mut self.jobs, title, Target::Order(generation), move |ctx, out| {
+                self.runner.spawn(&mut self.jobs, title, JobTarget::Order(generation), move |ctx, out| {
                     if let Some(permutation) = order.permutation(&run, ctx)? {
                         out.send(Event::Ordered { generation, permutation: Arc::new(permutation) });
                     }
@@ -65,9 +65,9 @@ impl App {
         let wanted = self.project.view.map.other_run.clone();
         match wanted {
             Some(path) if self.library.run_named(&path).is_none() && self.arranged.other_failed.as_ref() != Some(&path) => {
-                if !self.runner.is_running(|t| *t == Target::OtherRun(path.clone())) {
+                if !self.runner.is_running(|t| *t == JobTarget::OtherRun(path.clone())) {
                     let title = format!("Opening run {}", path.display());
-                    self.runner.spawn(&mut self.jobs, title, Target::OtherRun(path.clone()), move |_, out| {
+                    self.runner.spawn(&mut self.jobs, title, JobTarget::OtherRun(path.clone()), move |_, out| {
                         let output = Arc::new(read_run(&path)?);
                         out.send(Event::OtherRun { output, path });
                         Ok(())
@@ -84,9 +84,9 @@ impl App {
             self.arranged.state = Some(Loading::Ready(permutation));
         }
     }
-    pub(super) fn order_failed(&mut self, generation: u64, message: String) {
+    pub(super) fn order_failed(&mut self, generation: u64, failure: Failure) {
         if self.arranged.generation == generation {
-            self.arranged.state = Some(Loading::Failed(message));
+            self.arranged.state = Some(failure.into());
         }
     }
     pub(super) fn other_run_failed(&mut self, path: PathBuf) {

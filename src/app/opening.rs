@@ -2,7 +2,7 @@
 
 use super::{
     App, DomainEntry, Library, ModelEntry, NoticeLevel, Project, RunEntry, demo,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     library::Loading,
     project::ProjectDomain,
     project_file::is_demo,
@@ -33,9 +33,10 @@ impl App {
         if self.project.model.as_ref() != self.library.model.as_ref().map(|m| &m.path) {
             // Another model was chosen than the one that was asked for.
             self.missing_model = None;
-            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Model(_)));
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Model(_)));
             (self.decoder, self.tuned) = (None, None);
             self.library.check = None;
+            self.library.other_checks.clear();
             self.forget_evaluation();
             self.forget_prediction();
             self.model_generation = self.next_generation();
@@ -44,7 +45,7 @@ impl App {
                 let (generation, title) = (self.model_generation, format!("Opening {}", path.display()));
                 let how = self.settings.backend();
                 let data_dir = self.settings.data_dir.clone();
-                self.runner.spawn(&mut self.jobs, title, Target::Model(generation), move |ctx, out| {
+                self.runner.spawn(&mut self.jobs, title, JobTarget::Model(generation), move |ctx, out| {
                     let decoder = open_decoder(&path, how, ctx)?;
                     let check = super::check::kept(&data_dir, &decoder.model.info.sha256, decoder.backend.arithmetic());
                     out.send(Event::Model { generation, decoder });
@@ -67,16 +68,16 @@ impl App {
         }
         for gone in old {
             if self.library.domain(&gone.name).is_none() {
-                self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Domain { name, .. } if *name == gone.name));
+                self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Domain { name, .. } if *name == gone.name));
             }
         }
     }
 
     fn load_domain(&mut self, d: &ProjectDomain) -> DomainEntry {
         let generation = self.next_generation();
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Domain { name, .. } if *name == d.name));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Domain { name, .. } if *name == d.name));
         self.domain_generations.insert(d.name.clone(), generation);
-        let target = Target::Domain { name: d.name.clone(), generation };
+        let target = JobTarget::Domain { name: d.name.clone(), generation };
         let (name, path, mapping) = (d.name.clone(), d.path.clone(), d.mapping.clone());
         self.runner.spawn(&mut self.jobs, format!("Reading {name}"), target, move |ctx, out| {
             let (scanned, test) = read_domain(&name, &path, &mapping, ctx)?;
@@ -90,7 +91,7 @@ impl App {
     pub(super) fn change_backend(&mut self) {
         let Some(model) = self.base_decoder().map(|d| d.model.clone()) else { return };
         let (generation, how) = (self.model_generation, self.settings.backend());
-        self.runner.spawn(&mut self.jobs, "Changing how the model computes", Target::Other, move |_, out| {
+        self.runner.spawn(&mut self.jobs, "Changing how the model computes", JobTarget::Other, move |_, out| {
             out.send(Event::Model { generation, decoder: Decoder::new(model, backend(how)) });
             Ok(())
         });
@@ -203,7 +204,7 @@ impl App {
         if let Some(kind) = FolderKind::in_folder(&path) {
             return self.open_results(kind, path);
         }
-        self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), Target::Run, move |_, out| {
+        self.runner.spawn(&mut self.jobs, format!("Opening run {}", path.display()), JobTarget::Run, move |_, out| {
             let output = Arc::new(read_run(&path)?);
             out.send(Event::Run { output: output.clone(), path: Some(path.clone()) });
             match kept_samples(&path, &output) {

@@ -1,9 +1,9 @@
 //! Keeps the first-order prediction of the ablation in force true to the project, and notes how far predictions held.
 
 use super::{
-    App, JobId, NoticeLevel, SweepKind,
+    App, Failure, NoticeLevel,
     ablation::{ItemSource, chosen, item_source},
-    event::{Event, Target},
+    event::{Event, JobTarget},
     score::Change,
 };
 use crate::{
@@ -28,7 +28,7 @@ pub struct PredictionLive {
     pub domains: BTreeMap<String, Prediction>,
     /// Effects are being computed.
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     /// Why the way to ablate that is in force has no prediction.
     pub not_predicted: Option<&'static str>,
     /// Domains whose effects are there.
@@ -109,7 +109,7 @@ impl App {
         }
         let (mode, at) = (attributed_mode(&self.project.mode), self.project.at);
         if donated_bytes(&mode, &decoder.model.spec) > DONATED_BYTES {
-            self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Attribution(_)));
+            self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Attribution(_)));
             self.prediction = PredictionLive { not_predicted: Some(NOT_PREDICTED), ..PredictionLive::default() };
             self.predictor.wish.clear();
             return;
@@ -127,7 +127,7 @@ impl App {
         if wish == self.predictor.wish {
             return self.predict_in_force(&domains);
         }
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Attribution(_)));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Attribution(_)));
         let generation = self.next_generation();
         self.predictor.generation = generation;
         self.predictor.wish = wish;
@@ -144,7 +144,7 @@ impl App {
         if !missing.is_empty() {
             self.prediction.running = true;
             let title = format!("First-order effects on {}", number::counted(missing.len() as u64, "domain"));
-            self.runner.spawn(&mut self.jobs, title, Target::Attribution(generation), move |ctx, out| {
+            self.runner.spawn(&mut self.jobs, title, JobTarget::Attribution(generation), move |ctx, out| {
                 // What is written of other texts must be there for every neuron and head.
                 let (neurons, heads) = if mode.needs_data() { everything(&scorer.decoder.model.spec) } else { Default::default() };
                 let reference = scorer.intervention(&Change { neurons, heads, mode, at }, ctx)?;
@@ -174,7 +174,7 @@ impl App {
         }
     }
 
-    pub(super) fn attribution_ended(&mut self, generation: u64, failure: Option<String>) {
+    pub(super) fn attribution_ended(&mut self, generation: u64, failure: Option<Failure>) {
         if generation == self.predictor.generation {
             self.prediction.running = false;
             self.prediction.failed = failure;
@@ -183,7 +183,7 @@ impl App {
 
     /// A model or domain went.
     pub(super) fn forget_prediction(&mut self) {
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Target::Attribution(_)));
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Attribution(_)));
         self.predictor.wish.clear();
         self.prediction = PredictionLive::default();
     }
@@ -376,19 +376,6 @@ impl App {
         // What is in force now is forgotten too, until it is measured anew.
         let in_force: Vec<String> = self.after_units().map(|(_, key)| key.to_owned()).collect();
         self.predictor.noted.retain(|key| in_force.iter().any(|f| key.starts_with(f.as_str())));
-    }
-
-    /// The job that measures accuracies now.
-    pub fn evaluation_job(&self) -> Option<JobId> {
-        self.runner.find(|t| matches!(t, Target::Evaluation(_)))
-    }
-    /// The job of a sweep of this kind.
-    pub fn sweep_job(&self, kind: SweepKind) -> Option<JobId> {
-        self.runner.find(|t| *t == Target::Sweep(kind))
-    }
-    /// The job that computes first-order effects now.
-    pub fn attribution_job(&self) -> Option<JobId> {
-        self.runner.find(|t| matches!(t, Target::Attribution(_)))
     }
 
     fn trim_effects(&mut self, budget: usize) {

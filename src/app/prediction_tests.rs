@@ -1,6 +1,6 @@
 //! Predictions of the app with its engines, on the small fixture model.
 
-use super::{App, Command, EvalConfig, JobState, Origin, testing};
+use super::{App, Command, EvalConfig, Failure, JobState, JobTarget, Origin, testing};
 use crate::{
     base::{Head, Neuron, NeuronSet},
     data::Mapping,
@@ -94,7 +94,7 @@ fn scales_need_no_new_effects_and_means_do() {
     app.apply(Command::ToggleHead { head: Head::new(1, 2) });
     let zero = app.prediction.domains["b"].change().loss.expect("loss");
     app.apply(Command::SetAblationMode { mode: AblationMode::Scale(3.0) });
-    assert!(app.attribution_job().is_none());
+    assert!(app.job_for(|t| matches!(t, JobTarget::Attribution(_))).is_none());
     let tripled = app.prediction.domains["b"].change().loss.expect("loss");
     // Rounded twice: as sums of likelihoods of about 5 nat each, and as their difference.
     assert!((tripled + 2.0 * zero).abs() < 1e-12, "{tripled} and {zero}");
@@ -103,7 +103,7 @@ fn scales_need_no_new_effects_and_means_do() {
     testing::settle(&mut app);
     assert_eq!(app.prediction.domains["b"].n, 20);
     app.apply(Command::SetAblationMode { mode: AblationMode::Mean });
-    assert!(app.attribution_job().is_some() && app.prediction.domains.is_empty());
+    assert!(app.job_for(|t| matches!(t, JobTarget::Attribution(_))).is_some() && app.prediction.domains.is_empty());
     testing::settle(&mut app);
     let mean = app.prediction.domains["b"].change().loss.expect("loss");
     assert!(mean != zero && app.prediction.failed.is_none());
@@ -128,12 +128,28 @@ fn rows_that_are_left_out_are_left_out_of_the_prediction_too() {
     });
     app.project.sets[0].chosen_on = vec![chosen];
     app.apply(Command::SetControls { count: 0 });
-    assert!(app.attribution_job().is_none(), "the effects are there, of all rows");
+    assert!(app.job_for(|t| matches!(t, JobTarget::Attribution(_))).is_none(), "the effects are there, of all rows");
     assert_eq!((app.prediction.domains["a"].n, app.prediction.domains["a"].n_all, whole.n), (18, 18, 30));
     testing::settle(&mut app);
     assert!(app.measured.iter().any(|m| m.domain == "a" && m.n == 18));
     // Left out by the user: other items are scored, so they are attributed anew.
     app.apply(Command::SetEvalConfig { config: EvalConfig { exclude, ..EvalConfig::default() } });
-    assert!(app.attribution_job().is_some());
+    assert!(app.job_for(|t| matches!(t, JobTarget::Attribution(_))).is_some());
     testing::settle(&mut app);
+}
+
+#[test]
+fn effects_that_were_stopped_are_gone_on_with() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut app = predicted(dir.path());
+    app.apply(Command::SetEvalConfig { config: EvalConfig { samples: Some(20), ..EvalConfig::default() } });
+    testing::settle(&mut app);
+    app.apply(Command::SetAblationMode { mode: AblationMode::Mean });
+    app.apply(Command::CancelNewest);
+    testing::settle(&mut app);
+    assert_eq!((app.prediction.running, app.prediction.failed.clone()), (false, Some(Failure::Cancelled)));
+    assert!(app.jobs.iter().any(|j| j.state == JobState::Cancelled), "{:?}", app.jobs);
+    app.apply(Command::Predict);
+    testing::settle(&mut app);
+    assert!(app.prediction.failed.is_none() && app.prediction.ready.len() == app.project.domains.len());
 }

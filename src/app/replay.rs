@@ -1,8 +1,8 @@
 //! A project's numbers made again and held against those it holds: a second program without a screen, on a worker.
 
 use super::{
-    App, Command, DeviceChoice, JobState, NoticeLevel, Settings,
-    event::{Event, Target},
+    App, Command, DeviceChoice, Failure, JobState, NoticeLevel, Settings,
+    event::{Event, JobTarget},
     project_file,
     results::{Compared, Results, Verdict, compare},
 };
@@ -45,7 +45,7 @@ pub struct ReplayView {
     /// Of the project as it was then, not of a file.
     pub of_project: bool,
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     pub report: Option<Arc<ReplayReport>>,
 }
 
@@ -66,10 +66,10 @@ impl App {
             preferences_file: None,
             ..self.settings.clone()
         };
-        self.runner.supersede(&mut self.jobs, |t| *t == Target::Replay);
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Replay);
         self.replay = Some(ReplayView { file: path.clone(), of_project, running: true, ..ReplayView::default() });
         let title = format!("Replay of {}", path.display());
-        self.runner.spawn(&mut self.jobs, title, Target::Replay, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Replay, move |ctx, out| {
             let report = replay(&path, model, settings, ctx)?;
             out.send(Event::Replayed(Arc::new(report)));
             Ok(())
@@ -93,7 +93,7 @@ impl App {
         }
     }
 
-    pub(super) fn replay_ended(&mut self, failure: Option<String>) {
+    pub(super) fn replay_ended(&mut self, failure: Option<Failure>) {
         if let Some(view) = &mut self.replay {
             (view.running, view.failed) = (false, failure);
         }

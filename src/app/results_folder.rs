@@ -2,7 +2,7 @@
 
 use super::{
     App, ContinualView, NoticeLevel, ProveView, TransferView, TuneReport,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     tuning::REPORT_FILE,
 };
 use crate::{
@@ -87,7 +87,7 @@ pub(super) fn read_tuning(folder: &Path) -> Result<TuneReport> {
 
 impl App {
     pub(super) fn open_results(&mut self, kind: FolderKind, folder: PathBuf) {
-        self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Target::Other, move |_, out| {
+        self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), JobTarget::Other, move |_, out| {
             let opened = kind.read(&folder)?;
             out.send(Event::OpenedResults { folder, opened });
             Ok(())
@@ -122,11 +122,18 @@ impl App {
                     Some(ProveView { request: None, result: Some(*matrix), version, running: false, failed: None, folder: Some(folder) });
             }
             OpenedResults::Continual(state) => {
-                self.continual =
-                    Some(ContinualView { request: None, folder, state: Some(state), lesson: None, running: false, failed: None });
+                self.continual = Some(ContinualView {
+                    request: None,
+                    folder,
+                    state: Some(state),
+                    lesson: None,
+                    running: false,
+                    whole: true,
+                    failed: None,
+                });
             }
             OpenedResults::Transfer(state) => {
-                self.transfer = Some(TransferView { request: None, folder, state: Some(state), running: false, failed: None });
+                self.transfer = Some(TransferView { request: None, folder, state: Some(state), running: false, whole: true, failed: None });
             }
             OpenedResults::Tuning(report) => self.tuned(report, folder),
         }

@@ -2,7 +2,7 @@
 
 use super::{
     App, NoticeLevel, TraceInput, demo, device,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     held_out::fold_lines,
     library::Loading,
     models,
@@ -93,7 +93,7 @@ impl App {
         if self.project.scan.metrics.is_empty() {
             return Some("No metric is chosen.".into());
         }
-        self.runner.is_running(|t| matches!(t, Target::Scan)).then(|| "A scan is running; cancel it first.".into())
+        self.runner.is_running(|t| matches!(t, JobTarget::Scan)).then(|| "A scan is running; cancel it first.".into())
     }
 
     pub(super) fn start_wished_scan(&mut self) {
@@ -103,12 +103,19 @@ impl App {
         let problem = self.library.model.as_ref().and_then(|m| m.state.failed()).map(str::to_owned);
         let mut domains = Vec::new();
         let mut failed = problem;
+        let mut stopped = matches!(self.library.model.as_ref().map(|m| &m.state), Some(Loading::Stopped));
         for d in self.project.enabled() {
             match self.library.domain(&d.name).map(|e| &e.state) {
                 Some(Loading::Ready(domain)) => domains.push(domain.clone()),
                 Some(Loading::Failed(message)) => failed = failed.or_else(|| Some(format!("{}: {message}", d.name))),
+                Some(Loading::Stopped) => stopped = true,
                 Some(Loading::Working) | None => return,
             }
+        }
+        // Who stops the reading of what a scan waits for does not want the scan either.
+        if stopped && failed.is_none() {
+            self.scan_wish = None;
+            return;
         }
         if let Some(message) = failed {
             self.scan_wish = None;
@@ -127,7 +134,7 @@ impl App {
         let model = decoder.model.info.clone();
         let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let title = format!("Scan of {}", number::counted(domains.len() as u64, "domain"));
-        self.runner.spawn(&mut self.jobs, title, Target::Scan, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Scan, move |ctx, out| {
             if let Some(folder) = &folder {
                 verify_run_folder(folder)?;
             }
@@ -159,21 +166,21 @@ impl App {
     }
 
     pub(super) fn find_devices(&mut self) {
-        if self.runner.is_running(|t| matches!(t, Target::Devices)) {
+        if self.runner.is_running(|t| matches!(t, JobTarget::Devices)) {
             return;
         }
         let how = self.settings.backend();
-        self.runner.spawn(&mut self.jobs, "Looking for graphics cards", Target::Devices, move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, "Looking for graphics cards", JobTarget::Devices, move |ctx, out| {
             out.send(Event::Devices(Arc::new(device::report(&*backend(how), ctx)?)));
             Ok(())
         });
     }
 
     pub(super) fn find_models(&mut self) {
-        if self.runner.is_running(|t| matches!(t, Target::Models)) {
+        if self.runner.is_running(|t| matches!(t, JobTarget::Models)) {
             return;
         }
-        self.runner.spawn(&mut self.jobs, "Looking for models", Target::Models, |ctx, out| {
+        self.runner.spawn(&mut self.jobs, "Looking for models", JobTarget::Models, |ctx, out| {
             out.send(Event::Models(Arc::new(models::report(ctx)?)));
             Ok(())
         });
@@ -339,7 +346,7 @@ impl App {
             words.join(" ")
         };
         provenance.data_sha256.clear();
-        self.runner.spawn(&mut self.jobs, format!("Trace into {}", path.display()), Target::Other, move |ctx, _| {
+        self.runner.spawn(&mut self.jobs, format!("Trace into {}", path.display()), JobTarget::Other, move |ctx, _| {
             let model = &decoder.model;
             let points = model::trace::hook_points(&hooks, &model.spec)?;
             let tokens = match input {
@@ -365,7 +372,7 @@ impl App {
 
     pub(super) fn train_demo(&mut self, folder: PathBuf, seed: u64, steps: Option<usize>, without: Vec<String>) {
         let how = self.settings.backend();
-        self.runner.spawn(&mut self.jobs, "Training the demo model", Target::Other, move |ctx, _| {
+        self.runner.spawn(&mut self.jobs, "Training the demo model", JobTarget::Other, move |ctx, _| {
             let usual = tune::demo::DemoOptions::default();
             let options = tune::demo::DemoOptions { steps: steps.unwrap_or(usual.steps), without, ..usual };
             tune::demo::train(&folder, seed, options, backend(how), ctx).map(|_| ())
@@ -381,7 +388,7 @@ impl App {
         let ablation = self.ablation_report();
         let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let (metric, top_percent) = (report::metric_of(&scan, self.project.view.metric), self.project.view.top_percent);
-        self.runner.spawn(&mut self.jobs, format!("Writing {}", path.display()), Target::Other, move |_, _| {
+        self.runner.spawn(&mut self.jobs, format!("Writing {}", path.display()), JobTarget::Other, move |_, _| {
             let html = report::html(&Report {
                 scan: &scan,
                 model: model.as_ref(),

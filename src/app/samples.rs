@@ -2,7 +2,7 @@
 
 use super::{
     App, NoticeLevel, device,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     library::Loading,
     project_file::is_demo,
     run::shell_word,
@@ -59,7 +59,7 @@ impl App {
         let Some(decoder) = self.decoder.clone() else {
             return self.notice(NoticeLevel::Error, "Samples cannot be compared", "There is no model: open it, and wait until it is read.");
         };
-        if self.runner.is_running(|t| matches!(t, Target::Samples)) {
+        if self.runner.is_running(|t| matches!(t, JobTarget::Samples)) {
             return self.notice(NoticeLevel::Error, "Samples cannot be compared", "They are being compared; cancel that first.");
         }
         let command = self.samples_command(&read, &config, &layers, out.as_deref());
@@ -68,7 +68,7 @@ impl App {
         let n = read.iter().map(|d| d.items.len().min(samples)).sum::<usize>();
         let title = format!("Similarity of {}", number::counted(n as u64, "sample"));
         let own_file = run.as_ref().and_then(|r| r.path.as_ref()).filter(|p| !is_demo(p)).map(|p| p.join(scan::store::SAMPLES_FILE));
-        self.runner.spawn(&mut self.jobs, title, Target::Samples, move |ctx, outbox| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Samples, move |ctx, outbox| {
             let (decoder, again) = device::placed(decoder, device, ctx)?;
             let mut made = scan::sample_similarity(&decoder, &read, &config, &layers, limits, ctx)?;
             made.provenance.command = again.map_or(command.clone(), |device| format!("{command} --device {device}"));
@@ -106,6 +106,7 @@ impl App {
                 Some(Loading::Ready(domain)) => domain,
                 Some(Loading::Working) => return Err(format!("{name} is still being read.")),
                 Some(Loading::Failed(message)) => return Err(format!("{name}: {message}")),
+                Some(Loading::Stopped) => return Err(format!("Reading {name} was stopped: read it again first.")),
                 None => return Err(format!("There is no domain `{name}` in the project: add the file it was scanned from.")),
             };
             if let Some(scanned) = run.and_then(|r| r.domain(name))

@@ -3,11 +3,10 @@
 use super::{
     DeviceReport, HeldOut, Inspection, JobId, JobState, JobView, LensLive, Library, ModelsReport, Project, Settings, TuningView,
     ablation::Evaluation,
-    event::{Event, Target},
+    event::{Event, JobTarget},
     generate::Generated,
     history::{History, HistoryRow},
     jobs::{Failure, Message, Runner},
-    library::Loading,
     neuron_order::Arranged,
     prediction::{Measured, PredictionLive, Predictor},
     saving::{MissingModel, Saving},
@@ -49,7 +48,7 @@ pub struct AblationLive {
     pub held_out: BTreeMap<String, HeldOut>,
     /// Still being measured.
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
 }
 
 /// Log lines kept.
@@ -210,7 +209,7 @@ impl App {
             Event::TunedModel(tuned) => self.tuned_made(*tuned),
             Event::Replayed(report) => self.replayed(report),
             Event::Continual(news) => self.continual_news(news),
-            Event::Transfer(state) => self.transfer_news(state),
+            Event::Transfer(news) => self.transfer_news(news),
             Event::Found(found) => self.found(found),
             Event::Run { output, path } => self.add_run(output, path),
             Event::Attributed { generation, key, effects } => self.attributed(generation, key, effects),
@@ -232,52 +231,47 @@ impl App {
         };
         let title = self.jobs.iter().find(|v| v.id == id).map(|v| v.title.clone()).unwrap_or_default();
         let Some(target) = self.runner.end(&mut self.jobs, id, state) else { return };
-        if let Target::Looking(looking) = target {
+        if let JobTarget::Looking(looking) = target {
             return self.looked(looking, result);
         }
-        let failure = match result {
-            Ok(()) => None,
-            Err(Failure::Cancelled) => {
-                self.notice(NoticeLevel::Info, format!("{title}: stopped"), String::new());
-                Some("stopped".to_owned())
-            }
-            Err(Failure::Failed(message)) => {
-                // A missing model or domain shows where it is listed; the notice is for whoever looks elsewhere.
-                self.notice(NoticeLevel::Error, format!("{title} failed"), message.clone());
-                Some(message)
-            }
-        };
+        let failure = result.err();
+        match &failure {
+            None => {}
+            Some(Failure::Cancelled) => self.notice(NoticeLevel::Info, format!("{title}: stopped"), String::new()),
+            // A missing model or domain shows where it is listed; the notice is for whoever looks elsewhere.
+            Some(Failure::Failed(message)) => self.notice(NoticeLevel::Error, format!("{title} failed"), message.clone()),
+        }
         match (target, failure) {
-            (Target::Scan, None) => {
+            (JobTarget::Scan, None) => {
                 let run = self.library.run();
                 let words = run.map(|r| format!("{}: {} domains, {:.1} s", r.name, r.output.domains.len(), r.output.timing.seconds));
                 let place = run.and_then(|r| r.path.as_ref()).map_or_else(String::new, |p| p.display().to_string());
                 self.notice(NoticeLevel::Info, words.unwrap_or_default(), place);
             }
-            (Target::Model(generation), Some(message)) => {
+            (JobTarget::Model(generation), Some(failure)) => {
                 if let Some(model) = self.library.model.as_mut()
                     && self.model_generation == generation
                 {
-                    model.state = Loading::Failed(message);
+                    model.state = failure.into();
                 }
             }
-            (Target::Domain { name, generation }, Some(message)) => {
+            (JobTarget::Domain { name, generation }, Some(failure)) => {
                 let current = self.domain_generations.get(&name) == Some(&generation);
                 if let Some(domain) = self.library.domains.iter_mut().find(|d| d.name == name && current) {
-                    domain.state = Loading::Failed(message);
+                    domain.state = failure.into();
                 }
             }
-            (Target::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
-            (Target::Order(generation), Some(message)) => self.order_failed(generation, message),
-            (Target::OtherRun(path), Some(_)) => self.other_run_failed(path),
-            (Target::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
-            (Target::Attribution(generation), failure) => self.attribution_ended(generation, failure),
-            (Target::Sweep(kind), failure) => self.sweep_ended(kind, failure),
-            (Target::Tune(folder), failure) => self.tuning_ended(folder, failure),
-            (Target::Replay, failure) => self.replay_ended(failure),
-            (Target::Tasks(job), failure) => self.task_ended(job, failure),
-            (Target::Continual, failure) => self.continual_ended(failure),
-            (Target::Transfer, failure) => self.transfer_ended(failure),
+            (JobTarget::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
+            (JobTarget::Order(generation), Some(failure)) => self.order_failed(generation, failure),
+            (JobTarget::OtherRun(path), Some(_)) => self.other_run_failed(path),
+            (JobTarget::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
+            (JobTarget::Attribution(generation), failure) => self.attribution_ended(generation, failure),
+            (JobTarget::Sweep(kind), failure) => self.sweep_ended(kind, failure),
+            (JobTarget::Tune(folder), failure) => self.tuning_ended(folder, failure),
+            (JobTarget::Replay, failure) => self.replay_ended(failure),
+            (JobTarget::Tasks(job), failure) => self.task_ended(job, failure),
+            (JobTarget::Continual, failure) => self.continual_ended(failure),
+            (JobTarget::Transfer, failure) => self.transfer_ended(failure),
             _ => {}
         }
     }
@@ -293,6 +287,15 @@ impl App {
     pub fn history(&self) -> Vec<HistoryRow> {
         self.history.rows()
     }
+    /// The newest job for such a target that runs.
+    pub fn job_for(&self, of: impl Fn(&JobTarget) -> bool) -> Option<&JobView> {
+        self.jobs.iter().rev().find(|j| j.state == JobState::Running && of(&j.target))
+    }
+    /// The same, running or ended.
+    pub fn last_job(&self, of: impl Fn(&JobTarget) -> bool) -> Option<&JobView> {
+        self.jobs.iter().rev().find(|j| of(&j.target))
+    }
+    /// The newest that runs, whatever for.
     pub fn running(&self) -> Option<&JobView> {
         self.jobs.iter().rev().find(|j| j.state == JobState::Running)
     }

@@ -1,9 +1,9 @@
 //! Sweeps, accuracy against k, and the search for a set that breaks a domain: requests, jobs, and what the panels show.
 
 use super::{
-    App, ChosenOn, NoticeLevel,
+    App, ChosenOn, Failure, NoticeLevel,
     ablation::{ItemSource, item_source},
-    event::{Event, Target},
+    event::{Event, JobTarget},
     held_out::hold_out,
     run::shell_word,
     score::{Change, Scorer},
@@ -77,7 +77,7 @@ pub struct SweepView<T> {
     /// Counts up with every change of `result`: what is made of it can be kept until then.
     pub version: u64,
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     /// Where it is kept.
     pub folder: Option<PathBuf>,
 }
@@ -144,8 +144,8 @@ impl Sweeps {
         }
     }
 
-    fn end(&mut self, kind: SweepKind, failure: Option<String>) {
-        fn end<T>(view: &mut Option<SweepView<T>>, failure: Option<String>) {
+    fn end(&mut self, kind: SweepKind, failure: Option<Failure>) {
+        fn end<T>(view: &mut Option<SweepView<T>>, failure: Option<Failure>) {
             if let Some(view) = view {
                 (view.running, view.failed) = (false, failure);
                 view.version += 1;
@@ -183,7 +183,7 @@ impl App {
     /// Starts, or goes on with, what is asked for. Results go into `out`, or a folder below the data folder that is named after the request.
     pub(super) fn start_sweep(&mut self, request: SweepRequest, out: Option<PathBuf>) {
         let kind = request.kind();
-        self.runner.supersede(&mut self.jobs, |t| *t == Target::Sweep(kind));
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Sweep(kind));
         let started = match &request {
             SweepRequest::Units { unit, domain, layers } => self.start_units(&request, *unit, domain, *layers, out),
             SweepRequest::AgainstK { ranking, metric, percents } => self.start_against_k(&request, ranking, *metric, percents, out),
@@ -193,7 +193,7 @@ impl App {
         };
         if let Err(details) = started {
             self.sweeps.begin(request.clone(), None);
-            self.sweeps.end(kind, Some(details.clone()));
+            self.sweeps.end(kind, Some(details.clone().into()));
             self.notice(NoticeLevel::Error, format!("{} cannot start", request.title()), details);
         }
     }
@@ -202,7 +202,7 @@ impl App {
         self.sweeps.hear(news);
     }
 
-    pub(super) fn sweep_ended(&mut self, kind: SweepKind, failure: Option<String>) {
+    pub(super) fn sweep_ended(&mut self, kind: SweepKind, failure: Option<Failure>) {
         self.sweeps.end(kind, failure);
     }
 
@@ -292,7 +292,7 @@ impl App {
             }),
         );
         self.sweeps.begin(request.clone(), Some(folder.clone()));
-        self.runner.spawn(&mut self.jobs, request.title(), Target::Sweep(SweepKind::Units), move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, request.title(), JobTarget::Sweep(SweepKind::Units), move |ctx, out| {
             let news = |news| out.send(Event::Sweep(news));
             let session = switching.scorer.session(&source, ctx)?;
             let baseline = Totals::of(&session.evaluate(None, ctx, &mut |_| {})?);
@@ -337,7 +337,7 @@ impl App {
         let key = format!("{:?}\n{words}\n{percents:?}", sources.iter().map(|s| &s.key).collect::<Vec<_>>());
         let folder = self.sweep_folder(out, &format!("against-k-{ranking}"), &key);
         self.sweeps.begin(request.clone(), Some(folder.clone()));
-        self.runner.spawn(&mut self.jobs, request.title(), Target::Sweep(SweepKind::AgainstK), move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, request.title(), JobTarget::Sweep(SweepKind::AgainstK), move |ctx, out| {
             let sessions = sources.iter().map(|s| switching.scorer.session(s, ctx)).collect::<Result<Vec<_>>>()?;
             let mut curve = KCurve {
                 ranking: words,
@@ -391,7 +391,7 @@ impl App {
         let key = format!("{:?}\n{words}\n{candidates} {rule:?}", sources.iter().map(|s| &s.key).collect::<Vec<_>>());
         let folder = self.sweep_folder(out, &format!("break-{domain}"), &key);
         self.sweeps.begin(request.clone(), Some(folder.clone()));
-        self.runner.spawn(&mut self.jobs, request.title(), Target::Sweep(SweepKind::Break), move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, request.title(), JobTarget::Sweep(SweepKind::Break), move |ctx, out| {
             let halves = sources
                 .iter()
                 .map(|s| {

@@ -94,6 +94,7 @@ pub fn sample_app_continual(data_dir: &Path, share: f64) -> App {
         state: Some(Arc::new(state)),
         lesson: None,
         running: false,
+        whole: true,
         failed: None,
     });
     app
@@ -171,6 +172,7 @@ pub fn sample_app_transfer(data_dir: &Path, share: f64) -> App {
         folder: "/runs/transfer".into(),
         state: Some(Arc::new(state)),
         running: false,
+        whole: true,
         failed: None,
     });
     app

@@ -1,8 +1,9 @@
 //! A tuned model beside its base: one or the other computes, at once; what changed in the weights; and the ways to keep it.
 
 use super::{
-    App, NoticeLevel, TuneReport,
-    event::{Event, Target as Place},
+    App, NoticeLevel, TuneReport, check,
+    event::{Event, JobTarget},
+    jobs::Outbox,
     library::Loading,
     project_file::is_demo,
     results_folder::read_tuning,
@@ -65,6 +66,13 @@ pub(super) fn made(base: &Decoder, overlay: Overlay, report: Arc<TuneReport>, fo
     Ok(TunedModel { base, tuned, on: true, target, report, folder: folder.to_owned(), change, values })
 }
 
+/// The tuned model computes from now on; with the certificate that was once made of the same weights.
+pub(super) fn send(tuned: TunedModel, data_dir: &Path, out: &Outbox) {
+    let check = check::kept(data_dir, &tuned.tuned_info().sha256, tuned.tuned.backend.arithmetic());
+    out.send(Event::TunedModel(Box::new(tuned)));
+    check.into_iter().for_each(|c| out.send(Event::Checked(c)));
+}
+
 /// How a tuned model is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,8 +122,10 @@ impl App {
             model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
         }
         self.decoder = Some(decoder);
-        // A certificate is of one model's weights.
-        self.library.check = None;
+        // A certificate is of one model's weights: that of the one before waits until it computes again.
+        let before = self.library.check.take();
+        self.library.other_checks.extend(before.map(|c| (c.model_sha256.clone(), c)));
+        self.library.check = self.decoder.as_ref().and_then(|d| self.library.other_checks.remove(&d.model.info.sha256));
         let measured = !self.ablation.before.is_empty();
         self.forget_evaluation();
         self.forget_prediction();
@@ -145,14 +155,15 @@ impl App {
             let title = format!("The tuning in {} was not opened", folder.display());
             return self.notice(NoticeLevel::Warn, title, "Another one is under way in Tasks, Train; wait for it, or cancel it.");
         }
-        self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), Place::Other, move |ctx, out| {
+        let data_dir = self.settings.data_dir.clone();
+        self.runner.spawn(&mut self.jobs, format!("Opening {}", folder.display()), JobTarget::Other, move |ctx, out| {
             ctx.progress("reading the overlay", 0, 0, "");
             let report = read_tuning(&folder)?;
             let overlay = Overlay::load(&folder.join(OVERLAY_FILE))?;
             let report = Arc::new(report);
             let tuned = made(&base, overlay, report.clone(), &folder)?;
             out.send(Event::Tuned { report, folder: folder.clone() });
-            out.send(Event::TunedModel(Box::new(tuned)));
+            send(tuned, &data_dir, out);
             Ok(())
         });
     }
@@ -162,7 +173,7 @@ impl App {
             return self.notice(NoticeLevel::Error, "There is no tuned model to save", "Tune the model first.");
         };
         let title = format!("Saving {}", path.display());
-        self.runner.spawn(&mut self.jobs, title, Place::Export(path.clone()), move |ctx, _| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Export(path.clone()), move |ctx, _| {
             ctx.progress("writing", 0, 0, "");
             let base: &Model = &tuned.base.model;
             match (as_what, &tuned.target) {

@@ -1,8 +1,8 @@
 //! Tuning the open model on one domain: which neurons, from which rows, judged on which rows; and what came of it.
 
 use super::{
-    App, JobId,
-    event::{Event, Target as Place},
+    App, Failure, JobId,
+    event::{Event, JobTarget},
     project_file::is_demo,
     state::NoticeLevel,
     task_rows::RowLimits,
@@ -115,7 +115,7 @@ pub struct TuningView {
     pub request: Option<TuneRequest>,
     pub job: Option<JobId>,
     /// Why it ended without a result: `stopped`, or what went wrong.
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     pub points: Vec<TunePoint>,
     pub report: Option<Arc<TuneReport>>,
     /// Where the report lies.
@@ -157,20 +157,20 @@ impl App {
         provenance.command = self.tune_command(&request);
         let view = TuningView { task: request.task.clone(), request: Some(request.clone()), ..TuningView::default() };
         let title = format!("Tuning on {}", request.task);
-        let out = request.out.clone();
-        self.runner.supersede(&mut self.jobs, |t| matches!(t, Place::Tune(_)));
-        let job = self.runner.spawn(&mut self.jobs, title, Place::Tune(out.clone()), move |ctx, news| {
+        let (out, data_dir) = (request.out.clone(), self.settings.data_dir.clone());
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Tune(_)));
+        let job = self.runner.spawn(&mut self.jobs, title, JobTarget::Tune(out.clone()), move |ctx, news| {
             let (report, overlay) =
                 run(&decoder, request, split, provenance, ctx, &mut |point| news.send(Event::TunePoint(point.clone())))?;
             let report = Arc::new(report);
             news.send(Event::Tuned { report: report.clone(), folder: out.clone() });
-            news.send(Event::TunedModel(Box::new(tuned::made(&decoder, overlay, report, &out)?)));
+            tuned::send(tuned::made(&decoder, overlay, report, &out)?, &data_dir, news);
             Ok(())
         });
         self.tuning = Some(TuningView { job: Some(job), ..view });
     }
 
-    pub(super) fn tuning_ended(&mut self, folder: PathBuf, failure: Option<String>) {
+    pub(super) fn tuning_ended(&mut self, folder: PathBuf, failure: Option<Failure>) {
         if failure.is_none() {
             self.notice(NoticeLevel::Done, "Tuned", folder.display().to_string());
         }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 pub fn run(args: ContinualArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.keep_runs = false;
-    let mut session = setup::session(&args.common, settings)?;
+    let mut session = setup::training_session("continual", &args.common, settings)?;
     let names: Vec<String> = session.app.project.domains.iter().map(|d| d.name.clone()).collect();
     let order = if args.tasks.is_empty() { names.clone() } else { args.tasks.clone() };
     if let Some(unknown) = order.iter().find(|t| !names.contains(t)) {
@@ -112,7 +112,7 @@ fn continual_text(s: &ContinualState, session: &Session) -> String {
 
 pub fn run_transfer(args: TransferArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.keep_runs = false;
-    let mut session = setup::session(&args.common, settings)?;
+    let mut session = setup::training_session("transfer", &args.common, settings)?;
     let tasks: Vec<String> = session.app.project.domains.iter().map(|d| d.name.clone()).collect();
     let request = TransferRequest { tasks, config: args.config(), rows: args.training.rows(), out: args.out.clone() };
     session.app.apply(Command::Transfer { request: Box::new(request) });

@@ -12,7 +12,7 @@ use crate::{
         Command, IndexEntry, IndexState, NeuronDetails, Reading, Settings, Word,
         inspect::{HeadReading, Strip, Written},
     },
-    base::{Head, Neuron, number, number::sig3, provenance::Provenance, visible},
+    base::{Head, Neuron, number, number::sig3, visible},
     inspect::{ACTIVATION_FORMULA, HeadFacts, Neighbour, Neighbours, NeuronFacts, Peak, WEIGHT_FORMULA},
     report::export::{ExportSpec, View},
     scan::ScanConfig,
@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub fn run(args: InspectArgs, mut settings: Settings) -> Result<(), Stop> {
     let common = &args.common;
     settings.keep_runs = false;
-    let mut session = setup::session(common, settings)?;
+    let mut session = if args.no_index { setup::model_session(common, settings) } else { setup::session(common, settings) }?;
     let spec = session.app.library.spec().map(|s| (s.n_layers, s.d_mlp, s.attention.n_heads));
     let (layers, width, heads) = spec.ok_or_else(|| failed("there is no model"))?;
     let place = place(&args.what, layers, width, heads)?;
@@ -39,15 +39,41 @@ pub fn run(args: InspectArgs, mut settings: Settings) -> Result<(), Stop> {
     if let Some(path) = &args.run {
         setup::open_scan(&mut session, path)?;
     }
+    match place {
+        Place::Head(head) if args.no_index => head_run(&args, &mut session, None, head),
+        Place::Neuron(_) if args.no_index => {
+            Err(Stop::Usage("--no-index is for a head: a neuron is told by the samples that drive it".into()))
+        }
+        Place::Neuron(neuron) => {
+            let entry = indexed(&args, &mut session)?;
+            neuron_run(&args, &mut session, &entry, neuron)
+        }
+        Place::Head(head) => {
+            let entry = indexed(&args, &mut session)?;
+            head_run(&args, &mut session, Some(&entry), head)
+        }
+    }
+}
+
+/// The index of the samples, which hold the one that was asked for.
+fn indexed(args: &InspectArgs, session: &mut Session) -> Result<Arc<IndexEntry>, Stop> {
     session.run(Command::IndexActivations)?;
     let entry = match &session.app.inspection.index {
         IndexState::Ready(entry) => entry.clone(),
         _ => return Err(failed("the index of activations ended without a result")),
     };
-    match place {
-        Place::Neuron(neuron) => neuron_run(&args, &mut session, &entry, neuron),
-        Place::Head(head) => head_run(&args, &mut session, &entry, head),
+    let n = entry.index.n_samples();
+    match args.sample {
+        Some(sample) if sample >= n => {
+            Err(Stop::Usage(format!("--sample {sample} is outside the samples that are read, 0 to {}", n.saturating_sub(1))))
+        }
+        _ => Ok(entry),
     }
+}
+
+/// The text that was asked for.
+fn reading(args: &InspectArgs) -> Option<Reading> {
+    args.text.clone().map(Reading::Text).or_else(|| args.sample.map(Reading::Sample))
 }
 
 enum Place {
@@ -90,8 +116,9 @@ fn neuron_run(args: &InspectArgs, session: &mut Session, entry: &IndexEntry, neu
     }
     let details = session.app.inspection.details.get(&neuron).cloned().ok_or_else(|| failed("the neuron's details did not come"))?;
     let mut strip: Option<Arc<Strip>> = None;
-    if let Some(text) = args.text.clone() {
-        session.run(Command::ReadNeuron { neuron, reading: Reading::Text(text) })?;
+    let reading = reading(args);
+    if let Some(reading) = reading.clone() {
+        session.run(Command::ReadNeuron { neuron, reading })?;
         if let Some(why) = &session.app.inspection.strip.failed {
             return Err(failed(why));
         }
@@ -100,23 +127,36 @@ fn neuron_run(args: &InspectArgs, session: &mut Session, entry: &IndexEntry, neu
     beside(session, &args.file, ExportSpec { what: View::Neuron, neuron: Some(neuron), ..ExportSpec::default() })?;
     let facts = entry.index.neuron(neuron).ok_or_else(|| failed("the neuron is not in the index"))?;
     match args.common.output.format {
-        Format::Json => output::print_json(&neuron_document(entry, &facts, &details, strip.as_deref())),
+        Format::Json => {
+            let mut document = neuron_document(entry, &facts, &details, strip.as_deref());
+            document["provenance"] = json!(session.app.inspect_provenance(&neuron.to_string(), reading.as_ref()));
+            output::print_json(&document)
+        }
         Format::Text => output::print(&neuron_text(entry, &facts, &details, strip.as_deref())),
     }
 }
 
-fn head_run(args: &InspectArgs, session: &mut Session, entry: &IndexEntry, head: Head) -> Result<(), Stop> {
-    let reading = args.text.clone().map_or(Reading::Sample(0), Reading::Text);
-    session.run(Command::ReadHead { head, reading })?;
+fn head_run(args: &InspectArgs, session: &mut Session, entry: Option<&IndexEntry>, head: Head) -> Result<(), Stop> {
+    let reading = reading(args).unwrap_or(Reading::Sample(0));
+    session.run(Command::ReadHead { head, reading: reading.clone() })?;
     if let Some(why) = &session.app.inspection.head.failed {
         return Err(failed(why));
     }
     let read = session.app.inspection.head.found.clone().ok_or_else(|| failed("the attention pattern did not come"))?;
     beside(session, &args.file, ExportSpec { what: View::Head, head: Some(head), ..ExportSpec::default() })?;
-    let facts = entry.index.head(head).ok_or_else(|| failed("the head is not in the index"))?;
+    let facts =
+        entry.map(|e| e.index.head(head).map(|facts| (e, facts)).ok_or_else(|| failed("the head is not in the index"))).transpose()?;
+    let facts = facts.as_ref().map(|(entry, facts)| (*entry, facts));
     match args.common.output.format {
-        Format::Json => output::print_json(&head_document(entry, head, &facts, &read)),
-        Format::Text => output::print(&head_text(entry, head, &facts, &read)),
+        Format::Json => {
+            let mut document = head_document(head, facts, &read);
+            document["provenance"] = json!(session.app.inspect_provenance(&head.to_string(), Some(&reading)));
+            output::print_json(&document)
+        }
+        Format::Text => {
+            let model = session.app.library.model_info().map_or("", |m| m.name.as_str());
+            output::print(&head_text(model, head, facts, &read))
+        }
     }
 }
 
@@ -190,12 +230,7 @@ fn neuron_document(entry: &IndexEntry, facts: &NeuronFacts, details: &NeuronDeta
         },
         "text": strip.map(|s| words(&s.words, "activation")),
         "index": index_document(entry),
-        "provenance": provenance(entry, &facts.neuron.to_string()),
     })
-}
-
-fn provenance(entry: &IndexEntry, what: &str) -> Provenance {
-    Provenance { command: entry.command_for(what), ..entry.index.about.provenance.clone() }
 }
 
 fn snippet(entry: &IndexEntry, p: &Peak) -> String {
@@ -282,30 +317,29 @@ fn index_line(entry: &IndexEntry) -> String {
     line
 }
 
-fn head_document(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReading) -> Value {
-    let about = &entry.index.about;
+/// `facts`: from the samples, where there are any.
+fn head_document(head: Head, facts: Option<(&IndexEntry, &HeadFacts)>, read: &HeadReading) -> Value {
     let n = read.pattern.tokens.len();
     let one = |w: &Written| json!({ "promotes": words(&w.promotes, "logit"), "suppresses": words(&w.suppresses, "logit"), "mean": w.mean, "written_norm": w.norm });
     let lens: Value = read.writes.iter().map(one).collect();
-    let z: Map<String, Value> = about.domains.iter().zip(&facts.z_norm).map(|(d, v)| (d.name.clone(), json!(v))).collect();
+    let z = |(e, f): (&IndexEntry, &HeadFacts)| -> Map<String, Value> {
+        e.index.about.domains.iter().zip(&f.z_norm).map(|(d, v)| (d.name.clone(), json!(v))).collect()
+    };
     json!({
         "head": head.to_string(),
         "hook": format!("blocks.{}.attn.hook_pattern[{}]", head.layer, head.index),
-        "by_offset": facts.by_offset,
-        "first_token": facts.first_token,
-        "entropy_bits": facts.entropy_bits,
-        "z_norm": z,
+        "by_offset": facts.map(|f| &f.1.by_offset),
+        "first_token": facts.map(|f| f.1.first_token),
+        "entropy_bits": facts.map(|f| f.1.entropy_bits),
+        "z_norm": facts.map(z),
         "text": { "pieces": read.pieces, "left_out": read.left_out },
         "pattern": read.pattern.head(head.index as usize).chunks_exact(n).collect::<Vec<_>>(),
         "logit_lens": { "formula": read.lens_formula, "tokens": lens },
-        "index": index_document(entry),
-        "provenance": provenance(entry, &head.to_string()),
+        "index": facts.map(|f| index_document(f.0)),
     })
 }
 
-fn head_text(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReading) -> String {
-    let about = &entry.index.about;
-    let mut out = format!("{head}  blocks.{}.attn.hook_pattern[{}] of {}\n\n", head.layer, head.index, about.provenance.model);
+fn head_facts_text(out: &mut String, entry: &IndexEntry, facts: &HeadFacts) {
     let last = facts.by_offset.len() - 1;
     let mut t = Table::new(["looks back", "mean attention"]);
     for (i, v) in facts.by_offset.iter().enumerate().filter(|(i, v)| *i < 8 || (*i == last && **v > 0.0)) {
@@ -318,11 +352,19 @@ fn head_text(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReadi
         sig3(f64::from(facts.entropy_bits))
     ));
     let mut t = Table::new(["domain", "mean |z|"]);
-    for (d, v) in about.domains.iter().zip(&facts.z_norm) {
+    for (d, v) in entry.index.about.domains.iter().zip(&facts.z_norm) {
         t.row([d.name.clone(), sig3(f64::from(*v))]);
     }
     out.push_str(&t.render());
-    out.push_str("\nWhat each token looks at most\n");
+    out.push('\n');
+}
+
+fn head_text(model: &str, head: Head, facts: Option<(&IndexEntry, &HeadFacts)>, read: &HeadReading) -> String {
+    let mut out = format!("{head}  blocks.{}.attn.hook_pattern[{}] of {model}\n\n", head.layer, head.index);
+    if let Some((entry, facts)) = facts {
+        head_facts_text(&mut out, entry, facts);
+    }
+    out.push_str("What each token looks at most\n");
     let n = read.pattern.tokens.len();
     let mut t = Table::new(["token", "looks at", "attention"]);
     for (q, row) in read.pattern.head(head.index as usize).chunks_exact(n).enumerate() {
@@ -340,6 +382,8 @@ fn head_text(entry: &IndexEntry, head: Head, facts: &HeadFacts, read: &HeadReadi
         t.row([format!("{i} {}", visible::alone(&read.pieces[i]))].into_iter().chain(cell(&w.promotes)).chain(cell(&w.suppresses)));
     }
     out.push_str(&t.render());
-    out.push_str(&index_line(entry));
+    if let Some((entry, _)) = facts {
+        out.push_str(&index_line(entry));
+    }
     out
 }

@@ -42,7 +42,7 @@ pub fn run(args: LensArgs, settings: Settings) -> Result<(), Stop> {
     session.run(Command::TryText { text: args.text.clone() })?;
     let live = &session.app.lens;
     if let Some(why) = &live.failed {
-        return Err(Stop::Failed(vec![why.clone()]));
+        return Err(Stop::Failed(vec![why.message().unwrap_or("stopped").to_owned()]));
     }
     let position = match args.position {
         None => live.tokens.len().saturating_sub(1),

@@ -17,8 +17,34 @@ use std::{
 ///
 /// # Errors
 /// On a mapping without its domain, a domain named twice, or anything that cannot be read.
-pub fn session(common: &Common, mut settings: Settings) -> Result<Session, Stop> {
-    let domains = domains(common)?;
+pub fn session(common: &Common, settings: Settings) -> Result<Session, Stop> {
+    open(common, domains(common)?, settings)
+}
+
+/// The same for a verb that trains. What trains starts from the base.
+///
+/// # Errors
+/// As [`session`]; also where a tuning is to be put on the model.
+pub fn training_session(verb: &str, common: &Common, settings: Settings) -> Result<Session, Stop> {
+    match &common.tuned {
+        None => session(common, settings),
+        Some(folder) => Err(Stop::Usage(format!(
+            "{verb} trains the model of --model itself, so --tuned {} would not be used: leave it out; to go on from a tuned model write it as a folder \
+             (`tune` with --save-model) and name that with --model",
+            folder.display()
+        ))),
+    }
+}
+
+/// The same with the model alone.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn model_session(common: &Common, settings: Settings) -> Result<Session, Stop> {
+    open(common, Vec::new(), settings)
+}
+
+fn open(common: &Common, domains: Vec<NamedFile>, mut settings: Settings) -> Result<Session, Stop> {
     settings.device = common.device;
     let mut session = Session::new(settings, common.output.quiet);
     session.app.apply(Command::OpenModel { path: common.model.clone() });

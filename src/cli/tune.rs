@@ -16,7 +16,7 @@ use crate::{
 pub fn run(args: TuneArgs, mut settings: Settings) -> Result<(), Stop> {
     settings.keep_runs = false;
     let common = &args.common;
-    let mut session = setup::session(common, settings)?;
+    let mut session = setup::training_session("tune", common, settings)?;
     if session.app.project.domain(&args.task).is_none() {
         let names: Vec<String> = session.app.project.domains.iter().map(|d| d.name.clone()).collect();
         return Err(Stop::Usage(format!("--task is `{}`, but the domains are {}", args.task, names.join(", "))));

@@ -178,12 +178,16 @@ pub fn progress_line(job: &JobView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{app::JobId, base::Progress};
+    use crate::{
+        app::{JobId, JobTarget},
+        base::Progress,
+    };
 
     #[test]
     fn progress_says_rate_and_time_left() {
         let job = JobView {
             id: JobId(1),
+            target: JobTarget::Scan,
             title: "Scan".into(),
             state: JobState::Running,
             progress: Progress { phase: "scanning logic".into(), done: 41, total: 64, unit: "samples" },

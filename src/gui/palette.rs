@@ -118,7 +118,11 @@ impl Palette {
                         let shortcut = a.shortcut.map(|k| keys::shortcut(ui.ctx(), &k)).unwrap_or_default();
                         let (text, end) = match a.enabled {
                             true => (RichText::new(&a.label), shortcut),
-                            false => (RichText::new(&a.label).color(theme.secondary), a.why.to_owned()),
+                            false => {
+                                let name = text_width(ui, &a.label);
+                                let room = ui.available_width() - name - 4.0 * theme::GRID - 2.0 * ui.spacing().button_padding.x;
+                                (RichText::new(&a.label).color(theme.secondary), fitting(ui, a.why, room))
+                            }
                         };
                         if line(ui, text, end, a.why) {
                             chosen = Some(Choice::Act(Box::new(a.act.clone()), a.label.clone()));
@@ -176,6 +180,22 @@ fn fit(word: &[char], text: &[char]) -> Option<i32> {
         at = next + 1;
     }
     Some(score)
+}
+
+fn text_width(ui: &egui::Ui, text: &str) -> f32 {
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    ui.painter().layout_no_wrap(text.to_owned(), font, egui::Color32::PLACEHOLDER).size().x
+}
+
+/// As much of a text as there is room for: an action's name goes before the reason why it cannot be done.
+fn fitting(ui: &egui::Ui, text: &str, room: f32) -> String {
+    if text_width(ui, text) <= room {
+        return text.to_owned();
+    }
+    let ends: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
+    let cut = |n: usize| format!("{}…", text[..ends[n]].trim_end());
+    let n = ends.partition_point(|&end| text_width(ui, &format!("{}…", &text[..end])) <= room);
+    cut(n.saturating_sub(1))
 }
 
 #[cfg(test)]

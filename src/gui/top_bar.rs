@@ -78,6 +78,9 @@ fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let (text, hover, colour) = match app.library.model.as_ref().map(|m| (&m.state, &m.path)) {
         None => ("Open a model…".to_owned(), "Opens a model folder".to_owned(), cx.theme.secondary),
         Some((Loading::Working, path)) => (format!("Opening {}…", path.display()), path.display().to_string(), cx.theme.secondary),
+        Some((Loading::Stopped, path)) => {
+            (format!("{} is not open", path.display()), "Opening it was stopped".to_owned(), cx.theme.secondary)
+        }
         Some((Loading::Failed(e), path)) => (format!("{} could not be opened", path.display()), e.clone(), cx.theme.bad),
         Some((Loading::Ready((info, spec)), _)) => {
             let device = app.device();

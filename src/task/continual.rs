@@ -170,7 +170,7 @@ pub struct ContinualPlan {
     /// Domains that are judged and never learnt.
     pub others: Vec<TaskRows>,
     pub config: ContinualConfig,
-    /// Of the results; the same sequence goes on in it where it was stopped, and one with more seeds or methods adds to it.
+    /// Of the results; the same sequence goes on in it where it was stopped, one with more seeds or methods adds to it, and one with fewer is told from it.
     pub folder: PathBuf,
     pub provenance: Provenance,
 }
@@ -217,10 +217,11 @@ pub struct Listeners<'a> {
     pub point: &'a mut dyn FnMut(LessonPoint),
 }
 
-/// Learns the sequence with every method and seed, or goes on with it; what a smaller plan with the same settings learnt in the folder stays. Every finished cell is in the folder at once.
+/// Learns the sequence with every method and seed, or goes on with it; what a smaller plan with the same settings learnt in the folder stays, and of a
+/// larger one that it holds only what is asked for is learnt and told. Every finished cell is in the folder at once.
 ///
 /// # Errors
-/// When the settings make no sense, the folder holds another sequence, or seeds or methods that are not asked for, or cannot be written to, a task cannot be judged, a number is not finite;
+/// When the settings make no sense, the folder holds another sequence, or lacks some of what is asked for and holds more, or cannot be written to, a task cannot be judged, a number is not finite;
 /// [`Error::Cancelled`] keeps the trainer's checkpoint.
 pub fn run(decoder: &Decoder, plan: &ContinualPlan, on: &mut Listeners<'_>, ctx: &Ctx<'_>) -> Result<ContinualState> {
     plan.config.verify()?;
@@ -229,26 +230,53 @@ pub fn run(decoder: &Decoder, plan: &ContinualPlan, on: &mut Listeners<'_>, ctx:
     }
     course::verify(&plan.tasks, &plan.others)?;
     let _lock = course::lock(&plan.folder, ctx)?;
-    let state = ContinualState::resume(&plan.folder, plan.state(&decoder.model), &|config| plan.key(&decoder.model, config))?;
+    let fresh = plan.state(&decoder.model);
+    let state = ContinualState::resume(&plan.folder, fresh.clone(), &|config| plan.key(&decoder.model, config))?;
+    name_request(&state, &plan.folder)?;
     let trainings = plan.config.trainings();
     let lessons = trainings.len() * plan.config.seeds.len() * plan.tasks.len();
-    let mut sequence = Sequence { decoder, plan, state, done: 0, total: lessons * plan.config.tune.steps };
-    (on.state)(&sequence.state);
+    let mut sequence = Sequence { decoder, plan, fresh, state, done: 0, total: lessons * plan.config.tune.steps };
+    (on.state)(&sequence.part());
     sequence.before(on, ctx)?;
     for &seed in &plan.config.seeds {
         for &method in &trainings {
             sequence.learn_all(method, seed, on, ctx)?;
         }
     }
-    sequence.state.finished = true;
-    sequence.state.save(&plan.folder)?;
-    (on.state)(&sequence.state);
-    Ok(sequence.state)
+    let (complete, whole) = (sequence.state.is_complete(), sequence.state.config == plan.config);
+    if whole || complete != sequence.state.finished {
+        sequence.state.finished = complete;
+        sequence.state.save(&plan.folder)?;
+    }
+    let part = sequence.part();
+    (on.state)(&part);
+    Ok(part)
+}
+
+/// What was learnt at the wish of a smaller plan names the plan that the folder holds now: that command makes it again.
+fn name_request(state: &ContinualState, folder: &Path) -> Result<()> {
+    for lesson in &state.lessons {
+        let file = lesson_folder(folder, lesson.method, lesson.seed).join(format!("task{}.safetensors", lesson.task + 1));
+        if !file.exists() || Overlay::read_provenance(&file)?.command == state.provenance.command {
+            continue;
+        }
+        let overlay = known(&file, lesson)?;
+        let provenance = Provenance { created: overlay.provenance.created.clone(), ..state.provenance.clone() };
+        Overlay { provenance, ..overlay }.save(&file)?;
+    }
+    Ok(())
+}
+
+fn lesson_folder(folder: &Path, method: Method, seed: u64) -> PathBuf {
+    folder.join(format!("{}-seed{seed}", method.id()))
 }
 
 struct Sequence<'a> {
     decoder: &'a Decoder,
     plan: &'a ContinualPlan,
+    /// As the plan begins.
+    fresh: ContinualState,
+    /// As the folder holds it: of this plan, or of a larger one.
     state: ContinualState,
     /// Steps behind, of all.
     done: usize,
@@ -292,8 +320,12 @@ impl Sequence<'_> {
 
     fn tell(&self, on: &mut Listeners<'_>) -> Result<()> {
         self.state.save(&self.plan.folder)?;
-        (on.state)(&self.state);
+        (on.state)(&self.part());
         Ok(())
+    }
+    /// What is asked for.
+    fn part(&self) -> ContinualState {
+        self.state.part(&self.fresh)
     }
 
     /// The methods that are judged by what `method` trains.
@@ -314,7 +346,7 @@ impl Sequence<'_> {
             self.done += n * steps;
             return Ok(());
         }
-        let folder = self.plan.folder.join(format!("{}-seed{seed}", method.id()));
+        let folder = lesson_folder(&self.plan.folder, method, seed);
         let mut standing = Standing { model: self.decoder.model.clone(), values: None, updates: Vec::new() };
         for i in 0..n {
             ctx.check()?;
@@ -404,7 +436,7 @@ impl Sequence<'_> {
             base_sha256: onto.info.sha256.clone(),
             base_name: onto.info.name.clone(),
             values: tuned.values,
-            provenance: self.plan.provenance.clone(),
+            provenance: self.state.provenance.clone(),
         };
         self.state.lessons.push(Lesson {
             method,

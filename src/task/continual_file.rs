@@ -2,7 +2,7 @@
 
 use super::{
     ContinualConfig, Measures, Method, RowCounts, Score, Spread,
-    extend::{self, Ground, Grows},
+    extend::{self, Fit, Ground, Grows},
     measures::{self, measures},
 };
 use crate::base::{Error, Result, atomic_file, provenance::Provenance};
@@ -132,10 +132,11 @@ impl ContinualState {
         }
     }
 
-    /// What the folder holds of the same sequence, or of one with fewer seeds or methods, else `fresh`. `key_of`: digest of a plan with other settings.
+    /// What the folder holds of the same sequence, of one with fewer seeds or methods, or of a larger one that `fresh` is a part of; else `fresh`.
+    /// `key_of`: digest of a plan with other settings.
     ///
     /// # Errors
-    /// When it holds another one, or more than `fresh` asks for.
+    /// When it holds another one, or what `fresh` does not ask for and not all that it does.
     pub(super) fn resume(folder: &Path, fresh: Self, key_of: &dyn Fn(&ContinualConfig) -> String) -> Result<Self> {
         if !folder.join(CONTINUAL_FILE).exists() {
             return Ok(fresh);
@@ -146,20 +147,36 @@ impl ContinualState {
         }
         let (path, same) = (folder.join(CONTINUAL_FILE), key_of(&kept.config) == kept.key);
         let asked = fresh.ground(fresh.config.ground(&kept.config));
-        extend::verify(
-            &path,
-            "sequence",
-            same,
-            &kept.ground(kept.config.ground(&fresh.config)),
-            &asked,
-            &kept.config.growth(&fresh.config),
-        )?;
-        Ok(fresh.holding(kept))
+        let held = kept.ground(kept.config.ground(&fresh.config));
+        match extend::verify(&path, "sequence", same, &held, &asked, &kept.config.growth(&fresh.config))? {
+            Fit::Grows => Ok(fresh.holding(kept)),
+            Fit::Part => Ok(kept),
+        }
     }
 
-    /// Whether a plan with `config` may go on with it, as far as settings say.
-    pub fn grows_to(&self, config: &ContinualConfig) -> bool {
-        config.ground(&self.config) == self.config.ground(config) && self.config.growth(config).iter().all(Grows::holds)
+    /// Whether a plan with `config` may go on with it, or is a part of it, as far as settings say.
+    pub fn fits(&self, config: &ContinualConfig) -> bool {
+        config.ground(&self.config) == self.config.ground(config) && extend::fit(&self.config.growth(config)).is_some()
+    }
+
+    /// Of it what `fresh` asks for, as if its plan had been learnt by itself.
+    pub(super) fn part(&self, fresh: &Self) -> Self {
+        let (config, finished) = (&fresh.config, self.finished);
+        if *config == self.config {
+            return self.clone();
+        }
+        let mut part = fresh.clone().holding(self.clone());
+        let trains = config.trainings();
+        part.lessons.retain(|l| trains.contains(&l.method) && config.seeds.contains(&l.seed));
+        if !config.methods.contains(&Method::Wncft) {
+            part.cosines.clear();
+        }
+        part.finished = finished || part.is_complete();
+        part
+    }
+    /// Nothing is left to learn or to judge.
+    pub(super) fn is_complete(&self) -> bool {
+        self.before.iter().all(Option::is_some) && self.runs.iter().flat_map(|r| &r.cells).flatten().all(Option::is_some)
     }
 
     fn ground(&self, settings: Value) -> Ground<'_> {
@@ -222,9 +239,14 @@ impl ContinualState {
         let of = |row: &Vec<Option<Score>>| row.iter().map(|s| s.map(|s| s.accuracy())).collect();
         Some(self.run(method, seed)?.cells.iter().map(of).collect())
     }
-    /// Mean over the seeds that have the cell.
+    /// The seeds that a method's mean is over: those it is finished with; before the first is, that alone with which it began.
+    pub fn mean_seeds(&self, method: Method) -> Vec<u64> {
+        let cells = |seed: u64| self.run(method, seed).into_iter().flat_map(|r| r.cells.iter().flatten());
+        measures::mean_seeds(&self.config.seeds, |s| cells(s).all(Option::is_some), |s| cells(s).any(Option::is_some))
+    }
+    /// Mean over [`Self::mean_seeds`].
     pub fn mean_matrix(&self, method: Method) -> Vec<Vec<Option<f64>>> {
-        let matrices: Vec<_> = self.config.seeds.iter().filter_map(|&s| self.matrix(method, s)).collect();
+        let matrices: Vec<_> = self.mean_seeds(method).into_iter().filter_map(|s| self.matrix(method, s)).collect();
         let cell = |i: usize, j: usize| {
             let there: Vec<f64> = matrices.iter().filter_map(|m| m[i][j]).collect();
             crate::base::stats::mean(&there)

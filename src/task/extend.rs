@@ -1,4 +1,5 @@
-//! A folder may be asked for more than it holds (more seeds, methods, shares): only what is new is learnt. Whatever else changed is refused.
+//! A folder may be asked for more than it holds (more seeds, methods, shares): only what is new is learnt. It may be asked for a part of what it holds:
+//! then the part is told and the rest stays. Whatever else changed is refused.
 
 use super::RowCounts;
 use crate::base::{Error, Result, provenance::Provenance};
@@ -32,28 +33,50 @@ impl Grows {
     pub fn holds(&self) -> bool {
         self.kept.iter().all(|k| self.asked.contains(k))
     }
+    /// All that is asked for is held.
+    pub fn is_part(&self) -> bool {
+        self.asked.iter().all(|a| self.kept.contains(a))
+    }
+}
+
+/// How what is asked for stands to what a folder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// All that it holds, and perhaps more.
+    Grows,
+    /// Less, and nothing that it lacks.
+    Part,
+}
+
+/// `None`: some of what is held is left out, and something else is asked for.
+pub(super) fn fit(lists: &[Grows]) -> Option<Fit> {
+    if lists.iter().all(Grows::holds) {
+        return Some(Fit::Grows);
+    }
+    lists.iter().all(Grows::is_part).then_some(Fit::Part)
 }
 
 /// `noun`: what the folder holds. `same_digest`: of model, program, arithmetic and rows.
 ///
 /// # Errors
-/// When anything but the lists changed, or a list lacks what the folder holds.
-pub(super) fn verify(path: &Path, noun: &str, same_digest: bool, kept: &Ground<'_>, asked: &Ground<'_>, lists: &[Grows]) -> Result<()> {
+/// When anything but the lists changed, or the lists leave out what the folder holds and ask for what it lacks.
+pub(super) fn verify(path: &Path, noun: &str, same_digest: bool, kept: &Ground<'_>, asked: &Ground<'_>, lists: &[Grows]) -> Result<Fit> {
     if !same_digest || kept.settings != asked.settings {
         let why = difference(kept, asked).unwrap_or_else(|| "the text of the tasks' rows, or which rows play which part".into());
         return Err(Error::format(path, format!("is of another {noun}: {why}; ask for what it was made with, or name another folder")));
     }
-    if let Some(list) = lists.iter().find(|l| !l.holds()) {
-        let (what, held, asked) = (list.what, list.kept.join(", "), list.asked.join(", "));
-        return Err(Error::format(
+    fit(lists).ok_or_else(|| {
+        let said = |l: &Grows| format!("it has {} {}, asked for is {}", l.what, l.kept.join(", "), l.asked.join(", "));
+        let differing: Vec<String> = lists.iter().filter(|l| !(l.holds() && l.is_part())).map(said).collect();
+        Error::format(
             path,
             format!(
-                "holds more than is asked for: it has {what} {held}, asked for is {asked}. It stays as it is; ask for at least what it has (more is \
-                 added to it), or name another folder"
+                "holds what is not asked for, and lacks what is: {}. It stays as it is; ask for at least what it has (more is added to it), or for a \
+                 part of it, or name another folder",
+                differing.join("; ")
             ),
-        ));
-    }
-    Ok(())
+        )
+    })
 }
 
 /// The first thing that is another, as found and as asked for.
@@ -116,5 +139,17 @@ mod tests {
         assert!(Grows::new("seeds", [1, 2], [3, 2, 1]).holds());
         assert!(!Grows::new("seeds", [1, 2], [1, 3]).holds());
         assert!(Grows::new("shares", [0.5, 10.0], [10.0, 0.5]).holds());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_more_a_part_or_neither() {
+        let lists = |seeds: &[u64], methods: &[&'static str]| {
+            [Grows::new("seeds", &[1, 2], seeds), Grows::new("methods", vec!["a", "b"], methods.to_vec())]
+        };
+        assert_eq!(fit(&lists(&[2, 1, 3], &["a", "b"])), Some(Fit::Grows));
+        assert_eq!(fit(&lists(&[1, 2], &["b", "a"])), Some(Fit::Grows), "the same in another order");
+        assert_eq!(fit(&lists(&[2], &["a", "b"])), Some(Fit::Part));
+        assert_eq!(fit(&lists(&[2], &["b", "c"])), None);
+        assert_eq!(fit(&lists(&[1, 2, 3], &["b"])), None, "more seeds of fewer methods");
     }
 }

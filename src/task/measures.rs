@@ -137,6 +137,19 @@ pub fn measures(before: &[Option<f64>], matrix: &[Vec<Option<f64>>], n_tasks: us
     })
 }
 
+/// Seeds that a mean is over, so that no two of its numbers are of different ones: all that are `whole`; before the first is, the first that has begun.
+pub fn mean_seeds(seeds: &[u64], whole: impl Fn(u64) -> bool, begun: impl Fn(u64) -> bool) -> Vec<u64> {
+    let all: Vec<u64> = seeds.iter().copied().filter(|s| whole(*s)).collect();
+    if all.is_empty() { seeds.iter().copied().find(|s| begun(*s)).into_iter().collect() } else { all }
+}
+
+/// `seed 0`, `mean over seeds 0, 1`, `mean over seeds 0, 1 of 0, 1, 2`.
+pub fn seeds_words(of: &[u64], all: &[u64]) -> String {
+    let list = |seeds: &[u64]| seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let what = if of.len() == 1 { format!("seed {}", list(of)) } else { format!("mean over seeds {}", list(of)) };
+    if of.len() == all.len() { what } else { format!("{what} of {}", list(all)) }
+}
+
 /// A figure over repeated seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {

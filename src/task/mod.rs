@@ -25,7 +25,7 @@ pub use detect::{DetectConfig, TaskNeurons, detect, overlap};
 pub use knee::{Knee, knee};
 pub use matrix::{Cell, CellId, MatrixPlan, MatrixWork, Summary, TaskMatrix};
 pub use matrix_file::{MATRIX_FILE, MatrixFile};
-pub use measures::{FIGURES, Figure, Measures, Spread, measures};
+pub use measures::{FIGURES, Figure, Measures, Spread, measures, seeds_words};
 pub use stability::{Ranking, STABILITY_PERCENTS, Stability, stability, top};
 pub use transfer::{TransferConfig, TransferPlan};
 pub use transfer_file::{TransferState, TransferUnit};

@@ -72,7 +72,7 @@ impl TransferConfig {
 pub struct TransferPlan {
     pub tasks: Vec<TaskRows>,
     pub config: TransferConfig,
-    /// Of the results; the same study goes on in it where it was stopped, and one with more seeds or shares adds to it.
+    /// Of the results; the same study goes on in it where it was stopped, one with more seeds or shares adds to it, and one with fewer is told from it.
     pub folder: PathBuf,
     pub provenance: Provenance,
 }
@@ -101,7 +101,9 @@ pub fn run(decoder: &Decoder, plan: &TransferPlan, on_state: &mut dyn FnMut(&Tra
     }
     course::verify(&plan.tasks, &[])?;
     let _lock = course::lock(&plan.folder, ctx)?;
-    let mut state = TransferState::resume(&plan.folder, plan.state(&decoder.model), &|config| plan.key(&decoder.model, config))?;
+    let fresh = plan.state(&decoder.model);
+    let mut state = TransferState::resume(&plan.folder, fresh.clone(), &|config| plan.key(&decoder.model, config))?;
+    let on_state: &mut dyn FnMut(&TransferState) = &mut |state| on_state(&state.part(&fresh));
     let config = &plan.config;
     let (n, max_tokens) = (plan.tasks.len(), config.tune.max_tokens);
     let shares = config.shares();
@@ -114,8 +116,8 @@ pub fn run(decoder: &Decoder, plan: &TransferPlan, on_state: &mut dyn FnMut(&Tra
             tell(&state, plan, on_state)?;
         }
     }
-    if state.finished {
-        return Ok(state);
+    if state.part(&fresh).is_complete() {
+        return ended(state, plan, &fresh, on_state);
     }
     let train: Vec<_> = plan.tasks.iter().map(|t| t.train.clone()).collect();
     let maps = within(ctx, "finding every task's neurons", 0, total, |ctx| {
@@ -136,9 +138,22 @@ pub fn run(decoder: &Decoder, plan: &TransferPlan, on_state: &mut dyn FnMut(&Tra
             }
         }
     }
-    state.finished = true;
-    tell(&state, plan, on_state)?;
-    Ok(state)
+    ended(state, plan, &fresh, on_state)
+}
+
+/// All that is asked for is there; what else the folder is to hold may not be.
+fn ended(
+    mut state: TransferState,
+    plan: &TransferPlan,
+    fresh: &TransferState,
+    on_state: &mut dyn FnMut(&TransferState),
+) -> Result<TransferState> {
+    let complete = state.is_complete();
+    if state.config == plan.config || complete != state.finished {
+        state.finished = complete;
+        tell(&state, plan, on_state)?;
+    }
+    Ok(state.part(fresh))
 }
 
 fn tell(state: &TransferState, plan: &TransferPlan, on_state: &mut dyn FnMut(&TransferState)) -> Result<()> {
@@ -191,7 +206,7 @@ fn unit(
             base_sha256: model.info.sha256.clone(),
             base_name: model.info.name.clone(),
             values: tuned.values,
-            provenance: plan.provenance.clone(),
+            provenance: state.provenance.clone(),
         };
         overlay.save(&file)?;
         let similarity = if percent == config.percent {

@@ -2,7 +2,7 @@
 
 use super::{
     RowCounts, Score, TransferConfig,
-    extend::{self, Ground, Grows},
+    extend::{self, Fit, Ground, Grows},
 };
 use crate::base::{Error, Result, atomic_file, provenance::Provenance};
 use serde::{Deserialize, Serialize};
@@ -102,10 +102,11 @@ impl TransferState {
         }
     }
 
-    /// What the folder holds of the same study, or of one with fewer seeds or shares, else `fresh`. `key_of`: digest of a plan with other settings.
+    /// What the folder holds of the same study, of one with fewer seeds or shares, or of a larger one that `fresh` is a part of; else `fresh`. `key_of`:
+    /// digest of a plan with other settings.
     ///
     /// # Errors
-    /// When it holds another one, or more than `fresh` asks for.
+    /// When it holds another one, or what `fresh` does not ask for and not all that it does.
     pub(super) fn resume(folder: &Path, fresh: Self, key_of: &dyn Fn(&TransferConfig) -> String) -> Result<Self> {
         if !folder.join(TRANSFER_FILE).exists() {
             return Ok(fresh);
@@ -115,15 +116,44 @@ impl TransferState {
             return Ok(Self { provenance: fresh.provenance, ..kept });
         }
         let (path, same) = (folder.join(TRANSFER_FILE), key_of(&kept.config) == kept.key);
-        extend::verify(&path, "study", same, &kept.ground(), &fresh.ground(), &kept.config.growth(&fresh.config))?;
-        let mut state = Self { before: kept.before, overlap: kept.overlap, units: kept.units, ..fresh };
-        state.order_units();
-        Ok(state)
+        match extend::verify(&path, "study", same, &kept.ground(), &fresh.ground(), &kept.config.growth(&fresh.config))? {
+            Fit::Grows => Ok(fresh.holding(kept)),
+            Fit::Part => Ok(kept),
+        }
     }
 
-    /// Whether a plan with `config` may go on with it, as far as settings say.
-    pub fn grows_to(&self, config: &TransferConfig) -> bool {
-        self.config.ground() == config.ground() && self.config.growth(config).iter().all(Grows::holds)
+    /// What a smaller plan gave, in the order of this one.
+    fn holding(self, kept: Self) -> Self {
+        let mut state = Self { before: kept.before, overlap: kept.overlap, units: kept.units, ..self };
+        state.order_units();
+        state
+    }
+
+    /// Whether a plan with `config` may go on with it, or is a part of it, as far as settings say.
+    pub fn fits(&self, config: &TransferConfig) -> bool {
+        self.config.ground() == config.ground() && extend::fit(&self.config.growth(config)).is_some()
+    }
+
+    /// Of it what `fresh` asks for, as if its plan had been gone through by itself.
+    pub(super) fn part(&self, fresh: &Self) -> Self {
+        let (config, finished) = (&fresh.config, self.finished);
+        if *config == self.config {
+            return self.clone();
+        }
+        let mut part = fresh.clone().holding(self.clone());
+        let shares = config.shares();
+        part.units.retain(|u| config.seeds.contains(&u.seed) && shares.contains(&u.percent));
+        part.finished = finished || part.is_complete();
+        part
+    }
+    /// Nothing is left to train or to judge.
+    pub(super) fn is_complete(&self) -> bool {
+        let whole = |seed, percent, task| self.unit(seed, percent, task).is_some_and(|u| u.cells.iter().all(Option::is_some));
+        let shares = self.config.shares();
+        let units = self.config.seeds.iter().flat_map(|s| shares.iter().map(move |p| (*s, *p)));
+        self.before.iter().all(Option::is_some)
+            && !self.overlap.is_empty()
+            && units.into_iter().all(|(seed, percent)| (0..self.rows.len()).all(|task| whole(seed, percent, task)))
     }
 
     fn ground(&self) -> Ground<'_> {

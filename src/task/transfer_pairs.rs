@@ -28,7 +28,7 @@ impl Outcome {
     }
 }
 
-/// One task learnt, another judged. Means over seeds.
+/// One task learnt, another judged. Means over [`TransferState::pair_seeds`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// Places in the list of tasks.
@@ -63,16 +63,34 @@ pub struct Proportion {
     /// On the task that was learnt, and on all others; means over tasks, spread over seeds.
     pub inside: Option<Spread>,
     pub outside: Option<Spread>,
-    /// By task: on itself, and the mean on the others; means over seeds.
+    /// Of all of it: those with which every task is trained and judged at this share; before the first is, that alone with which it began.
+    pub seeds: Vec<u64>,
+    /// By task: on itself, and the mean on the others.
     pub by_task: Vec<(Option<f64>, Option<f64>)>,
 }
 
 impl TransferState {
+    /// Seeds that means at a share are over: those with which every task is trained and judged; before the first is, that alone with which it began.
+    fn seeds_at(&self, percent: f64) -> Vec<u64> {
+        let whole = |u: &super::TransferUnit| u.cells.iter().all(Option::is_some);
+        let unit = move |seed: u64, i: usize| self.unit(seed, percent, i);
+        let tasks = 0..self.rows.len();
+        measures::mean_seeds(
+            &self.config.seeds,
+            |s| tasks.clone().all(|i| unit(s, i).is_some_and(whole)),
+            |s| tasks.clone().any(|i| unit(s, i).is_some()),
+        )
+    }
+    /// The seeds that the pairs are means over.
+    pub fn pair_seeds(&self) -> Vec<u64> {
+        self.seeds_at(self.config.percent)
+    }
+
     /// Every ordered pair that is measured.
     pub fn pairs(&self) -> Vec<Pair> {
         let n = self.rows.len();
-        let percent = self.config.percent;
-        let units = |i: usize| self.units.iter().filter(move |u| u.task == i && u.percent == percent);
+        let (percent, seeds) = (self.config.percent, self.pair_seeds());
+        let units = |i: usize| seeds.iter().filter_map(move |&s| self.unit(s, percent, i));
         let pair = |i: usize, j: usize| {
             let scores: Vec<f64> = units(i).filter_map(|u| u.cells[j]).map(|s| s.accuracy()).collect();
             let score = stats::mean(&scores)?;
@@ -115,21 +133,23 @@ impl TransferState {
             stats::mean(&scores?)
         };
         let at = |percent: f64| {
+            let seeds = self.seeds_at(percent);
             // Of a seed the mean over all tasks, once all are there.
             let of = |value: &dyn Fn(&super::TransferUnit) -> Option<f64>| {
                 let seed = |seed: u64| {
                     let all = (0..n).map(|i| value(self.unit(seed, percent, i)?)).collect::<Option<Vec<f64>>>();
                     stats::mean(&all?)
                 };
-                measures::Spread::of(&self.config.seeds.iter().filter_map(|&s| seed(s)).collect::<Vec<_>>())
+                measures::Spread::of(&seeds.iter().filter_map(|&s| seed(s)).collect::<Vec<_>>())
             };
             let task = |i: usize, value: &dyn Fn(&super::TransferUnit) -> Option<f64>| {
-                stats::mean(&self.units.iter().filter(|u| u.task == i && u.percent == percent).filter_map(value).collect::<Vec<_>>())
+                stats::mean(&seeds.iter().filter_map(|&s| value(self.unit(s, percent, i)?)).collect::<Vec<_>>())
             };
             Proportion {
                 percent,
                 inside: of(&own),
                 outside: of(&other),
+                seeds: seeds.clone(),
                 by_task: (0..n).map(|i| (task(i, &own), task(i, &other))).collect(),
             }
         };
@@ -182,6 +202,27 @@ mod tests {
         assert!((p.score - 0.11).abs() < 1e-12 && (p.gain - 0.06).abs() < 1e-12);
         assert_eq!(p.similarity, [Some(0.1), None]);
         assert_eq!(p.mean_similarity(), Some(0.1));
+    }
+
+    #[test]
+    fn a_mean_is_over_seeds_that_are_whole_and_mixes_none() {
+        let mut state = study();
+        assert_eq!(state.pair_seeds(), [0, 1]);
+        // The second seed has not judged one pair: no pair counts it.
+        state.unit_mut(1, 10.0, 2).expect("unit").cells[0] = None;
+        assert_eq!(state.pair_seeds(), [0]);
+        let pairs = state.pairs();
+        assert!(pairs.len() == 6 && (pairs[2].score - 0.10).abs() < 1e-12, "{pairs:?}");
+        let points = state.proportions();
+        assert!((points[0].by_task[2].0.expect("there") - 0.22).abs() < 1e-12 && points[0].seeds == [0]);
+        assert_eq!((points[0].inside.expect("there").seeds, points[0].outside.expect("there").seeds), (1, 1));
+        // Before a seed is whole the first that began is told, as far as it is.
+        state.unit_mut(0, 10.0, 1).expect("unit").cells[0] = None;
+        assert_eq!(state.pair_seeds(), [0]);
+        let pairs = state.pairs();
+        assert!(pairs.len() == 5 && !pairs.iter().any(|p| (p.learnt, p.judged) == (1, 0)), "{pairs:?}");
+        assert_eq!(measures::seeds_words(&state.pair_seeds(), &state.config.seeds), "seed 0 of 0, 1");
+        assert_eq!(measures::seeds_words(&[0, 1], &[0, 1]), "mean over seeds 0, 1");
     }
 
     #[test]

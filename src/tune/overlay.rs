@@ -13,9 +13,11 @@ use crate::{
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, fs::File, io::Read, path::Path, sync::Arc};
 
 const FORMAT: &str = "brodmann-overlay-1";
+/// The format's own limit.
+const MOST_HEADER_BYTES: u64 = 100_000_000;
 
 /// Trained values by name, as a checkpoint packs them.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +63,31 @@ impl Overlay {
         let mut bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::format(path, e.to_string()))?;
         sort_header(&mut bytes);
         atomic_file::write(path, &bytes)
+    }
+
+    /// Where a file's values come from, without reading them.
+    ///
+    /// # Errors
+    /// When the file is missing, its header damaged, or it is no overlay.
+    pub fn read_provenance(path: &Path) -> Result<Provenance> {
+        let io = |e| Error::io(path, e);
+        let mut file = File::open(path).map_err(io)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        if length > MOST_HEADER_BYTES || length > file.metadata().map_err(io)?.len() {
+            return Err(Error::format(path, "is no overlay: its header is longer than any, or than the file"));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let json = |e: serde_json::Error| Error::format(path, format!("its header: {e}"));
+        let header: serde_json::Value = serde_json::from_slice(&header).map_err(json)?;
+        let text = |key: &str| header["__metadata__"][key].as_str().unwrap_or_default().to_owned();
+        if text("format") != FORMAT {
+            return Err(Error::format(path, format!("has format `{}`, expected `{FORMAT}`", text("format"))));
+        }
+        let header: Header = serde_json::from_str(&text("overlay")).map_err(json)?;
+        Ok(header.provenance)
     }
 
     /// # Errors

@@ -95,8 +95,9 @@ pub fn until(h: &mut View, what: &str, reached: impl Fn(&View) -> bool) {
     }
 }
 
-/// Runs frames until no worker is busy.
+/// Runs frames until no worker is busy; what was just clicked needs one to be heard of.
 pub fn settle(h: &mut View) {
+    h.run_steps(2);
     until(h, "rest", |h| h.state().app.is_idle());
     h.run_steps(3);
 }

@@ -4,9 +4,9 @@ use super::{TaskJob, TaskNews, document};
 use crate::{
     ablate::{NeuronSetFile, Totals, Vocabulary, set_file},
     app::{
-        App, ChosenOn, EvalConfig, NamedSet, NoticeLevel,
+        App, ChosenOn, EvalConfig, Failure, NamedSet, NoticeLevel,
         ablation::item_source,
-        event::{Event, Target},
+        event::{Event, JobTarget},
         held_out::LEAST_SCORED,
         run::shell_word,
         score::Change,
@@ -71,7 +71,7 @@ pub struct FindView {
     /// Counts up with every change: what is made of it can be kept until then.
     pub version: u64,
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     /// Where it is kept.
     pub folder: Option<PathBuf>,
 }
@@ -122,10 +122,10 @@ impl FindView {
 impl App {
     /// Starts the search, which replaces the last one's result. Results go into `out`, else into a run folder where runs are kept.
     pub(in crate::app) fn find_task_neurons(&mut self, request: FindRequest, out: Option<PathBuf>) {
-        self.runner.supersede(&mut self.jobs, |t| *t == Target::Tasks(TaskJob::Find));
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Tasks(TaskJob::Find));
         if let Err(details) = self.start_find(request.clone(), out) {
             let view = FindView::new(request, Vec::new());
-            self.tasks.find = Some(FindView { running: false, failed: Some(details.clone()), ..view });
+            self.tasks.find = Some(FindView { running: false, failed: Some(details.clone().into()), ..view });
             self.notice(NoticeLevel::Error, "Task neurons cannot be found", details);
         }
     }
@@ -167,7 +167,7 @@ impl App {
         view.folder.clone_from(&folder);
         self.tasks.find = Some(view.clone());
         let title = format!("Neurons of {}", number::counted(names.len() as u64, "task"));
-        self.runner.spawn(&mut self.jobs, title, Target::Tasks(TaskJob::Find), move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Tasks(TaskJob::Find), move |ctx, out| {
             let begun = Instant::now();
             if let Some(folder) = &folder {
                 crate::app::run::verify_run_folder(folder)?;

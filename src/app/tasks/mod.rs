@@ -10,7 +10,7 @@ pub use document::{find_document, prove_document};
 pub use find::{CurveRequest, FindRequest, FindView};
 pub use prove::{ProveRequest, ProveView, SetsFrom};
 
-use super::{App, JobId, event::Target};
+use super::{App, Failure};
 use crate::task::{Cell, CellId, KneeCurve, TaskMatrix, TaskNeurons};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl App {
         }
     }
 
-    pub(super) fn task_ended(&mut self, job: TaskJob, failure: Option<String>) {
+    pub(super) fn task_ended(&mut self, job: TaskJob, failure: Option<Failure>) {
         match job {
             TaskJob::Find => {
                 if let Some(view) = &mut self.tasks.find {
@@ -71,10 +71,5 @@ impl App {
                 }
             }
         }
-    }
-
-    /// The job that fills this result now.
-    pub fn task_job(&self, job: TaskJob) -> Option<JobId> {
-        self.runner.find(|t| *t == Target::Tasks(job))
     }
 }

@@ -7,9 +7,9 @@ use super::{
 use crate::{
     ablate::{EvalSession, Totals, against_k, random_neurons, set_file},
     app::{
-        App, ChosenOn, EvalConfig, NoticeLevel,
+        App, ChosenOn, EvalConfig, Failure, NoticeLevel,
         ablation::{ItemSource, item_source},
-        event::{Event, Target},
+        event::{Event, JobTarget},
         held_out::hold_out,
         run::shell_word,
         score::Change,
@@ -72,7 +72,7 @@ pub struct ProveView {
     pub result: Option<TaskMatrix>,
     pub version: u64,
     pub running: bool,
-    pub failed: Option<String>,
+    pub failed: Option<Failure>,
     /// Where it is kept; `None`: nowhere.
     pub folder: Option<PathBuf>,
 }
@@ -101,14 +101,14 @@ impl App {
     /// Starts, or goes on with, a matrix. It is kept in `out`, else in a folder below the data folder that the same request finds again; with
     /// `keep` false and no `out` nowhere.
     pub(in crate::app) fn prove_tasks(&mut self, request: ProveRequest, out: Option<PathBuf>, keep: bool) {
-        self.runner.supersede(&mut self.jobs, |t| *t == Target::Tasks(TaskJob::Prove));
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Tasks(TaskJob::Prove));
         if let Err(details) = self.start_prove(request.clone(), out, keep) {
             self.tasks.prove = Some(ProveView {
                 request: Some(request),
                 result: None,
                 version: 0,
                 running: false,
-                failed: Some(details.clone()),
+                failed: Some(details.clone().into()),
                 folder: None,
             });
             self.notice(NoticeLevel::Error, "The task matrix cannot start", details);
@@ -168,7 +168,7 @@ impl App {
             Some(ProveView { request: Some(request), result: None, version: 0, running: true, failed: None, folder: folder.clone() });
         let d_mlp = scorer.decoder.model.spec.d_mlp;
         let title = format!("Task matrix of {}", number::counted(plan.tasks.len() as u64, "task"));
-        self.runner.spawn(&mut self.jobs, title, Target::Tasks(TaskJob::Prove), move |ctx, out| {
+        self.runner.spawn(&mut self.jobs, title, JobTarget::Tasks(TaskJob::Prove), move |ctx, out| {
             let sessions: Vec<Arc<EvalSession>> = sources.iter().map(|s| scorer.session(s, ctx)).collect::<Result<_>>()?;
             let before = baselines(&sessions, ctx)?;
             let mut matrix = TaskMatrix {

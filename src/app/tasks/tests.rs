@@ -3,7 +3,7 @@
 use super::{CurveRequest, FindRequest, ProveRequest, find_document, prove_document};
 use crate::{
     ablate::set_file,
-    app::{App, Command, JobState, NoticeLevel, testing},
+    app::{App, Command, Failure, JobState, NoticeLevel, testing},
     data::Mapping,
     scan::{self, RelevanceConfig},
     task::{DetectConfig, TaskMatrix, matrix_file},
@@ -178,6 +178,6 @@ fn a_search_that_is_cancelled_keeps_the_tasks_it_found() {
     app.apply(Command::CancelNewest);
     testing::settle(&mut app);
     let view = app.tasks.find.as_ref().expect("search");
-    assert_eq!((view.running, view.failed.as_deref()), (false, Some("stopped")));
+    assert_eq!((view.running, view.failed.clone()), (false, Some(Failure::Cancelled)));
     assert!(app.jobs.iter().any(|j| j.state == JobState::Cancelled));
 }

@@ -41,8 +41,8 @@ pub struct ContinualArgs {
     pub rate_of: Vec<(Method, f64)>,
     #[command(flatten)]
     pub training: TrainingArgs,
-    /// Folder of the results; the same command goes on in it where it was stopped, one with more seeds or methods adds to it. Default: one below the data
-    /// folder, named after the request.
+    /// Folder of the results; the same command goes on in it where it was stopped, one with more seeds or methods adds to it, one with fewer is told from
+    /// it. Default: one below the data folder, named after the request.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -62,8 +62,8 @@ pub struct TransferArgs {
     pub seeds: Vec<u64>,
     #[command(flatten)]
     pub training: TrainingArgs,
-    /// Folder of the results; the same command goes on in it where it was stopped, one with more seeds or shares adds to it. Default: one below the data
-    /// folder, named after the request.
+    /// Folder of the results; the same command goes on in it where it was stopped, one with more seeds or shares adds to it, one with fewer is told from
+    /// it. Default: one below the data folder, named after the request.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "DIR")]
     pub tuned: Option<PathBuf>,
     /// What the model reads.
-    #[arg(long, value_name = "STRING")]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub text: Option<String>,
     /// The same as token ids.
     #[arg(long, value_delimiter = ',', value_name = "1,2,3")]
@@ -56,8 +56,14 @@ pub struct InspectArgs {
     #[arg(long, value_enum, default_value_t = ObjectiveArg::MaxLogit)]
     pub objective: ObjectiveArg,
     /// Also the activation at every token of this text, or the head's attention on it.
-    #[arg(long, value_name = "STRING")]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub text: Option<String>,
+    /// The same of one of the samples that are read, counted from 0 through all domains. Default for a head: the first.
+    #[arg(long, value_name = "N", conflicts_with = "text")]
+    pub sample: Option<usize>,
+    /// Reads --text alone and no sample, so that no data is needed. Of a head only: a neuron is told by what drives it.
+    #[arg(long, requires = "text", conflicts_with_all = ["data", "samples", "objective"])]
+    pub no_index: bool,
 }
 
 #[derive(Args, Debug)]
@@ -69,7 +75,7 @@ pub struct LensArgs {
     #[arg(long, value_name = "DIR")]
     pub tuned: Option<PathBuf>,
     /// What the model reads.
-    #[arg(long, value_name = "STRING")]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub text: String,
     /// Position that the table shows, from 0. Default: the last. JSON has all.
     #[arg(long, value_name = "N")]
@@ -96,7 +102,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "DIR")]
     pub tuned: Option<PathBuf>,
     /// What the text begins with.
-    #[arg(long, value_name = "STRING")]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub prompt: String,
     /// Most tokens to add.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = parse_count)]

@@ -23,10 +23,10 @@ pub use neurons::{NeuronsArgs, ProveArgs};
 pub use project::{ReplayArgs, ScriptArgs};
 pub use scan::{EvalArgs, ScanArgs, SimilarityArgs};
 pub use tune::{TrainArg, TuneArgs};
-pub use values::{Data, Format, Lines, MatchArg, ThemeArg};
+pub use values::{Data, Format, Lines, MatchArg, ProductsArg, ThemeArg};
 
-use crate::app::Products;
 use clap::{Parser, Subcommand};
+use parse::parse_products;
 use std::path::PathBuf;
 
 #[derive(Parser, Debug)]
@@ -111,19 +111,4 @@ mod tests {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
-}
-
-/// What `--products` says; `None`: the program's choice.
-#[derive(Clone, Copy, Debug)]
-pub struct ProductsArg(pub Option<Products>);
-
-fn parse_products(text: &str) -> Result<ProductsArg, String> {
-    if text == "auto" {
-        return Ok(ProductsArg(None));
-    }
-    let products: Products = text.parse()?;
-    if !products.available() {
-        return Err(format!("{products} needs a tile unit (Intel AMX), which this processor or system lacks; leave it out, or say f32"));
-    }
-    Ok(ProductsArg(Some(products)))
 }

@@ -2,10 +2,11 @@
 
 use super::{
     super::export::kind_by_end,
-    values::{Data, FieldMap, Lines},
+    values::{Data, FieldMap, Lines, ProductsArg},
 };
 use crate::{
     ablate::{Selection, SweepUnit},
+    app::Products,
     base::{NeuronSet, heatmap::scale::PERCENTILES},
     eval::AblationMode,
 };
@@ -144,6 +145,18 @@ pub(super) fn parse_count(text: &str) -> Result<usize, String> {
         Ok(n) if n > 0 => Ok(n),
         _ => Err("expected a whole number above 0".into()),
     }
+}
+
+/// `auto`, or an arithmetic that this processor has.
+pub(super) fn parse_products(text: &str) -> Result<ProductsArg, String> {
+    if text == "auto" {
+        return Ok(ProductsArg(None));
+    }
+    let products: Products = text.parse()?;
+    if !products.available() {
+        return Err(format!("{products} needs a tile unit (Intel AMX), which this processor or system lacks; leave it out, or say f32"));
+    }
+    Ok(ProductsArg(Some(products)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::{
     ablate::ControlMatch,
+    app::Products,
     base::heatmap::{ColourMap, Combine, PerLayer, ScaleKind},
     eval::AblationAt,
     scan::{MetricKind, ObjectiveKind, Order},
@@ -195,3 +196,7 @@ pub struct FieldMap {
     pub field: String,
     pub column: String,
 }
+
+/// What `--products` says; `None`: the program's choice.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductsArg(pub Option<Products>);

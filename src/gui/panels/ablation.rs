@@ -4,23 +4,24 @@ use super::{
     ablation_mode,
     ablation_rows::{self, Rows},
     ablation_sets::{self, Adder, Rename},
+    open_model::model_ui,
     prediction_state,
 };
 use crate::{
     ablate::predict,
-    app::{App, Command, Loading},
+    app::{App, Command, Failure, JobTarget},
     gui::{
-        Ask, Panel, PanelCx,
+        Ask, Panel, PanelCx, theme,
         widgets::{
             control::{bar, caption, group, keep_together, remark},
             dumbbell::Dumbbell,
-            number::{count, counted},
-            states::{empty_ui, failed_ui, working_ui},
+            number::{count, counted, sig3},
+            states::{empty_ui, stopped_line_ui},
             table::{icon_button, twin_switch},
         },
     },
 };
-use eframe::egui::{self, DragValue, ScrollArea, Ui};
+use eframe::egui::{self, DragValue, Rect, ScrollArea, Sense, Ui, vec2};
 use egui_material_icons::icons;
 
 #[derive(Default)]
@@ -58,38 +59,15 @@ impl Panel for AblationPanel {
 
 /// Whether there is a model with a domain to measure; else says what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
-    let app = cx.app;
-    match app.library.model.as_ref().map(|m| &m.state) {
-        None => {
-            let sentence = "Open a model and a dataset, then switch neurons off and watch each domain's accuracy.";
-            if empty_ui(ui, cx.theme, icons::ICON_TOGGLE_OFF, sentence, "Open the demo") {
-                cx.send(Command::OpenDemo);
-            }
-            false
-        }
-        Some(Loading::Working) => {
-            match app.running() {
-                Some(job) => working_ui(ui, cx, job),
-                None => {
-                    empty_ui(ui, cx.theme, icons::ICON_TOGGLE_OFF, "The model is being read.", "");
-                }
-            }
-            false
-        }
-        Some(Loading::Failed(message)) => {
-            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
-                cx.link.ask(Ask::OpenModel);
-            }
-            false
-        }
-        Some(Loading::Ready(_)) if app.project.domains.iter().all(|d| !d.enabled) => {
-            if empty_ui(ui, cx.theme, icons::ICON_TOGGLE_OFF, "Add a dataset to measure accuracy on.", "Add a domain") {
-                cx.link.ask(Ask::AddDomain);
-            }
-            false
-        }
-        Some(Loading::Ready(_)) => true,
+    let icon = icons::ICON_TOGGLE_OFF;
+    if !model_ui(ui, cx, icon, "Open a model and a dataset, then switch neurons off and watch each domain's accuracy.") {
+        return false;
     }
+    let measured = cx.app.project.domains.iter().any(|d| d.enabled);
+    if !measured && empty_ui(ui, cx.theme, icon, "Add a dataset to measure accuracy on.", "Add a domain") {
+        cx.link.ask(Ask::AddDomain);
+    }
+    measured
 }
 
 impl AblationPanel {
@@ -159,7 +137,7 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     ui.horizontal_wrapped(|ui| {
         let mut parts = Vec::new();
         if !off.is_empty() {
-            let of = all.map_or(String::new(), |a| format!(" of {} ({:.1} %)", count(a), off.len() as f64 * 100.0 / a as f64));
+            let of = all.map_or(String::new(), |a| format!(" of {} ({} %)", count(a), sig3(off.len() as f64 * 100.0 / a as f64)));
             parts.push(format!("{}{of} off in {}", counted(off.len() as u64, "neuron"), counted(off.layers().count() as u64, "layer")));
         }
         if !app.project.heads.is_empty() {
@@ -175,13 +153,19 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             let text = format!("scored {} of {}", count(scored), count(wanted));
             keep_together(ui, ["a bar of 80", &text, "Stop"].into_iter());
             let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
-            ui.add(bar).accessible_name(&text);
+            // As high as a line, or it would hang at the top of one that it begins.
+            let (rect, _) = ui.allocate_exact_size(vec2(80.0, theme::ROW), Sense::hover());
+            ui.put(Rect::from_center_size(rect.center(), vec2(80.0, 6.0)), bar).accessible_name(&text);
             ui.label(cx.theme.small(text));
-            let job = app.evaluation_job().or_else(|| app.running().map(|j| j.id));
-            if let Some(id) = job
+            if let Some(job) = app.job_for(|t| matches!(t, JobTarget::Evaluation(_)))
                 && ui.small_button("Stop").on_hover_text("Keeps what was scored").clicked()
             {
-                cx.send(Command::CancelJob { id: id.0 });
+                cx.send(Command::CancelJob { id: job.id.0 });
+            }
+        } else if live.failed == Some(Failure::Cancelled) {
+            let words = "stopped; what was scored is kept";
+            if stopped_line_ui(ui, cx.theme, "Go on", "Scores what is left", words) {
+                cx.send(Command::Evaluate);
             }
         } else if live.before.is_empty() && live.failed.is_none() && ui.button("Measure accuracy").clicked() {
             cx.send(Command::Evaluate);
@@ -189,7 +173,7 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     });
     prediction_state::state_ui(ui, cx);
     held_out_ui(ui, cx);
-    if let Some(message) = &app.ablation.failed {
+    if let Some(Failure::Failed(message)) = &app.ablation.failed {
         ui.horizontal_wrapped(|ui| {
             ui.label(icons::ICON_ERROR.rich_text().size(16.0).color(cx.theme.bad));
             ui.add(egui::Label::new(format!("The accuracies could not be measured: {message}")).wrap());

@@ -2,7 +2,7 @@
 
 use super::{domain_mapping::MappingEditor, domain_prompts::Prompts};
 use crate::{
-    app::{Command, DomainEntry, JobState, Loading, ProjectDomain},
+    app::{Command, DomainEntry, JobTarget, Loading, ProjectDomain},
     data::{Domain, DomainKind, Mapping},
     gui::{
         Ask, Panel, PanelCx, theme,
@@ -113,6 +113,9 @@ fn state_tags(ui: &mut Ui, cx: &PanelCx<'_>, entry: Option<&DomainEntry>) {
         Some(Loading::Failed(message)) => {
             ui.label(icons::ICON_ERROR.rich_text().size(16.0).color(cx.theme.bad)).on_hover_text(message);
         }
+        Some(Loading::Stopped) => {
+            ui.label(cx.theme.small("stopped")).on_hover_text("Reading it was stopped; select it to read it");
+        }
         None => {
             ui.label(cx.theme.small("not read"));
         }
@@ -173,9 +176,15 @@ impl DomainsPanel {
         });
         match &entry.state {
             Loading::Working => {
-                let job = cx.app.jobs.iter().rev().find(|j| j.state == JobState::Running && j.title.ends_with(&entry.name));
+                let job = cx.app.job_for(|t| matches!(t, JobTarget::Domain { name, .. } if *name == entry.name));
                 let text = job.map_or("Reading".to_owned(), |j| format!("{} · {}", j.title, progress_line(j)));
                 remark(ui, cx.theme, text);
+            }
+            Loading::Stopped => {
+                remark(ui, cx.theme, format!("Reading {} was stopped.", entry.path.display()));
+                if ui.button("Read it").clicked() {
+                    cx.send(Command::AddDomain { name: entry.name.clone(), path: entry.path.clone(), mapping: entry.mapping.clone() });
+                }
             }
             Loading::Failed(message) => {
                 let what = format!("{} could not be read", entry.path.display());

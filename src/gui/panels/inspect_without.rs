@@ -35,8 +35,8 @@ pub fn without_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, n: Neuron) {
     let app = cx.app;
     let rows: Vec<Row<'_>> = app.project.enabled().map(|d| row(cx, d, n)).collect();
     let (predicted, measured) = (rows.iter().any(|r| r.predicted.is_some()), rows.iter().any(|r| r.measured.is_some()));
-    if let Some(why) = app.ablation.failed.as_ref().filter(|_| is_alone(cx, n)) {
-        remark(ui, cx, why.clone());
+    if let Some(failure) = app.ablation.failed.as_ref().filter(|_| is_alone(cx, n)) {
+        remark(ui, cx, failure.message().unwrap_or("Stopped before all was scored; Ablate goes on with it."));
     }
     if !predicted && !measured {
         let words = match (app.project.is_off(n), is_alone(cx, n)) {

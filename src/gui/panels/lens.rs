@@ -1,14 +1,15 @@
 //! "Try a text": a text of one's own, and what every layer would say next, with the model as it is and with the ablation in force.
 
+use super::open_model::model_ui;
 use crate::{
-    app::{Command, LensAnswer, LensGrid, Loading},
+    app::{Command, Failure, LensAnswer, LensGrid},
     base::visible,
     gui::{
         Ask, Panel, PanelCx, Theme, theme,
         widgets::{
             number::{counted, sig3},
             provenance,
-            states::{empty_ui, failed_strip_ui, failed_ui, working_ui},
+            states::{empty_ui, failed_strip_ui, stopped_line_ui},
             table::{Table, icon_button},
             token_strip::ink_on,
         },
@@ -52,9 +53,12 @@ impl Panel for TryText {
         ui.spacing_mut().item_spacing.y = 6.0;
         self.field_ui(ui, cx);
         let live = &app.lens;
-        if let Some(why) = &live.failed
-            && failed_strip_ui(ui, cx, "The text could not be read", why, "Try again")
-        {
+        let again = match &live.failed {
+            None => false,
+            Some(Failure::Cancelled) => stopped_line_ui(ui, cx.theme, "Read it again", "", "stopped"),
+            Some(Failure::Failed(why)) => failed_strip_ui(ui, cx, "The text could not be read", why, "Try again"),
+        };
+        if again {
             // The same text again, through an empty one.
             cx.send(Command::TryText { text: String::new() });
             cx.send(Command::TryText { text: self.text.clone() });
@@ -95,25 +99,10 @@ impl Panel for TryText {
 }
 
 fn no_model_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
-    let app = cx.app;
-    match app.library.model.as_ref().map(|m| &m.state) {
-        Some(Loading::Working) => match app.running() {
-            Some(job) => working_ui(ui, cx, job),
-            None => {
-                empty_ui(ui, cx.theme, icons::ICON_EDIT_NOTE, "The model is being read.", "");
-            }
-        },
-        Some(Loading::Failed(message)) => {
-            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
-                cx.link.ask(Ask::OpenModel);
-            }
-        }
-        _ => {
-            let what = "Open a model to see what each of its layers makes of a text of yours.";
-            if empty_ui(ui, cx.theme, icons::ICON_EDIT_NOTE, what, "Open the demo") {
-                cx.send(Command::OpenDemo);
-            }
-        }
+    let what = "Open a model to see what each of its layers makes of a text of yours.";
+    if model_ui(ui, cx, icons::ICON_EDIT_NOTE, what) {
+        // Its facts are there, what computes is not yet.
+        empty_ui(ui, cx.theme, icons::ICON_EDIT_NOTE, "The model is being read.", "");
     }
 }
 

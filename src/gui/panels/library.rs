@@ -97,6 +97,8 @@ fn models_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             ))
         }
         Loading::Working => row(ui, cx, Some((icon, cx.theme.secondary)), &model.path.display().to_string(), "opening…", false),
+        Loading::Stopped => row(ui, cx, Some((icon, cx.theme.secondary)), &model.path.display().to_string(), "stopped", false)
+            .on_hover_text("Opening it was stopped; Models opens it"),
         Loading::Failed(e) => {
             row(ui, cx, Some((icons::ICON_ERROR, cx.theme.bad)), &model.path.display().to_string(), "failed", false).on_hover_text(e)
         }
@@ -119,6 +121,7 @@ fn domains_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let (remark, failed) = match entry.map(|e| &e.state) {
             Some(Loading::Ready(data)) => (number::count(data.items.len() as u64), None),
             Some(Loading::Failed(e)) => ("failed".to_owned(), Some(e.clone())),
+            Some(Loading::Stopped) => ("stopped".to_owned(), None),
             _ => ("reading…".to_owned(), None),
         };
         let shown = app.project.view.domain.as_deref() == Some(d.name.as_str());
@@ -236,7 +239,7 @@ fn scan_button_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let app = cx.app;
     let n = app.project.domains.iter().filter(|d| d.enabled).count();
     let ready = app.library.spec().is_some() && n > 0;
-    let scanning = app.jobs.iter().any(|j| j.state == crate::app::JobState::Running && j.title.starts_with("Scan"));
+    let scanning = app.job_for(|t| *t == crate::app::JobTarget::Scan).is_some();
     let text = match n {
         _ if scanning => "Scanning…".to_owned(),
         0 => "Scan".to_owned(),

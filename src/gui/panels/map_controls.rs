@@ -147,6 +147,9 @@ pub fn order_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: Metri
         Some(Loading::Working) => {
             ui.spinner().on_hover_text("The order is being worked out; Esc stops it. Until then neurons stand by their index.");
         }
+        Some(Loading::Stopped) => {
+            ui.label(cx.theme.small("not ordered")).on_hover_text("Working out the order was stopped; choose it again to have it");
+        }
         Some(Loading::Failed(message)) => {
             ui.label(RichText::new("not ordered").color(cx.theme.warn)).on_hover_text(message);
         }

@@ -31,6 +31,7 @@ mod neuron_rows;
 mod neuron_table;
 pub mod neurons;
 mod neurons_collapsed;
+mod open_model;
 pub mod overlap;
 mod overlap_found;
 mod overlap_pairs;

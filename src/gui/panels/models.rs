@@ -1,7 +1,7 @@
 //! The open model: what it is and where it lies; and the ways to open another.
 
 use crate::{
-    app::{Command, Loading},
+    app::{Command, JobTarget, Loading},
     gui::{
         Ask, Panel, PanelCx,
         panels::{certificate, found_models},
@@ -31,9 +31,15 @@ impl Panel for ModelsPanel {
                     Loading::Ready((info, spec)) => ready_ui(ui, cx, info, spec),
                     Loading::Working => {
                         let name = model.path.display().to_string();
-                        match cx.app.running() {
+                        match cx.app.job_for(|t| matches!(t, JobTarget::Model(_))) {
                             Some(job) => working_ui(ui, cx, job),
                             None => remark(ui, cx.theme, format!("Reading {name}")),
+                        }
+                    }
+                    Loading::Stopped => {
+                        remark(ui, cx.theme, format!("Opening {} was stopped.", model.path.display()));
+                        if ui.button("Open it").clicked() {
+                            cx.send(Command::OpenModel { path: model.path.clone() });
                         }
                     }
                     Loading::Failed(message) => {

@@ -1,19 +1,19 @@
 //! How far the linear picture holds: every change of this session that was predicted and then measured, one point a set and domain.
 
-use super::prediction_state;
+use super::{open_model::model_ui, prediction_state};
 use crate::{
     ablate::{Summary, predict},
-    app::{App, Command, Loading, Measured, Origin},
+    app::{App, Command, Failure, JobTarget, Measured, Origin},
     base::{provenance, stats},
     eval::AblationAt,
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
             chart::small_font,
-            control::{bar, caption, choice, group, remark},
+            control::{bar, caption, choice, group, remark, room_for},
             number::{count, counted, sig3},
             scatter::{Dot, Scatter, Shape},
-            states::{empty_ui, failed_ui, working_ui},
+            states::{empty_ui, failed_ui, stopped_ui, working_ui},
             table::{Table, icon_button, twin_switch},
         },
     },
@@ -139,40 +139,32 @@ fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
         return true;
     }
     let icon = icons::ICON_SCATTER_PLOT;
-    let working = |ui: &mut Ui, cx: &mut PanelCx<'_>, id: Option<crate::app::JobId>| match id
-        .and_then(|id| cx.app.jobs.iter().find(|j| j.id == id))
-    {
-        Some(job) => working_ui(ui, cx, job),
-        None => {
+    if !model_ui(ui, cx, icon, "Open a model and a dataset to see how far first-order predictions hold.") {
+        return false;
+    }
+    let job = app
+        .job_for(|t| matches!(t, JobTarget::Attribution(_)))
+        .or_else(|| app.job_for(|t| matches!(t, JobTarget::Evaluation(_))))
+        .filter(|_| app.prediction.running || app.ablation.running);
+    match (&app.prediction.failed, job) {
+        (Some(Failure::Failed(message)), _) => {
+            if failed_ui(ui, cx, "The first-order effects could not be computed", message, "Predict again") {
+                cx.send(Command::Predict);
+            }
+        }
+        (Some(Failure::Cancelled), None) => {
+            if stopped_ui(ui, cx.theme, "The first-order effects were stopped before all domains had them.", "Go on") {
+                cx.send(Command::Predict);
+            }
+        }
+        (_, Some(job)) => working_ui(ui, cx, job),
+        (None, None) if app.prediction.running => {
             empty_ui(ui, cx.theme, icon, "First-order effects are being computed.", "");
         }
-    };
-    match app.library.model.as_ref().map(|m| &m.state) {
-        None => {
-            if empty_ui(ui, cx.theme, icon, "Open a model and a dataset to see how far first-order predictions hold.", "Open the demo") {
-                cx.send(Command::OpenDemo);
-            }
-        }
-        Some(Loading::Failed(message)) => {
-            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
-                cx.link.ask(Ask::OpenModel);
-            }
-        }
-        Some(Loading::Working) => working(ui, cx, app.running().map(|j| j.id)),
-        Some(Loading::Ready(_)) => {
-            if let Some(message) = &app.prediction.failed {
-                if failed_ui(ui, cx, "The first-order effects could not be computed", message, "Predict again") {
-                    cx.send(Command::Predict);
-                }
-            } else if app.prediction.running {
-                working(ui, cx, app.attribution_job().or_else(|| app.running().map(|j| j.id)));
-            } else if app.ablation.running {
-                working(ui, cx, app.evaluation_job().or_else(|| app.running().map(|j| j.id)));
-            } else {
-                let sentence = "Switch neurons off: each set's predicted change stands here against the measured one.";
-                if empty_ui(ui, cx.theme, icon, sentence, "Open Ablation") {
-                    cx.link.ask(Ask::ShowPanel("ablation"));
-                }
+        (None, None) => {
+            let sentence = "Switch neurons off: each set's predicted change stands here against the measured one.";
+            if empty_ui(ui, cx.theme, icon, sentence, "Open Ablation") {
+                cx.link.ask(Ask::ShowPanel("ablation"));
             }
         }
     }
@@ -193,6 +185,7 @@ impl PredictionPanel {
                 let options: Vec<(Of, &str, &str)> = Of::ALL.into_iter().map(|o| (o, o.name(), o.hint())).collect();
                 choice(ui, theme, &mut self.of, &options);
                 ui.add_space(4.0);
+                room_for(ui, 150.0);
                 caption(ui, theme, "in");
                 let chosen = self.domain.clone().unwrap_or_else(|| "all domains".into());
                 let combo = ComboBox::from_id_salt("prediction domain").selected_text(chosen).width(110.0);

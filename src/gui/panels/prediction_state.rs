@@ -1,13 +1,13 @@
 //! How far first-order effects are, said in a line; and the wish for them.
 
 use crate::{
-    app::{Command, Loading},
+    app::{Command, Failure, JobTarget, Loading},
     gui::{
         Ask, PanelCx,
         widgets::{
             control::remark,
             number::counted,
-            states::{job_bar_ui, progress_line},
+            states::{job_bar_ui, progress_line, stopped_line_ui},
         },
     },
 };
@@ -35,7 +35,15 @@ pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     if let Some(words) = live.not_predicted {
         remark(ui, cx.theme, words);
     }
-    if let Some(message) = &live.failed {
+    if live.failed == Some(Failure::Cancelled) {
+        ui.horizontal_wrapped(|ui| {
+            let words = format!("first-order effects: stopped with {} ready", counted(live.ready.len() as u64, "domain"));
+            if stopped_line_ui(ui, cx.theme, "Go on", "Computes the effects that are missing; those that are ready stay", &words) {
+                cx.send(Command::Predict);
+            }
+        });
+    }
+    if let Some(Failure::Failed(message)) = &live.failed {
         ui.horizontal_wrapped(|ui| {
             ui.label(icons::ICON_ERROR.rich_text().size(16.0).color(cx.theme.bad));
             ui.add(egui::Label::new(format!("The first-order effects could not be computed: {message}")).wrap());
@@ -49,7 +57,7 @@ pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     }
     // A line of its own from the beginning, so that nothing below moves when effects come.
     if live.running || (app.settings.predicts && live.failed.is_none() && live.not_predicted.is_none()) {
-        let job = app.attribution_job().and_then(|id| app.jobs.iter().find(|j| j.id == id)).filter(|_| live.running);
+        let job = app.job_for(|t| matches!(t, JobTarget::Attribution(_))).filter(|_| live.running);
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), LINE), Sense::hover());
         let mut line = ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center)));
         line.set_clip_rect(rect.intersect(ui.clip_rect()));

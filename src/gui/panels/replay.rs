@@ -1,13 +1,13 @@
 //! Whether the project's numbers come again: every array that it holds, made anew and compared.
 
 use crate::{
-    app::{Command, Compared, JobState, ReplayReport, ReplayView, Results, TOLERANCE, Verdict, verdict_words},
+    app::{Command, Compared, Failure, JobTarget, ReplayReport, ReplayView, Results, TOLERANCE, Verdict, verdict_words},
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
             control::{bar, group, remark},
             number::{duration, sig3},
-            states::{empty_ui, failed_ui, working_ui},
+            states::{empty_ui, failed_ui, stopped_ui, working_ui},
             table::{Fact, Table, facts, icon_button},
         },
     },
@@ -39,8 +39,7 @@ impl Panel for ReplayPanel {
             return;
         };
         if view.running {
-            let title = format!("Replay of {}", view.file.display());
-            match app.jobs.iter().rev().find(|j| j.state == JobState::Running && j.title == title) {
+            match app.job_for(|t| *t == JobTarget::Replay) {
                 Some(job) => working_ui(ui, cx, job),
                 None => {
                     empty_ui(ui, cx.theme, icons::ICON_REPLAY, "The replay begins.", "");
@@ -48,8 +47,14 @@ impl Panel for ReplayPanel {
             }
             return;
         }
-        if let Some(why) = &view.failed {
-            if failed_ui(ui, cx, "The project could not be replayed", why, "Replay again") {
+        if let Some(failure) = &view.failed {
+            let pressed = match failure {
+                Failure::Cancelled => {
+                    stopped_ui(ui, cx.theme, &format!("The replay of {} was stopped.", view.file.display()), "Replay again")
+                }
+                Failure::Failed(why) => failed_ui(ui, cx, "The project could not be replayed", why, "Replay again"),
+            };
+            if pressed {
                 cx.send(again(view));
             }
             return;

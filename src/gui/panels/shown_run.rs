@@ -1,10 +1,14 @@
 //! What a panel that draws a run says while there is none.
 
+use super::open_model::model_ui;
 use crate::{
-    app::{Command, JobState, JobView, Loading, RunEntry},
+    app::{Command, JobState, JobTarget, JobView, RunEntry},
     gui::{
         Ask, PanelCx,
-        widgets::states::{empty_ui, failed_ui, working_ui},
+        widgets::{
+            number::counted,
+            states::{empty_ui, failed_ui, working_ui},
+        },
     },
 };
 use eframe::egui::Ui;
@@ -12,7 +16,7 @@ use egui_material_icons::MaterialIcon;
 
 /// The newest scan in the list of jobs.
 pub fn scan_job<'a>(cx: &PanelCx<'a>) -> Option<&'a JobView> {
-    cx.app.jobs.iter().rev().find(|j| j.title.starts_with("Scan"))
+    cx.app.last_job(|t| *t == JobTarget::Scan)
 }
 
 /// The shown run, or `None` after saying why there is none and what to do. `to_see` ends the sentence `Scan the domains to see …`.
@@ -36,31 +40,17 @@ pub fn shown_run<'a>(ui: &mut Ui, cx: &mut PanelCx<'a>, icon: MaterialIcon, to_s
             JobState::Done | JobState::Cancelled => {}
         }
     }
-    match app.library.model.as_ref().map(|m| &m.state) {
-        None => {
-            if empty_ui(ui, cx.theme, icon, &format!("Open a model and a dataset to see {to_see}."), "Open the demo") {
-                cx.send(Command::OpenDemo);
-            }
-        }
-        Some(Loading::Failed(message)) => {
-            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
-                cx.link.ask(Ask::OpenModel);
-            }
-        }
-        Some(Loading::Working) => match app.running() {
-            Some(job) => working_ui(ui, cx, job),
-            None => {
-                empty_ui(ui, cx.theme, icon, "The model is being read.", "");
-            }
-        },
-        Some(Loading::Ready(_)) if !app.project.domains.iter().any(|d| d.enabled) => {
+    if !model_ui(ui, cx, icon, &format!("Open a model and a dataset to see {to_see}.")) {
+        return None;
+    }
+    match app.project.domains.iter().filter(|d| d.enabled).count() {
+        0 => {
             if empty_ui(ui, cx.theme, icon, &format!("Add a dataset and scan it to see {to_see}."), "Add a domain") {
                 cx.link.ask(Ask::AddDomain);
             }
         }
-        Some(Loading::Ready(_)) => {
-            let n = app.project.domains.iter().filter(|d| d.enabled).count();
-            let button = if n == 1 { "Scan 1 domain".to_owned() } else { format!("Scan {n} domains") };
+        n => {
+            let button = format!("Scan {}", counted(n as u64, "domain"));
             if empty_ui(ui, cx.theme, icon, &format!("Scan the domains to see {to_see}."), &button) {
                 cx.send(Command::StartScan { out: None });
             }

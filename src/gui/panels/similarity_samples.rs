@@ -5,7 +5,7 @@ use super::{
     worker::{Stands, Worker},
 };
 use crate::{
-    app::{Command, JobState, JobView, PanelView, RunEntry, SamplesCost},
+    app::{Command, JobState, JobTarget, JobView, PanelView, RunEntry, SamplesCost},
     base::dendrogram::Tree,
     gui::{
         PanelCx, theme,
@@ -79,11 +79,9 @@ impl Drawn {
     }
 }
 
-const TITLE: &str = "Similarity of ";
-
 /// The newest comparison in the list of jobs.
 fn job<'a>(cx: &PanelCx<'a>) -> Option<&'a JobView> {
-    cx.app.jobs.iter().rev().find(|j| j.title.starts_with(TITLE))
+    cx.app.last_job(|t| *t == JobTarget::Samples)
 }
 
 /// The layer that was chosen; else one that is there, else the middle one.

@@ -1,14 +1,14 @@
 //! What each neuron, head or layer does by itself; accuracy against k; the smallest set found that breaks a domain. Filled while it is measured.
 
-use super::{prediction_state, sweep_break::BreakTab, sweep_curve::CurveTab, sweep_units::UnitsTab};
+use super::{open_model::model_ui, prediction_state, sweep_break::BreakTab, sweep_curve::CurveTab, sweep_units::UnitsTab};
 use crate::{
-    app::{Command, JobId, Loading, SweepKind, SweepRequest, SweepView},
+    app::{Command, Failure, JobTarget, SweepKind, SweepRequest, SweepView},
     gui::{
         Ask, Panel, PanelCx,
         export::Subject,
         widgets::{
             control::{caption, choice},
-            states::{empty_ui, failed_strip_ui, failed_ui, job_bar_ui, progress_line, working_ui},
+            states::{empty_ui, failed_strip_ui, job_line_ui, stopped_line_ui},
         },
     },
     report::export::View,
@@ -59,37 +59,14 @@ impl Panel for SweepPanel {
 /// Whether there is a model with a domain to sweep over; else says what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
     let icon = icons::ICON_GRADIENT;
-    match cx.app.library.model.as_ref().map(|m| &m.state) {
-        None => {
-            let sentence = "Open a model and a dataset to see what each neuron, head or layer does by itself.";
-            if empty_ui(ui, cx.theme, icon, sentence, "Open the demo") {
-                cx.send(Command::OpenDemo);
-            }
-            false
-        }
-        Some(Loading::Working) => {
-            match cx.app.running() {
-                Some(job) => working_ui(ui, cx, job),
-                None => {
-                    empty_ui(ui, cx.theme, icon, "The model is being read.", "");
-                }
-            }
-            false
-        }
-        Some(Loading::Failed(message)) => {
-            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
-                cx.link.ask(Ask::OpenModel);
-            }
-            false
-        }
-        Some(Loading::Ready(_)) if cx.app.project.domains.iter().all(|d| !d.enabled) => {
-            if empty_ui(ui, cx.theme, icon, "Add a dataset to sweep over.", "Add a domain") {
-                cx.link.ask(Ask::AddDomain);
-            }
-            false
-        }
-        Some(Loading::Ready(_)) => true,
+    if !model_ui(ui, cx, icon, "Open a model and a dataset to see what each neuron, head or layer does by itself.") {
+        return false;
     }
+    let swept = cx.app.project.domains.iter().any(|d| d.enabled);
+    if !swept && empty_ui(ui, cx.theme, icon, "Add a dataset to sweep over.", "Add a domain") {
+        cx.link.ask(Ask::AddDomain);
+    }
+    swept
 }
 
 /// Start, or how far it is with a way to stop it, or how to go on. `request` is what Start asks for; `words` are on its button.
@@ -97,27 +74,16 @@ pub(super) fn control_ui<T>(
     ui: &mut Ui,
     cx: &mut PanelCx<'_>,
     view: Option<&SweepView<T>>,
-    job: Option<JobId>,
+    kind: SweepKind,
     request: Option<SweepRequest>,
     words: &str,
 ) {
     if view.is_some_and(|v| v.running) {
-        let job = job.and_then(|id| cx.app.jobs.iter().find(|j| j.id == id)).or_else(|| cx.app.running());
-        ui.horizontal_wrapped(|ui| match job {
-            Some(job) => {
-                job_bar_ui(ui, job, 160.0);
-                ui.label(cx.theme.small(format!("{} · {}", job.progress.phase, progress_line(job))));
-                if ui.button("Cancel").on_hover_text("What was measured stays, and can be gone on with").clicked() {
-                    cx.send(Command::CancelJob { id: job.id.0 });
-                }
-            }
-            None => {
-                ui.label(cx.theme.small("starting…"));
-            }
-        });
+        let job = cx.app.job_for(|t| *t == JobTarget::Sweep(kind));
+        job_line_ui(ui, cx, job, "Cancel", "What was measured stays, and can be gone on with", "");
         return;
     }
-    let stopped = view.filter(|v| v.failed.is_some());
+    let ended = view.and_then(|v| Some((v, v.failed.as_ref()?)));
     ui.horizontal_wrapped(|ui| {
         ui.add_enabled_ui(request.is_some(), |ui| {
             if ui.add(cx.theme.primary(words)).clicked()
@@ -126,14 +92,13 @@ pub(super) fn control_ui<T>(
                 cx.send(Command::Sweep { request, out: None });
             }
         });
-        if let Some(view) = stopped.filter(|v| v.failed.as_deref() == Some("stopped")) {
-            if ui.button("Resume").on_hover_text("Goes on where it was stopped").clicked() {
-                cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
-            }
-            ui.label(cx.theme.small("stopped; what was measured is kept"));
+        if let Some((view, Failure::Cancelled)) = ended
+            && stopped_line_ui(ui, cx.theme, "Resume", "Goes on where it was stopped", "stopped; what was measured is kept")
+        {
+            cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
         }
     });
-    if let Some((view, message)) = stopped.and_then(|v| Some((v, v.failed.as_ref()?))).filter(|(_, m)| *m != "stopped")
+    if let Some((view, Failure::Failed(message))) = ended
         && failed_strip_ui(ui, cx, "The sweep failed", message, "Try again")
     {
         cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });

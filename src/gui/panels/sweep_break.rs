@@ -44,7 +44,7 @@ impl BreakTab {
         let request = self.request_ui(ui, cx);
         let app = cx.app;
         let view = app.sweeps.broken.as_ref();
-        control_ui(ui, cx, view, app.sweep_job(SweepKind::Break), request, "Search");
+        control_ui(ui, cx, view, SweepKind::Break, request, "Search");
         let Some(live) = view.and_then(|v| v.result.as_ref()) else {
             let words = "Neurons are added one by one: each round the one that hurts the domain most for what it costs the others. \
                          The set is sought on one half of the questions and judged on the other.";

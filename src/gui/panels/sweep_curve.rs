@@ -70,7 +70,7 @@ impl CurveTab {
             .inner;
         let app = cx.app;
         let view = app.sweeps.against_k.as_ref();
-        control_ui(ui, cx, view, app.sweep_job(SweepKind::AgainstK), request, "Measure the curve");
+        control_ui(ui, cx, view, SweepKind::AgainstK, request, "Measure the curve");
         let Some(curve) = view.and_then(|v| v.result.as_ref()) else {
             remark(ui, cx.theme, format!("Neurons are {}, in every domain that is switched on.", settings_words(cx)));
             return;

@@ -16,7 +16,7 @@ use crate::{
         widgets::{
             axis::Axis,
             cell_grid::CellGrid,
-            control::{bar, caption, choice, group, remark},
+            control::{bar, caption, choice, group, remark, room_for},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             line_chart::{LineChart, Series},
@@ -67,7 +67,7 @@ impl UnitsTab {
         let app = cx.app;
         let view = app.sweeps.units.as_ref();
         let words = request.as_ref().map_or("Start".to_owned(), |_| self.words(cx));
-        control_ui(ui, cx, view, app.sweep_job(crate::app::SweepKind::Units), request, &words);
+        control_ui(ui, cx, view, crate::app::SweepKind::Units, request, &words);
         let Some(view) = view else {
             remark(ui, cx.theme, format!("Each unit is {} by itself; settings are those of Ablation.", settings_words(cx)));
             return;
@@ -99,6 +99,7 @@ impl UnitsTab {
             choice(ui, cx.theme, &mut self.unit, &options);
             caption(ui, cx.theme, "over");
             let domain = domain_choice(ui, cx, "Domain of the sweep", &mut self.domain)?;
+            room_for(ui, 130.0);
             caption(ui, cx.theme, "layers");
             let (mut from, mut to) = self.layers.unwrap_or((0, last));
             let a = ui.add(DragValue::new(&mut from).range(0..=to).speed(0.1)).accessible_name("First layer of the sweep");

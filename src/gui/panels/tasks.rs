@@ -1,16 +1,12 @@
 //! Tasks: which neurons each task needs, whether they are its own, and what tuning only them does. One tab a file.
 
-use super::{tasks_continual, tasks_find, tasks_generalise, tasks_outline::take_wanted, tasks_prove, tasks_train};
+use super::{open_model::model_ui, tasks_continual, tasks_find, tasks_generalise, tasks_outline::take_wanted, tasks_prove, tasks_train};
 use crate::{
-    app::{App, Command, Loading},
+    app::App,
     gui::{
         Ask, Panel, PanelCx,
         export::Subject,
-        widgets::{
-            control::choice,
-            number::sig3,
-            states::{empty_ui, failed_ui, working_ui},
-        },
+        widgets::{control::choice, number::sig3, states::empty_ui},
     },
     report::export::View,
 };
@@ -61,38 +57,14 @@ impl Panel for TasksPanel {
 /// Whether there is a model with a task; else says what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
     let icon = icons::ICON_TARGET;
-    let app: &App = cx.app;
-    match app.library.model.as_ref().map(|m| &m.state) {
-        None => {
-            let sentence = "Open a model and a dataset for each task to find the neurons that each task needs.";
-            if empty_ui(ui, cx.theme, icon, sentence, "Open the demo") {
-                cx.send(Command::OpenDemo);
-            }
-            false
-        }
-        Some(Loading::Working) => {
-            match app.running() {
-                Some(job) => working_ui(ui, cx, job),
-                None => {
-                    empty_ui(ui, cx.theme, icon, "The model is being read.", "");
-                }
-            }
-            false
-        }
-        Some(Loading::Failed(message)) => {
-            if failed_ui(ui, cx, "The model could not be opened", message, "Open another model") {
-                cx.link.ask(Ask::OpenModel);
-            }
-            false
-        }
-        Some(Loading::Ready(_)) if app.project.domains.iter().all(|d| !d.enabled) => {
-            if empty_ui(ui, cx.theme, icon, "Add a dataset for each task.", "Add a domain") {
-                cx.link.ask(Ask::AddDomain);
-            }
-            false
-        }
-        Some(Loading::Ready(_)) => true,
+    if !model_ui(ui, cx, icon, "Open a model and a dataset for each task to find the neurons that each task needs.") {
+        return false;
     }
+    let tasks = cx.app.project.domains.iter().any(|d| d.enabled);
+    if !tasks && empty_ui(ui, cx.theme, icon, "Add a dataset for each task.", "Add a domain") {
+        cx.link.ask(Ask::AddDomain);
+    }
+    tasks
 }
 
 /// A share in percent as people write it: `10`, `0.5`, `3.27`.

@@ -6,7 +6,7 @@ use super::{
     tasks_outline::outline_ui,
 };
 use crate::{
-    app::{Command, ContinualRequest, ContinualView},
+    app::{Command, ContinualRequest, ContinualView, JobTarget},
     gui::{
         Panel, PanelCx,
         export::Subject,
@@ -23,7 +23,7 @@ use crate::{
         },
     },
     report::export::View,
-    task::{ContinualConfig, ContinualState, FIGURES, Figure, Method, Spread},
+    task::{ContinualConfig, ContinualState, FIGURES, Figure, Method, Spread, seeds_words},
 };
 use eframe::egui::{Button, ComboBox, DragValue, Key, Modifiers, Response, ScrollArea, Sense, Stroke, StrokeKind, Ui, vec2};
 use egui_material_icons::icons;
@@ -140,8 +140,8 @@ impl ContinualTab {
         let view = app.continual.as_ref();
         let work = Work {
             running: view.is_some_and(|v| v.running),
-            failed: view.and_then(|v| v.failed.as_deref()),
-            job: app.continual_job(),
+            failed: view.and_then(|v| v.failed.as_ref()),
+            target: JobTarget::Continual,
             start: request,
             words: "Learn the tasks",
             again: view.and_then(|v| Some(Command::Continual { request: Box::new(v.request.clone()?) })),
@@ -347,7 +347,10 @@ fn matrix_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, state: &ContinualState, method: 
             ui.label(format!("n {n} test rows"));
         }
     };
-    ui.label(cx.theme.group(if method == Method::Single { "accuracy of each task's own model, %" } else { "accuracy after each task, %" }));
+    let what = if method == Method::Single { "accuracy of each task's own model, %" } else { "accuracy after each task, %" };
+    let of = seed.map_or_else(|| state.mean_seeds(method), |s| vec![s]);
+    let seeds = if of.is_empty() { String::new() } else { format!(": {}", seeds_words(&of, &state.config.seeds)) };
+    ui.label(cx.theme.group(format!("{what}{seeds}")));
     let named = format!("Accuracy after each task, {}", method.label());
     let framed = |r: usize, c: usize| r > 0 && r - 1 == c;
     let grid = LabelledGrid {

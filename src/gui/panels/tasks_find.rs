@@ -7,7 +7,7 @@ use super::{
     tasks_outline::outline_ui,
 };
 use crate::{
-    app::{Command, FindRequest, FindView, JobState, TaskJob},
+    app::{Command, Failure, FindRequest, FindView, JobTarget, TaskJob},
     base::{
         Neuron, NeuronSet,
         overlap::{TopSets, shared},
@@ -19,7 +19,7 @@ use crate::{
             control::{bar, caption, choice, log_slider, remark, room_for},
             matrix::{Matrix, sequential},
             number::{count, counted, sig3},
-            states::{failed_strip_ui, job_bar_ui, progress_line},
+            states::{failed_strip_ui, job_line_ui},
             table::{Table, twin_switch},
         },
     },
@@ -105,34 +105,22 @@ fn start_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&FindView>, options:
     let n = cx.app.project.enabled().count();
     let ask = |cx: &mut PanelCx<'_>, request: FindRequest| cx.send(Command::FindTaskNeurons { request: Box::new(request), out: None });
     if let Some(view) = view.filter(|v| v.running) {
-        let job = cx.app.task_job(TaskJob::Find);
-        let job = cx.app.jobs.iter().rev().find(|j| Some(j.id) == job || job.is_none() && j.state == JobState::Running);
-        ui.horizontal_wrapped(|ui| match job {
-            Some(job) => {
-                job_bar_ui(ui, job, 120.0);
-                ui.label(cx.theme.small(format!("{} · {}", job.progress.phase, progress_line(job))));
-                ui.label(cx.theme.small(format!("{} of {} found", view.tasks.len(), counted(view.expected.len() as u64, "task"))));
-                if ui.button("Cancel").on_hover_text("What was found stays").clicked() {
-                    cx.send(Command::CancelJob { id: job.id.0 });
-                }
-            }
-            None => {
-                ui.label(cx.theme.small("starting…"));
-            }
-        });
+        let job = cx.app.job_for(|t| *t == JobTarget::Tasks(TaskJob::Find));
+        let found = format!("{} of {} found", view.tasks.len(), counted(view.expected.len() as u64, "task"));
+        job_line_ui(ui, cx, job, "Cancel", "What was found stays", &found);
         return;
     }
+    let ended = view.and_then(|v| Some((v, v.failed.as_ref()?)));
     let words = format!("Find the neurons of {}", counted(n as u64, "task"));
     ui.horizontal_wrapped(|ui| {
         if ui.add(cx.theme.primary(&words)).clicked() {
             ask(cx, options.request(percent));
         }
-        if view.is_some_and(|v| v.failed.as_deref() == Some("stopped")) {
+        if let Some((_, Failure::Cancelled)) = ended {
             ui.label(cx.theme.small("stopped; what was found is kept"));
         }
     });
-    let failed = view.and_then(|v| Some((v, v.failed.as_ref().filter(|m| *m != "stopped")?)));
-    if let Some((view, message)) = failed
+    if let Some((view, Failure::Failed(message))) = ended
         && failed_strip_ui(ui, cx, "The search failed", message, "Try again")
     {
         ask(cx, view.request.clone());

@@ -7,7 +7,7 @@ use super::{
     tasks_outline::outline_ui,
 };
 use crate::{
-    app::{Command, TransferRequest},
+    app::{Command, JobTarget, TransferRequest},
     base::mantel::{Correlation, line},
     gui::{
         Panel, PanelCx,
@@ -24,7 +24,7 @@ use crate::{
         },
     },
     report::export::View,
-    task::{Outcome, Pair, Proportion, Spread, TransferConfig, TransferState},
+    task::{Outcome, Pair, Proportion, Spread, TransferConfig, TransferState, seeds_words},
 };
 use eframe::egui::{Color32, ScrollArea, Shape, Slider, Stroke, TextEdit, Ui, vec2};
 use egui_material_icons::icons;
@@ -125,8 +125,8 @@ impl GeneraliseTab {
         let view = app.transfer.as_ref();
         let work = Work {
             running: view.is_some_and(|v| v.running),
-            failed: view.and_then(|v| v.failed.as_deref()),
-            job: app.transfer_job(),
+            failed: view.and_then(|v| v.failed.as_ref()),
+            target: JobTarget::Transfer,
             start: request.map(|r| Command::Transfer { request: Box::new(r) }),
             words: "Measure transfer",
             again: view.and_then(|v| Some(Command::Transfer { request: Box::new(v.request.clone()?) })),
@@ -262,6 +262,7 @@ fn scatter_ui(
         None => "undefined: a pair lacks neurons here, or all are alike".to_owned(),
     };
     ui.label(cx.theme.strong(&said));
+    remark(ui, cx.theme, seeds_words(&state.pair_seeds(), &state.config.seeds));
     if let Some(c) = found {
         remark(ui, cx.theme, format!("{}; as if pairs were independent p would be {} (t)", c.words(), sig3(c.pearson_p_t)));
     }
@@ -411,8 +412,15 @@ fn proportions_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &TransferState, points: 
         place: None,
     }
     .show(ui, cx.theme);
-    let text = |p: &&Proportion| format!("{} %: {} own, {} others", sig3(p.percent), percent_text(p.inside), percent_text(p.outside));
-    remark(ui, cx.theme, format!("means over {} tasks; {}", state.rows.len(), there.iter().map(text).collect::<Vec<_>>().join(" · ")));
+    // Shares are trained one after another: while a seed is under way some have it and some do not.
+    let alike = there.iter().all(|p| p.seeds == first.seeds);
+    let text = |p: &&Proportion| {
+        let seeds = if alike { String::new() } else { format!(" ({})", seeds_words(&p.seeds, &state.config.seeds)) };
+        format!("{} %: {} own, {} others{seeds}", sig3(p.percent), percent_text(p.inside), percent_text(p.outside))
+    };
+    let over = if alike { format!(", {}", seeds_words(&first.seeds, &state.config.seeds)) } else { String::new() };
+    let points = there.iter().map(text).collect::<Vec<_>>().join(" · ");
+    remark(ui, cx.theme, format!("means over {} tasks{over}; {points}", state.rows.len()));
 }
 
 fn table_of(state: &TransferState, pairs: &[Pair]) -> Table {

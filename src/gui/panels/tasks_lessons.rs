@@ -1,13 +1,13 @@
 //! What the tabs of learning share: how a task is trained, start and stop, figures as text.
 
 use crate::{
-    app::{Command, JobId},
+    app::{Command, Failure, JobTarget},
     gui::{
         PanelCx,
         widgets::{
             control::{caption, parse_number, room_for},
             number::sig3,
-            states::{failed_strip_ui, job_bar_ui, progress_line},
+            states::{failed_strip_ui, job_line_ui, stopped_line_ui},
         },
     },
     task::Spread,
@@ -67,8 +67,9 @@ impl Training {
 /// Where the work stands.
 pub(super) struct Work<'a> {
     pub running: bool,
-    pub failed: Option<&'a str>,
-    pub job: Option<JobId>,
+    pub failed: Option<&'a Failure>,
+    /// Which job does it.
+    pub target: JobTarget,
     /// What Start asks for; `None`: it cannot be meant.
     pub start: Option<Command>,
     /// Words on its button.
@@ -80,22 +81,10 @@ pub(super) struct Work<'a> {
 /// Start, or how far it is with a way to stop it, or how to go on.
 pub(super) fn work_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, work: Work<'_>) {
     if work.running {
-        let job = work.job.and_then(|id| cx.app.jobs.iter().find(|j| j.id == id)).or_else(|| cx.app.running());
-        ui.horizontal_wrapped(|ui| match job {
-            Some(job) => {
-                job_bar_ui(ui, job, 140.0);
-                if ui.button("Stop").on_hover_text("Finished cells and a checkpoint stay; it can be gone on with").clicked() {
-                    cx.send(Command::CancelJob { id: job.id.0 });
-                }
-                ui.label(cx.theme.small(format!("{} · {}", job.progress.phase, progress_line(job))));
-            }
-            None => {
-                ui.label(cx.theme.small("starting…"));
-            }
-        });
+        let job = cx.app.job_for(|t| *t == work.target);
+        job_line_ui(ui, cx, job, "Stop", "Finished cells and a checkpoint stay; it can be gone on with", "");
         return;
     }
-    let stopped = work.failed == Some("stopped");
     ui.horizontal_wrapped(|ui| {
         ui.add_enabled_ui(work.start.is_some(), |ui| {
             if ui.add(cx.theme.primary(work.words)).clicked()
@@ -104,14 +93,13 @@ pub(super) fn work_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, work: Work<'_>) {
                 cx.send(start);
             }
         });
-        if stopped && let Some(again) = work.again.clone() {
-            if ui.button("Resume").on_hover_text("Goes on at the step where it was stopped").clicked() {
-                cx.send(again);
-            }
-            ui.label(cx.theme.small("stopped; what was finished is kept"));
+        if let (Some(Failure::Cancelled), Some(again)) = (work.failed, &work.again)
+            && stopped_line_ui(ui, cx.theme, "Resume", "Goes on at the step where it was stopped", "stopped; what was finished is kept")
+        {
+            cx.send(again.clone());
         }
     });
-    if let Some(message) = work.failed.filter(|_| !stopped)
+    if let Some(Failure::Failed(message)) = work.failed
         && failed_strip_ui(ui, cx, "The training failed", message, "Try again")
         && let Some(again) = work.again
     {

@@ -6,7 +6,7 @@ use super::{
     tasks_prove_charts::{factors_ui, means_ui},
 };
 use crate::{
-    app::{Command, JobState, ProveRequest, ProveView, SetsFrom, TaskJob},
+    app::{Command, Failure, JobTarget, ProveRequest, ProveView, SetsFrom, TaskJob},
     gui::{
         Panel, PanelCx,
         export::Subject,
@@ -14,7 +14,7 @@ use crate::{
             control::{bar, caption, choice, remark, room_for, switch},
             matrix::{Matrix, sequential},
             number::{change, count, counted, plus_minus, sig3},
-            states::{failed_strip_ui, job_bar_ui, progress_line},
+            states::{failed_strip_ui, job_line_ui, stopped_line_ui},
             table::{Table, twin_switch},
         },
     },
@@ -247,23 +247,11 @@ fn run_sets() -> SetsFrom {
 /// Start, resume, or how far it is; and what went wrong.
 fn start_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&ProveView>, request: Option<ProveRequest>) {
     if view.is_some_and(|v| v.running) {
-        let job = cx.app.task_job(TaskJob::Prove);
-        let job = cx.app.jobs.iter().rev().find(|j| Some(j.id) == job || job.is_none() && j.state == JobState::Running);
-        ui.horizontal_wrapped(|ui| match job {
-            Some(job) => {
-                job_bar_ui(ui, job, 120.0);
-                ui.label(cx.theme.small(format!("{} · {}", job.progress.phase, progress_line(job))));
-                if ui.button("Cancel").on_hover_text("What was measured stays, and can be gone on with").clicked() {
-                    cx.send(Command::CancelJob { id: job.id.0 });
-                }
-            }
-            None => {
-                ui.label(cx.theme.small("starting…"));
-            }
-        });
+        let job = cx.app.job_for(|t| *t == JobTarget::Tasks(TaskJob::Prove));
+        job_line_ui(ui, cx, job, "Cancel", "What was measured stays, and can be gone on with", "");
         return;
     }
-    let stopped = view.filter(|v| v.failed.as_deref() == Some("stopped"));
+    let ended = view.and_then(|v| Some((v, v.failed.as_ref()?)));
     ui.horizontal_wrapped(|ui| {
         ui.add_enabled_ui(request.is_some(), |ui| {
             if ui.add(cx.theme.primary("Measure the matrix")).clicked()
@@ -272,15 +260,14 @@ fn start_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&ProveView>, request
                 cx.send(Command::ProveTasks { request: Box::new(request), out: None });
             }
         });
-        if let Some((view, request)) = stopped.and_then(|v| Some((v, v.request.as_ref()?))) {
-            if ui.button("Resume").on_hover_text("Goes on where it was stopped").clicked() {
-                cx.send(Command::ProveTasks { request: Box::new(request.clone()), out: view.folder.clone() });
-            }
-            ui.label(cx.theme.small("stopped; what was measured is kept"));
+        if let Some((view, Failure::Cancelled)) = ended
+            && let Some(request) = &view.request
+            && stopped_line_ui(ui, cx.theme, "Resume", "Goes on where it was stopped", "stopped; what was measured is kept")
+        {
+            cx.send(Command::ProveTasks { request: Box::new(request.clone()), out: view.folder.clone() });
         }
     });
-    let failed = view.and_then(|v| Some((v, v.failed.as_ref().filter(|m| *m != "stopped")?)));
-    if let Some((view, message)) = failed
+    if let Some((view, Failure::Failed(message))) = ended
         && failed_strip_ui(ui, cx, "The matrix failed", message, "Try again")
         && let Some(request) = &view.request
     {

@@ -7,7 +7,7 @@ use super::{
     tasks_train_result::{Outcome, curves_ui},
 };
 use crate::{
-    app::{Command, JobState, JobView, TrainWhat, TuneRequest, TuningView},
+    app::{Command, Failure, JobState, JobView, TrainWhat, TuneRequest, TuningView},
     base::{hash::sha256_bytes, number::counted},
     gui::{
         Panel, PanelCx,
@@ -154,14 +154,11 @@ fn ended(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &TuningView) {
             cx.send(Command::Tune { request: Box::new(request.clone()) });
         }
     };
-    match view.failed.as_deref() {
-        Some("stopped") | None => {}
-        Some(message) => {
-            if failed_strip_ui(ui, cx, "The tuning failed", message, "Try again") {
-                again(cx);
-            }
-            return;
+    if let Some(Failure::Failed(message)) = &view.failed {
+        if failed_strip_ui(ui, cx, "The tuning failed", message, "Try again") {
+            again(cx);
         }
+        return;
     }
     let cancelled = view.report.as_ref().is_some_and(|r| r.ended == crate::tune::Ended::Cancelled);
     if (cancelled || view.failed.is_some()) && view.request.is_some() {

@@ -84,7 +84,7 @@ impl Dumbbell<'_> {
         let font = small_font();
         let plot = Rect::from_min_max(
             pos2((outer.left() + left).round(), outer.top() + head),
-            pos2((outer.right() - table - 10.0).round(), outer.bottom() - foot),
+            pos2((outer.right() - table - 14.0).round(), outer.bottom() - foot),
         );
         let x_of = |v: f64| plot.left() + self.axis.unit(v).clamp(0.0, 1.0) * plot.width();
 

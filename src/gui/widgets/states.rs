@@ -4,7 +4,7 @@ use crate::{
     app::{Command, JobView},
     gui::{
         Ask, PanelCx, Theme, theme,
-        widgets::number::{duration, sig3},
+        widgets::number::{count, duration, sig3},
     },
 };
 use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui, vec2};
@@ -22,6 +22,18 @@ pub fn empty_ui(ui: &mut Ui, theme: &Theme, icon: MaterialIcon, sentence: &str, 
             pressed = ui.add(theme.primary(button)).clicked();
         }
     });
+    pressed
+}
+
+/// Stopped by hand: said as calmly as that nothing is there yet, with the way to go on. True when `button` was pressed.
+pub fn stopped_ui(ui: &mut Ui, theme: &Theme, sentence: &str, button: &str) -> bool {
+    empty_ui(ui, theme, icons::ICON_BLOCK, sentence, button)
+}
+
+/// The same in one line beside other content: the button, then what is kept.
+pub fn stopped_line_ui(ui: &mut Ui, theme: &Theme, button: &str, hover: &str, words: &str) -> bool {
+    let pressed = !button.is_empty() && ui.button(button).on_hover_text(hover).clicked();
+    ui.label(theme.small(words));
     pressed
 }
 
@@ -102,12 +114,30 @@ pub fn job_bar_ui(ui: &mut Ui, job: &JobView, width: f32) {
     bar.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, format!("{}: {}", job.title, progress_line(job))));
 }
 
+/// A bar, a way to stop it, and how far it is, in one line; the words give way where there is no room. `hover`: what stopping keeps.
+pub fn job_line_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, job: Option<&JobView>, stop: &str, hover: &str, more: &str) {
+    let Some(job) = job else {
+        ui.label(cx.theme.small("starting…"));
+        return;
+    };
+    ui.horizontal(|ui| {
+        job_bar_ui(ui, job, 120.0);
+        if ui.button(stop).on_hover_text(hover).clicked() {
+            cx.send(Command::CancelJob { id: job.id.0 });
+        }
+        let line = progress_line(job);
+        let words: Vec<&str> = [job.progress.phase.as_str(), &line, more].into_iter().filter(|w| !w.is_empty()).collect();
+        let words = words.join(" · ");
+        ui.add(egui::Label::new(cx.theme.small(&words)).truncate()).on_hover_text(words);
+    });
+}
+
 /// `41/64 samples · 3.9 /s · 6 s left`
 pub fn progress_line(job: &JobView) -> String {
     let p = &job.progress;
     let mut parts = Vec::new();
     if p.total > 0 {
-        parts.push(format!("{}/{} {}", p.done, p.total, p.unit).trim_end().to_owned());
+        parts.push(format!("{}/{} {}", count(p.done), count(p.total), p.unit).trim_end().to_owned());
     }
     if let Some(rate) = job.rate.filter(|r| r.is_finite() && *r > 0.0) {
         parts.push(format!("{} /s", sig3(rate)));

@@ -9,6 +9,7 @@ use super::{
         xy::{Span, Xy},
     },
     ExportSpec,
+    before_after::{BeforeAfter, before_after},
     live::{TuningSheet, live},
     rows::BLOCK,
     sheet::Content,
@@ -23,7 +24,7 @@ use crate::{
         number::{self, sig3},
     },
     scan::DomainScan,
-    task::{ContinualState, FIGURES, Method, Outcome, Pair, TransferState},
+    task::{ContinualState, FIGURES, Method, Outcome, Pair, TransferState, seeds_words},
     tune::Evaluated,
 };
 use std::{
@@ -68,7 +69,7 @@ pub fn tuning_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainSc
         xy.line(&losses, &report.colour(&t.task), 1.4, "", &format!("{}, training rows", t.task));
         rows.push(vec![xy.finish("step", "training loss, nat a token", "Training loss by step")]);
     }
-    rows.extend(kinds.iter().map(|k| vec![before_after(report, t, *k)]));
+    rows.extend(kinds.iter().map(|k| vec![judged(report, t, *k)]));
     Ok(Content {
         title: format!("{} tuned on {}", live(report, NO_TUNING)?.provenance.model, t.task),
         subtitle: format!(
@@ -109,51 +110,17 @@ fn curves(report: &Report<'_>, t: &TuningSheet, accuracy: bool) -> Picture {
 }
 
 /// One row a domain.
-fn before_after(report: &Report<'_>, t: &TuningSheet, accuracy: bool) -> Picture {
-    const LEFT: f64 = 120.0;
-    const WIDTH: f64 = 460.0;
-    const ROW: f64 = 26.0;
+fn judged(report: &Report<'_>, t: &TuningSheet, accuracy: bool) -> Picture {
     let (before, after) = (domains_of(&t.before, accuracy), domains_of(&t.after, accuracy));
+    let rows: Vec<BeforeAfter<'_>> = after
+        .iter()
+        .map(|(&domain, &after)| {
+            let before = before.get(domain).copied().unwrap_or(after);
+            BeforeAfter { domain, before, after, controls: None, n: None }
+        })
+        .collect();
     let most = if accuracy { 1.0 } else { before.values().chain(after.values()).fold(1e-9f64, |m, v| m.max(*v)) };
-    let at = |v: f64| LEFT + WIDTH * (v / most).clamp(0.0, 1.0);
-    let height = ROW * after.len() as f64;
-    let mut body = String::new();
-    for v in super::super::svg::ticks(0.0, most, 5) {
-        let _ = write!(
-            body,
-            "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"0\" y2=\"{height:.1}\" class=\"grid\"/><text x=\"{0:.1}\" y=\"{1:.1}\" class=\"tick\" text-anchor=\"middle\">{2}</text>",
-            at(v),
-            height + 14.0,
-            super::super::svg::tick_text(v)
-        );
-    }
-    for (i, (name, &a)) in after.iter().enumerate() {
-        let (y, colour) = (ROW * i as f64 + 13.0, report.colour(name));
-        let b = before.get(name).copied().unwrap_or(a);
-        let _ = write!(
-            body,
-            "<text x=\"{:.1}\" y=\"{:.1}\" class=\"lab\" text-anchor=\"end\" style=\"fill:{colour}\">{}</text><line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\" stroke=\"{colour}\" stroke-width=\"1.5\"/><circle cx=\"{:.1}\" cy=\"{y}\" r=\"4\" fill=\"var(--bg)\" stroke=\"{colour}\" stroke-width=\"1.5\"/><circle cx=\"{:.1}\" cy=\"{y}\" r=\"4\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"tick\">{} → {}</text>",
-            LEFT - 10.0,
-            y + 4.0,
-            escape(&number::elided(name, 12, 4)),
-            at(b),
-            at(a),
-            at(b),
-            at(a),
-            LEFT + WIDTH + 14.0,
-            y + 4.0,
-            sig3(b),
-            sig3(a)
-        );
-    }
-    let _ = write!(
-        body,
-        "<text x=\"{:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">{}</text>",
-        LEFT + WIDTH / 2.0,
-        height + 32.0,
-        if accuracy { "accuracy" } else { "loss, nat a token" }
-    );
-    Picture { width: LEFT + WIDTH + 130.0, height: height + 40.0, body, label: "Before and after".into(), rasters: Vec::new() }
+    before_after(report, &rows, most, if accuracy { "accuracy" } else { "loss, nat a token" })
 }
 
 fn evaluated_rows(e: &Evaluated, when: &str, rows: &mut Vec<LongRow>) {
@@ -188,7 +155,14 @@ pub fn sequence_content<'a>(spec: &ExportSpec, report: &Report<'a>, _: &[&'a Dom
         .iter()
         .map(|m| {
             let matrix = s.mean_matrix(*m);
-            titled(m.label(), charts::table(report, &names, &columns, &square(m.label()), |i, j| matrix[i][j]))
+            let seeds = s.mean_seeds(*m);
+            // The subtitle says the seeds of all that are finished.
+            let name = if seeds.len() < s.config.seeds.len() && !seeds.is_empty() {
+                format!("{}, {}", m.label(), seeds_words(&seeds, &s.config.seeds))
+            } else {
+                m.label().to_owned()
+            };
+            titled(&name, charts::table(report, &names, &columns, &square(m.label()), |i, j| matrix[i][j]))
         })
         .collect();
     let mut rows: Vec<Vec<Picture>> = Vec::new();
@@ -210,7 +184,7 @@ pub fn sequence_content<'a>(spec: &ExportSpec, report: &Report<'a>, _: &[&'a Dom
     }
     Ok(Content {
         title: format!("{} learnt in turn by {}", s.tasks.join(", "), s.provenance.model),
-        subtitle: format!("accuracy, mean over seeds {:?}; {} steps a task", s.config.seeds, s.config.tune.steps),
+        subtitle: format!("accuracy, {}; {} steps a task", seeds_words(&s.config.seeds, &s.config.seeds), s.config.tune.steps),
         rows,
         notes,
     })
@@ -316,16 +290,21 @@ pub fn transfer_content<'a>(spec: &ExportSpec, report: &Report<'a>, _: &[&'a Dom
     let points = s.proportions();
     if points.len() > 1 && points.iter().any(|p| p.inside.is_some()) {
         rows.push(vec![proportions(&points)]);
-        notes.push(
-            "Below: share of all neurons that trained against accuracy on the task that was learnt and on all others, mean over tasks."
-                .into(),
-        );
+        let known: Vec<_> = points.iter().filter(|p| p.inside.is_some()).collect();
+        let differ = known.iter().any(|p| p.seeds != known[0].seeds);
+        let of = |p: &&crate::task::Proportion| format!("{} %: {}", p.percent, seeds_words(&p.seeds, &s.config.seeds));
+        let seeds = if differ { format!(" {}.", known.iter().map(of).collect::<Vec<_>>().join("; ")) } else { String::new() };
+        notes.push(format!(
+            "Below: share of all neurons that trained against accuracy on the task that was learnt and on all others, mean over tasks.{seeds}"
+        ));
     }
     Ok(Content {
         title: format!("What learning one task does to the others, in {}", s.provenance.model),
         subtitle: format!(
-            "top {} % of each task's neurons trained; seeds {:?}; {} steps",
-            s.config.percent, s.config.seeds, s.config.tune.steps
+            "top {} % of each task's neurons trained; {}; {} steps",
+            s.config.percent,
+            seeds_words(&s.pair_seeds(), &s.config.seeds),
+            s.config.tune.steps
         ),
         rows,
         notes,

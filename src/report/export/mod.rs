@@ -2,6 +2,7 @@
 //! arrays (safetensors).
 
 mod ablation;
+mod before_after;
 mod clusters;
 mod formats;
 mod inspected;

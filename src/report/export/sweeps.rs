@@ -8,6 +8,7 @@ use super::{
         xy::{Span, Xy},
     },
     ExportSpec,
+    before_after::{BeforeAfter, before_after},
     live::{Search, live},
     neurons::paint,
     rows::{BLOCK, NEURONS},
@@ -267,7 +268,7 @@ pub fn break_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainSca
     let mut rows = vec![vec![xy.finish("neurons in the set", "damage (sd of the items' own values)", "Damage of the growing set")]];
     let mut notes = Vec::new();
     if let Some(outcome) = &search.outcome {
-        rows.push(vec![judged_picture(report, outcome)]);
+        rows.push(vec![judged(report, outcome)]);
         notes.push("Judged on the items that the search has not seen. Hollow: before; filled: after; bar: random sets of the same size, mean ± standard deviation.".to_owned());
         notes.push(format!("The set: {}", outcome.set));
     } else {
@@ -291,61 +292,15 @@ pub fn break_content<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainSca
     })
 }
 
-fn judged_picture(report: &Report<'_>, outcome: &crate::ablate::Broken) -> Picture {
-    const LEFT: f64 = 120.0;
-    const WIDTH: f64 = 520.0;
-    let value = |t: &Totals| t.accuracy();
-    let scored: Vec<_> = outcome.judged.iter().filter(|j| value(&j.before).is_some()).collect();
-    let at = |v: f64| LEFT + WIDTH * v.clamp(0.0, 1.0);
-    let mut body = String::new();
-    let height = 26.0 * scored.len() as f64;
-    for v in super::super::svg::ticks(0.0, 1.0, 5) {
-        let _ = write!(
-            body,
-            "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"0\" y2=\"{height:.1}\" class=\"grid\"/><text x=\"{0:.1}\" y=\"{1:.1}\" class=\"tick\" text-anchor=\"middle\">{2}</text>",
-            at(v),
-            height + 14.0,
-            tick_text(v)
-        );
+fn judged(report: &Report<'_>, outcome: &crate::ablate::Broken) -> Picture {
+    let mut rows = Vec::new();
+    for j in &outcome.judged {
+        let Some((before, after)) = j.before.accuracy().zip(j.after.accuracy()) else { continue };
+        let controls: Vec<f64> = j.controls.iter().filter_map(Totals::accuracy).collect();
+        let controls = stats::mean(&controls).map(|m| (m, stats::std_dev(&controls).unwrap_or(0.0)));
+        rows.push(BeforeAfter { domain: &j.domain, before, after, controls, n: Some(j.before.n) });
     }
-    for (i, j) in scored.iter().enumerate() {
-        let (y, colour) = (26.0 * i as f64 + 13.0, report.colour(&j.domain));
-        let (before, after) = (value(&j.before).unwrap_or(0.0), value(&j.after).unwrap_or(0.0));
-        let controls: Vec<f64> = j.controls.iter().filter_map(value).collect();
-        if let Some(m) = stats::mean(&controls) {
-            let s = stats::std_dev(&controls).unwrap_or(0.0);
-            let (a, b) = (at(m - s), at(m + s));
-            let _ = write!(
-                body,
-                "<rect x=\"{a:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"12\" fill=\"var(--ghost)\"/>",
-                y - 6.0,
-                (b - a).max(2.0)
-            );
-        }
-        let _ = write!(
-            body,
-            "<text x=\"{:.1}\" y=\"{:.1}\" class=\"lab\" text-anchor=\"end\" style=\"fill:{colour}\">{}</text><line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\" stroke=\"{colour}\" stroke-width=\"1.5\"/><circle cx=\"{:.1}\" cy=\"{y}\" r=\"4\" fill=\"var(--bg)\" stroke=\"{colour}\" stroke-width=\"1.5\"/><circle cx=\"{:.1}\" cy=\"{y}\" r=\"4\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"tick\">{} → {}, n {}</text>",
-            LEFT - 10.0,
-            y + 4.0,
-            escape(&number::elided(&j.domain, 12, 4)),
-            at(before),
-            at(after),
-            at(before),
-            at(after),
-            LEFT + WIDTH + 14.0,
-            y + 4.0,
-            sig3(before),
-            sig3(after),
-            j.before.n
-        );
-    }
-    let _ = write!(
-        body,
-        "<text x=\"{:.1}\" y=\"{:.1}\" class=\"axis\" text-anchor=\"middle\">accuracy</text>",
-        LEFT + WIDTH / 2.0,
-        height + 30.0
-    );
-    Picture { width: LEFT + WIDTH + 130.0, height: height + 38.0, body, label: "Domains before and after".into(), rasters: Vec::new() }
+    before_after(report, &rows, 1.0, "accuracy")
 }
 
 pub fn break_table<'a>(_: &ExportSpec, report: &Report<'a>, _: &[&'a DomainScan], _: &Ctx<'_>) -> Result<LongTable> {
