@@ -212,6 +212,12 @@ fn ablating_nothing_that_matters_and_everything_that_does() {
     assert_ne!(d["before_loss"], d["after_loss"]);
     assert!(doc["domains"]["questions"]["control_mean"].is_null());
     assert_eq!(doc["sets"][0]["source"], "top 50 % relevance of texts, run 1");
+    // People are told whether it is more than chance: the same items before and after, and more than random sets.
+    let out = place.tiny("ablate", &["--neurons", "L0N0-3", "--mode", "scale=1", "--controls", "2"]).output().expect("start");
+    let text = String::from_utf8(out.stdout).expect("utf-8");
+    let row = text.lines().find(|l| l.starts_with("questions")).expect("row");
+    assert!(text.contains("change [95 %]") && text.contains("p beyond it") && text.contains("McNemar"), "{text}");
+    assert!(row.contains("0.00 [0.00, 0.00]") && row.contains("1.000"), "nothing changed: {row}");
 }
 
 #[test]

@@ -363,6 +363,48 @@ fn the_panel_in_focus_is_exported_into_a_file() {
 }
 
 #[test]
+fn where_there_is_no_file_dialog_a_path_is_typed() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    h.state_mut().type_paths();
+    let enter = |h: &mut Window, path: &Path| {
+        h.get_by_label("Path of the file or folder").focus();
+        h.run();
+        key(h, Modifiers::COMMAND, Key::A);
+        h.get_by_label("Path of the file or folder").type_text(&path.display().to_string());
+        h.run();
+        key(h, Modifiers::NONE, Key::Enter);
+        h.run();
+    };
+    // Asked again where it will not do, with the reason.
+    let save = |h: &mut Window| key(h, Modifiers::COMMAND | Modifiers::SHIFT, Key::S);
+    save(&mut h);
+    assert!(h.query_all_by_label("Save the project").next().is_some());
+    enter(&mut h, &dir.path().join("nowhere/p.json"));
+    assert!(h.query_by_label_contains("its folder is not there").is_some());
+    let file = dir.path().join("p.json");
+    enter(&mut h, &file);
+    assert!(file.is_file() && h.query_by_label("Path of the file or folder").is_none(), "saved, and the question is gone");
+    assert_eq!(h.state().app.project_path.as_deref(), Some(file.as_path()));
+    // What is there is replaced only when that is said.
+    save(&mut h);
+    enter(&mut h, &file);
+    assert!(h.query_by_label_contains("is there already").is_some());
+    h.get_by_label("Replace it").click();
+    h.run();
+    assert!(h.query_by_label("Path of the file or folder").is_none());
+    // Opening wants what is there.
+    key(&mut h, Modifiers::COMMAND, Key::O);
+    enter(&mut h, &file);
+    assert!(h.query_by_label_contains("a folder is wanted").is_some());
+    enter(&mut h, &dir.path().join("none"));
+    assert!(h.query_by_label_contains("there is nothing by this name").is_some());
+    key(&mut h, Modifiers::NONE, Key::Escape);
+    h.run();
+    assert!(h.query_by_label("Path of the file or folder").is_none(), "Esc closes it");
+}
+
+#[test]
 fn plain_keys_move_the_map_but_never_while_text_is_typed() {
     let dir = folder();
     let mut h = explore(dir.path());

@@ -194,15 +194,21 @@ fn predicted_text(all: &[&Measured]) -> String {
     format!("\n{}changes (margin: nat, loss: nat/token); {}; {}\n", t.render(), predict::FORMULA, predict::OBJECTIVE)
 }
 
+/// `0.125`, `< 0.001`
+fn p_text(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+}
+
 fn text(report: &AblationReport) -> String {
     let mut t = Table::new([
         "domain",
         "n",
         "before",
         "after",
-        "change",
-        "95 % interval after",
+        "change [95 %]",
+        "p",
         "random control",
+        "p beyond it",
         "loss before",
         "loss after",
         "loss, control",
@@ -214,9 +220,10 @@ fn text(report: &AblationReport) -> String {
             number::count(d.after.n() as u64),
             d.before.acc().map_or_else(dash, |a| number::plus_minus(a, d.before.stderr())),
             d.after.acc().map_or_else(dash, |a| number::plus_minus(a, d.after.stderr())),
-            d.before.acc().zip(d.after.acc()).map_or_else(dash, |(b, a)| number::change(a - b)),
-            d.after.acc_interval().map_or_else(dash, |(lo, hi)| format!("{lo:.3} to {hi:.3}")),
+            d.accuracy_change().map_or_else(dash, |c| format!("{} [{:.2}, {:.2}]", number::change(c.value), c.low, c.high)),
+            d.p_value().map_or_else(dash, p_text),
             d.control_mean().map_or_else(dash, |m| number::plus_minus(m, d.control_std())),
+            d.accuracy_beyond_control().map_or_else(dash, |b| p_text(b.p)),
             d.before.loss().map_or_else(dash, number::sig3),
             d.after.loss().map_or_else(dash, number::sig3),
             d.control_loss().0.map_or_else(dash, number::sig3),
@@ -248,7 +255,8 @@ fn text(report: &AblationReport) -> String {
         }
     }
     format!(
-        "{} changed ({}, {}) in {}\n\n{}{held}\nbefore, after: ± one standard error; control: mean ± standard deviation over {}; loss: mean, nat/token; {}\n",
+        "{} changed ({}, {}) in {}\n\n{}{held}\nbefore, after: ± one standard error; change: paired bootstrap over the questions; p: McNemar, exact; control: mean ± standard \
+         deviation over {}; p beyond it: against their spread; loss: mean, nat/token; {}\n",
         what.join(" and "),
         report.mode.words(),
         report.at.words(),

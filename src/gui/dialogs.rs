@@ -1,23 +1,28 @@
-//! File dialogs and dropped files. A dialog blocks its own thread, never a frame.
+//! File dialogs. A dialog blocks its own thread, never a frame; where the system has none, a path is typed.
 
-use super::Ask;
+use super::{Ask, Theme, dropped::add_domain, typed_path::TypedPath};
 use crate::{
     app::{Command, MapChange},
-    base::{NeuronSet, neuron_names},
-    data::Mapping,
     report::export::FileKind,
 };
 use eframe::egui::Context;
 use std::{
-    io::Read as _,
     path::{Path, PathBuf},
     sync::mpsc,
+    time::{Duration, Instant},
 };
+
+/// A dialog that closes without an answer sooner than this was never seen by anybody.
+const UNSEEN: Duration = Duration::from_millis(250);
 
 /// Dialogs that are open, and what came of those that closed.
 #[derive(Default)]
 pub struct Dialogs {
-    open: Vec<mpsc::Receiver<Option<Picked>>>,
+    open: Vec<mpsc::Receiver<Closed>>,
+    /// Asked in the window instead.
+    typed: TypedPath,
+    /// Paths are typed even where the system has dialogs.
+    always_typed: bool,
 }
 
 pub enum Picked {
@@ -30,227 +35,191 @@ pub enum Picked {
     Write(PathBuf, Vec<u8>),
 }
 
+/// What is to be picked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Folder,
+    /// One that need not be there yet.
+    NewFolder,
+    File,
+    Files,
+    /// A file to write, with the name that is proposed.
+    Save(String),
+}
+
+/// What a dialog asks for, and what becomes of the answer.
+pub struct Wanted {
+    pub title: String,
+    pub kind: Kind,
+    /// Name and ends of the files that are shown.
+    filter: Option<(&'static str, Vec<&'static str>)>,
+    /// Where it begins.
+    pub folder: Option<PathBuf>,
+    pub made: Box<dyn FnOnce(Vec<PathBuf>) -> Picked + Send>,
+}
+
+enum Closed {
+    Picked(Picked),
+    Cancelled,
+    /// The system has no file dialog.
+    Missing(Wanted),
+}
+
+impl Wanted {
+    fn new(title: &str, kind: Kind, made: impl FnOnce(Vec<PathBuf>) -> Picked + Send + 'static) -> Self {
+        Self { title: title.to_owned(), kind, filter: None, folder: None, made: Box::new(made) }
+    }
+    /// What leads to one command about one path.
+    fn one(title: &str, kind: Kind, command: impl FnOnce(PathBuf) -> Command + Send + 'static) -> Self {
+        Self::new(title, kind, move |paths| Picked::Commands(paths.into_iter().next().map(command).into_iter().collect()))
+    }
+    fn filter(self, name: &'static str, ends: &[&'static str]) -> Self {
+        Self { filter: Some((name, ends.to_vec())), ..self }
+    }
+
+    /// Blocks until the system's dialog closes.
+    fn picked(&self) -> Option<Vec<PathBuf>> {
+        let mut dialog = rfd::FileDialog::new().set_title(&self.title);
+        if let Some((name, ends)) = &self.filter {
+            dialog = dialog.add_filter(*name, ends);
+        }
+        if let Some(folder) = &self.folder {
+            dialog = dialog.set_directory(folder);
+        }
+        match &self.kind {
+            Kind::Folder | Kind::NewFolder => dialog.pick_folder().map(|p| vec![p]),
+            Kind::File => dialog.pick_file().map(|p| vec![p]),
+            Kind::Files => dialog.pick_files(),
+            Kind::Save(name) => dialog.set_file_name(name).save_file().map(|p| vec![p]),
+        }
+    }
+}
+
+/// What a request asks the user for; requests that need no dialog are given back.
+fn wanted(ask: Ask) -> Result<Wanted, Ask> {
+    let project = ("Brodmann project", ["json"]);
+    Ok(match ask {
+        Ask::OpenModel => Wanted::one("Open a model folder (config.json, tokenizer.json, *.safetensors)", Kind::Folder, |path| {
+            Command::OpenModel { path }
+        }),
+        Ask::OpenGguf => Wanted::one("Open a model in one file", Kind::File, |path| Command::OpenModel { path }).filter("GGUF", &["gguf"]),
+        Ask::OpenOtherRun => {
+            Wanted::one("Open a run to compare with", Kind::Folder, |path| Command::ChangeMap { change: MapChange::OtherRun(Some(path)) })
+        }
+        Ask::OpenRun => Wanted::one("Open a run folder (run.json, grids.safetensors)", Kind::Folder, |path| Command::OpenRun { path }),
+        Ask::AddDomain => {
+            let made = |files: Vec<PathBuf>| Picked::Commands(files.iter().map(|f| add_domain(f)).collect());
+            Wanted::new("Add datasets as domains", Kind::Files, made).filter("Datasets", &["jsonl", "json", "csv", "tsv", "parquet", "txt"])
+        }
+        Ask::OpenProject => Wanted::one("Open a project", Kind::File, |path| Command::OpenProject { path }).filter(project.0, &project.1),
+        Ask::OpenSet => {
+            let made = |files: Vec<PathBuf>| Picked::Commands(files.into_iter().map(|path| Command::AddSetFile { path }).collect());
+            Wanted::new("Add neuron sets", Kind::Files, made).filter("Neuron set", &["json"])
+        }
+        Ask::SaveSet(index, vocabulary) => {
+            Wanted::one("Save the neuron set", Kind::Save("set.json".into()), move |path| Command::ExportSet { index, vocabulary, path })
+        }
+        Ask::LocateModel => Wanted::new("Where the project's model lies", Kind::Folder, |paths| {
+            Picked::ModelPlace(paths.into_iter().next().unwrap_or_default())
+        }),
+        Ask::SaveProjectAs => {
+            Wanted::one("Save the project", Kind::Save("project.json".into()), |path| Command::SaveProject { path: Some(path) })
+        }
+        Ask::ExportPath(now) => {
+            let name = now.file_name().map_or_else(|| "export.png".to_owned(), |n| n.to_string_lossy().into_owned());
+            let made = |paths: Vec<PathBuf>| Picked::ExportPath(paths.into_iter().next().unwrap_or_default());
+            let folder = now.parent().filter(|f| f.is_dir()).map(Path::to_owned);
+            Wanted { folder, ..Wanted::new("Export to", Kind::Save(name), made) }
+                .filter("Pictures, tables, arrays", &FileKind::ALL.map(FileKind::extension))
+        }
+        Ask::OpenTuned => Wanted::one("Open a tuning (tune.json, overlay.safetensors)", Kind::Folder, |path| Command::OpenTuned { path }),
+        Ask::SaveTuned(kind) => Wanted::one("A folder for the tuned model", Kind::NewFolder, move |path| Command::SaveTuned { path, kind }),
+        Ask::ReplayProject => Wanted::one("Replay a project", Kind::File, |path| Command::Replay { path: Some(path), model: None })
+            .filter(project.0, &project.1),
+        Ask::SaveReport => Wanted::one("Save the report", Kind::Save("report.html".into()), |path| Command::WriteReport { path }),
+        Ask::SaveFile(name, bytes) => {
+            Wanted::new("Save as", Kind::Save(name), move |paths| Picked::Write(paths.into_iter().next().unwrap_or_default(), bytes))
+        }
+        other => return Err(other),
+    })
+}
+
+/// Whether anything could show a file dialog. Without a session bus there is no portal; `zenity` is what is tried then.
+fn has_dialogs() -> bool {
+    if cfg!(any(windows, target_os = "macos")) {
+        return true;
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+    let bus = set("DBUS_SESSION_BUS_ADDRESS").is_some() || set("XDG_RUNTIME_DIR").is_some_and(|d| Path::new(&d).join("bus").exists());
+    bus || set("PATH").is_some_and(|path| std::env::split_paths(&path).any(|d| d.join("zenity").is_file()))
+}
+
 impl Dialogs {
+    /// Paths are typed in the window, whatever the system has.
+    pub fn always_typed() -> Self {
+        Self { always_typed: true, ..Self::default() }
+    }
+
     /// Opens the dialog for a request; requests that need none are given back.
     pub fn ask(&mut self, ctx: &Context, ask: Ask) -> Option<Ask> {
-        type Pick = Box<dyn FnOnce() -> Option<Picked> + Send>;
-        let one = |c: Command| Some(Picked::Commands(vec![c]));
-        let pick: Pick = match ask {
-            Ask::OpenModel => Box::new(move || {
-                let path =
-                    rfd::FileDialog::new().set_title("Open a model folder (config.json, tokenizer.json, *.safetensors)").pick_folder()?;
-                one(Command::OpenModel { path })
-            }),
-            Ask::OpenGguf => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Open a model in one file").add_filter("GGUF", &["gguf"]).pick_file()?;
-                one(Command::OpenModel { path })
-            }),
-            Ask::OpenOtherRun => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Open a run to compare with").pick_folder()?;
-                one(Command::ChangeMap { change: MapChange::OtherRun(Some(path)) })
-            }),
-            Ask::OpenRun => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Open a run folder (run.json, grids.safetensors)").pick_folder()?;
-                one(Command::OpenRun { path })
-            }),
-            Ask::AddDomain => Box::new(|| {
-                let files = rfd::FileDialog::new()
-                    .set_title("Add datasets as domains")
-                    .add_filter("Datasets", &["jsonl", "json", "csv", "tsv", "parquet", "txt"])
-                    .pick_files()?;
-                Some(Picked::Commands(files.iter().map(|f| add_domain(f)).collect()))
-            }),
-            Ask::OpenProject => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Open a project").add_filter("Brodmann project", &["json"]).pick_file()?;
-                one(Command::OpenProject { path })
-            }),
-            Ask::OpenSet => Box::new(move || {
-                let files = rfd::FileDialog::new().set_title("Add neuron sets").add_filter("Neuron set", &["json"]).pick_files()?;
-                Some(Picked::Commands(files.into_iter().map(|path| Command::AddSetFile { path }).collect()))
-            }),
-            Ask::SaveSet(index, vocabulary) => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Save the neuron set").set_file_name("set.json").save_file()?;
-                one(Command::ExportSet { index, vocabulary, path })
-            }),
-            Ask::LocateModel => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Where the project's model lies").pick_folder()?;
-                Some(Picked::ModelPlace(path))
-            }),
-            Ask::SaveProjectAs => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Save the project").set_file_name("project.json").save_file()?;
-                one(Command::SaveProject { path: Some(path) })
-            }),
-            Ask::ExportPath(now) => Box::new(move || {
-                let name = now.file_name().map_or_else(|| "export.png".to_owned(), |n| n.to_string_lossy().into_owned());
-                let mut dialog = rfd::FileDialog::new().set_title("Export to").set_file_name(name);
-                let ends = FileKind::ALL.map(FileKind::extension);
-                dialog = dialog.add_filter("Pictures, tables, arrays", &ends);
-                if let Some(folder) = now.parent().filter(|f| f.is_dir()) {
-                    dialog = dialog.set_directory(folder);
-                }
-                Some(Picked::ExportPath(dialog.save_file()?))
-            }),
-            Ask::OpenTuned => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Open a tuning (tune.json, overlay.safetensors)").pick_folder()?;
-                one(Command::OpenTuned { path })
-            }),
-            Ask::SaveTuned(kind) => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("A folder for the tuned model").pick_folder()?;
-                one(Command::SaveTuned { path, kind })
-            }),
-            Ask::ReplayProject => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Replay a project").add_filter("Brodmann project", &["json"]).pick_file()?;
-                one(Command::Replay { path: Some(path), model: None })
-            }),
-            Ask::SaveReport => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Save the report").set_file_name("report.html").save_file()?;
-                one(Command::WriteReport { path })
-            }),
-            Ask::SaveFile(name, bytes) => Box::new(move || {
-                let path = rfd::FileDialog::new().set_title("Save as").set_file_name(name).save_file()?;
-                Some(Picked::Write(path, bytes))
-            }),
-            other => return Some(other),
+        let wanted = match wanted(ask) {
+            Ok(wanted) => wanted,
+            Err(ask) => return Some(ask),
         };
+        if self.always_typed {
+            self.typed.ask(wanted);
+            return None;
+        }
         let (send, receive) = mpsc::channel();
         let ctx = ctx.clone();
         std::thread::spawn(move || {
+            let closed = if has_dialogs() {
+                let opened = Instant::now();
+                match wanted.picked() {
+                    Some(paths) if !paths.is_empty() => Closed::Picked((wanted.made)(paths)),
+                    _ if opened.elapsed() < UNSEEN => Closed::Missing(wanted),
+                    _ => Closed::Cancelled,
+                }
+            } else {
+                Closed::Missing(wanted)
+            };
             // The window may be gone by the time the dialog closes.
-            let _ = send.send(pick());
+            let _ = send.send(closed);
             ctx.request_repaint();
         });
         self.open.push(receive);
         None
     }
+
     /// Results of dialogs that closed since the last call.
     pub fn take(&mut self) -> Vec<Picked> {
         let mut done = Vec::new();
+        let typed = &mut self.typed;
         self.open.retain(|r| match r.try_recv() {
-            Ok(picked) => {
-                done.extend(picked);
+            Ok(closed) => {
+                match closed {
+                    Closed::Picked(picked) => done.push(picked),
+                    Closed::Missing(wanted) => typed.ask(wanted),
+                    Closed::Cancelled => {}
+                }
                 false
             }
             Err(mpsc::TryRecvError::Empty) => true,
             Err(mpsc::TryRecvError::Disconnected) => false,
         });
+        done.extend(self.typed.take());
         done
     }
-}
 
-/// A dataset file under its own name.
-pub fn add_domain(path: &Path) -> Command {
-    let name = path.file_stem().map_or_else(|| "domain".to_owned(), |s| s.to_string_lossy().into_owned());
-    Command::AddDomain { name, path: path.to_owned(), mapping: Mapping::default() }
-}
-
-/// What a .json file is.
-#[derive(Debug, PartialEq, Eq)]
-enum JsonKind {
-    Project,
-    Set,
-    Data,
-}
-
-/// By the words at its beginning: a frame must not read a file of any size.
-fn json_kind(path: &Path) -> JsonKind {
-    const HEAD: u64 = 4096;
-    let mut head = Vec::new();
-    let read = std::fs::File::open(path).and_then(|f| f.take(HEAD).read_to_end(&mut head));
-    if read.is_err() {
-        return JsonKind::Data;
+    /// The field for a path, while one is wanted.
+    pub fn ui(&mut self, ctx: &Context, theme: &Theme) {
+        self.typed.ui(ctx, theme);
     }
-    let text: String = String::from_utf8_lossy(&head).chars().filter(|c| !c.is_whitespace()).collect();
-    if text.contains("\"format\":\"brodmannproject\"") {
-        return JsonKind::Project;
+    pub fn is_typing(&self) -> bool {
+        self.typed.is_open()
     }
-    // A set names its layers first: {"3":[17,18], or {"neurons":, or a list of names.
-    let first_key = text.strip_prefix("{\"").and_then(|t| t.split_once('"'));
-    let layer = first_key.is_some_and(|(key, rest)| neuron_names::layer_of_key(key).is_some() && rest.starts_with(":["));
-    let names = text.strip_prefix("[\"").and_then(|t| t.split('"').next()).is_some_and(|n| NeuronSet::parse(n).is_ok());
-    if layer || names || text.contains("\"neurons\":{") || text.contains("\"neurons\":[\"") { JsonKind::Set } else { JsonKind::Data }
-}
-
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-}
-
-/// What a dropped file or folder is, by looking at it.
-///
-/// # Errors
-/// What was expected, when it is nothing known.
-pub fn dropped(path: &Path) -> Result<Command, String> {
-    let shown = path.display();
-    if path.is_dir() {
-        if path.join("run.json").exists() {
-            return Ok(Command::OpenRun { path: path.to_owned() });
-        }
-        if path.join("config.json").exists() {
-            return Ok(Command::OpenModel { path: path.to_owned() });
-        }
-        if std::fs::read_dir(path).is_ok_and(|dir| dir.flatten().any(|e| is_gguf(&e.path()))) {
-            return Ok(Command::OpenModel { path: path.to_owned() });
-        }
-        return Err(format!("{shown}: a folder with config.json or a .gguf file (a model) or run.json (a run) was expected"));
-    }
-    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("jsonl" | "csv" | "tsv" | "parquet" | "txt") => Ok(add_domain(path)),
-        Some("json") if path.file_name().is_some_and(|n| n == "run.json") => {
-            Ok(Command::OpenRun { path: path.parent().unwrap_or(path).to_owned() })
-        }
-        Some("json") if path.file_name().is_some_and(|n| n == "config.json") => {
-            Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() })
-        }
-        Some("json") => Ok(match json_kind(path) {
-            JsonKind::Project => Command::OpenProject { path: path.to_owned() },
-            JsonKind::Set => Command::AddSetFile { path: path.to_owned() },
-            JsonKind::Data => add_domain(path),
-        }),
-        Some("gguf") => Ok(Command::OpenModel { path: path.to_owned() }),
-        Some("safetensors") => Ok(Command::OpenModel { path: path.parent().unwrap_or(path).to_owned() }),
-        _ => Err(format!(
-            "{shown}: a model folder or .gguf file, a run folder, a project, a neuron set or a dataset (.jsonl, .json, .csv, .tsv, .parquet, .txt) \
-                 was expected"
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dropped_things_are_told_apart_by_their_contents() {
-        let dir = tempfile::tempdir().expect("dir");
-        let (model, run, other) = (dir.path().join("m"), dir.path().join("r"), dir.path().join("o"));
-        for d in [&model, &run, &other] {
-            std::fs::create_dir(d).expect("dir");
-        }
-        std::fs::write(model.join("config.json"), "{}").expect("write");
-        std::fs::write(run.join("run.json"), "{}").expect("write");
-        assert_eq!(dropped(&model), Ok(Command::OpenModel { path: model.clone() }));
-        assert_eq!(dropped(&model.join("config.json")), Ok(Command::OpenModel { path: model.clone() }));
-        assert_eq!(dropped(&run), Ok(Command::OpenRun { path: run.clone() }));
-        assert!(dropped(&other).is_err_and(|e| e.contains("config.json") && e.contains("run.json")));
-        let data = dir.path().join("boolq.JSONL");
-        assert!(matches!(dropped(&data), Ok(Command::AddDomain { name, .. }) if name == "boolq"));
-        assert!(dropped(&dir.path().join("weights.bin")).is_err());
-        for (text, kind) in [
-            ("{\n  \"format\": \"brodmann project\",", JsonKind::Project),
-            (r#"{"3": [17, 18]}"#, JsonKind::Set),
-            (r#"{"name": "mine", "neurons": {"3": [17]}}"#, JsonKind::Set),
-            (r#"{"blocks.3.mlp.hook_post": [17]}"#, JsonKind::Set),
-            (r#"["L3N17", "L4N0"]"#, JsonKind::Set),
-            (r#"[{"question": "3", "choices": ["a"], "answer": 0}]"#, JsonKind::Data),
-            (r#"["plain", "texts"]"#, JsonKind::Data),
-        ] {
-            let path = other.join("x.json");
-            std::fs::write(&path, text).expect("write");
-            assert_eq!(json_kind(&path), kind, "{text}");
-        }
-        std::fs::remove_file(other.join("x.json")).expect("remove");
-        let file = other.join("model.Q4_K.GGUF");
-        assert_eq!(dropped(&file), Ok(Command::OpenModel { path: file.clone() }));
-        std::fs::write(&file, "GGUF").expect("write");
-        assert_eq!(dropped(&other), Ok(Command::OpenModel { path: other.clone() }));
+    /// Leaves what is being typed.
+    pub fn close(&mut self) {
+        self.typed.close();
     }
 }

@@ -5,6 +5,7 @@ mod arrangement;
 mod device_combo;
 mod dialogs;
 pub mod dock;
+mod dropped;
 pub mod export;
 mod find;
 mod keys;
@@ -22,6 +23,7 @@ pub mod theme;
 mod toasts;
 mod top_bar;
 pub mod tour;
+mod typed_path;
 pub mod widgets;
 
 pub use panel::{Ask, Hover, Link, Panel, PanelCx, PanelInfo};

@@ -3,8 +3,9 @@
 use super::{
     Ask, Hover, Link, Panel, PanelCx, Theme,
     actions::{self, Act, Action},
-    dialogs::{self, Dialogs, Picked},
+    dialogs::{Dialogs, Picked},
     dock::{Dock, SavedDock},
+    dropped::dropped,
     export::{ExportWindow, Subject, shown_view},
     find::Shown,
     missing::MissingWindow,
@@ -102,6 +103,11 @@ impl Shell {
             inspector_open: !saved.inspector_closed,
             gpu: cc.wgpu_render_state.clone(),
         }
+    }
+
+    /// Paths are typed in the window, as where the system has no file dialog.
+    pub fn type_paths(&mut self) {
+        self.dialogs = Dialogs::always_typed();
     }
 
     fn act(&mut self, ctx: &Context, act: Act) {
@@ -259,9 +265,8 @@ impl Shell {
                 },
             }
         }
-        let dropped = ctx.input(|i| i.raw.dropped_files.clone());
-        for file in dropped {
-            match dialogs::dropped(file.path()) {
+        for file in ctx.input(|i| i.raw.dropped_files.clone()) {
+            match dropped(file.path()) {
                 Ok(command) => self.app.apply(command),
                 Err(what) => self.toasts.note(NoticeLevel::Warn, "Nothing that can be opened", &what),
             }
@@ -279,10 +284,15 @@ impl Shell {
         // Esc first closes what lies over the panels.
         if !editing
             && !self.tour.is_open()
-            && (self.settings.open || self.export.open)
+            && (self.settings.open || self.export.open || self.dialogs.is_typing())
             && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape))
         {
-            (self.settings.open, self.export.open) = (false, false);
+            // What came last lies on top.
+            if self.dialogs.is_typing() {
+                self.dialogs.close();
+            } else {
+                (self.settings.open, self.export.open) = (false, false);
+            }
         }
         for (k, action) in keys {
             let plain = !k.modifiers.command;
@@ -344,7 +354,7 @@ impl eframe::App for Shell {
         self.files(&ctx);
         let mut out = Vec::new();
 
-        let Self { app, link, dock, library, inspector, gpu, settings, export, missing, .. } = self;
+        let Self { app, link, dock, library, inspector, gpu, settings, export, missing, dialogs, .. } = self;
         let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
         let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
         SidePanel::top("top bar").exact_size(40.0).frame(bar(0)).show(ui, |ui| top_bar_ui(ui, &mut cx, &actions, &mut acts));
@@ -385,6 +395,7 @@ impl eframe::App for Shell {
         settings.ui(&ctx, &mut cx);
         export.ui(&ctx, &mut cx);
         missing.ui(&ctx, &mut cx);
+        dialogs.ui(&ctx, theme);
         let places = Places { library: library_rect, maps: dock_rect, layouts: tabs_rect, status };
         if self.tour.ui(&ctx, theme, &places) {
             self.prefer(|p| p.remembered.tour_done = true);

@@ -11,9 +11,9 @@ use crate::{
     ablate::predict,
     app::{App, Command, Failure, JobTarget},
     gui::{
-        Ask, Panel, PanelCx, theme,
+        Ask, Panel, PanelCx,
         widgets::{
-            control::{bar, caption, group, keep_together, remark},
+            control::{bar, caption, fits, group, keep_together, remark},
             dumbbell::Dumbbell,
             number::{count, counted, sig3},
             states::{empty_ui, stopped_line_ui},
@@ -21,7 +21,7 @@ use crate::{
         },
     },
 };
-use eframe::egui::{self, DragValue, Rect, ScrollArea, Sense, Ui, vec2};
+use eframe::egui::{self, DragValue, ScrollArea, Ui};
 use egui_material_icons::icons;
 
 #[derive(Default)]
@@ -151,17 +151,27 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             // No spinner: it would redraw the window for as long as the measuring takes.
             let share = if wanted > 0 { scored as f32 / wanted as f32 } else { 0.0 };
             let text = format!("scored {} of {}", count(scored), count(wanted));
-            keep_together(ui, ["a bar of 80", &text, "Stop"].into_iter());
-            let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
-            // As high as a line, or it would hang at the top of one that it begins.
-            let (rect, _) = ui.allocate_exact_size(vec2(80.0, theme::ROW), Sense::hover());
-            ui.put(Rect::from_center_size(rect.center(), vec2(80.0, 6.0)), bar).accessible_name(&text);
-            ui.label(cx.theme.small(text));
-            if let Some(job) = app.job_for(|t| matches!(t, JobTarget::Evaluation(_)))
-                && ui.small_button("Stop").on_hover_text("Keeps what was scored").clicked()
-            {
-                cx.send(Command::CancelJob { id: job.id.0 });
+            let short = format!("{} of {}", count(scored), count(wanted));
+            // On the line of what is off even where that is narrow: the chart below stays where it is when the measuring ends.
+            let whole = fits(ui, ["a bar of 80", &text, "Stop"].into_iter());
+            if !whole {
+                keep_together(ui, [short.as_str(), "Stop"].into_iter());
             }
+            // A line within the line: in one that wraps a low bar hangs at the top.
+            ui.horizontal(|ui| {
+                if whole {
+                    let bar = egui::ProgressBar::new(share).desired_width(80.0).desired_height(6.0).fill(cx.theme.accent);
+                    ui.add(bar).accessible_name(&text);
+                    ui.label(cx.theme.small(text));
+                } else {
+                    ui.label(cx.theme.small(short)).on_hover_text(text);
+                }
+                if let Some(job) = app.job_for(|t| matches!(t, JobTarget::Evaluation(_)))
+                    && ui.small_button("Stop").on_hover_text("Keeps what was scored").clicked()
+                {
+                    cx.send(Command::CancelJob { id: job.id.0 });
+                }
+            });
         } else if live.failed == Some(Failure::Cancelled) {
             let words = "stopped; what was scored is kept";
             if stopped_line_ui(ui, cx.theme, "Go on", "Scores what is left", words) {

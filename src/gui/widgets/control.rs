@@ -129,7 +129,7 @@ pub fn room_for(ui: &mut Ui, width: f32) {
 }
 
 /// Whether buttons with these words fit what is left of the line.
-fn fits<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> bool {
+pub fn fits<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> bool {
     let font = egui::TextStyle::Button.resolve(ui.style());
     let padding = 2.0 * ui.spacing().button_padding.x + 2.0;
     let width = |w: &str| ui.painter().layout_no_wrap(w.to_owned(), font.clone(), Color32::PLACEHOLDER).size().x + padding;
