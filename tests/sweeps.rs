@@ -4,7 +4,9 @@
 use brodmann::{
     ablate::{
         EvalSession, Halves, Rule, SessionLimits, Sweep, SweepFile, SweepHeader, SweepMeasure, SweepSpec, SweepUnit, Totals, UnitId,
-        against_k, break_domain, sweep, sweep_file,
+        against_k,
+        break_domain::{self, BreakBegun},
+        sweep, sweep_file,
     },
     base::{CancelToken, Ctx, Grid, Neuron, NeuronSet, job::silently, provenance::Provenance, rng::Rng},
     compute::cpu::CpuBackend,
@@ -132,8 +134,13 @@ fn a_curve_holds_every_point_with_its_controls() {
     let control = |set: &NeuronSet, seed: u64| set.random_like(88, seed);
     let mut points = Vec::new();
     let top = |percent| NeuronSet::top_percent(&map, percent);
-    silently(|ctx| against_k::run(&sessions, &top, &[1.0, 20.0, 100.0], &[0, 1], &zero, &control, ctx, &mut |p| points.push(p)))
-        .expect("curve");
+    silently(|ctx| {
+        against_k::run(&sessions, &top, &[1.0, 20.0, 100.0], &[0, 1], &zero, &control, ctx, &mut |p| {
+            points.push(p);
+            Ok(())
+        })
+    })
+    .expect("curve");
     assert_eq!(points.iter().map(|p| p.neurons).collect::<Vec<_>>(), [3, 53, 264]);
     let set = NeuronSet::top_percent(&map, 20.0);
     for (d, session) in sessions.iter().enumerate() {
@@ -159,13 +166,17 @@ fn a_search_only_keeps_what_breaks_the_domain() {
     // Times 5, for a model of random weights hardly notices a zero.
     let amplify = |set: NeuronSet| Ok(Intervention::new(set, BTreeSet::new(), AblationMode::Scale(5.0)));
     let control = |set: &NeuronSet, seed: u64| set.random_like(88, seed);
-    let mut rounds = 0;
-    let mut search = |rule: Rule| {
+    let mut rounds: Vec<BreakBegun> = Vec::new();
+    let from = |begun: Option<BreakBegun>, rule: Rule, rounds: &mut Vec<BreakBegun>| {
         silently(|ctx| {
             let source = ("these".to_owned(), Provenance::default());
-            break_domain::run(&target, &others, &candidates, rule, &[0], &amplify, &control, source, ctx, &mut |_| rounds += 1)
+            break_domain::run(&target, &others, &candidates, rule, &[0], &amplify, &control, source, begun, ctx, &mut |now| {
+                rounds.push(now.clone());
+                Ok(())
+            })
         })
     };
+    let mut search = |rule: Rule| from(None, rule, &mut rounds);
     let rule = Rule { threshold: Some(before - 0.01), penalty: 0.5, most: 30, tried: 8 };
     let broken = search(rule).expect("search");
     assert!(broken.reached, "{broken:?}");
@@ -180,7 +191,14 @@ fn a_search_only_keeps_what_breaks_the_domain() {
     assert_eq!(search(rule).expect("again"), broken, "the search is decided by its inputs");
     let e = search(Rule { threshold: Some(0.99), ..rule }).expect_err("nothing to break").to_string();
     assert!(e.contains("nothing to break"), "{e}");
-    assert_eq!(rounds, 2 * broken.steps.len());
+    assert_eq!(rounds.len(), 2 * broken.steps.len());
+    // From any round, as it lies in a file, it comes to the same end, and makes only the rounds that are left.
+    for (i, begun) in rounds.iter().take(broken.steps.len()).enumerate() {
+        let text = serde_json::to_string(begun).expect("json");
+        let mut left = Vec::new();
+        let resumed = from(Some(serde_json::from_str(&text).expect("json")), rule, &mut left).expect("search");
+        assert_eq!((resumed, left.len()), (broken.clone(), broken.steps.len() - i - 1));
+    }
 }
 
 /// The spread of random sets says when a set is no more than random: over many sets that are chosen at random, the interval of the difference (set

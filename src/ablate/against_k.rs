@@ -68,7 +68,7 @@ pub fn run(
     change: &dyn Fn(NeuronSet) -> Result<Intervention>,
     control: &dyn Fn(&NeuronSet, u64) -> NeuronSet,
     ctx: &Ctx<'_>,
-    point: &mut dyn FnMut(KPoint),
+    point: &mut dyn FnMut(KPoint) -> Result<()>,
 ) -> Result<()> {
     let items: usize = sessions.iter().map(|s| s.n_items()).sum();
     let total = percents.len() * (1 + seeds.len()) * items;
@@ -89,7 +89,7 @@ pub fn run(
             done += changes.len() * session.n_items();
         }
         let scores = by_change.remove(0);
-        point(KPoint { percent, neurons, scores, controls: by_change });
+        point(KPoint { percent, neurons, scores, controls: by_change })?;
     }
     Ok(())
 }

@@ -155,7 +155,16 @@ impl Search<'_> {
     }
 }
 
-/// Searches. `change` makes the intervention of a set; `control` the random set of a seed beside it; `step` hears of each round.
+/// A search between two rounds: enough to go on to the same end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BreakBegun {
+    pub steps: Vec<BreakStep>,
+    /// Candidates that are left, with what each added when it was last tried.
+    pub open: Vec<(Neuron, f64)>,
+}
+
+/// Searches. `change` makes the intervention of a set; `control` the random set of a seed beside it; `begun`: of a search for the same that was stopped; `round`
+/// hears of where it stands after each.
 ///
 /// # Errors
 /// When the domain has no choices and no threshold can be told, there is no candidate, or of the evaluation; when the work is cancelled.
@@ -169,8 +178,9 @@ pub fn run(
     change: &dyn Fn(NeuronSet) -> Result<Intervention>,
     control: &dyn Fn(&NeuronSet, u64) -> NeuronSet,
     (ranking, provenance): (String, Provenance),
+    begun: Option<BreakBegun>,
     ctx: &Ctx<'_>,
-    step: &mut dyn FnMut(&BreakStep),
+    round: &mut dyn FnMut(&BreakBegun) -> Result<()>,
 ) -> Result<Broken> {
     if candidates.is_empty() {
         return Err(Error::invalid("there is no candidate to break the domain with"));
@@ -198,11 +208,11 @@ pub fn run(
         change,
     };
 
-    let mut set = NeuronSet::new();
-    let mut steps: Vec<BreakStep> = Vec::new();
-    // What each candidate added when it was last tried; not yet tried counts as most.
-    let mut open: Vec<(Neuron, f64)> = candidates.iter().map(|&n| (n, f64::INFINITY)).collect();
-    let (mut merit, mut accuracy) = (0.0, accuracy_before);
+    // Not yet tried counts as most.
+    let untried = || BreakBegun { steps: Vec::new(), open: candidates.iter().map(|&n| (n, f64::INFINITY)).collect() };
+    let BreakBegun { mut steps, mut open } = begun.filter(|b| !b.steps.is_empty()).unwrap_or_else(untried);
+    let mut set: NeuronSet = steps.iter().map(|s| s.neuron).collect();
+    let (mut merit, mut accuracy) = steps.last().map_or((0.0, accuracy_before), |s| (s.merit, s.accuracy));
     let broken = |accuracy: Option<f64>| accuracy.is_some_and(|a| a <= threshold);
     while set.len() < rule.most && !broken(accuracy) && !open.is_empty() {
         ctx.progress(format!("{} neurons, accuracy {:.3}", set.len(), accuracy.unwrap_or(0.0)), set.len(), rule.most, "neurons");
@@ -213,6 +223,10 @@ pub fn run(
             let end = (tried + rule.tried.max(1)).min(open.len());
             let with = |&(n, _): &(Neuron, f64)| set.union(&NeuronSet::from_iter([n]));
             let sets: Vec<NeuronSet> = open[tried..end].iter().map(with).collect();
+            if set.is_empty() {
+                // Later rounds try a few; this one takes longest.
+                ctx.progress("trying every candidate by itself", tried, open.len(), "candidates");
+            }
             for (i, outcome) in search.try_sets(&sets, ctx)?.into_iter().enumerate() {
                 let gain = search.merit(&outcome) - merit;
                 open[tried + i].1 = gain;
@@ -233,9 +247,9 @@ pub fn run(
         merit = search.merit(&outcome);
         accuracy = outcome.accuracy;
         steps.push(BreakStep { neuron, accuracy, damage: outcome.damage, others: outcome.others, merit });
-        if let Some(last) = steps.last() {
-            step(last);
-        }
+        let now = BreakBegun { steps, open };
+        round(&now)?;
+        BreakBegun { steps, open } = now;
     }
     let reached = broken(accuracy);
     if reached {

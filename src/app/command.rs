@@ -25,6 +25,7 @@ pub enum Command {
     AddDomain {
         name: String,
         path: PathBuf,
+        #[serde(default)]
         mapping: Mapping,
     },
     RemoveDomain {

@@ -289,6 +289,51 @@ fn a_curve_and_a_search_rank_by_the_shown_run() {
 }
 
 #[test]
+fn a_curve_and_a_search_go_on_from_what_was_measured_and_from_nothing_else() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut app = ranked(dir.path());
+    app.apply(Command::SetAblationMode { mode: AblationMode::Scale(5.0) });
+    let out = dir.path().join("k");
+    let curve = |app: &mut App, percents: &[f64]| {
+        let request = SweepRequest::AgainstK { ranking: "b".into(), metric: MetricKind::Relevance, percents: percents.to_vec() };
+        app.apply(Command::Sweep { request, out: Some(out.clone()) });
+        testing::settle(app);
+        assert_eq!(errors(app), Vec::<String>::new());
+        app.sweeps.against_k.clone().and_then(|v| v.result).expect("curve").points
+    };
+    let whole = curve(&mut app, &[2.0, 20.0, 50.0]);
+    // As a stop after the first point leaves it: that point marked, so that it is known again.
+    let begun = out.join("against-k.begun.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&begun).expect("file")).expect("json");
+    let points = state["known"].as_array_mut().expect("points");
+    points.truncate(1);
+    points[0]["neurons"] = 77.into();
+    std::fs::write(&begun, state.to_string()).expect("written");
+    let resumed = curve(&mut app, &[2.0, 20.0, 50.0]);
+    assert_eq!((resumed[0].neurons, &resumed[1..]), (77, &whole[1..]), "the first is taken, the others are measured");
+    // Under another change all is measured anew.
+    std::fs::write(&begun, state.to_string()).expect("written");
+    app.apply(Command::SetAblationMode { mode: AblationMode::Zero });
+    assert_eq!(curve(&mut app, &[2.0])[0].neurons, whole[0].neurons);
+
+    app.apply(Command::SetAblationMode { mode: AblationMode::Scale(5.0) });
+    let rule = Rule { threshold: Some(0.0), most: 3, ..Rule::default() };
+    let request = SweepRequest::Break { domain: "a".into(), metric: MetricKind::Relevance, candidates: 12, rule };
+    let search = |app: &mut App| {
+        app.apply(Command::Sweep { request: request.clone(), out: Some(dir.path().join("broken")) });
+        testing::settle(app);
+        app.sweeps.broken.clone().and_then(|v| v.result).expect("search")
+    };
+    let first = search(&mut app);
+    let again = search(&mut app);
+    assert_eq!(first.outcome, again.outcome);
+    assert_eq!(first.steps, again.steps, "the rounds are told again, none twice");
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join("broken/break.begun.json")).expect("file")).expect("json");
+    assert_eq!(state["known"]["steps"].as_array().map(Vec::len), Some(first.steps.len()));
+}
+
+#[test]
 fn every_kind_of_ablation_runs_and_says_what_it_is() {
     let dir = tempfile::tempdir().expect("folder");
     let mut app = ranked(dir.path());

@@ -10,14 +10,18 @@ use super::{
 };
 use crate::{
     ablate::{
-        BreakStep, Broken, ControlMatch, EvalSession, Halves, KCurve, KPoint, Rule, Sweep, SweepFile, SweepHeader, SweepSpec, SweepUnit,
-        Totals, UnitId, against_k, break_domain, random_neurons, sweep,
+        BreakBegun, BreakStep, Broken, ControlMatch, EvalSession, Halves, KCurve, KPoint, Rule, Sweep, SweepFile, SweepHeader, SweepSpec,
+        SweepUnit, Totals, UnitId, against_k, break_domain, random_neurons, sweep,
     },
-    base::{Ctx, Error, Grid, NeuronSet, Result, atomic_file, hash::sha256_bytes, provenance::Provenance},
+    base::{
+        Ctx, Error, Grid, NeuronSet, Result, atomic_file,
+        hash::{sha256_bytes, sha256_json},
+        provenance::{self, Provenance},
+    },
     eval::{AblationAt, AblationMode, Intervention},
     scan::MetricKind,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -137,6 +141,7 @@ impl Sweeps {
             SweepNews::Point(point) => change(&mut self.against_k, |r| {
                 if let Some(curve) = r {
                     curve.points.push(*point);
+                    curve.points.sort_by(|a, b| a.percent.total_cmp(&b.percent));
                 }
             }),
             SweepNews::Step(step) => change(&mut self.broken, |r| r.get_or_insert_default().steps.push(step)),
@@ -173,6 +178,21 @@ struct Switching {
 impl Switching {
     fn change(&self, neurons: NeuronSet, heads: BTreeSet<crate::base::Head>, ctx: &Ctx<'_>) -> Result<Intervention> {
         self.scorer.intervention(&Change { neurons, heads, mode: self.mode.clone(), at: self.at }, ctx)
+    }
+    /// Where what is written in a neuron's place comes from; empty where the way to switch needs no other texts.
+    fn reference(&self) -> String {
+        if !self.mode.needs_data() {
+            return String::new();
+        }
+        let donors = self.scorer.resample_from.as_ref().map(|(d, rows)| (&d.items_sha256, rows));
+        format!("\n{} {donors:?}", self.scorer.means_key())
+    }
+    /// Digest of all that decides what a set of this ranking does to these items, beside the set.
+    fn key(&self, sources: &[ItemSource], map: &Grid) -> String {
+        let bytes = |g: &Grid| sha256_bytes(&g.values().iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+        let sources: Vec<&str> = sources.iter().map(|s| s.key.as_str()).collect();
+        let controls = (format!("{:?}", self.like), self.scale.as_ref().map(bytes), &self.seeds);
+        sha256_json(&(provenance::program(), sources, &self.mode, self.at, controls, bytes(map), self.reference()))
     }
     fn control(&self, set: &NeuronSet, seed: u64) -> NeuronSet {
         random_neurons(set, self.d_mlp, self.like, self.scale.as_ref(), seed)
@@ -281,7 +301,7 @@ impl App {
         let model = switching.scorer.decoder.model.clone();
         let spec = SweepSpec { unit, layers, mode: self.project.mode.clone(), at: self.project.at };
         let units = spec.units(&model.spec).map_err(|e| e.to_string())?;
-        let folder = self.sweep_folder(out, &format!("{unit}-{domain}"), &format!("{}\n{spec:?}", source.key));
+        let folder = self.sweep_folder(out, &format!("{unit}-{domain}"), &format!("{}\n{spec:?}{}", source.key, switching.reference()));
         let provenance = self.sweep_provenance(
             &format!("each {unit} by itself, change against nothing switched"),
             &[&source],
@@ -297,7 +317,8 @@ impl App {
             let session = switching.scorer.session(&source, ctx)?;
             let baseline = Totals::of(&session.evaluate(None, ctx, &mut |_| {})?);
             let shape = (model.spec.n_layers, unit.per_layer(&model.spec));
-            let header = SweepHeader::new(spec.clone(), &source.domain.name, shape, &source.key, baseline, provenance);
+            let key = format!("{}{}", source.key, switching.reference());
+            let header = SweepHeader::new(spec.clone(), &source.domain.name, shape, &key, baseline, provenance);
             let (mut file, header, known) = SweepFile::open(&folder, &header)?;
             let mut state = Sweep::new(spec.clone(), &source.domain.name, &model.spec, baseline, header.provenance)?;
             known.iter().for_each(|&(id, totals)| state.set(id, totals));
@@ -339,20 +360,26 @@ impl App {
         self.sweeps.begin(request.clone(), Some(folder.clone()));
         self.runner.spawn(&mut self.jobs, request.title(), JobTarget::Sweep(SweepKind::AgainstK), move |ctx, out| {
             let sessions = sources.iter().map(|s| switching.scorer.session(s, ctx)).collect::<Result<Vec<_>>>()?;
+            // Points that a stopped curve of the same has already, by share.
+            let (path, key) = (folder.join("against-k.begun.json"), switching.key(&sources, &map));
+            let known: Vec<KPoint> = read_begun(&path, &key).unwrap_or_default();
             let mut curve = KCurve {
                 ranking: words,
                 domains: sources.iter().map(|s| s.domain.name.clone()).collect(),
                 baseline: baselines(&sessions, ctx)?,
-                points: Vec::new(),
+                points: known.into_iter().filter(|p| percents.contains(&p.percent)).collect(),
                 provenance,
             };
+            let percents: Vec<f64> = percents.into_iter().filter(|p| curve.points.iter().all(|k| k.percent != *p)).collect();
             out.send(Event::Sweep(SweepNews::Curve(Box::new(curve.clone()))));
             let change = |set| switching.change(set, BTreeSet::new(), ctx);
             let control = |set: &NeuronSet, seed| switching.control(set, seed);
             let top = |percent| NeuronSet::top_percent(&map, percent);
             against_k::run(&sessions, &top, &percents, &switching.seeds, &change, &control, ctx, &mut |point| {
                 curve.points.push(point.clone());
+                curve.points.sort_by(|a, b| a.percent.total_cmp(&b.percent));
                 out.send(Event::Sweep(SweepNews::Point(Box::new(point))));
+                write_begun(&path, &key, &curve.points)
             })?;
             write_json(&folder.join("against-k.json"), &curve)
         });
@@ -402,6 +429,12 @@ impl App {
             let Some((target, others)) = halves.split_first() else { return Err(Error::invalid("there is no domain to break")) };
             let change = |set| switching.change(set, BTreeSet::new(), ctx);
             let control = |set: &NeuronSet, seed| switching.control(set, seed);
+            let (path, key) = (folder.join("break.begun.json"), switching.key(&sources, &map));
+            let key = sha256_bytes(format!("{key}\n{neurons:?}\n{rule:?}").as_bytes());
+            let begun: Option<BreakBegun> = read_begun(&path, &key);
+            for step in begun.iter().flat_map(|b| &b.steps) {
+                out.send(Event::Sweep(SweepNews::Step(*step)));
+            }
             let broken = break_domain::run(
                 target,
                 others,
@@ -411,8 +444,14 @@ impl App {
                 &change,
                 &control,
                 (ranking, provenance),
+                begun,
                 ctx,
-                &mut |step| out.send(Event::Sweep(SweepNews::Step(*step))),
+                &mut |now| {
+                    if let Some(step) = now.steps.last() {
+                        out.send(Event::Sweep(SweepNews::Step(*step)));
+                    }
+                    write_begun(&path, &key, now)
+                },
             )?;
             write_json(&folder.join("break.json"), &broken)?;
             out.send(Event::Sweep(SweepNews::Broken(Arc::new(broken))));
@@ -462,6 +501,24 @@ fn baselines(sessions: &[Arc<EvalSession>], ctx: &Ctx<'_>) -> Result<Vec<Totals>
 fn half_of(source: &ItemSource, odd: usize) -> ItemSource {
     let items = source.items.iter().skip(odd).step_by(2).cloned().collect();
     ItemSource { key: format!("{} half {odd}", source.key), domain: source.domain.clone(), items: Arc::new(items) }
+}
+
+/// What is known of work that was begun, for whoever goes on with it.
+#[derive(Serialize, Deserialize)]
+struct Begun<T> {
+    /// Digest of all that decides it.
+    key: String,
+    known: T,
+}
+
+/// `None` where there is nothing, or something of other work: then all is done anew.
+fn read_begun<T: DeserializeOwned>(path: &Path, key: &str) -> Option<T> {
+    let begun: Begun<T> = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (begun.key == key).then_some(begun.known)
+}
+
+fn write_begun(path: &Path, key: &str, known: &impl Serialize) -> Result<()> {
+    write_json(path, &Begun { key: key.to_owned(), known })
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

@@ -63,3 +63,17 @@ pub fn run(args: ScriptArgs, mut settings: Settings) -> Result<(), Stop> {
     session.app.close();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_usual_value_need_not_be_written() {
+        let read = |line: &str| serde_json::from_str::<Command>(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let added = Command::AddDomain { name: "q".into(), path: "q.jsonl".into(), mapping: Default::default() };
+        assert_eq!(read(r#"{"do": "add_domain", "name": "q", "path": "q.jsonl"}"#), added);
+        assert_eq!(read(r#"{"do": "start_scan"}"#), Command::StartScan { out: None });
+        assert_eq!(read(r#"{"do": "save_project"}"#), Command::SaveProject { path: None });
+    }
+}

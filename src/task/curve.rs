@@ -78,6 +78,7 @@ pub fn measure(
     against_k::run(std::slice::from_ref(session), &take, percents, seeds, change, control, ctx, &mut |point| {
         curve.points.push(point);
         heard(curve);
+        Ok(())
     })?;
     curve.conclude();
     heard(curve);

@@ -4,6 +4,7 @@ use crate::{
     ablate::{Prediction, Summary, paired},
     app::{AblationLive, App, Effect},
     base::stats,
+    data::DomainKind,
     eval::DomainScore,
     gui::{
         PanelCx,
@@ -71,6 +72,10 @@ pub fn rows(cx: &PanelCx<'_>) -> Rows {
             Some(score) => score.acc().is_some(),
             None => match prediction {
                 Some(p) => p.before.acc.is_some(),
+                // Every domain has its line as soon as the work begins: none moves another when its first score comes.
+                None if live.running && live.n_total.contains_key(name) => {
+                    cx.app.library.domain(name).and_then(|d| d.scored()).is_some_and(|d| d.kind == DomainKind::MultipleChoice)
+                }
                 None => continue,
             },
         };

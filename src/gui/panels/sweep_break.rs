@@ -8,7 +8,7 @@ use crate::{
     gui::{
         Ask, PanelCx,
         widgets::{
-            control::{caption, group, remark},
+            control::{caption, group, remark, room_for},
             number::{counted, plus_minus, sig3},
             states::empty_ui,
             table::{Table, icon_button},
@@ -64,14 +64,17 @@ impl BreakTab {
             caption(ui, cx.theme, "break");
             let domain = domain_choice(ui, cx, "Domain to break", &mut self.domain)?;
             let metric = ranking_choice(ui, cx, "Metric of the candidates", &domain, &mut self.metric);
+            room_for(ui, 120.0);
             caption(ui, cx.theme, "candidates");
             ui.add(DragValue::new(&mut self.candidates).range(1..=100_000).speed(1.0))
                 .on_hover_text("The top of the map that neurons are taken from")
                 .accessible_name("Candidates");
+            room_for(ui, 100.0);
             caption(ui, cx.theme, "at most");
             ui.add(DragValue::new(&mut self.rule.most).range(1..=10_000).speed(0.2))
                 .on_hover_text("Neurons of the largest set")
                 .accessible_name("Neurons at most");
+            room_for(ui, 110.0);
             caption(ui, cx.theme, "penalty");
             ui.add(DragValue::new(&mut self.rule.penalty).range(0.0..=100.0).speed(0.05))
                 .on_hover_text("Weight of the mean damage to the other domains")
