@@ -325,6 +325,57 @@ fn a_map_is_compared_removed_and_taken_back() {
     assert_eq!(all_maps(&h).len(), 6);
 }
 
+#[test]
+fn linked_maps_of_one_kind_share_a_range_beside_those_of_another() {
+    let dir = folder();
+    let mut h = maps(testing::sample_app(dir.path()), (1100.0, 640.0));
+    h.get_by_label("Compare map 2 with another").click();
+    h.run_steps(3);
+    let bars = |h: &View| -> Vec<String> {
+        let all = h.get_all_by_label_contains("Colour bar");
+        all.map(|n| n.accesskit_node().label().unwrap_or_default()).collect()
+    };
+    let range = |bar: &str| bar.split_once("(nat), ").expect(bar).1.to_owned();
+    let linked: Vec<String> = bars(&h).iter().map(|b| range(b)).collect();
+    assert_eq!(linked.len(), 6, "two kinds: each map has a bar");
+    assert!([2, 3, 4, 5].iter().all(|i| linked[*i] == linked[0]), "five of one kind: {linked:?}");
+    assert_ne!(linked[1], linked[0], "the difference has its own");
+    h.get_by_label("Link the maps' range").click();
+    h.run_steps(3);
+    let own: Vec<String> = bars(&h).iter().map(|b| range(b)).collect();
+    assert!([2, 3, 4, 5].iter().any(|i| own[*i] != own[0]), "{own:?}");
+}
+
+#[test]
+fn the_value_of_the_pointed_neuron_is_said_by_every_map() {
+    let dir = folder();
+    let mut h = maps(testing::sample_app(dir.path()), (1100.0, 640.0));
+    let first = h.get_all_by_label_contains("Map of ").next().expect("map").rect();
+    h.hover_at(at(first, 100.5 / 512.0, 3.5 / 8.0));
+    h.run_steps(4);
+    let said = all_maps(&h);
+    for (i, domain) in ["arithmetic", "logic", "sentiment", "facts", "code", "agreement"].into_iter().enumerate() {
+        let value = f64::from(relevance(&h.state().app, domain).get(3, 100).expect("cell"));
+        let want = format!("Map of relevance of {domain}: layer 3, neuron 100, {} nat", brodmann::base::number::sig3(value));
+        assert_eq!(said[i], want);
+    }
+}
+
+#[test]
+fn in_a_narrow_head_one_button_says_what_is_compared_and_how() {
+    let dir = folder();
+    let mut h = maps(testing::sample_app(dir.path()), (500.0, 640.0));
+    h.get_by_label("Compare map 2 with another").click();
+    h.run_steps(3);
+    h.get_by_label("What map 2 compares").click();
+    h.run_steps(3);
+    h.get_by_label("over: ratio, as log2").click();
+    h.run_steps(3);
+    let cell = &h.state().app.project.view.map.cells[1];
+    assert_eq!(cell.combine, Combine::Ratio);
+    assert!(all_maps(&h)[1].contains("logic over arithmetic"), "{:?}", all_maps(&h));
+}
+
 /// The sample with a second run of another seed and model.
 fn two_runs(dir: &Path, layers: usize) -> App {
     let mut app = testing::sample_app(dir);
@@ -449,6 +500,14 @@ fn maps_look_right() {
     pictures(r, "neurons_table", "neurons", (760.0, 380.0), testing::sample_app_ablated, table);
     pictures(r, "maps", "maps", (1100.0, 640.0), testing::sample_app, |_| {});
     pictures(r, "maps_narrow", "maps", (420.0, 700.0), testing::sample_app, |_| {});
+    let compared = |h: &mut View| {
+        h.get_by_label("Compare map 2 with another").click();
+        h.run_steps(3);
+        let rect = h.get_all_by_label_contains("Map of ").last().expect("map").rect();
+        h.hover_at(at(rect, 0.6, 0.9));
+        h.run_steps(3);
+    };
+    pictures(r, "maps_mixed", "maps", (500.0, 640.0), testing::sample_app, compared);
     let delta = |dir: &Path| {
         let mut app = two_runs(dir, 8);
         change(&mut app, MapChange::OtherRun(Some("run 2".into())));

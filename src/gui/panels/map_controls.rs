@@ -170,19 +170,24 @@ pub fn combine_ui(ui: &mut Ui, salt: &str, now: Combine) -> Option<Combine> {
         Combine::RankDifference => "rank minus",
     };
     let mut new = None;
-    let r = ComboBox::from_id_salt(salt).width(64.0).selected_text(name(now)).show_ui(ui, |ui| {
-        for c in Combine::ALL {
-            let text = match c {
-                Combine::Difference => "minus: difference",
-                Combine::Ratio => "over: ratio, as log2",
-                Combine::RankDifference => "rank minus rank",
-            };
-            if ui.selectable_label(c == now, text).on_hover_text(c.formula()).clicked() && c != now {
-                new = Some(c);
-            }
-        }
-    });
+    let r = ComboBox::from_id_salt(salt).width(64.0).selected_text(name(now)).show_ui(ui, |ui| new = combines_ui(ui, now));
     r.response.accessible_name("How they are compared").on_hover_text(now.formula());
+    new
+}
+
+/// The ways to compare, one under the other.
+pub fn combines_ui(ui: &mut Ui, now: Combine) -> Option<Combine> {
+    let mut new = None;
+    for c in Combine::ALL {
+        let text = match c {
+            Combine::Difference => "minus: difference",
+            Combine::Ratio => "over: ratio, as log2",
+            Combine::RankDifference => "rank minus rank",
+        };
+        if ui.selectable_label(c == now, text).on_hover_text(c.formula()).clicked() && c != now {
+            new = Some(c);
+        }
+    }
     new
 }
 

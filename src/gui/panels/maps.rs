@@ -2,15 +2,16 @@
 
 use super::{
     map_actions::{Pointed, act_on},
-    map_controls::{MapWords, MarksCache, combine_ui, metric_ui, order_ui, ordered_words, per_layer_ui, scale_kind, scale_ui},
+    map_controls::{MapWords, MarksCache, metric_ui, order_ui, ordered_words, per_layer_ui, scale_kind, scale_ui},
     maps_grid::{places, shape_of},
+    maps_head::{head_ui, operand_name},
     shown_run::shown_run,
 };
 use crate::{
     app::{Command, MapCell, MapChange, Operand, RunEntry, Side},
     base::{
         Grid, Neuron,
-        heatmap::{ColourMap, Scale, Summary, Window},
+        heatmap::{ColourMap, Combine, Scale, Summary, Window},
     },
     gui::{
         Ask, Panel, PanelCx, theme,
@@ -43,6 +44,9 @@ pub struct Maps {
     window: Option<Window>,
 }
 
+/// A colour bar and the space above it.
+const BAR: f32 = legend::HEIGHT + 2.0;
+
 /// A cell whose map is there, or why it is not.
 struct Ready<'a> {
     cell: MapCell,
@@ -73,14 +77,14 @@ impl Panel for Maps {
         self.cache.sweep();
         self.marks.follow(cx, false);
         let view = &cx.app.project.view;
-        let linked = !view.map.own_range;
-        let shared = linked.then(|| shared_scale(cx, &ready)).flatten();
+        let scales = scales(cx, &ready);
         // One colour bar below all, where all are of one kind; else each has its own.
-        let one_bar = shared.is_some();
+        let alike = ready.iter().all(|r| r.kind() == ready[0].kind());
+        let one_bar = if alike && !view.map.own_range { scales.iter().copied().flatten().next() } else { None };
         let room = ui.available_rect_before_wrap();
-        let bar_height = if one_bar { legend::HEIGHT + 2.0 } else { 0.0 };
-        let grid = Rect::from_min_max(room.min, pos2(room.right(), room.bottom() - bar_height));
-        let places = places(grid, ready.len(), shape_of(run));
+        let (below_all, below_each) = if one_bar.is_some() { (BAR, 0.0) } else { (0.0, BAR) };
+        let grid = Rect::from_min_max(room.min, pos2(room.right(), room.bottom() - below_all));
+        let places = places(grid, ready.len(), shape_of(run), below_each);
         self.seen = places.len();
         self.first = if self.seen < ready.len() { self.first.min(ready.len() - 1) / self.seen * self.seen } else { 0 };
         self.views.resize_with(ready.len(), HeatmapView::default);
@@ -89,11 +93,12 @@ impl Panel for Maps {
         for ((i, r), rect) in ready.iter().enumerate().skip(self.first).zip(&places) {
             ui.scope_builder(UiBuilder::new().max_rect(*rect).id_salt(("map", i)), |ui| {
                 ui.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
-                self.cell_ui(ui, cx, run, i, r, &cells, shared, reveal, &mut hovered);
+                let (scale, bar) = (scales[i], one_bar.is_none());
+                self.cell_ui(ui, cx, run, (i, r), &cells, (scale, bar), reveal, &mut hovered);
             });
         }
         ui.allocate_rect(grid, egui::Sense::hover());
-        if let Some((scale, colours)) = shared
+        if let Some((scale, colours)) = one_bar
             && let Some(first) = ready.first()
         {
             let has_nan = ready.iter().any(|r| matches!(&r.state, State::Map(m) if m.summary(100.0).non_finite > 0));
@@ -126,23 +131,29 @@ fn cells(cx: &PanelCx<'_>, run: &RunEntry) -> Vec<MapCell> {
         .collect()
 }
 
-/// A scale for all maps, where they are of one unit and sign.
-fn shared_scale(cx: &PanelCx<'_>, ready: &[Ready<'_>]) -> Option<(Scale, ColourMap)> {
-    let view = &cx.app.project.view;
-    let first = ready.first()?;
-    let alike = |r: &Ready<'_>| {
-        r.signed == first.signed
-            && r.words.bar_unit == first.words.bar_unit
-            && r.cell.metric == first.cell.metric
-            && r.cell.combine == first.cell.combine
-    };
-    if !ready.iter().all(alike) {
-        return None;
+/// What must agree for maps to share a scale.
+type Kind = (MetricKind, Option<Combine>, &'static str);
+
+impl Ready<'_> {
+    fn kind(&self) -> Kind {
+        (self.cell.metric, self.cell.against.as_ref().map(|_| self.cell.combine), self.words.bar_unit)
     }
-    let maps = ready.iter().filter_map(|r| if let State::Map(m) = &r.state { Some(m.summary(view.map.percentile)) } else { None });
-    let summary: Summary = maps.reduce(|a, b| a.join(&b))?;
-    let colours = if first.signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
-    Some((Scale::fit(&summary, scale_kind(view.scale), first.signed), colours))
+    fn summary(&self, percentile: f32) -> Option<Summary> {
+        if let State::Map(m) = &self.state { Some(m.summary(percentile)) } else { None }
+    }
+}
+
+/// The scale of each map that is there: one for all of a kind where ranges are linked.
+fn scales(cx: &PanelCx<'_>, ready: &[Ready<'_>]) -> Vec<Option<(Scale, ColourMap)>> {
+    let view = &cx.app.project.view;
+    let scale = |(i, r): (usize, &Ready<'_>)| {
+        let with = |(k, other): &(usize, &Ready<'_>)| *k == i || !view.map.own_range && other.kind() == r.kind();
+        let summaries = ready.iter().enumerate().filter(with).filter_map(|(_, r)| r.summary(view.map.percentile));
+        let summary = summaries.reduce(|a, b| a.join(&b))?;
+        let colours = if r.signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
+        Some((Scale::fit(&summary, scale_kind(view.scale), r.signed), colours))
+    };
+    ready.iter().enumerate().map(scale).collect()
 }
 
 /// The run of a side, or what is missing.
@@ -159,15 +170,6 @@ fn run_of<'a>(cx: &PanelCx<'a>, run: &'a RunEntry, side: Side) -> Result<&'a Run
 fn grid_of<'a>(run: &'a RunEntry, o: &Operand, metric: MetricKind) -> Result<&'a Grid, String> {
     let domain = run.output.domain(&o.domain).ok_or_else(|| format!("{} has no domain {}.", run.name, o.domain))?;
     domain.map(metric).ok_or_else(|| format!("{} did not measure {} of {}.", run.name, metric.label(), o.domain))
-}
-
-/// `logic`, or with a second run in play `logic in A`.
-fn operand_name(o: &Operand, cells_of_both: bool) -> String {
-    match (cells_of_both, o.side) {
-        (false, _) => o.domain.clone(),
-        (true, Side::A) => format!("{} A", o.domain),
-        (true, Side::B) => format!("{} B", o.domain),
-    }
 }
 
 fn uses_b(cells: &[MapCell]) -> bool {
@@ -286,10 +288,9 @@ impl Maps {
         ui: &mut Ui,
         cx: &mut PanelCx<'_>,
         run: &RunEntry,
-        i: usize,
-        r: &Ready<'_>,
+        (i, r): (usize, &Ready<'_>),
         cells: &[MapCell],
-        shared: Option<(Scale, ColourMap)>,
+        (scale, bar): (Option<(Scale, ColourMap)>, bool),
         reveal: Option<Neuron>,
         hovered: &mut Option<f32>,
     ) {
@@ -307,12 +308,8 @@ impl Maps {
             }
         };
         let view = &cx.app.project.view;
-        let own = || {
-            let colours = if r.signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
-            (Scale::fit(&map.summary(view.map.percentile), scale_kind(view.scale), r.signed), colours)
-        };
-        let (scale, colours) = shared.unwrap_or_else(own);
-        let bar = if shared.is_none() { legend::HEIGHT + 2.0 } else { 0.0 };
+        let Some((scale, colours)) = scale else { return };
+        let below = if bar { BAR } else { 0.0 };
         let hover = cx.link.hover().clone();
         let ordered = if map.order().is_some() { ordered_words(cx, map.grid.cols()) } else { String::new() };
         let pinned: Vec<u32> = view.map.pinned.iter().copied().collect();
@@ -321,7 +318,7 @@ impl Maps {
             self.views[i].follow(self.window);
         }
         let mut own_hover = None;
-        ui.allocate_ui(vec2(ui.available_width(), (ui.available_height() - bar).max(40.0)), |ui| {
+        ui.allocate_ui(vec2(ui.available_width(), (ui.available_height() - below).max(40.0)), |ui| {
             let input = HeatmapInput {
                 map,
                 scale,
@@ -359,7 +356,7 @@ impl Maps {
         if own_hover.is_some() {
             *hovered = own_hover;
         }
-        if shared.is_none() {
+        if bar {
             let has_nan = map.summary(100.0).non_finite > 0;
             let _ = Legend { name: &r.words.name, unit: r.words.bar_unit, scale: &scale, map: colours, has_nan, hovered: own_hover }
                 .show(ui, cx.theme);
@@ -367,120 +364,13 @@ impl Maps {
     }
 }
 
-/// The head of a cell: what it shows, each part a choice, and a cross.
-fn head_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, i: usize, cells: &[MapCell]) {
-    let cell = &cells[i];
-    let mut new = cell.clone();
-    let mut gone = false;
-    let number = i + 1;
-    ui.horizontal(|ui| {
-        ui.set_height(theme::ROW);
-        ui.spacing_mut().item_spacing.x = 4.0;
-        // What is compared shares the room beside the icons.
-        let most = if cell.against.is_some() { ((ui.available_width() - 96.0) / 3.0).max(48.0) } else { 180.0 };
-        let (dot, _) = ui.allocate_exact_size(vec2(10.0, theme::ROW), egui::Sense::hover());
-        ui.painter().circle_filled(dot.center(), 4.0, cx.domain_colour(&cell.of.domain));
-        operand_ui(ui, cx, run, &format!("Domain of map {number}"), ("of", i), most, &mut new.of);
-        if let Some(mut against) = cell.against.clone() {
-            ui.scope(|ui| {
-                ui.set_max_width(most);
-                if let Some(c) = combine_ui(ui, &format!("combine {i}"), cell.combine) {
-                    new.combine = c;
-                }
-            });
-            operand_ui(ui, cx, run, &format!("Compared domain of map {number}"), ("against", i), most, &mut against);
-            new.against = Some(against);
-        }
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            ui.spacing_mut().item_spacing.x = 0.0;
-            if cells.len() > 1 && icon_button(ui, icons::ICON_CLOSE, &format!("Remove map {number}"), "").clicked() {
-                gone = true;
-            }
-            let (icon, name, more) = if cell.against.is_some() {
-                (icons::ICON_UNDO, format!("Show map {number} alone"), "Without the domain it is compared with")
-            } else {
-                (icons::ICON_COMPARE, format!("Compare map {number} with another"), "Difference, ratio or rank difference")
-            };
-            if icon_button(ui, icon, &name, more).clicked() {
-                new.against = match cell.against {
-                    Some(_) => None,
-                    None => other_operand(cx, run, &cell.of),
-                };
-            }
-            if ui.available_width() > 100.0
-                && let Some(metric) = small_metric_ui(ui, i, run, cell.metric)
-            {
-                new.metric = metric;
-            }
-        });
-    });
-    if gone || new != *cell {
-        let mut all = cells.to_vec();
-        if gone {
-            all.remove(i);
-        } else {
-            all[i] = new;
-        }
-        cx.send(Command::ChangeMap { change: MapChange::Cells(all) });
-    }
-}
-
-/// The same domain in the other run where there is one; else the next domain.
-fn other_operand(cx: &PanelCx<'_>, run: &RunEntry, of: &Operand) -> Option<Operand> {
-    if cx.app.project.view.map.other_run.is_some() {
-        let side = if of.side == Side::A { Side::B } else { Side::A };
-        return Some(Operand { side, domain: of.domain.clone() });
-    }
-    let other = run.output.domains.iter().find(|d| d.name != of.domain)?;
-    Some(Operand { side: of.side, domain: other.name.clone() })
-}
-
-/// `most`: the width it may take.
-fn operand_ui(ui: &mut Ui, cx: &PanelCx<'_>, run: &RunEntry, name: &str, salt: (&str, usize), most: f32, o: &mut Operand) {
-    let two = cx.app.project.view.map.other_run.is_some();
-    let text = operand_name(o, two);
-    ui.scope(|ui| {
-        ui.set_max_width(most);
-        let combo = ComboBox::from_id_salt(salt).width((if two { 92.0f32 } else { 80.0 }).min(most)).truncate().selected_text(text);
-        let r = combo.show_ui(ui, |ui| {
-            let sides = [(Side::A, Some(run)), (Side::B, cx.app.other_run())];
-            for (side, run) in sides {
-                let Some(run) = run else { continue };
-                if two {
-                    ui.label(cx.theme.group(format!("{side:?}: {}, {}", run.name, run.model_label())));
-                }
-                for d in &run.output.domains {
-                    let this = Operand { side, domain: d.name.clone() };
-                    if ui.selectable_label(*o == this, operand_name(&this, two)).clicked() {
-                        *o = this;
-                    }
-                }
-            }
-        });
-        r.response.accessible_name(name);
-    });
-}
-
-fn small_metric_ui(ui: &mut Ui, i: usize, run: &RunEntry, metric: MetricKind) -> Option<MetricKind> {
-    let mut new = None;
-    let r = ComboBox::from_id_salt(("cell metric", i)).width(84.0).truncate().selected_text(metric.info().label).show_ui(ui, |ui| {
-        for info in crate::scan::metrics::METRICS.iter().filter(|m| m.map.is_some()) {
-            let measured = run.output.domains.iter().any(|d| d.map(info.kind).is_some());
-            let item = ui.add_enabled(measured, egui::Button::selectable(info.kind == metric, info.label));
-            if item.on_hover_text(info.formula).clicked() && info.kind != metric {
-                new = Some(info.kind);
-            }
-        }
-    });
-    r.response.accessible_name(format!("Metric of map {}", i + 1));
-    new
-}
-
 /// Which two runs are compared, by model and hash; where B is chosen.
 fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
     let map = &cx.app.project.view.map;
     ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-    ui.add(Label::new(cx.theme.small(format!("A: {}, {}", run.name, run.model_label()))).truncate());
+    if map.other_run.is_some() {
+        ui.add(Label::new(cx.theme.small(format!("A: {}, {}", run.name, run.model_label()))).truncate());
+    }
     let other = cx.app.other_run();
     let text = match (other, &map.other_run) {
         (Some(b), _) => format!("B: {}, {}", b.name, b.model_label()),

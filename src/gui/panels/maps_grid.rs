@@ -16,13 +16,13 @@ pub fn shape_of(run: &RunEntry) -> (usize, usize) {
 }
 
 /// Columns for `n` maps of this shape: the most even cells that are wide and high enough; wide maps of few layers stack.
-fn columns(room: (f32, f32), n: usize, (layers, _): (usize, usize)) -> usize {
+fn columns(room: (f32, f32), n: usize, (layers, _): (usize, usize), bar: f32) -> usize {
     let most = ((room.0 / NARROWEST) as usize).clamp(1, n.max(1));
     let cost = |c: usize| {
         let rows = n.div_ceil(c);
         let (w, h) = (room.0 / c as f32, room.1 / rows as f32);
         // Layers of 8 points are enough to tell apart; what is too low costs more than what is narrow.
-        let wanted = (layers as f32 * 8.0 + 60.0).clamp(LOWEST, 420.0);
+        let wanted = (layers as f32 * 8.0 + 60.0).clamp(LOWEST, 420.0) + bar;
         let low = (wanted / h.max(1.0) - 1.0).max(0.0);
         let narrow = (520.0 / w.max(1.0) - 1.0).max(0.0);
         let empty = (c * rows - n) as f32 / n.max(1) as f32;
@@ -34,10 +34,10 @@ fn columns(room: (f32, f32), n: usize, (layers, _): (usize, usize)) -> usize {
 /// A map lower than this shows nothing but its head.
 const LEAST: f32 = 74.0;
 
-/// One place a map, in rows from the top; fewer than `n` where more would be too low to read.
-pub fn places(room: Rect, n: usize, shape: (usize, usize)) -> Vec<Rect> {
-    let c = columns((room.width(), room.height()), n, shape);
-    let fit = (((room.height() + GAP.1) / (LEAST + GAP.1)) as usize).max(1);
+/// One place a map, in rows from the top; fewer than `n` where more would be too low to read. `bar`: height of the colour bar under each.
+pub fn places(room: Rect, n: usize, shape: (usize, usize), bar: f32) -> Vec<Rect> {
+    let c = columns((room.width(), room.height()), n, shape, bar);
+    let fit = (((room.height() + GAP.1) / (LEAST + bar + GAP.1)) as usize).max(1);
     let rows = n.div_ceil(c).clamp(1, fit);
     let w = (room.width() - GAP.0 * (c - 1) as f32) / c as f32;
     let h = (room.height() - GAP.1 * (rows - 1) as f32) / rows as f32;
@@ -57,13 +57,16 @@ mod tests {
 
     #[test]
     fn maps_fill_the_room_and_do_not_touch() {
-        for n in 1..=12 {
+        for (n, bar) in (1..=12).flat_map(|n| [(n, 0.0), (n, 40.0)]) {
             for size in [(500.0, 320.0), (1200.0, 800.0), (1900.0, 400.0), (300.0, 900.0)] {
                 let room = Rect::from_min_size(pos2(10.0, 20.0), vec2(size.0, size.1));
-                let places = places(room, n, (30, 1536));
+                let places = places(room, n, (30, 1536), bar);
                 assert!(!places.is_empty() && places.len() <= n);
-                assert!(places.len() == n || places[0].height() < 2.0 * LEAST, "no map is left out while there is room: {size:?} {n}");
-                assert!(places.iter().all(|p| p.height() >= LEAST - 1.0), "none is too low");
+                assert!(
+                    places.len() == n || places[0].height() < 2.0 * (LEAST + bar),
+                    "no map is left out while there is room: {size:?} {n}"
+                );
+                assert!(places.iter().all(|p| p.height() >= LEAST + bar - 1.0), "none is too low");
                 for (i, a) in places.iter().enumerate() {
                     assert!(room.expand(0.6).contains_rect(*a), "{a:?} in {room:?}");
                     assert!(places[..i].iter().all(|b| !b.shrink(1.0).intersects(a.shrink(1.0))));
@@ -74,8 +77,8 @@ mod tests {
 
     #[test]
     fn four_maps_make_a_square_and_six_in_a_wide_room_two_rows() {
-        assert_eq!(columns((1900.0, 1000.0), 4, (80, 28_672)), 2);
-        assert_eq!(columns((1900.0, 800.0), 6, (32, 14_336)), 3);
-        assert_eq!(columns((260.0, 900.0), 4, (8, 512)), 1);
+        assert_eq!(columns((1900.0, 1000.0), 4, (80, 28_672), 0.0), 2);
+        assert_eq!(columns((1900.0, 800.0), 6, (32, 14_336), 0.0), 3);
+        assert_eq!(columns((260.0, 900.0), 4, (8, 512), 0.0), 1);
     }
 }

@@ -26,6 +26,7 @@ mod map_actions;
 pub(super) mod map_controls;
 pub mod maps;
 mod maps_grid;
+mod maps_head;
 pub mod models;
 mod neuron_rows;
 mod neuron_table;

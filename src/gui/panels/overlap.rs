@@ -14,7 +14,7 @@ use crate::{
         Panel, PanelCx,
         widgets::{
             arrange::Arrange,
-            control::{bar, caption, choice, colour_span, log_slider, remark, room_for},
+            control::{bar, caption, caption_width, choice, colour_span, log_slider, remark, room_for},
             matrix::names_width,
             number::elided,
             table::twin_switch,
@@ -145,12 +145,18 @@ impl Overlap {
                 }
                 room_for(ui, 200.0);
                 caption(ui, cx.theme, "top");
+                let words = format!("% by {}", metric.info().label.to_lowercase());
+                // A rail as long as leaves the words after it in its row.
+                let usual = ui.spacing().slider_width;
+                let after = caption_width(ui, &words) + 2.0 * ui.spacing().item_spacing.x;
+                ui.spacing_mut().slider_width = usual.min((ui.available_size_before_wrap().x - after - 84.0).max(48.0));
                 let mut percent = cx.app.project.view.top_percent;
                 let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, "Top percent that overlaps");
                 if r.changed() {
                     cx.send(Command::SetTopPercent { percent });
                 }
-                caption(ui, cx.theme, &format!("% by {}", metric.info().label.to_lowercase()));
+                ui.spacing_mut().slider_width = usual;
+                caption(ui, cx.theme, &words);
             },
             |ui, _| {
                 if let Some(found) = found {

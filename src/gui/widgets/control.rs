@@ -159,6 +159,11 @@ pub fn caption(ui: &mut Ui, theme: &Theme, text: &str) -> Response {
     response
 }
 
+/// Of a [`caption`].
+pub fn caption_width(ui: &Ui, text: &str) -> f32 {
+    ui.painter().layout_no_wrap(text.to_owned(), egui::TextStyle::Body.resolve(ui.style()), Color32::PLACEHOLDER).size().x
+}
+
 /// The name before a value or control, left-aligned in a column of `width`.
 pub fn name_cell(ui: &mut Ui, text: egui::RichText, width: f32, height: f32) -> Response {
     let layout = egui::Layout::left_to_right(egui::Align::Center);

@@ -19,6 +19,8 @@ pub struct Legend<'a> {
 
 pub const HEIGHT: f32 = 38.0;
 const BAR: f32 = 10.0;
+/// A bar that still tells its colours apart.
+const NARROWEST: f32 = 72.0;
 
 impl Legend<'_> {
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> Response {
@@ -29,10 +31,16 @@ impl Legend<'_> {
             words = format!("{words} ({})", self.unit);
         }
         let scale = self.scale.label();
-        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Colour bar: {words}, {scale}")));
+        let ends = [self.scale.value(0.0), self.scale.value(1.0)].map(tick_text);
+        let spoken = format!("Colour bar: {words}, {scale}, {} to {}", ends[0], ends[1]);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &spoken));
         let p = ui.painter_at(rect);
-        let left = p.layout_no_wrap(words, font.clone(), theme.text);
         let right = p.layout_no_wrap(scale.clone(), font.clone(), theme.secondary);
+        // Where the whole name leaves no room for the bar: what is shown, else its unit, else the bar alone.
+        let names = [words.as_str(), words.split_once(": ").map_or("", |w| w.1), self.unit, ""];
+        let lefts = names.map(|w| p.layout_no_wrap(w.to_owned(), font.clone(), theme.text));
+        let most = rect.width() - right.size().x - 40.0 - NARROWEST;
+        let left = lefts.iter().find(|g| g.size().x <= most).unwrap_or(&lefts[3]).clone();
         let y = rect.top() + 8.0;
         let room = rect.width() - left.size().x - right.size().x - 40.0;
         let width = room.clamp(60.0, 360.0);
@@ -80,7 +88,7 @@ impl Legend<'_> {
             let tip = pos2(x, bar.top() - 1.0);
             p.add(Shape::convex_polygon(vec![tip, tip + vec2(-4.0, -6.0), tip + vec2(4.0, -6.0)], theme.text, Stroke::NONE));
         }
-        let mut words = format!("{}, {scale}", self.map.name());
+        let mut words = format!("{}: {}, {scale}", self.name, self.map.name());
         if self.scale.clips {
             words.push_str("\nSome values lie beyond the end and share its colour");
         }

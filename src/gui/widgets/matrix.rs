@@ -289,10 +289,14 @@ impl ColourBar<'_> {
             }
         } else {
             let y = rect.bottom() + 3.0;
-            painter.text(pos2(rect.left(), y), Align2::LEFT_TOP, short(self.range.0), font.clone(), ink);
-            painter.text(pos2(rect.right(), y), Align2::RIGHT_TOP, short(self.range.1), font.clone(), ink);
-            if rect.width() > 140.0 {
-                painter.text(pos2(rect.center().x, y), Align2::CENTER_TOP, self.name, font, ink);
+            let low = painter.text(pos2(rect.left(), y), Align2::LEFT_TOP, short(self.range.0), font.clone(), ink);
+            let high = painter.text(pos2(rect.right(), y), Align2::RIGHT_TOP, short(self.range.1), font.clone(), ink);
+            // The name, or what it names of more, where it stands clear of both ends.
+            let room = 2.0 * (rect.center().x - low.right()).min(high.left() - rect.center().x) - 8.0;
+            let names = [self.name, self.name.split(" of ").next().unwrap_or_default()];
+            let name = names.map(|n| painter.layout_no_wrap(n.to_owned(), font.clone(), ink)).into_iter().find(|g| g.size().x <= room);
+            if let Some(name) = name {
+                painter.galley(pos2(rect.center().x - name.size().x / 2.0, y), name, ink);
             }
         }
         if let Some(v) = self.pointed {

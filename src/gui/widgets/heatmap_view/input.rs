@@ -27,7 +27,7 @@ pub struct HeatmapInput<'a> {
     pub ordered: &'a str,
     /// Layers that stay at the top.
     pub pinned: &'a [u32],
-    /// The pointed cell is marked by lines over the whole map, as in the maps beside it.
+    /// The pointed cell is marked by lines over the whole map, as in the maps beside it; these show its value too.
     pub crosshair: bool,
     /// A layer pointed at in another view.
     pub hovered_layer: Option<usize>,
@@ -81,15 +81,8 @@ pub(super) fn spoken(input: &HeatmapInput<'_>, pointed: Option<Neuron>) -> Strin
 }
 
 fn cell_words(input: &HeatmapInput<'_>, n: Neuron) -> String {
-    let (l, i) = (n.layer as usize, n.index as usize);
     let mut words = input.columns.spoken(n);
-    match input.map.measured.get(l, i).filter(|v| v.is_finite()) {
-        Some(v) => words.push_str(format!(", {} {}", sig3(f64::from(v)), input.unit).trim_end()),
-        None => words.push_str(", no value"),
-    }
-    if let (per @ (PerLayer::Max | PerLayer::Rank), Some(v)) = (input.map.per_layer(), input.map.grid.get(l, i)) {
-        words.push_str(&format!(", {} {}", sig3(f64::from(v)), per.words()));
-    }
+    words.push_str(&format!(", {}", value_words(input, n)));
     if input.columns == Columns::Neurons {
         if input.off.contains(n) {
             words.push_str(", ablated");
@@ -97,6 +90,19 @@ fn cell_words(input: &HeatmapInput<'_>, n: Neuron) -> String {
         if input.selected.contains(n) {
             words.push_str(", selected");
         }
+    }
+    words
+}
+
+/// `0.283 nat`, with its share or rank where layers have their own scale.
+pub(super) fn value_words(input: &HeatmapInput<'_>, n: Neuron) -> String {
+    let (l, i) = (n.layer as usize, n.index as usize);
+    let mut words = match input.map.measured.get(l, i).filter(|v| v.is_finite()) {
+        Some(v) => format!("{} {}", sig3(f64::from(v)), input.unit).trim_end().to_owned(),
+        None => "no value".to_owned(),
+    };
+    if let (per @ (PerLayer::Max | PerLayer::Rank), Some(v)) = (input.map.per_layer(), input.map.grid.get(l, i)) {
+        words.push_str(&format!(", {} {}", sig3(f64::from(v)), per.words()));
     }
     words
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Columns, HeatmapInput,
+    input::value_words,
     place::Place,
     view::{CAPTION, PIN_RULE},
 };
@@ -192,6 +193,25 @@ impl Surroundings<'_> {
         if let Some(n) = pointed {
             outline(n, Color32::WHITE);
         }
+        if let Some(n) = pointed.filter(|_| self.input.crosshair && self.under.is_none()) {
+            self.value(ui, n);
+        }
+    }
+
+    /// What the neuron has that is pointed at in a map beside this one.
+    fn value(&self, ui: &Ui, n: Neuron) {
+        let (rect, at) = (self.place.rect, self.place.cell_rect(n).center());
+        if !rect.expand(1.0).contains(at) {
+            return;
+        }
+        let p = ui.painter_at(self.outer.expand2(vec2(2.0, 6.0)));
+        let text = p.layout_no_wrap(value_words(self.input, n), font(), self.theme.text);
+        let size = text.size() + vec2(8.0, 4.0);
+        let x = if at.x + 8.0 + size.x <= rect.right() { at.x + 8.0 } else { (at.x - 8.0 - size.x).max(rect.left()) };
+        let y = if at.y - 6.0 - size.y >= rect.top() { at.y - 6.0 - size.y } else { at.y + 6.0 };
+        let label = Rect::from_min_size(pos2(x, y), size);
+        p.rect_filled(label, 3.0, self.theme.panel.gamma_multiply(0.92));
+        p.galley(label.min + vec2(4.0, 2.0), text, self.theme.text);
     }
 
     /// The rectangle that is being brushed, and how many layers and neurons it holds.

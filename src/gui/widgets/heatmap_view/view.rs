@@ -138,7 +138,7 @@ impl HeatmapView {
             picture.paint(&canvas, place);
         }
         self.surround(ui, &Surroundings { theme, input, place: &place, pins: &pins, outer, under });
-        let readout = spoken(input, pointed);
+        let readout = spoken(input, pointed.or(input.hovered_neuron.filter(|_| input.crosshair)));
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &readout));
         out
     }
