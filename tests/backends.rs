@@ -321,6 +321,8 @@ fn attention_forward_over_packed_ragged_sequences() {
         (6, 1, 5, Some(1), None),
         (3, 3, 16, Some(7), Some(0.5)),
         (2, 1, 4, Some(70), Some(2.0)),
+        (2, 1, 32, Some(70), None),
+        (2, 2, 64, None, None),
     ] {
         let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt(), window, soft_cap };
         let starts = [0, 1, 1, 4, 21, 86, 216];
@@ -351,9 +353,13 @@ fn attention_forward_over_packed_ragged_sequences() {
 #[test]
 fn attention_over_spans_has_the_bits_of_whole_sequences() {
     let mut rng = Rng::new(6);
-    for (n_heads, n_kv_heads, head_dim, window, soft_cap) in
-        [(4, 2, 8, None, None), (3, 3, 16, Some(7), Some(0.5)), (2, 1, 4, Some(70), None), (2, 1, 4, Some(530), None)]
-    {
+    for (n_heads, n_kv_heads, head_dim, window, soft_cap) in [
+        (4, 2, 8, None, None),
+        (3, 3, 16, Some(7), Some(0.5)),
+        (2, 1, 4, Some(70), None),
+        (2, 1, 4, Some(530), None),
+        (2, 1, 64, None, None),
+    ] {
         let shape = AttentionShape { n_heads, n_kv_heads, head_dim, scale: 0.4, window, soft_cap };
         let (wq, wk, n) = (n_heads * head_dim, n_kv_heads * head_dim, 700);
         let (q, k, v) = (random(&mut rng, n * wq), random(&mut rng, n * wk), random(&mut rng, n * wk));
@@ -413,9 +419,16 @@ fn attention_backward_against_central_differences() {
 /// Longer than one block of queries: the analytic gradient in f64 (checked against differences above for short ones, where both agree).
 #[test]
 fn attention_backward_over_several_blocks_of_queries() {
+    // Heads as wide as registers take the panels' way.
+    for d in [8, 32] {
+        attention_backward_of_heads(d);
+    }
+}
+
+fn attention_backward_of_heads(d: usize) {
     let mut rng = Rng::new(7);
-    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: 8, scale: 0.35, window: None, soft_cap: None };
-    let (t, wq, wk, d) = (150, 32, 16, 8);
+    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: d, scale: 0.35, window: None, soft_cap: None };
+    let (t, wq, wk) = (150, 4 * d, 2 * d);
     let (q, k, v, dz) = (random(&mut rng, t * wq), random(&mut rng, t * wk), random(&mut rng, t * wk), random(&mut rng, t * wq));
     let (qd, kd, vd, zd) = (wide(&q), wide(&k), wide(&v), wide(&dz));
     let (p, _) = attention(&qd, &kd, &vd, t, &shape);

@@ -201,9 +201,16 @@ fn ours(decoder: &Decoder, batch: &Batch, objectives: &[Objective]) -> (f64, Col
     let out = decoder.objective_with(batch, &resid, objectives, &mut seen).expect("objective");
     assert_eq!(decoder.objective(batch, &resid, objectives).expect("plain objective").values, out.values);
     let mut d = out.d_resid;
+    // The lowest block of a pass shows the same, bit for bit.
+    let mut lowest = Collector::new(spec);
     for l in (0..spec.n_layers).rev() {
+        if l == 0 {
+            decoder.block_backward_lowest(l, batch, &tapes[l], &mut d.clone(), &mut lowest).expect("backward of the lowest block");
+        }
         decoder.block_backward(l, batch, &tapes[l], &mut d, &mut seen).expect("backward");
     }
+    assert!(lowest.weights.len() == spec.matrices().len() && lowest.weights.iter().all(|(role, g)| seen.weights[role] == *g));
+    assert!(lowest.activations.len() == 2 && lowest.activations.iter().all(|(point, g)| seen.activations[point] == *g));
     decoder.embed_backward(batch, &d, &mut seen);
     for l in 0..spec.n_layers {
         assert!(spec.matrices().iter().all(|&m| seen.weights.contains_key(&Role::Weight(l, m))), "a matrix of layer {l} did not fire");
@@ -440,10 +447,17 @@ fn a_gradient_that_is_not_finite_is_an_error_that_names_where() {
     let mut resid = decoder.embed(&batch, &mut NoHooks).expect("embed");
     let mut tape = BlockTape::default();
     decoder.block_forward(0, &batch, &mut resid, Some(&mut tape), &mut NoHooks).expect("forward");
-    let mut d = vec![1.0; resid.len()];
-    d[24 * 3 + 7] = f32::INFINITY;
-    let e = decoder.block_backward(0, &batch, &tape, &mut d, &mut Collector::new(&decoder.model.spec)).expect_err("infinite").to_string();
-    assert!(e.contains("gradient at blocks.0.mlp.hook_post") && e.contains("token 3"), "{e}");
+    for lowest in [false, true] {
+        let mut d = vec![1.0; resid.len()];
+        d[24 * 3 + 7] = f32::INFINITY;
+        let mut seen = Collector::new(&decoder.model.spec);
+        let ended = match lowest {
+            true => decoder.block_backward_lowest(0, &batch, &tape, &mut d, &mut seen),
+            false => decoder.block_backward(0, &batch, &tape, &mut d, &mut seen),
+        };
+        let e = ended.expect_err("infinite").to_string();
+        assert!(e.contains("gradient at blocks.0.mlp.hook_post") && e.contains("token 3"), "{e}");
+    }
 }
 
 #[test]

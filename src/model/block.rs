@@ -340,7 +340,26 @@ impl Decoder {
     /// Those of the taps, and a gradient that is not finite, naming where it first appears.
     pub fn block_backward(&self, layer: usize, batch: &Batch, tape: &BlockTape, d_resid: &mut [f32], taps: &mut dyn Taps) -> Result<()> {
         let mut scratch = self.take_scratch();
-        let done = self.backward_with(layer, batch, tape, d_resid, taps, &mut scratch);
+        let done = self.backward_with(layer, batch, tape, d_resid, true, taps, &mut scratch);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// As [`Decoder::block_backward`], for the lowest block of a pass: taps see the same, but nothing flows on below the block's matrices, so that
+    /// `d_resid` is of no use afterwards and norms of what enters the block get no gradient.
+    ///
+    /// # Errors
+    /// As [`Decoder::block_backward`].
+    pub fn block_backward_lowest(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        tape: &BlockTape,
+        d_resid: &mut [f32],
+        taps: &mut dyn Taps,
+    ) -> Result<()> {
+        let mut scratch = self.take_scratch();
+        let done = self.backward_with(layer, batch, tape, d_resid, false, taps, &mut scratch);
         self.return_scratch(scratch);
         done
     }
@@ -376,12 +395,15 @@ impl Decoder {
         Ok(())
     }
 
+    /// What flows `onward` from the block's inputs is left in `d_resid`.
+    #[expect(clippy::too_many_arguments, reason = "one block's backward")]
     fn backward_with(
         &self,
         l: usize,
         batch: &Batch,
         t: &BlockTape,
         d_resid: &mut [f32],
+        onward: bool,
         taps: &mut dyn Taps,
         s: &mut Scratch,
     ) -> Result<()> {
@@ -395,17 +417,23 @@ impl Decoder {
             Residual::Sequential => {
                 self.mlp_backward(l, block, t, n, d_resid, true, taps, s)?;
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
-                self.attention_backward(l, block, t, batch, d_resid, taps, s)?;
-                self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                self.attention_backward(l, block, t, batch, d_resid, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                }
                 Ok(())
             }
             Residual::Parallel => {
                 // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
                 keep(&mut d_branch, d_resid);
-                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
-                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_pre, &s.wide, d_resid, taps);
-                self.attention_backward(l, block, t, batch, &d_branch, taps, s)?;
-                self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                self.mlp_backward(l, block, t, n, &d_branch, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_pre, &s.wide, d_resid, taps);
+                }
+                self.attention_backward(l, block, t, batch, &d_branch, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                }
                 Ok(())
             }
             Residual::Sandwich => {
@@ -415,24 +443,28 @@ impl Decoder {
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
                 zeroed(&mut d_branch, d_resid.len());
                 self.norm_gradient(l, block, BlockNorm::PostAttn, &t.before_post_attn, d_resid, &mut d_branch, taps);
-                self.attention_backward(l, block, t, batch, &d_branch, taps, s)?;
-                self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                self.attention_backward(l, block, t, batch, &d_branch, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                }
                 Ok(())
             }
             Residual::PostNorm => {
                 zeroed(&mut d_branch, d_resid.len());
                 self.norm_gradient(l, block, BlockNorm::Mlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
                 self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
-                add(&mut d_branch, &s.wide);
+                self.backend.add(&mut d_branch, &s.wide);
                 d_resid.fill(0.0);
                 self.norm_gradient(l, block, BlockNorm::Attn, &t.before_post_attn, &d_branch, d_resid, taps);
-                self.attention_backward(l, block, t, batch, d_resid, taps, s)?;
-                add(d_resid, &s.wide);
+                self.attention_backward(l, block, t, batch, d_resid, onward, taps, s)?;
+                if onward {
+                    self.backend.add(d_resid, &s.wide);
+                }
                 Ok(())
             }
         };
         s.d_branch = d_branch;
-        done.and_then(|()| self.verify_gradients(l, n, d_resid, s))
+        done.and_then(|()| self.verify_gradients(l, n, d_resid, onward, s))
     }
 
     /// From the gradient of what the MLP writes to that of its input, left in `s.wide` where it is to flow `onward`.
@@ -491,7 +523,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// From the gradient of what attention writes to that of its input, left in `s.wide`.
+    /// From the gradient of what attention writes to that of its input, left in `s.wide` where it is to flow `onward`.
     #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
     fn attention_backward(
         &self,
@@ -500,6 +532,7 @@ impl Decoder {
         t: &BlockTape,
         batch: &Batch,
         delta: &[f32],
+        onward: bool,
         taps: &mut dyn Taps,
         s: &mut Scratch,
     ) -> Result<()> {
@@ -526,14 +559,18 @@ impl Decoder {
         let d_x = sized(&mut s.wide, n * spec.d_model);
         for (i, (m, d)) in [(Matrix::Q, &s.d_q), (Matrix::K, &s.d_k), (Matrix::V, &s.d_v)].into_iter().enumerate() {
             tap(taps, l, m, &t.x_attn, d, block)?;
-            self.input_gradient(d, block.matrix(m), n, d_x, i > 0, &mut s.live);
+            if onward {
+                self.input_gradient(d, block.matrix(m), n, d_x, i > 0, &mut s.live);
+            }
         }
         Ok(())
     }
 
-    /// Whatever goes wrong in a backward pass ends up in `d_resid`, since a value that is not finite stays so through every product and sum.
-    fn verify_gradients(&self, l: usize, n: usize, d_resid: &[f32], s: &Scratch) -> Result<()> {
-        if self.backend.all_finite(d_resid) {
+    /// Whatever goes wrong in a backward pass that goes on ends up in `d_resid`, since a value that is not finite stays so through every product and sum;
+    /// else in what the block's matrices get.
+    fn verify_gradients(&self, l: usize, n: usize, d_resid: &[f32], onward: bool, s: &Scratch) -> Result<()> {
+        let ends: &[&[f32]] = if onward { &[d_resid] } else { &[&s.d_up, &s.d_q, &s.d_k, &s.d_v] };
+        if ends.iter().all(|values| self.backend.all_finite(values)) {
             return Ok(());
         }
         let gated = self.model.spec.mlp.is_gated();

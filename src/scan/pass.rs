@@ -288,10 +288,12 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                             ctx,
                             seen: Seen::default(),
                         };
-                        if last {
-                            input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid, &mut taps)?;
+                        let mut copy = if last { Vec::new() } else { part.resid.clone() };
+                        let resid = if last { &mut part.resid } else { &mut copy };
+                        if layer == lowest {
+                            input.decoder.block_backward_lowest(layer, &part.batch, tape, resid, &mut taps)?;
                         } else {
-                            input.decoder.block_backward(layer, &part.batch, tape, &mut part.resid.clone(), &mut taps)?;
+                            input.decoder.block_backward(layer, &part.batch, tape, resid, &mut taps)?;
                         }
                         taps.seen.complete(layer, expected)?;
                         if last {

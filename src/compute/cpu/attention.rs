@@ -5,9 +5,10 @@
 //! block stays in cache and half of the work is never done.
 
 use super::{
-    isa::per_isa,
-    matmul::{View, product},
+    isa::{Isa, per_isa},
+    matmul::{K_BLOCK, View, product},
     numeric::{LANES, dot, exp, fold, max, tanh},
+    panel::{self, Job, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
 use crate::compute::{AttentionShape, AttentionSpan};
@@ -49,10 +50,50 @@ pub(super) fn attention(pool: &Pool, q: &[f32], k: &[f32], v: &[f32], starts: &[
     attention_spans(pool, q, k, v, &spans, shape, z);
 }
 
-/// Working memory of a task: scores, and the keys and values of one head where they lie apart.
+/// Rows from which a product goes straight to the panels' inner loops: a call of the `gemm` crate packs both of these small operands.
+const PANEL_ROWS: usize = 12;
+
+/// `out[m,n] = a . b (+ out)` for operands of one head, rows of `out` `stride` apart; the bits of [`product`]. `packed` is working memory.
+///
+/// # Safety
+/// As for [`product`].
+#[expect(unsafe_code, reason = "see `product`")]
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
+unsafe fn times(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: View, b: View, add: bool, packed: &mut Vec<f32>) {
+    // The level of the crate's kernels, whose bits these must be.
+    let isa = Isa::highest();
+    let width = panel_width(isa);
+    let whole = n.is_multiple_of(width);
+    if m < PANEL_ROWS || n == 0 || k == 0 || (b.cs == 1 && !whole) {
+        // SAFETY: the caller's promise.
+        return unsafe { product(m, n, k, out, stride, a, b, 1.0, if add { 1.0 } else { 0.0 }) };
+    }
+    for first in (0..k).step_by(K_BLOCK) {
+        let depth = K_BLOCK.min(k - first);
+        let from = b.ptr.wrapping_add(first * b.rs);
+        let right = if b.cs == 1 {
+            // Rows lie side by side as a panel's do.
+            Panels { ptr: from, step: width, row: b.rs }
+        } else {
+            let panels = aligned(packed, n.next_multiple_of(width) * depth);
+            // SAFETY: column `j` of `b` runs along the depth, readable by the caller's promise.
+            let column = |j: usize| unsafe { std::slice::from_raw_parts(from.wrapping_add(j * b.cs), depth) };
+            pack_columns(isa, n, depth, column, panels);
+            Panels { ptr: panels.as_ptr(), step: depth * width, row: width }
+        };
+        let left = Left { ptr: a.ptr.wrapping_add(first * a.cs), rs: a.rs, cs: a.cs };
+        // SAFETY: the caller's promise.
+        unsafe {
+            panel::multiply(isa, &Job { m, cols: n, depth, left, right, out, out_row: stride, add: add || first > 0 });
+        }
+    }
+}
+
+/// Working memory of a task: scores, packed keys, and the keys and values of one head where they lie apart.
 #[derive(Default)]
 struct Gathered {
     scores: Vec<f32>,
+    packed: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
 }
@@ -86,7 +127,7 @@ pub(super) fn attention_spans(
         if queries == 0 {
             return;
         }
-        let Gathered { scores, k: own_k, v: own_v } = own;
+        let Gathered { scores, packed, k: own_k, v: own_v } = own;
         let at_head = h / w.group * d;
         let (keys, values, stride) = match span.keys.as_slice() {
             [whole] => (&k[whole.start * w.kv + at_head..], &v[whole.start * w.kv + at_head..], w.kv),
@@ -109,10 +150,10 @@ pub(super) fn attention_spans(
             // SAFETY: rows of this span and columns of this head, checked above; only this task writes these of `z`.
             unsafe {
                 let (qv, kt) = (View::new(&q[here..], w.q), View::new(&keys[from..], stride).transposed());
-                product(m, width, d, scores.as_mut_ptr(), width, qv, kt, 1.0, 0.0);
+                times(m, width, d, scores.as_mut_ptr(), width, qv, kt, false, packed);
                 softmax_rows(pool.isa, &mut scores[..m * width], width, first - seen.start, shape);
                 let (p, vv) = (View::new(scores, width), View::new(&values[from..], stride));
-                product(m, d, width, z.ptr(here), w.q, p, vv, 1.0, 0.0);
+                times(m, d, width, z.ptr(here), w.q, p, vv, false, packed);
             }
             first += m;
         }
@@ -172,88 +213,84 @@ pub(super) fn attention_backward(
     let sequences = w.check(starts, &[q, dz, dq], &[k, v, dk, dv]);
     let (dq, dk, dv) = (SharedMut::new(dq), SharedMut::new(dk), SharedMut::new(dv));
     let (heads, d) = (shape.n_kv_heads, shape.head_dim);
-    pool.map_with(
-        sequences * heads,
-        || (Vec::new(), Vec::new(), Vec::new()),
-        |(p, dp, slopes): &mut (Vec<f32>, Vec<f32>, Vec<f32>), task| {
-            let (s, kv_head) = (task / heads, task % heads);
-            let (start, t) = (starts[s], starts[s + 1] - starts[s]);
-            if t == 0 {
-                return;
-            }
-            let at_kv = start * w.kv + kv_head * d;
-            p.resize(QUERIES.min(t) * t, 0.0);
-            dp.resize(QUERIES.min(t) * t, 0.0);
-            if shape.soft_cap.is_some() {
-                slopes.resize(QUERIES.min(t) * t, 0.0);
-            }
-            // Keys that an earlier product of this task has already written; later ones add to them.
-            let mut written = 0;
-            for h in kv_head * w.group..(kv_head + 1) * w.group {
-                let at_q = start * w.q + h * d;
-                let live = |i: &usize| dz[at_q + i * w.q..][..d].iter().any(|v| *v != 0.0);
-                for block in (0..t).step_by(QUERIES) {
-                    // Queries without a gradient give none; with an objective at one position that is nearly all of the last layer's.
-                    let rows = block..(block + QUERIES).min(t);
-                    let first = rows.clone().find(live).unwrap_or(rows.end);
-                    let seen = rows.clone().rev().find(live).map_or(first, |last| last + 1);
-                    #[expect(unsafe_code, reason = "strided views of one head")]
-                    // SAFETY: rows of this sequence and columns of this head, which no other task writes.
-                    for i in rows.filter(|i| !(first..seen).contains(i)) {
-                        unsafe { dq.slice(at_q + i * w.q, d) }.fill(0.0);
-                    }
-                    let m = seen - first;
-                    if m == 0 {
-                        continue;
-                    }
-                    let keys = keys_of(first, m, shape);
-                    let (here, width, from) = (at_q + first * w.q, keys.len(), at_kv + keys.start * w.kv);
-                    // Keys that fell between the windows of live queries.
-                    for i in written..keys.start {
-                        #[expect(unsafe_code, reason = "strided views of one head")]
-                        // SAFETY: as below.
-                        unsafe {
-                            dk.slice(at_kv + i * w.kv, d).fill(0.0);
-                            dv.slice(at_kv + i * w.kv, d).fill(0.0);
-                        }
-                    }
-                    let old = written.saturating_sub(keys.start);
-                    #[expect(unsafe_code, reason = "strided views of one head")]
-                    // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
-                    // `dq`, `dk`, `dv`.
-                    unsafe {
-                        let (qv, dzv) = (View::new(&q[here..], w.q), View::new(&dz[here..], w.q));
-                        let (kv, vv) = (View::new(&k[from..], w.kv), View::new(&v[from..], w.kv));
-                        product(m, width, d, p.as_mut_ptr(), width, qv, kv.transposed(), 1.0, 0.0);
-                        if let Some(cap) = shape.soft_cap {
-                            cap_slopes(pool.isa, &p[..m * width], shape.scale / cap, slopes);
-                        }
-                        softmax_rows(pool.isa, &mut p[..m * width], width, first - keys.start, shape);
-                        product(m, width, d, dp.as_mut_ptr(), width, dzv, vv.transposed(), 1.0, 0.0);
-                        let (pv, dpv) = (View::new(p, width), View::new(dp, width));
-                        add_to_keys(m, width, d, old, dv.ptr(from), w.kv, pv, dzv);
-                        softmax_backward(pool.isa, &p[..m * width], &mut dp[..m * width], width, shape.scale);
-                        if shape.soft_cap.is_some() {
-                            for (g, slope) in dp[..m * width].iter_mut().zip(slopes.iter()) {
-                                *g *= slope;
-                            }
-                        }
-                        product(m, d, width, dq.ptr(here), w.q, dpv, kv, 1.0, 0.0);
-                        add_to_keys(m, width, d, old, dk.ptr(from), w.kv, dpv, qv);
-                    }
-                    written = written.max(keys.end);
-                }
-            }
-            for i in written..t {
+    pool.map_with(sequences * heads, <[Vec<f32>; 4]>::default, |[p, dp, slopes, packed], task| {
+        let (s, kv_head) = (task / heads, task % heads);
+        let (start, t) = (starts[s], starts[s + 1] - starts[s]);
+        if t == 0 {
+            return;
+        }
+        let at_kv = start * w.kv + kv_head * d;
+        p.resize(QUERIES.min(t) * t, 0.0);
+        dp.resize(QUERIES.min(t) * t, 0.0);
+        if shape.soft_cap.is_some() {
+            slopes.resize(QUERIES.min(t) * t, 0.0);
+        }
+        // Keys that an earlier product of this task has already written; later ones add to them.
+        let mut written = 0;
+        for h in kv_head * w.group..(kv_head + 1) * w.group {
+            let at_q = start * w.q + h * d;
+            let live = |i: &usize| dz[at_q + i * w.q..][..d].iter().any(|v| *v != 0.0);
+            for block in (0..t).step_by(QUERIES) {
+                // Queries without a gradient give none; with an objective at one position that is nearly all of the last layer's.
+                let rows = block..(block + QUERIES).min(t);
+                let first = rows.clone().find(live).unwrap_or(rows.end);
+                let seen = rows.clone().rev().find(live).map_or(first, |last| last + 1);
                 #[expect(unsafe_code, reason = "strided views of one head")]
-                // SAFETY: as above.
-                unsafe {
-                    dk.slice(at_kv + i * w.kv, d).fill(0.0);
-                    dv.slice(at_kv + i * w.kv, d).fill(0.0);
+                // SAFETY: rows of this sequence and columns of this head, which no other task writes.
+                for i in rows.filter(|i| !(first..seen).contains(i)) {
+                    unsafe { dq.slice(at_q + i * w.q, d) }.fill(0.0);
                 }
+                let m = seen - first;
+                if m == 0 {
+                    continue;
+                }
+                let keys = keys_of(first, m, shape);
+                let (here, width, from) = (at_q + first * w.q, keys.len(), at_kv + keys.start * w.kv);
+                // Keys that fell between the windows of live queries.
+                for i in written..keys.start {
+                    #[expect(unsafe_code, reason = "strided views of one head")]
+                    // SAFETY: as below.
+                    unsafe {
+                        dk.slice(at_kv + i * w.kv, d).fill(0.0);
+                        dv.slice(at_kv + i * w.kv, d).fill(0.0);
+                    }
+                }
+                let old = written.saturating_sub(keys.start);
+                #[expect(unsafe_code, reason = "strided views of one head")]
+                // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
+                // `dq`, `dk`, `dv`.
+                unsafe {
+                    let (qv, dzv) = (View::new(&q[here..], w.q), View::new(&dz[here..], w.q));
+                    let (kv, vv) = (View::new(&k[from..], w.kv), View::new(&v[from..], w.kv));
+                    times(m, width, d, p.as_mut_ptr(), width, qv, kv.transposed(), false, packed);
+                    if let Some(cap) = shape.soft_cap {
+                        cap_slopes(pool.isa, &p[..m * width], shape.scale / cap, slopes);
+                    }
+                    softmax_rows(pool.isa, &mut p[..m * width], width, first - keys.start, shape);
+                    times(m, width, d, dp.as_mut_ptr(), width, dzv, vv.transposed(), false, packed);
+                    let (pv, dpv) = (View::new(p, width), View::new(dp, width));
+                    add_to_keys(m, width, d, old, dv.ptr(from), w.kv, pv, dzv, packed);
+                    softmax_backward(pool.isa, &p[..m * width], &mut dp[..m * width], width, shape.scale);
+                    if shape.soft_cap.is_some() {
+                        for (g, slope) in dp[..m * width].iter_mut().zip(slopes.iter()) {
+                            *g *= slope;
+                        }
+                    }
+                    times(m, d, width, dq.ptr(here), w.q, dpv, kv, false, packed);
+                    add_to_keys(m, width, d, old, dk.ptr(from), w.kv, dpv, qv, packed);
+                }
+                written = written.max(keys.end);
             }
-        },
-    );
+        }
+        for i in written..t {
+            #[expect(unsafe_code, reason = "strided views of one head")]
+            // SAFETY: as above.
+            unsafe {
+                dk.slice(at_kv + i * w.kv, d).fill(0.0);
+                dv.slice(at_kv + i * w.kv, d).fill(0.0);
+            }
+        }
+    });
 }
 
 /// `out[0..seen] += a[m, seen]^T . b[m, d]`, where rows from `written` on hold nothing yet.
@@ -262,13 +299,23 @@ pub(super) fn attention_backward(
 /// As for [`product`].
 #[expect(unsafe_code, reason = "see `product`")]
 #[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
-unsafe fn add_to_keys(m: usize, seen: usize, d: usize, written: usize, out: *mut f32, stride: usize, a: View, b: View) {
+unsafe fn add_to_keys(
+    m: usize,
+    seen: usize,
+    d: usize,
+    written: usize,
+    out: *mut f32,
+    stride: usize,
+    a: View,
+    b: View,
+    packed: &mut Vec<f32>,
+) {
     let old = written.min(seen);
     let fresh = View { ptr: a.ptr.wrapping_add(old), ..a };
     // SAFETY: the caller's promise; the two products write different rows.
     unsafe {
-        product(old, d, m, out, stride, a.transposed(), b, 1.0, 1.0);
-        product(seen - old, d, m, out.wrapping_add(old * stride), stride, fresh.transposed(), b, 1.0, 0.0);
+        times(old, d, m, out, stride, a.transposed(), b, true, packed);
+        times(seen - old, d, m, out.wrapping_add(old * stride), stride, fresh.transposed(), b, false, packed);
     }
 }
 

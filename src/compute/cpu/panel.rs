@@ -16,6 +16,21 @@ const WIDEST: usize = 32;
 /// Rows of the tallest block.
 const TALLEST: usize = 12;
 
+/// Asks for what will be read soon.
+pub(super) fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "an instruction that only asks")]
+        // SAFETY: every x86-64 processor has it, and it reads nothing.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}
+
 /// Columns of a panel.
 pub(super) fn panel_width(isa: Isa) -> usize {
     match isa.level() {
@@ -148,6 +163,9 @@ unsafe fn copy(rows: usize, cols: usize, from: *const f32, from_row: usize, to: 
     }
 }
 
+/// Depths ahead of their use that a panel is asked for.
+const AHEAD: usize = 16;
+
 /// A block of so many rows (row, base pointer, rows from it) times one panel. Every index of the accumulators is a literal: an index that a loop counts
 /// would keep them in memory. Rows are reached from a pointer for every four of them, for want of registers.
 macro_rules! tile {
@@ -163,8 +181,16 @@ macro_rules! tile {
                 // Opaque: each address made from the one before, which a compiler finds, is a chain as long as the block's products.
                 let mut base = [0, 4, 8].map(|r| black_box(left.ptr.wrapping_add(r * left.rs)));
                 let rows = [0, left.rs, black_box(2 * left.rs), black_box(3 * left.rs)];
+                if add {
+                    for r in 0..$rows {
+                        V::prefetch(out.wrapping_add(r * out_row));
+                        V::prefetch(out.wrapping_add(r * out_row + V::WIDTH));
+                    }
+                }
                 for _ in 0..depth {
                     let (b0, b1) = (V::load(b), V::load(b.add(V::WIDTH)));
+                    V::prefetch(b.wrapping_add(AHEAD * row));
+                    V::prefetch(b.wrapping_add(AHEAD * row + V::WIDTH));
                     $(
                         let a = V::splat(*base[$base].add(rows[$from]));
                         acc[$r][0] = a.fma(b0, acc[$r][0]);
@@ -229,13 +255,21 @@ pub(super) fn pack_panel<'a>(
 ) {
     for first in (0..depth).step_by(run.max(1)) {
         let depths = run.min(depth - first);
+        if first + depths < depth {
+            // Rows lie too far apart for the processor to see that they go on.
+            (0..n.min(width)).for_each(|i| prefetch(&row(i)[first + depths..depth.min(first + depths + run)]));
+        }
         for c in (0..width).step_by(EIGHT) {
             let to = &mut panel[first * width + c..];
-            if c + EIGHT <= n {
+            let columns = EIGHT.min(width - c);
+            if columns == EIGHT && c + EIGHT <= n {
                 let rows: [&[f32]; EIGHT] = std::array::from_fn(|i| &row(c + i)[first..first + depths]);
                 turn(isa, &rows, width, to);
+            } else if columns == FOUR && c + FOUR <= n {
+                let rows: [&[f32]; FOUR] = std::array::from_fn(|i| &row(c + i)[first..first + depths]);
+                turn_four(&rows, width, to);
             } else {
-                for i in 0..EIGHT {
+                for i in 0..columns {
                     let source = (c + i < n).then(|| row(c + i));
                     for k in 0..depths {
                         to[k * width + i] = source.map_or(0.0, |s| s[first + k]);
@@ -248,6 +282,7 @@ pub(super) fn pack_panel<'a>(
 
 /// Rows turned at once.
 const EIGHT: usize = 8;
+const FOUR: usize = 4;
 
 /// Column `k` of eight rows becomes `out[k * width..][..8]`.
 fn turn(isa: Isa, rows: &[&[f32]; EIGHT], width: usize, out: &mut [f32]) {
@@ -266,6 +301,23 @@ fn turn(isa: Isa, rows: &[&[f32]; EIGHT], width: usize, out: &mut [f32]) {
     let _ = isa;
     for k in done..depth {
         for (to, row) in out[k * width..][..EIGHT].iter_mut().zip(rows) {
+            *to = row[k];
+        }
+    }
+}
+
+/// As [`turn`] for four rows, four depths at a time: moves that any compiler makes of it.
+fn turn_four(rows: &[&[f32]; FOUR], width: usize, out: &mut [f32]) {
+    let parts = rows.map(|r| r.as_chunks::<FOUR>());
+    let whole = parts[0].0.len();
+    for i in 0..whole {
+        let r = parts.map(|(whole, _)| whole[i]);
+        for k in 0..FOUR {
+            out[(i * FOUR + k) * width..][..FOUR].copy_from_slice(&[r[0][k], r[1][k], r[2][k], r[3][k]]);
+        }
+    }
+    for k in whole * FOUR..rows[0].len() {
+        for (to, row) in out[k * width..][..FOUR].iter_mut().zip(rows) {
             *to = row[k];
         }
     }

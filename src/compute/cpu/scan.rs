@@ -9,7 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::scan_planes;
 use super::{
-    panel::{LINE, aligned},
+    panel::{LINE, aligned, prefetch},
     pool::{Pool, SharedMut},
     scan_block::Geometry,
     scan_gram,
@@ -293,32 +293,41 @@ pub(super) fn pack_sample(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Op
         return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
     }
     let _ = pool;
-    let (rows, tokens) = (plan.active[s].iter().map(|&token| source.row(token)), plan.active[s].len());
+    let tokens = &plan.active[s][..];
     // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.
     match operand.width(g) {
-        6 => pack_rows::<6>(rows, tokens, out),
-        8 => pack_rows::<8>(rows, tokens, out),
-        12 => pack_rows::<12>(rows, tokens, out),
-        16 => pack_rows::<16>(rows, tokens, out),
-        32 => pack_rows::<32>(rows, tokens, out),
+        6 => pack_rows::<6>(source, tokens, out),
+        8 => pack_rows::<8>(source, tokens, out),
+        12 => pack_rows::<12>(source, tokens, out),
+        16 => pack_rows::<16>(source, tokens, out),
+        32 => pack_rows::<32>(source, tokens, out),
         width => unreachable!("no block is {width} wide"),
     }
 }
 
 /// One sample's rows into panels `[tokens, W]`, a few panels at a time: with all at once each row would be written to as many places a power of two
 /// apart, which share too few lines of the cache.
-fn pack_rows<'a, const W: usize>(rows: impl Iterator<Item = &'a [f32]> + Clone, tokens: usize, out: &mut [f32]) {
+fn pack_rows<const W: usize>(source: Mat<'_>, tokens: &[usize], out: &mut [f32]) {
     // Whole lines of the source, whatever `W` is.
     const TOGETHER: usize = 4;
+    /// Rows ahead of their use that are asked for: they lie too far apart for the processor to see that they follow.
+    const AHEAD: usize = 12;
     // A sample without active tokens has nothing to pack.
-    let Some(width) = rows.clone().next().map(<[f32]>::len) else { return };
-    for (first, panels) in (0..width).step_by(TOGETHER * W).zip(out.chunks_mut(TOGETHER * tokens * W)) {
-        for (t, row) in rows.clone().enumerate() {
-            let (whole, rest) = row[first..width.min(first + TOGETHER * W)].as_chunks::<W>();
+    if tokens.is_empty() {
+        return;
+    }
+    let width = source.cols;
+    for (first, panels) in (0..width).step_by(TOGETHER * W).zip(out.chunks_mut(TOGETHER * tokens.len() * W)) {
+        let columns = first..width.min(first + TOGETHER * W);
+        for (t, &token) in tokens.iter().enumerate() {
+            if let Some(&soon) = tokens.get(t + AHEAD) {
+                prefetch(&source.row(soon)[columns.clone()]);
+            }
+            let (whole, rest) = source.row(token)[columns.clone()].as_chunks::<W>();
             let mut at = t * W;
             for part in whole {
                 panels[at..at + W].copy_from_slice(part);
-                at += tokens * W;
+                at += tokens.len() * W;
             }
             if !rest.is_empty() {
                 panels[at..at + rest.len()].copy_from_slice(rest);
