@@ -165,7 +165,7 @@ fn collect(decoder: &Decoder, tokens: &[u32], objective: Objective) -> Collect {
     let mut d_resid = decoder.objective(&batch, &resid, &[objective]).expect("objective").d_resid;
     let mut taps = Collect::default();
     for l in (0..layers).rev() {
-        decoder.block_backward(l, &batch, &tapes[l], &mut d_resid, &mut taps).expect("backward");
+        decoder.block_backward(l, &batch, &tapes[l], &mut d_resid, true, &mut taps).expect("backward");
     }
     taps
 }

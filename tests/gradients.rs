@@ -205,9 +205,9 @@ fn ours(decoder: &Decoder, batch: &Batch, objectives: &[Objective]) -> (f64, Col
     let mut lowest = Collector::new(spec);
     for l in (0..spec.n_layers).rev() {
         if l == 0 {
-            decoder.block_backward_lowest(l, batch, &tapes[l], &mut d.clone(), &mut lowest).expect("backward of the lowest block");
+            decoder.block_backward(l, batch, &tapes[l], &mut d.clone(), false, &mut lowest).expect("backward of the lowest block");
         }
-        decoder.block_backward(l, batch, &tapes[l], &mut d, &mut seen).expect("backward");
+        decoder.block_backward(l, batch, &tapes[l], &mut d, true, &mut seen).expect("backward");
     }
     assert!(lowest.weights.len() == spec.matrices().len() && lowest.weights.iter().all(|(role, g)| seen.weights[role] == *g));
     assert!(lowest.activations.len() == 2 && lowest.activations.iter().all(|(point, g)| seen.activations[point] == *g));
@@ -447,15 +447,11 @@ fn a_gradient_that_is_not_finite_is_an_error_that_names_where() {
     let mut resid = decoder.embed(&batch, &mut NoHooks).expect("embed");
     let mut tape = BlockTape::default();
     decoder.block_forward(0, &batch, &mut resid, Some(&mut tape), &mut NoHooks).expect("forward");
-    for lowest in [false, true] {
+    for onward in [false, true] {
         let mut d = vec![1.0; resid.len()];
         d[24 * 3 + 7] = f32::INFINITY;
         let mut seen = Collector::new(&decoder.model.spec);
-        let ended = match lowest {
-            true => decoder.block_backward_lowest(0, &batch, &tape, &mut d, &mut seen),
-            false => decoder.block_backward(0, &batch, &tape, &mut d, &mut seen),
-        };
-        let e = ended.expect_err("infinite").to_string();
+        let e = decoder.block_backward(0, &batch, &tape, &mut d, onward, &mut seen).expect_err("infinite").to_string();
         assert!(e.contains("gradient at blocks.0.mlp.hook_post") && e.contains("token 3"), "{e}");
     }
 }

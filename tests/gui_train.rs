@@ -11,7 +11,7 @@ use brodmann::{
     app::{App, Command, JobId, JobState, JobTarget, JobView, TrainWhat, TuneRequest, TunedFile, TuningView, testing, testing_tuning},
     base::{NeuronSet, Progress},
     gui::{Ask, panels},
-    tune::{Ended, OptimizerConfig},
+    tune::{Ended, OptimizerConfig, TuneConfig},
 };
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::{SnapshotResults, kittest::Queryable};
@@ -27,6 +27,12 @@ fn train(app: App, size: (f32, f32), theme: egui::Theme, deaf: bool) -> View {
     h.get_by_role_and_label(Role::Button, "Train").click();
     h.run_steps(4);
     h
+}
+
+/// To train everything on colours, into a folder in `dir`.
+fn all_of_it(config: TuneConfig, dir: &Path) -> TuneRequest {
+    let (task, what, out) = ("colours".into(), TrainWhat::All, dir.join("tuned"));
+    TuneRequest { task, what, config, train_items: None, eval_items: Some(8), out, save_model: None }
 }
 
 fn asked(h: &View) -> TuneRequest {
@@ -108,7 +114,7 @@ fn a_set_is_tuned_its_change_is_seen_and_base_and_tuned_are_switched_at_once() {
     let neurons = NeuronSet::parse("L0N0-15,L2N3").expect("set");
     app.apply(Command::KeepSet { name: "mine".into(), neurons: neurons.clone(), source: "typed".into(), chosen_on: vec![] });
     let base = app.library.model_info().expect("model").sha256.clone();
-    let config = brodmann::tune::TuneConfig { steps: 6, batch: 4, evaluate_every: 3, learning_rate: 1e-3, ..Default::default() };
+    let config = TuneConfig { steps: 6, batch: 4, evaluate_every: 3, learning_rate: 1e-3, ..Default::default() };
     let request = TuneRequest {
         task: "colours".into(),
         what: TrainWhat::Neurons { neurons: neurons.clone() },
@@ -177,16 +183,8 @@ fn a_certificate_is_there_again_when_its_model_computes_again() {
     check(&mut app);
     let base = app.library.model_info().expect("model").sha256.clone();
     assert_eq!(certificate(&app), Some(base.clone()));
-    let config = brodmann::tune::TuneConfig { steps: 2, batch: 4, evaluate_every: 2, ..Default::default() };
-    let request = TuneRequest {
-        task: "colours".into(),
-        what: TrainWhat::All,
-        config,
-        train_items: None,
-        eval_items: Some(8),
-        out: dir.path().join("tuned"),
-        save_model: None,
-    };
+    let config = TuneConfig { steps: 2, batch: 4, evaluate_every: 2, ..Default::default() };
+    let request = all_of_it(config, dir.path());
     app.apply(Command::Tune { request: Box::new(request.clone()) });
     testing::settle(&mut app);
     let tuned = app.library.model_info().expect("model").sha256.clone();
@@ -212,16 +210,8 @@ fn a_certificate_is_there_again_when_its_model_computes_again() {
 fn a_stopped_tuning_keeps_its_best_and_goes_on() {
     let dir = folder();
     let mut app = tiny(dir.path());
-    let config = brodmann::tune::TuneConfig { steps: 4000, batch: 4, evaluate_every: 2, ..Default::default() };
-    let request = TuneRequest {
-        task: "colours".into(),
-        what: TrainWhat::All,
-        config,
-        train_items: None,
-        eval_items: Some(8),
-        out: dir.path().join("tuned"),
-        save_model: None,
-    };
+    let config = TuneConfig { steps: 4000, batch: 4, evaluate_every: 2, ..Default::default() };
+    let request = all_of_it(config, dir.path());
     app.apply(Command::Tune { request: Box::new(request.clone()) });
     let mut h = train(app, (900.0, 900.0), egui::Theme::Dark, false);
     until(&mut h, "some points", |h| h.state().app.tuning.as_ref().is_some_and(|t| t.points.len() > 6));

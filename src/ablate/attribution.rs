@@ -213,11 +213,7 @@ impl StepWork<'_> {
             for ((_, effects), gradient) in effects.iter_mut().zip(&mut gradients) {
                 self.ctx.check()?;
                 let mut taps = EffectTaps { work: self, questions: &questions, layer, effects, fired: [0; 2] };
-                if layer == 0 {
-                    decoder.block_backward_lowest(layer, batch, tape, gradient, &mut taps)?;
-                } else {
-                    decoder.block_backward(layer, batch, tape, gradient, &mut taps)?;
-                }
+                decoder.block_backward(layer, batch, tape, gradient, layer > 0, &mut taps)?;
                 for (times, point) in taps.fired.into_iter().zip([HookPoint::MlpPost(layer), HookPoint::Z(layer)]) {
                     if times != 1 {
                         let message = format!("its tap fired {times} times in one backward pass, expected once");

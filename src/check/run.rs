@@ -188,7 +188,7 @@ fn analytic(decoder: &Decoder, tokens: &[u32], probes: &[Probe], ctx: &Ctx<'_>) 
     let mut taps = ProbeTaps { probes, tokens: tokens.len(), found: HashMap::new() };
     for layer in (0..spec.n_layers).rev() {
         ctx.check()?;
-        decoder.block_backward(layer, &batch, &tapes[layer], &mut d_resid, &mut taps)?;
+        decoder.block_backward(layer, &batch, &tapes[layer], &mut d_resid, true, &mut taps)?;
     }
     for layer in 0..spec.n_layers {
         for &m in spec.matrices() {

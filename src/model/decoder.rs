@@ -1,4 +1,4 @@
-//! The instrumented decoder: embed, block forward, block VJP (block.rs), and from the last residual to numbers (head.rs).
+//! The instrumented decoder: embed, block forward, block VJP (block/), and from the last residual to numbers (head.rs).
 
 use super::{
     Batch, Hooks, Model, Taps,

@@ -290,11 +290,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                         };
                         let mut copy = if last { Vec::new() } else { part.resid.clone() };
                         let resid = if last { &mut part.resid } else { &mut copy };
-                        if layer == lowest {
-                            input.decoder.block_backward_lowest(layer, &part.batch, tape, resid, &mut taps)?;
-                        } else {
-                            input.decoder.block_backward(layer, &part.batch, tape, resid, &mut taps)?;
-                        }
+                        input.decoder.block_backward(layer, &part.batch, tape, resid, layer > lowest, &mut taps)?;
                         taps.seen.complete(layer, expected)?;
                         if last {
                             // Without loads there is one part, which was scanned on the way.

@@ -155,11 +155,7 @@ impl Pass<'_> {
                 }
             };
             let mut taps = ProductTaps { decoder, layer, batch, weight: at.weight, config: self.config, found, fired: [0; 2] };
-            if layer == 0 {
-                decoder.block_backward_lowest(layer, batch, tape, &mut d_resid, &mut taps)?;
-            } else {
-                decoder.block_backward(layer, batch, tape, &mut d_resid, &mut taps)?;
-            }
+            decoder.block_backward(layer, batch, tape, &mut d_resid, layer > 0, &mut taps)?;
             for (times, point) in taps.fired.into_iter().zip([HookPoint::MlpPost(layer), HookPoint::MlpOut(layer)]) {
                 if times != 1 {
                     return Err(Error::numeric(

@@ -364,7 +364,7 @@ mod tests {
         let mut d_resid = decoder.objective(&batch, &resid, &[sequence.objective]).expect("objective").d_resid;
         let mut taps = Collect(layer, Vec::new());
         for l in (0..n_layers).rev() {
-            decoder.block_backward(l, &batch, &tapes[l], &mut d_resid, &mut taps).expect("backward");
+            decoder.block_backward(l, &batch, &tapes[l], &mut d_resid, true, &mut taps).expect("backward");
         }
         taps.1.sort_by_key(|t| t.0 as usize);
         let block = decoder.model.weights.block(layer);

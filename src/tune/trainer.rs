@@ -254,7 +254,7 @@ impl Trainer {
                 decoder.block_backward_mlp(first, &batch, tape, &d_resid, taps)?;
                 return Ok(loss);
             }
-            decoder.block_backward(first + i, &batch, tape, &mut d_resid, taps)?;
+            decoder.block_backward(first + i, &batch, tape, &mut d_resid, true, taps)?;
         }
         if first == 0 {
             decoder.embed_backward(&batch, &d_resid, taps);

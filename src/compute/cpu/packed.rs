@@ -8,7 +8,7 @@ use super::{
     Isa,
     isa::Level,
     matmul::{Form, K_BLOCK},
-    panel::{self, Job, LINE, Left, Panels, aligned, pack_panel, prefetch},
+    panel::{self, Job, LINE, Left, Panels, aligned, pack_across, pack_panel},
     pool::{Lent, Pool, SharedMut},
 };
 use crate::compute::Mat;
@@ -54,7 +54,11 @@ pub(super) fn multiply(pool: &Pool, form: Form, out: SharedMut, stride: usize, a
                 let (r, tc) = (task / across * rows_each, task % across * TASK_COLUMNS);
                 let rows = rows_each.min(m - r);
                 if form == Form::Tn && strip.of != Some(r) {
-                    pack_across::<ROWS>(a, first, depth, r, rows, aligned(&mut strip.lent.buffer, rows.next_multiple_of(ROWS) * depth));
+                    pack_across::<ROWS>(
+                        depth,
+                        |k| &a.row(first + k)[r..r + rows],
+                        aligned(&mut strip.lent.buffer, rows.next_multiple_of(ROWS) * depth),
+                    );
                     strip.of = Some(r);
                 }
                 let blocks = aligned(&mut strip.lent.buffer, if form == Form::Tn { rows.next_multiple_of(ROWS) * depth } else { 0 });
@@ -108,31 +112,9 @@ fn pack_right(pool: &Pool, form: Form, b: Mat<'_>, first: usize, depth: usize, c
                 pack_panel(Isa::highest(), WIDTH.min(width - i * WIDTH), depth, WIDTH, RUN, row, panel);
             }
         } else {
-            pack_across::<WIDTH>(b, first, depth, from, width, panels);
+            pack_across::<WIDTH>(depth, |k| &b.row(first + k)[from..from + width], panels);
         }
     });
-}
-
-/// Rows ahead of their use that are asked for: they lie too far apart for the processor to see that they follow.
-const AHEAD_ROWS: usize = 12;
-
-/// Columns `from..from + width` of rows `first..first + depth` into panels `[width / W][depth][W]`, filled up with zeros.
-fn pack_across<const W: usize>(source: Mat<'_>, first: usize, depth: usize, from: usize, width: usize, panels: &mut [f32]) {
-    for k in 0..depth {
-        if k + AHEAD_ROWS < depth {
-            prefetch(&source.row(first + k + AHEAD_ROWS)[from..from + width]);
-        }
-        let (whole, rest) = source.row(first + k)[from..from + width].as_chunks::<W>();
-        let mut to = k * W;
-        for part in whole {
-            panels[to..to + W].copy_from_slice(part);
-            to += W * depth;
-        }
-        if !rest.is_empty() {
-            panels[to..to + rest.len()].copy_from_slice(rest);
-            panels[to + rest.len()..to + W].fill(0.0);
-        }
-    }
 }
 
 #[cfg(test)]

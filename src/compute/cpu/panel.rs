@@ -17,7 +17,7 @@ const WIDEST: usize = 32;
 const TALLEST: usize = 12;
 
 /// Asks for what will be read soon.
-pub(super) fn prefetch(values: &[f32]) {
+fn prefetch(values: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -276,6 +276,28 @@ pub(super) fn pack_panel<'a>(
                     }
                 }
             }
+        }
+    }
+}
+
+/// Rows of one length become panels `[length / W][depth][W]`, filled up with zeros. Row `k` is `row(k)`.
+pub(super) fn pack_across<'a, const W: usize>(depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
+    /// Rows ahead of their use that are asked for: they lie too far apart for the processor to see that they follow.
+    const AHEAD: usize = 12;
+    for k in 0..depth {
+        if k + AHEAD < depth {
+            prefetch(row(k + AHEAD));
+        }
+        // Fixed lengths become plain moves.
+        let (whole, rest) = row(k).as_chunks::<W>();
+        let mut to = k * W;
+        for part in whole {
+            panels[to..to + W].copy_from_slice(part);
+            to += W * depth;
+        }
+        if !rest.is_empty() {
+            panels[to..to + rest.len()].copy_from_slice(rest);
+            panels[to + rest.len()..to + W].fill(0.0);
         }
     }
 }

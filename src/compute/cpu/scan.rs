@@ -9,7 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::scan_planes;
 use super::{
-    panel::{LINE, aligned, prefetch},
+    panel::{LINE, aligned, pack_across},
     pool::{Pool, SharedMut},
     scan_block::Geometry,
     scan_gram,
@@ -310,8 +310,6 @@ pub(super) fn pack_sample(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Op
 fn pack_rows<const W: usize>(source: Mat<'_>, tokens: &[usize], out: &mut [f32]) {
     // Whole lines of the source, whatever `W` is.
     const TOGETHER: usize = 4;
-    /// Rows ahead of their use that are asked for: they lie too far apart for the processor to see that they follow.
-    const AHEAD: usize = 12;
     // A sample without active tokens has nothing to pack.
     if tokens.is_empty() {
         return;
@@ -319,21 +317,7 @@ fn pack_rows<const W: usize>(source: Mat<'_>, tokens: &[usize], out: &mut [f32])
     let width = source.cols;
     for (first, panels) in (0..width).step_by(TOGETHER * W).zip(out.chunks_mut(TOGETHER * tokens.len() * W)) {
         let columns = first..width.min(first + TOGETHER * W);
-        for (t, &token) in tokens.iter().enumerate() {
-            if let Some(&soon) = tokens.get(t + AHEAD) {
-                prefetch(&source.row(soon)[columns.clone()]);
-            }
-            let (whole, rest) = source.row(token)[columns.clone()].as_chunks::<W>();
-            let mut at = t * W;
-            for part in whole {
-                panels[at..at + W].copy_from_slice(part);
-                at += tokens.len() * W;
-            }
-            if !rest.is_empty() {
-                panels[at..at + rest.len()].copy_from_slice(rest);
-                panels[at + rest.len()..at + W].fill(0.0);
-            }
-        }
+        pack_across::<W>(tokens.len(), |t| &source.row(tokens[t])[columns.clone()], panels);
     }
 }
 

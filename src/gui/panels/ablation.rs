@@ -4,7 +4,7 @@ use super::{
     ablation_mode,
     ablation_rows::{self, Rows},
     ablation_sets::{self, Adder, Rename},
-    open_model::model_ui,
+    open_model::model_and_domain_ui,
     prediction_state,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
             control::{bar, caption, fits, group, keep_together, remark},
             dumbbell::Dumbbell,
             number::{count, counted, sig3},
-            states::{empty_ui, stopped_line_ui},
+            states::stopped_line_ui,
             table::{icon_button, twin_switch},
         },
     },
@@ -59,15 +59,8 @@ impl Panel for AblationPanel {
 
 /// Whether there is a model with a domain to measure; else says what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
-    let icon = icons::ICON_TOGGLE_OFF;
-    if !model_ui(ui, cx, icon, "Open a model and a dataset, then switch neurons off and watch each domain's accuracy.") {
-        return false;
-    }
-    let measured = cx.app.project.domains.iter().any(|d| d.enabled);
-    if !measured && empty_ui(ui, cx.theme, icon, "Add a dataset to measure accuracy on.", "Add a domain") {
-        cx.link.ask(Ask::AddDomain);
-    }
-    measured
+    let sentence = "Open a model and a dataset, then switch neurons off and watch each domain's accuracy.";
+    model_and_domain_ui(ui, cx, icons::ICON_TOGGLE_OFF, sentence, "Add a dataset to measure accuracy on.")
 }
 
 impl AblationPanel {

@@ -41,3 +41,15 @@ pub fn model_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, icon: MaterialIcon, sentence:
     }
     false
 }
+
+/// True once there is a model with an enabled domain; before that says what to do: `sentence` where no model was chosen yet, `add` where no domain is enabled.
+pub fn model_and_domain_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, icon: MaterialIcon, sentence: &str, add: &str) -> bool {
+    if !model_ui(ui, cx, icon, sentence) {
+        return false;
+    }
+    let enabled = cx.app.project.domains.iter().any(|d| d.enabled);
+    if !enabled && empty_ui(ui, cx.theme, icon, add, "Add a domain") {
+        cx.link.ask(Ask::AddDomain);
+    }
+    enabled
+}

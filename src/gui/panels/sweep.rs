@@ -1,14 +1,14 @@
 //! What each neuron, head or layer does by itself; accuracy against k; the smallest set found that breaks a domain. Filled while it is measured.
 
-use super::{open_model::model_ui, prediction_state, sweep_break::BreakTab, sweep_curve::CurveTab, sweep_units::UnitsTab};
+use super::{open_model::model_and_domain_ui, prediction_state, sweep_break::BreakTab, sweep_curve::CurveTab, sweep_units::UnitsTab};
 use crate::{
     app::{Command, Failure, JobTarget, SweepKind, SweepRequest, SweepView},
     gui::{
-        Ask, Panel, PanelCx,
+        Panel, PanelCx,
         export::Subject,
         widgets::{
             control::{caption, choice},
-            states::{empty_ui, failed_strip_ui, job_line_ui, stopped_line_ui},
+            states::{failed_strip_ui, job_line_ui, stopped_line_ui},
         },
     },
     report::export::View,
@@ -58,15 +58,8 @@ impl Panel for SweepPanel {
 
 /// Whether there is a model with a domain to sweep over; else says what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
-    let icon = icons::ICON_GRADIENT;
-    if !model_ui(ui, cx, icon, "Open a model and a dataset to see what each neuron, head or layer does by itself.") {
-        return false;
-    }
-    let swept = cx.app.project.domains.iter().any(|d| d.enabled);
-    if !swept && empty_ui(ui, cx.theme, icon, "Add a dataset to sweep over.", "Add a domain") {
-        cx.link.ask(Ask::AddDomain);
-    }
-    swept
+    let sentence = "Open a model and a dataset to see what each neuron, head or layer does by itself.";
+    model_and_domain_ui(ui, cx, icons::ICON_GRADIENT, sentence, "Add a dataset to sweep over.")
 }
 
 /// Start, or how far it is with a way to stop it, or how to go on. `request` is what Start asks for; `words` are on its button.

@@ -1,12 +1,14 @@
 //! Tasks: which neurons each task needs, whether they are its own, and what tuning only them does. One tab a file.
 
-use super::{open_model::model_ui, tasks_continual, tasks_find, tasks_generalise, tasks_outline::take_wanted, tasks_prove, tasks_train};
+use super::{
+    open_model::model_and_domain_ui, tasks_continual, tasks_find, tasks_generalise, tasks_outline::take_wanted, tasks_prove, tasks_train,
+};
 use crate::{
     app::App,
     gui::{
-        Ask, Panel, PanelCx,
+        Panel, PanelCx,
         export::Subject,
-        widgets::{control::choice, number::sig3, states::empty_ui},
+        widgets::{control::choice, number::sig3},
     },
     report::export::View,
 };
@@ -56,15 +58,8 @@ impl Panel for TasksPanel {
 
 /// Whether there is a model with a task; else says what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
-    let icon = icons::ICON_TARGET;
-    if !model_ui(ui, cx, icon, "Open a model and a dataset for each task to find the neurons that each task needs.") {
-        return false;
-    }
-    let tasks = cx.app.project.domains.iter().any(|d| d.enabled);
-    if !tasks && empty_ui(ui, cx.theme, icon, "Add a dataset for each task.", "Add a domain") {
-        cx.link.ask(Ask::AddDomain);
-    }
-    tasks
+    let sentence = "Open a model and a dataset for each task to find the neurons that each task needs.";
+    model_and_domain_ui(ui, cx, icons::ICON_TARGET, sentence, "Add a dataset for each task.")
 }
 
 /// A share in percent as people write it: `10`, `0.5`, `3.27`.

@@ -1,0 +1,330 @@
+//! The vector-Jacobian product of a block, from what its forward pass kept.
+
+use super::{BlockTape, Scratch, keep};
+use crate::{
+    base::{Error, HookPoint, Result},
+    compute::{Mat, MatMut},
+    model::{
+        Batch, BlockNorm, Decoder, Matrix, Role, Taps, Tensor,
+        decoder::{add, add_rows, sized},
+        spec::{MlpSpec, Residual},
+        weights::Block,
+    },
+};
+
+/// Rows of a gradient that are not all 0, put together.
+#[derive(Default)]
+pub(super) struct Live {
+    rows: Vec<usize>,
+    delta: Vec<f32>,
+    d_x: Vec<f32>,
+}
+
+impl Decoder {
+    /// VJP of block `layer`: `d_resid` is dD/d`hook_resid_post` on entry, dD/d`hook_resid_pre` on return. A hook that changed a value in the
+    /// forward pass counts as the identity here: gradients are those at the changed values. Without `onward`, for the lowest block of a pass, taps see the
+    /// same, but nothing flows on below the block's matrices: `d_resid` is of no use afterwards, and norms of what enters the block get no gradient.
+    ///
+    /// # Errors
+    /// Those of the taps, and a gradient that is not finite, naming where it first appears.
+    pub fn block_backward(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        tape: &BlockTape,
+        d_resid: &mut [f32],
+        onward: bool,
+        taps: &mut dyn Taps,
+    ) -> Result<()> {
+        let mut scratch = self.take_scratch();
+        let done = self.backward_with(layer, batch, tape, d_resid, onward, taps, &mut scratch);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// As [`Decoder::block_backward`], for the lowest block of a pass that asks for gradients of the MLP's matrices alone: nothing flows on, and taps see
+    /// no other matrix.
+    ///
+    /// # Errors
+    /// Those of the taps.
+    pub fn block_backward_mlp(&self, layer: usize, batch: &Batch, tape: &BlockTape, d_resid: &[f32], taps: &mut dyn Taps) -> Result<()> {
+        let (spec, n) = (&self.model.spec, batch.n_tokens());
+        assert_eq!(d_resid.len(), n * spec.d_model, "residual gradient of {n} tokens");
+        let block = &*self.model.weights.block(layer);
+        let mut scratch = self.take_scratch();
+        let s = &mut scratch;
+        let mut d_branch = std::mem::take(&mut s.d_branch);
+        let norm = match spec.residual {
+            Residual::Sequential | Residual::Parallel => None,
+            Residual::Sandwich => Some(BlockNorm::PostMlp),
+            Residual::PostNorm => Some(BlockNorm::Mlp),
+        };
+        let delta = match norm {
+            None => d_resid,
+            Some(norm) => {
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(layer, block, norm, &tape.before_post_mlp, d_resid, &mut d_branch, taps);
+                &d_branch
+            }
+        };
+        self.mlp_backward(layer, block, tape, n, delta, false, taps, s)?;
+        s.d_branch = d_branch;
+        self.return_scratch(scratch);
+        Ok(())
+    }
+
+    /// What flows `onward` from the block's inputs is left in `d_resid`.
+    #[expect(clippy::too_many_arguments, reason = "one block's backward")]
+    fn backward_with(
+        &self,
+        l: usize,
+        batch: &Batch,
+        t: &BlockTape,
+        d_resid: &mut [f32],
+        onward: bool,
+        taps: &mut dyn Taps,
+        s: &mut Scratch,
+    ) -> Result<()> {
+        let (spec, n) = (&self.model.spec, batch.n_tokens());
+        assert!(!batch.is_branched(), "a batch whose sequences go on from others runs forward only");
+        assert_eq!(d_resid.len(), n * spec.d_model, "residual gradient of {n} tokens");
+        assert_eq!(t.resid_pre.len(), n * spec.d_model, "a tape of this batch");
+        let block = &*self.model.weights.block(l);
+        let mut d_branch = std::mem::take(&mut s.d_branch);
+        let done = match spec.residual {
+            Residual::Sequential => {
+                self.mlp_backward(l, block, t, n, d_resid, true, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
+                self.attention_backward(l, block, t, batch, d_resid, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                }
+                Ok(())
+            }
+            Residual::Parallel => {
+                // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
+                keep(&mut d_branch, d_resid);
+                self.mlp_backward(l, block, t, n, &d_branch, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_pre, &s.wide, d_resid, taps);
+                }
+                self.attention_backward(l, block, t, batch, &d_branch, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                }
+                Ok(())
+            }
+            Residual::Sandwich => {
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(l, block, BlockNorm::PostMlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
+                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(l, block, BlockNorm::PostAttn, &t.before_post_attn, d_resid, &mut d_branch, taps);
+                self.attention_backward(l, block, t, batch, &d_branch, onward, taps, s)?;
+                if onward {
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
+                }
+                Ok(())
+            }
+            Residual::PostNorm => {
+                zeroed(&mut d_branch, d_resid.len());
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
+                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
+                self.backend.add(&mut d_branch, &s.wide);
+                d_resid.fill(0.0);
+                self.norm_gradient(l, block, BlockNorm::Attn, &t.before_post_attn, &d_branch, d_resid, taps);
+                self.attention_backward(l, block, t, batch, d_resid, onward, taps, s)?;
+                if onward {
+                    self.backend.add(d_resid, &s.wide);
+                }
+                Ok(())
+            }
+        };
+        s.d_branch = d_branch;
+        done.and_then(|()| self.verify_gradients(l, n, d_resid, onward, s))
+    }
+
+    /// From the gradient of what the MLP writes to that of its input, left in `s.wide` where it is to flow `onward`.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
+    fn mlp_backward(
+        &self,
+        l: usize,
+        block: &Block,
+        t: &BlockTape,
+        n: usize,
+        delta: &[f32],
+        onward: bool,
+        taps: &mut dyn Taps,
+        s: &mut Scratch,
+    ) -> Result<()> {
+        let (spec, b) = (&self.model.spec, &*self.backend);
+        let (mut own_x, mut own_post) = (std::mem::take(&mut s.x_mlp), std::mem::take(&mut s.post));
+        let again = t.post.is_empty();
+        if again {
+            match spec.residual {
+                Residual::PostNorm => keep(&mut own_x, &t.resid_mid),
+                Residual::Parallel => self.norm(block, BlockNorm::Mlp, &t.resid_pre, &mut own_x),
+                Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, &mut own_x),
+            }
+            match spec.mlp {
+                MlpSpec::Gated { act, .. } => b.gated(act, &t.gate, &t.up, sized(&mut own_post, n * spec.d_mlp)),
+                MlpSpec::Plain { act, .. } => b.activate(act, &t.up, sized(&mut own_post, n * spec.d_mlp)),
+            }
+        }
+        let (x, post): (&[f32], &[f32]) = if again { (&own_x, &own_post) } else { (&t.x_mlp, &t.post) };
+        tap(taps, l, Matrix::Down, post, delta, block)?;
+        self.input_gradient(delta, block.matrix(Matrix::Down), n, sized(&mut s.d_post, n * spec.d_mlp), false, &mut s.live);
+        taps.activation(HookPoint::MlpPost(l), post, &s.d_post)?;
+        let d_up = sized(&mut s.d_up, n * spec.d_mlp);
+        let d_x = sized(&mut s.wide, n * spec.d_model);
+        match spec.mlp {
+            MlpSpec::Gated { act, .. } => {
+                let d_gate = sized(&mut s.d_gate, n * spec.d_mlp);
+                b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
+                tap(taps, l, Matrix::Gate, x, d_gate, block)?;
+                tap(taps, l, Matrix::Up, x, d_up, block)?;
+                if onward {
+                    self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
+                    self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
+                }
+            }
+            MlpSpec::Plain { act, .. } => {
+                b.activate_backward(act, &t.up, &s.d_post, d_up);
+                tap(taps, l, Matrix::Up, x, d_up, block)?;
+                if onward {
+                    self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
+                }
+            }
+        }
+        (s.x_mlp, s.post) = (own_x, own_post);
+        Ok(())
+    }
+
+    /// From the gradient of what attention writes to that of its input, left in `s.wide` where it is to flow `onward`.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
+    fn attention_backward(
+        &self,
+        l: usize,
+        block: &Block,
+        t: &BlockTape,
+        batch: &Batch,
+        delta: &[f32],
+        onward: bool,
+        taps: &mut dyn Taps,
+        s: &mut Scratch,
+    ) -> Result<()> {
+        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        tap(taps, l, Matrix::O, &t.z, delta, block)?;
+        self.input_gradient(delta, block.matrix(Matrix::O), n, sized(&mut s.d_z, n * spec.q_width()), false, &mut s.live);
+        taps.activation(HookPoint::Z(l), &t.z, &s.d_z)?;
+        sized(&mut s.d_q, n * spec.q_width());
+        sized(&mut s.d_k, n * spec.kv_width());
+        sized(&mut s.d_v, n * spec.kv_width());
+        b.attention_backward(&t.q, &t.k, &t.v, &s.d_z, &batch.starts, &shape, &mut s.d_q, &mut s.d_k, &mut s.d_v);
+        if let Some((table, rows)) = self.rope_for(l, batch) {
+            b.rope(&mut s.d_q, &rows, &table, a.n_heads, a.head_dim, true);
+            b.rope(&mut s.d_k, &rows, &table, a.n_kv_heads, a.head_dim, true);
+        }
+        if a.qk_norm {
+            for (norm, raw, d) in [(BlockNorm::Q, &t.q_raw, &mut s.d_q), (BlockNorm::K, &t.k_raw, &mut s.d_k)] {
+                zeroed(&mut s.d_raw, d.len());
+                self.norm_gradient(l, block, norm, raw, d, &mut s.d_raw, taps);
+                std::mem::swap(d, &mut s.d_raw);
+            }
+        }
+        let d_x = sized(&mut s.wide, n * spec.d_model);
+        for (i, (m, d)) in [(Matrix::Q, &s.d_q), (Matrix::K, &s.d_k), (Matrix::V, &s.d_v)].into_iter().enumerate() {
+            tap(taps, l, m, &t.x_attn, d, block)?;
+            if onward {
+                self.input_gradient(d, block.matrix(m), n, d_x, i > 0, &mut s.live);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever goes wrong in a backward pass that goes on ends up in `d_resid`, since a value that is not finite stays so through every product and sum;
+    /// else in what the block's matrices get.
+    fn verify_gradients(&self, l: usize, n: usize, d_resid: &[f32], onward: bool, s: &Scratch) -> Result<()> {
+        let ends: &[&[f32]] = if onward { &[d_resid] } else { &[&s.d_up, &s.d_q, &s.d_k, &s.d_v] };
+        if ends.iter().all(|values| self.backend.all_finite(values)) {
+            return Ok(());
+        }
+        let gated = self.model.spec.mlp.is_gated();
+        let steps: [(HookPoint, &[f32]); 8] = [
+            (HookPoint::MlpPost(l), &s.d_post),
+            (HookPoint::MlpPre(l), if gated { &s.d_gate } else { &s.d_up }),
+            (HookPoint::MlpPreLinear(l), if gated { &s.d_up } else { &[] }),
+            (HookPoint::Z(l), &s.d_z),
+            (HookPoint::Q(l), &s.d_q),
+            (HookPoint::K(l), &s.d_k),
+            (HookPoint::V(l), &s.d_v),
+            (HookPoint::ResidPre(l), d_resid),
+        ];
+        let (point, values) = steps.iter().find(|(_, v)| !self.backend.all_finite(v)).unwrap_or(&steps[7]);
+        let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+        let width = (values.len() / n.max(1)).max(1);
+        let message = format!("{} at token {}, column {}, expected a finite number", values[at], at / width, at % width);
+        Err(Error::numeric(format!("gradient at {point}"), message))
+    }
+
+    /// Adds the input gradient of a norm to `d_x`.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one norm's backward")]
+    fn norm_gradient(&self, l: usize, block: &Block, norm: BlockNorm, x: &[f32], d_y: &[f32], d_x: &mut [f32], taps: &mut dyn Taps) {
+        if block.norm_bias(norm).is_some()
+            && let Some(sum) = taps.parameter(Role::NormBias(norm, l))
+        {
+            add_rows(sum, d_y);
+        }
+        let gain = taps.parameter(Role::Norm(norm, l));
+        self.backend.norm_backward(&self.model.spec.norm.norm(), x, block.norm(norm), d_y, d_x, gain);
+    }
+
+    /// `d_x = delta W`, or `d_x += delta W`. Rows of `delta` that are 0 cost nothing: with an objective at one position that is nearly all of
+    /// them in the last block.
+    fn input_gradient(&self, delta: &[f32], w: &Tensor, n: usize, d_x: &mut [f32], add_to: bool, live: &mut Live) {
+        let (rows, cols) = (w.shape[0], w.shape[1]);
+        live.rows.clear();
+        let is_live = |(_, row): &(usize, &[f32])| row.iter().any(|v| *v != 0.0);
+        live.rows.extend(delta.chunks_exact(rows).enumerate().filter(is_live).map(|(i, _)| i).take(n / 2 + 1));
+        let k = live.rows.len();
+        let w = Mat::new(w, rows, cols);
+        if 2 * k > n {
+            let beta = if add_to { 1.0 } else { 0.0 };
+            self.backend.gemm_nn(MatMut::new(d_x, n, cols), Mat::new(delta, n, rows), w, 1.0, beta);
+            return;
+        }
+        live.delta.clear();
+        for &i in &live.rows {
+            live.delta.extend_from_slice(&delta[i * rows..(i + 1) * rows]);
+        }
+        if !add_to {
+            d_x.fill(0.0);
+        }
+        if k == 0 {
+            return;
+        }
+        let out = sized(&mut live.d_x, k * cols);
+        self.backend.gemm_nn(MatMut::new(out, k, cols), Mat::new(&live.delta, k, rows), w, 1.0, 0.0);
+        for (&i, row) in live.rows.iter().zip(out.chunks_exact(cols)) {
+            add(&mut d_x[i * cols..(i + 1) * cols], row);
+        }
+    }
+}
+
+/// Shows a linear layer to the taps, and sums its bias gradient where one is wanted.
+fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, x: &[f32], delta: &[f32], block: &Block) -> Result<()> {
+    taps.linear(l, m, x, delta)?;
+    if block.bias(m).is_some()
+        && let Some(sum) = taps.parameter(Role::Bias(l, m))
+    {
+        add_rows(sum, delta);
+    }
+    Ok(())
+}
+
+fn zeroed(buffer: &mut Vec<f32>, len: usize) {
+    buffer.clear();
+    buffer.resize(len, 0.0);
+}

@@ -1,0 +1,354 @@
+//! One block: its forward pass, and (backward.rs) its vector-Jacobian product from what the forward kept.
+
+mod backward;
+
+use super::{
+    Batch, Decoder, Hooks, Matrix, NoHooks, RowsAt,
+    decoder::{call, sized},
+    kept::KeptLayer,
+    spec::{MlpSpec, Residual},
+    weights::{Block, BlockNorm, Tensor},
+};
+use crate::{
+    base::{Error, HookPoint, Result},
+    compute::{Mat, MatMut},
+};
+
+/// What a block's backward needs from its forward, after hooks had their say. Reusing one tape for block after block reuses its memory.
+#[derive(Default)]
+pub struct BlockTape {
+    /// `[n, d_model]`
+    pub(super) resid_pre: Vec<f32>,
+    /// Input of q, k and v, `[n, d_model]`.
+    x_attn: Vec<f32>,
+    /// Before their norm, where there is one.
+    q_raw: Vec<f32>,
+    k_raw: Vec<f32>,
+    /// Normed and rotated.
+    q: Vec<f32>,
+    /// Normed and rotated.
+    k: Vec<f32>,
+    v: Vec<f32>,
+    z: Vec<f32>,
+    /// What goes into the norm after attention, where there is one, `[n, d_model]`.
+    before_post_attn: Vec<f32>,
+    resid_mid: Vec<f32>,
+    /// Input of gate and up, `[n, d_model]`.
+    x_mlp: Vec<f32>,
+    /// Stays empty without a gate.
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    post: Vec<f32>,
+    /// What goes into the norm after the MLP, where there is one.
+    before_post_mlp: Vec<f32>,
+}
+
+impl BlockTape {
+    /// Exchanges what [`Decoder::block_backward`] can do without where attention's matrices do not train: their inputs, which it then shows to no tap,
+    /// and those of the MLP's, which it makes again. A trainer has one spare tape for all blocks: before the forward pass of each it lends these buffers,
+    /// afterwards it takes them back, and two fifths of a tape need not be kept. Not for a pass in which hooks changed a value.
+    pub fn exchange_inputs(&mut self, spare: &mut Self) {
+        let Self { x_attn, z, x_mlp, post, .. } = self;
+        for (mine, other) in [(x_attn, &mut spare.x_attn), (z, &mut spare.z), (x_mlp, &mut spare.x_mlp), (post, &mut spare.post)] {
+            std::mem::swap(mine, other);
+        }
+    }
+    /// Bytes of memory that it holds.
+    pub fn bytes(&self) -> usize {
+        let Self { resid_pre, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp } =
+            self;
+        let all = [resid_pre, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp];
+        4 * all.into_iter().map(Vec::capacity).sum::<usize>()
+    }
+    /// `blocks.{l}.mlp.hook_post` of the forward pass, `[n, d_mlp]`.
+    pub fn mlp_post(&self) -> &[f32] {
+        &self.post
+    }
+    /// `blocks.{l}.attn.hook_z`, `[n, n_heads * head_dim]`.
+    pub fn z(&self) -> &[f32] {
+        &self.z
+    }
+}
+
+/// Working memory of a pass.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub tape: BlockTape,
+    /// Output of attention or MLP in a forward pass; gradient of a normed input in a backward pass.
+    pub wide: Vec<f32>,
+    /// Gradient of what attention or MLP writes, where that is not the residual's.
+    d_branch: Vec<f32>,
+    d_z: Vec<f32>,
+    d_q: Vec<f32>,
+    d_k: Vec<f32>,
+    d_v: Vec<f32>,
+    d_raw: Vec<f32>,
+    d_post: Vec<f32>,
+    d_gate: Vec<f32>,
+    d_up: Vec<f32>,
+    live: backward::Live,
+    /// Inputs of the MLP's matrices, where the tape does not have them.
+    x_mlp: Vec<f32>,
+    post: Vec<f32>,
+}
+
+impl Decoder {
+    /// Runs block `layer`: `resid` `[n, d_model]` is its `hook_resid_pre` on entry, its `hook_resid_post` on return.
+    /// With `tape`, keeps what [`Decoder::block_backward`] needs.
+    ///
+    /// # Errors
+    /// Those of the hooks.
+    pub fn block_forward(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        resid: &mut [f32],
+        tape: Option<&mut BlockTape>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let mut scratch = self.take_scratch();
+        let Scratch { tape: own, wide, .. } = &mut scratch;
+        let done = self.forward_into(layer, batch, None, resid, tape.unwrap_or(own), wide, hooks);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// As [`Decoder::block_forward`], for tokens that go on from those whose keys and values `kept` holds; it takes in theirs.
+    pub(super) fn block_forward_kept(&self, layer: usize, batch: &Batch, resid: &mut [f32], kept: &mut KeptLayer) -> Result<()> {
+        let mut scratch = self.take_scratch();
+        let Scratch { tape, wide, .. } = &mut scratch;
+        let done = self.forward_into(layer, batch, Some(kept), resid, tape, wide, &mut NoHooks);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// As [`Decoder::block_forward`] with a tape, where nothing after the block looks at any row but those of `at`: only they are computed, but for
+    /// keys and values, bit for bit as in a whole pass. The others are 0 in `resid` and, but for what keys and values come from, in the tape, which
+    /// [`Decoder::block_backward`] takes as it is: their gradients are 0 whatever stands there.
+    ///
+    /// # Errors
+    /// Those of the hooks, which see the chosen rows.
+    pub fn block_forward_for(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        resid: &mut [f32],
+        at: &RowsAt,
+        t: &mut BlockTape,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let (spec, block) = (&self.model.spec, &*self.model.weights.block(layer));
+        let d = spec.d_model;
+        assert_eq!(resid.len(), batch.n_tokens() * d, "residual of {} tokens", batch.n_tokens());
+        let mut scratch = self.take_scratch();
+        let out = &mut scratch.wide;
+        call(hooks, HookPoint::ResidPre(layer), batch, resid)?;
+        keep(&mut t.resid_pre, resid);
+        let mut chosen = at.of(resid, d);
+        let done = self
+            .attention_part(layer, block, batch, Some(at), None, &mut chosen, t, out, hooks)
+            .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, t, out, hooks));
+        self.return_scratch(scratch);
+        done?;
+        keep(&mut t.resid_pre, resid);
+        match spec.residual {
+            Residual::PostNorm => keep(&mut t.x_attn, &t.resid_pre),
+            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, &mut t.x_attn),
+        }
+        let of_rows = [
+            &mut t.q_raw,
+            &mut t.q,
+            &mut t.z,
+            &mut t.before_post_attn,
+            &mut t.resid_mid,
+            &mut t.x_mlp,
+            &mut t.gate,
+            &mut t.up,
+            &mut t.post,
+            &mut t.before_post_mlp,
+        ];
+        for values in of_rows {
+            at.spread(values, batch.n_tokens());
+        }
+        resid.fill(0.0);
+        at.put(&chosen, resid, d);
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one block's forward")]
+    fn forward_into(
+        &self,
+        l: usize,
+        batch: &Batch,
+        kept: Option<&mut KeptLayer>,
+        resid: &mut [f32],
+        t: &mut BlockTape,
+        out: &mut Vec<f32>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        assert_eq!(resid.len(), batch.n_tokens() * self.model.spec.d_model, "residual of {} tokens", batch.n_tokens());
+        let block = &*self.model.weights.block(l);
+        call(hooks, HookPoint::ResidPre(l), batch, resid)?;
+        keep(&mut t.resid_pre, resid);
+        self.attention_part(l, block, batch, None, kept, resid, t, out, hooks)?;
+        self.mlp_part(l, block, batch, resid, t, out, hooks)
+    }
+
+    /// From `t.resid_pre` `[n, d_model]` to `hook_resid_mid` (of a parallel block: what the MLP's part is added to), which `resid` becomes. With
+    /// `at`, keys and values are those of all rows and everything else of the chosen ones; then `resid` holds these, and so does the tape. With `kept`, the
+    /// tokens go on from those whose keys and values it holds.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's forward")]
+    pub(super) fn attention_part(
+        &self,
+        l: usize,
+        block: &Block,
+        batch: &Batch,
+        at: Option<&RowsAt>,
+        kept: Option<&mut KeptLayer>,
+        resid: &mut [f32],
+        t: &mut BlockTape,
+        out: &mut Vec<f32>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        let w = |m: Matrix| (block.matrix(m), block.bias(m));
+        // The rows whose queries are computed.
+        let (rows, m) = at.map_or((batch, n), |at| (&at.batch, at.rows.len()));
+        match spec.residual {
+            Residual::PostNorm => keep(&mut t.x_attn, &t.resid_pre),
+            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, &mut t.x_attn),
+        }
+        self.linear(&t.x_attn, w(Matrix::K), n, &mut t.k);
+        self.linear(&t.x_attn, w(Matrix::V), n, &mut t.v);
+        if let Some(at) = at {
+            at.take(&mut t.x_attn, spec.d_model);
+            at.take(&mut t.resid_pre, spec.d_model);
+        }
+        self.linear(&t.x_attn, w(Matrix::Q), m, &mut t.q);
+        call(hooks, HookPoint::Q(l), rows, &mut t.q)?;
+        call(hooks, HookPoint::K(l), batch, &mut t.k)?;
+        call(hooks, HookPoint::V(l), batch, &mut t.v)?;
+        if a.qk_norm {
+            std::mem::swap(&mut t.q_raw, &mut t.q);
+            std::mem::swap(&mut t.k_raw, &mut t.k);
+            self.norm(block, BlockNorm::Q, &t.q_raw, &mut t.q);
+            self.norm(block, BlockNorm::K, &t.k_raw, &mut t.k);
+        }
+        if let Some((table, places)) = self.rope_for(l, batch) {
+            let chosen = at.map(|at| at.rows.iter().map(|&r| places[r]).collect::<Vec<u32>>());
+            b.rope(&mut t.q, chosen.as_deref().unwrap_or(&places), &table, a.n_heads, a.head_dim, false);
+            b.rope(&mut t.k, &places, &table, a.n_kv_heads, a.head_dim, false);
+        }
+        if hooks.wants(HookPoint::Pattern(l)) {
+            if at.is_some() || batch.is_branched() {
+                return Err(Error::invalid("attention patterns are those of whole sequences: run each by itself"));
+            }
+            for i in 0..batch.n_sequences() {
+                let rows = |width: usize| batch.span(i).start * width..batch.span(i).end * width;
+                let (q, k) = (&t.q[rows(spec.q_width())], &t.k[rows(spec.kv_width())]);
+                let mut pattern = b.attention_pattern(q, k, &shape);
+                hooks.at(HookPoint::Pattern(l), batch, &mut pattern)?;
+            }
+        }
+        let z = sized(&mut t.z, m * spec.q_width());
+        match (kept, at) {
+            (Some(kept), _) => {
+                let span = kept.push(&t.k, &t.v, n);
+                b.attention_spans(&t.q, &kept.k, &kept.v, &[span], &shape, z);
+            }
+            (None, Some(at)) => b.attention_spans(&t.q, &t.k, &t.v, &at.spans, &shape, z),
+            (None, None) if batch.is_branched() => b.attention_spans(&t.q, &t.k, &t.v, &batch.spans(), &shape, z),
+            (None, None) => b.attention(&t.q, &t.k, &t.v, &batch.starts, &shape, z),
+        }
+        call(hooks, HookPoint::Z(l), rows, &mut t.z)?;
+        self.linear(&t.z, w(Matrix::O), m, out);
+        if spec.residual == Residual::Sandwich {
+            std::mem::swap(&mut t.before_post_attn, out);
+            self.norm(block, BlockNorm::PostAttn, &t.before_post_attn, out);
+        }
+        call(hooks, HookPoint::AttnOut(l), rows, out)?;
+        // Not by a GEMM that accumulates into the residual: with and without a hook the sums must round alike.
+        b.add(resid, out);
+        if spec.residual == Residual::PostNorm {
+            keep(&mut t.before_post_attn, resid);
+            self.norm_into(block, BlockNorm::Attn, &t.before_post_attn, resid);
+        }
+        if spec.residual == Residual::Parallel { Ok(()) } else { call(hooks, HookPoint::ResidMid(l), rows, resid) }
+    }
+
+    /// From what [`Decoder::attention_part`] leaves (of a parallel block also `t.resid_pre`) to `hook_resid_post`.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's forward")]
+    pub(super) fn mlp_part(
+        &self,
+        l: usize,
+        block: &Block,
+        batch: &Batch,
+        resid: &mut [f32],
+        t: &mut BlockTape,
+        out: &mut Vec<f32>,
+        hooks: &mut dyn Hooks,
+    ) -> Result<()> {
+        let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
+        let w = |m: Matrix| (block.matrix(m), block.bias(m));
+        if spec.residual != Residual::Parallel {
+            keep(&mut t.resid_mid, resid);
+        }
+        match spec.residual {
+            Residual::PostNorm => keep(&mut t.x_mlp, resid),
+            Residual::Parallel => self.norm(block, BlockNorm::Mlp, &t.resid_pre, &mut t.x_mlp),
+            Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, resid, &mut t.x_mlp),
+        }
+        self.linear(&t.x_mlp, w(Matrix::Up), n, &mut t.up);
+        match spec.mlp {
+            MlpSpec::Gated { act, .. } => {
+                self.linear(&t.x_mlp, w(Matrix::Gate), n, &mut t.gate);
+                call(hooks, HookPoint::MlpPre(l), batch, &mut t.gate)?;
+                call(hooks, HookPoint::MlpPreLinear(l), batch, &mut t.up)?;
+                b.gated(act, &t.gate, &t.up, sized(&mut t.post, n * spec.d_mlp));
+            }
+            MlpSpec::Plain { act, .. } => {
+                call(hooks, HookPoint::MlpPre(l), batch, &mut t.up)?;
+                b.activate(act, &t.up, sized(&mut t.post, n * spec.d_mlp));
+            }
+        }
+        call(hooks, HookPoint::MlpPost(l), batch, &mut t.post)?;
+        self.linear(&t.post, w(Matrix::Down), n, out);
+        if spec.residual == Residual::Sandwich {
+            std::mem::swap(&mut t.before_post_mlp, out);
+            self.norm(block, BlockNorm::PostMlp, &t.before_post_mlp, out);
+        }
+        call(hooks, HookPoint::MlpOut(l), batch, out)?;
+        b.add(resid, out);
+        if spec.residual == Residual::PostNorm {
+            keep(&mut t.before_post_mlp, resid);
+            self.norm_into(block, BlockNorm::Mlp, &t.before_post_mlp, resid);
+        }
+        call(hooks, HookPoint::ResidPost(l), batch, resid)
+    }
+
+    /// A norm of the block over rows of its own width.
+    pub(super) fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut Vec<f32>) {
+        self.norm_into(block, norm, x, sized(y, x.len()));
+    }
+
+    fn norm_into(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut [f32]) {
+        let bias = block.norm_bias(norm).map(Tensor::values);
+        self.backend.norm(&self.model.spec.norm.norm(), x, block.norm(norm), bias, y);
+    }
+
+    /// `out = x W^T + bias`
+    fn linear(&self, x: &[f32], (w, bias): (&Tensor, Option<&Tensor>), n: usize, out: &mut Vec<f32>) {
+        let (rows, cols) = (w.shape[0], w.shape[1]);
+        let out = sized(out, n * rows);
+        self.backend.gemm_nt(MatMut::new(out, n, rows), Mat::new(x, n, cols), Mat::new(w, rows, cols), 1.0, 0.0);
+        if let Some(bias) = bias {
+            self.backend.add_bias(out, bias);
+        }
+    }
+}
+
+fn keep(to: &mut Vec<f32>, from: &[f32]) {
+    to.clear();
+    to.extend_from_slice(from);
+}
