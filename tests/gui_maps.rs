@@ -51,10 +51,16 @@ fn at(r: Rect, x: f32, y: f32) -> Pos2 {
 }
 
 fn choose(h: &mut View, combo: &str, option: &str) {
-    h.get_by_label(combo).click();
+    // What the row has no room for stands behind one button, its options open.
+    let inside = h.query_by_label(combo).is_none();
+    h.get_by_label(if inside { "Scale and order" } else { combo }).click();
     h.run_steps(3);
     h.get_by_label(option).click();
     h.run_steps(2);
+    if inside {
+        h.key_press(Key::Escape);
+        h.run_steps(2);
+    }
     // The option lay over the map, which would read out what is now under the pointer.
     h.hover_at(pos2(2.0, 2.0));
     h.run_steps(4);
@@ -173,7 +179,7 @@ fn the_map_folds_into_layers_and_a_click_unfolds_it() {
     let view = &h.state().app.project.view;
     assert_eq!((view.domain.as_deref(), view.map.collapse), (Some("sentiment"), Collapse::Neurons));
     // No heads were measured in this run, so none are offered.
-    h.get_by_label("Collapse the map to").click();
+    h.get_by_label("Scale and order").click();
     h.run_steps(3);
     assert!(h.get_by_label("heads").accesskit_node().is_disabled());
 }
@@ -499,6 +505,13 @@ fn maps_look_right() {
     };
     pictures(r, "neurons_table", "neurons", (760.0, 380.0), testing::sample_app_ablated, table);
     pictures(r, "maps", "maps", (1100.0, 640.0), testing::sample_app, |_| {});
+    pictures(r, "neurons_small", "neurons", (398.0, 330.0), testing::sample_app_ablated, |h| {
+        h.state_mut().app.apply(Command::SelectNeurons { neurons: (0..400).map(|i| Neuron::new(3, i)).collect() });
+        h.run_steps(2);
+        h.get_by_label("Scale and order").click();
+        h.run_steps(3);
+    });
+    pictures(r, "neurons_table_narrow", "neurons", (460.0, 380.0), testing::sample_app_ablated, table);
     pictures(r, "maps_narrow", "maps", (420.0, 700.0), testing::sample_app, |_| {});
     let compared = |h: &mut View| {
         h.get_by_label("Compare map 2 with another").click();
@@ -532,6 +545,131 @@ fn maps_look_right() {
     };
     pictures(r, "maps_two_shapes", "maps", (800.0, 420.0), other_shape, press);
     pictures(r, "maps_empty", "maps", (420.0, 260.0), testing::for_tests, |_| {});
+}
+
+/// Widths of the panel in the window's layouts at 1280 x 720.
+const SMALL: [f32; 3] = [398.0, 436.0, 470.0];
+
+#[test]
+fn a_small_panel_keeps_its_controls_in_two_rows() {
+    let dir = folder();
+    for width in SMALL {
+        for minus in [None, Some("sentiment".to_owned())] {
+            let mut app = testing::sample_app(dir.path());
+            app.apply(Command::ShowDomain { domain: Some("arithmetic".into()), minus });
+            app.apply(Command::SelectNeurons { neurons: (0..400).map(|i| Neuron::new(3, i)).collect() });
+            let h = bench("neurons", (width, 330.0), egui::Theme::Dark, app);
+            let map = h.get_by_label_contains("Map of relevance").rect();
+            // Two rows of 28 points, the spaces between and the panel's margin.
+            let names = ["Metric", "Domain", "Minus domain", "Scale and order", "Show the neurons as a table", "Select", "400 selected"];
+            let rects: Vec<Rect> = names.iter().map(|n| h.get_by_label(n).rect()).collect();
+            assert!(map.top() <= 12.0 + 2.0 * 28.0 + 2.0 * 8.0 + 4.0, "{width}: the map begins at {}, {rects:?}", map.top());
+            for (name, r) in names.iter().zip(&rects) {
+                assert!(r.right() <= width && r.bottom() <= map.top(), "{width}: {name} at {r:?}");
+            }
+            let maps = bench("maps", (width, 330.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+            let first = maps.get_by_label("Domain of map 1").rect();
+            assert!(first.top() <= 84.0, "{width}: the first map's head is at {}", first.top());
+        }
+    }
+}
+
+#[test]
+fn what_a_small_row_hides_is_one_button_away() {
+    let dir = folder();
+    let mut h = bench("neurons", (398.0, 420.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    choose(&mut h, "Linear", "clipped");
+    choose(&mut h, "Scale within layers", "layer rank");
+    choose(&mut h, "Order of neurons", "clustered by relevance");
+    testing::settle(&mut h.state_mut().app);
+    choose(&mut h, "Minus domain", "logic");
+    choose(&mut h, "How they are compared", "over: ratio, as log2");
+    let view = &h.state().app.project.view;
+    assert_eq!((view.scale, view.map.per_layer, view.map.combine), (MapScale::Clipped, PerLayer::Rank, Combine::Ratio));
+    assert_eq!(view.map.order, NeuronOrder::Profile { metric: MetricKind::Relevance });
+    choose(&mut h, "Collapse the map to", "layers");
+    assert_eq!(h.state().app.project.view.map.collapse, Collapse::Layers);
+    let mut h = maps(testing::sample_app(dir.path()), (420.0, 500.0));
+    choose(&mut h, "Links", "Link the maps' range");
+    assert!(h.state().app.project.view.map.own_range);
+}
+
+#[test]
+fn the_selection_of_a_small_panel_is_kept_or_emptied_from_one_button() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    let neurons: NeuronSet = (0..40).map(|i| Neuron::new(2, i)).collect();
+    app.apply(Command::SelectNeurons { neurons: neurons.clone() });
+    let mut h = bench("neurons", (398.0, 330.0), egui::Theme::Dark, app);
+    h.get_by_label("40 selected").click();
+    h.run_steps(3);
+    h.get_by_label("Make set, off").click();
+    h.run_steps(3);
+    assert_eq!(h.state().app.project.off(), neurons);
+    h.get_by_label("40 selected").click();
+    h.run_steps(3);
+    h.get_by_label("Clear").click();
+    h.run_steps(3);
+    assert!(h.state().app.project.view.selection.is_empty());
+}
+
+#[test]
+fn a_narrow_table_shows_whole_columns_and_the_way_to_the_others() {
+    let dir = folder();
+    let mut h = bench("neurons", (460.0, 380.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    h.get_by_label("Show the neurons as a table").click();
+    h.run_steps(3);
+    let heads = |h: &View| -> Vec<String> {
+        let names = ["arithmetic", "logic", "sentiment", "facts", "code", "agreement"];
+        let filter = h.get_by_label("Filter neurons").rect().bottom();
+        let below =
+            |n: &&&str| h.query_all_by_label(n).any(|x| x.rect().top() > filter && x.rect().left() >= 0.0 && x.rect().right() <= 460.0);
+        names.iter().filter(below).map(|n| (*n).to_owned()).collect()
+    };
+    assert_eq!(heads(&h), ["arithmetic", "logic", "sentiment"]);
+    h.get_by_label("columns 1 to 3 of 6");
+    h.get_by_label("Next columns").click();
+    h.run_steps(3);
+    assert_eq!(heads(&h), ["facts", "code", "agreement"]);
+    // The names stay, and what was sorted by a hidden column stays sorted.
+    h.get_by_label("L0N0");
+    h.get_by_label("Columns before").click();
+    h.run_steps(3);
+    assert_eq!(heads(&h), ["arithmetic", "logic", "sentiment"]);
+    // The wheel turned sideways moves by columns.
+    let row = h.get_by_label("L0N3").rect();
+    h.hover_at(row.center());
+    h.run_steps(2);
+    h.event(egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Point,
+        delta: egui::vec2(-70.0, 0.0),
+        phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Wheel,
+        modifiers: Modifiers::NONE,
+    });
+    h.run_steps(20);
+    assert_eq!(heads(&h), ["logic", "sentiment", "facts"]);
+}
+
+#[test]
+fn a_second_run_that_cannot_be_opened_says_why_and_is_asked_for_again() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    let path = dir.path().join("tuned");
+    change(&mut app, MapChange::OtherRun(Some(path.clone())));
+    let one = |side| brodmann::app::MapCell {
+        metric: MetricKind::Relevance,
+        of: brodmann::app::Operand { side, domain: "logic".into() },
+        against: None,
+        combine: Combine::Difference,
+    };
+    change(&mut app, MapChange::Cells(vec![one(brodmann::app::Side::A), one(brodmann::app::Side::B)]));
+    let mut h = maps(app, (900.0, 420.0));
+    assert!(h.query_by_label_contains("Run B could not be opened: ").is_some());
+    let before = h.state().app.jobs.len();
+    h.get_by_label("Open it again").click();
+    h.run_steps(3);
+    assert_eq!(h.state().app.jobs.len(), before + 1, "one more attempt");
 }
 
 #[test]

@@ -125,6 +125,8 @@ fn a_click_selects_and_a_shift_drag_brushes_a_rectangle() {
     h.event_modifiers(press(to, false), Modifiers::SHIFT);
     h.run();
     assert_eq!(h.state().app.project.view.selection, NeuronSet::parse("L1N10-19,L2N10-19").expect("set"));
+    h.get_by_label("20 selected").click();
+    h.run();
     h.get_by_label("Make set, off").click();
     h.run();
     assert_eq!(h.state().app.project.off().len(), 20);

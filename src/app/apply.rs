@@ -165,7 +165,7 @@ impl App {
             Command::SetMetric { metric } => p.view.metric = metric,
             Command::ShowDomain { domain, minus } => (p.view.domain, p.view.minus) = (domain, minus),
             Command::SetMapScale { scale } => p.view.scale = scale,
-            Command::ChangeMap { change } => change.make(&mut p.view.map),
+            Command::ChangeMap { change } => self.change_map(change),
             Command::SetGamma { gamma } => p.view.gamma = (gamma.is_finite() && gamma > 0.0).then_some(gamma).or(p.view.gamma),
             Command::SetTopPercent { percent } if percent.is_finite() => p.view.top_percent = percent.clamp(0.01, 100.0),
             Command::SetTopPercent { .. } => {}

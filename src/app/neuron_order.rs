@@ -1,7 +1,7 @@
 //! The order of neurons that maps show, worked out on a worker, and the run that stands beside the shown one.
 
 use super::{
-    App, Failure, RunEntry,
+    App, Failure, MapChange, RunEntry,
     event::{Event, JobTarget},
     library::Loading,
     opening::read_run,
@@ -19,8 +19,8 @@ pub(super) struct Arranged {
     of: Option<(Arc<ScanOutput>, NeuronOrder)>,
     state: Option<Loading<Arc<Permutation>>>,
     generation: u64,
-    /// A second run that could not be opened; it is asked for once.
-    other_failed: Option<PathBuf>,
+    /// A second run that was not opened, and why; it is asked for once.
+    other_failed: Option<(PathBuf, Failure)>,
 }
 
 impl App {
@@ -64,7 +64,7 @@ impl App {
         }
         let wanted = self.project.view.map.other_run.clone();
         match wanted {
-            Some(path) if self.library.run_named(&path).is_none() && self.arranged.other_failed.as_ref() != Some(&path) => {
+            Some(path) if self.library.run_named(&path).is_none() && self.arranged.other_failed.as_ref().is_none_or(|f| f.0 != path) => {
                 if !self.runner.is_running(|t| *t == JobTarget::OtherRun(path.clone())) {
                     let title = format!("Opening run {}", path.display());
                     self.runner.spawn(&mut self.jobs, title, JobTarget::OtherRun(path.clone()), move |_, out| {
@@ -89,8 +89,17 @@ impl App {
             self.arranged.state = Some(failure.into());
         }
     }
-    pub(super) fn other_run_failed(&mut self, path: PathBuf) {
-        self.arranged.other_failed = Some(path);
+    pub(super) fn other_run_failed(&mut self, path: PathBuf, failure: Failure) {
+        self.arranged.other_failed = Some((path, failure));
+    }
+    /// Whoever chooses a second run again wants it opened again.
+    pub(super) fn change_map(&mut self, change: MapChange) {
+        let asks = matches!(change, MapChange::OtherRun(Some(_)));
+        change.make(&mut self.project.view.map);
+        if asks {
+            self.arranged.other_failed = None;
+            self.refresh_maps();
+        }
     }
     /// Into the library; the panels go on showing the run they show.
     pub(super) fn add_other_run(&mut self, output: Arc<ScanOutput>, path: PathBuf) {
@@ -103,9 +112,14 @@ impl App {
     pub fn other_run(&self) -> Option<&RunEntry> {
         self.library.run_named(self.project.view.map.other_run.as_deref()?)
     }
-    /// The second run could not be opened.
-    pub fn other_run_is_missing(&self) -> bool {
-        self.arranged.other_failed.is_some() && self.arranged.other_failed == self.project.view.map.other_run
+    /// How the chosen second run stands; `None` where none is chosen.
+    pub fn other_run_state(&self) -> Option<Loading<()>> {
+        let chosen = self.project.view.map.other_run.as_ref()?;
+        Some(match &self.arranged.other_failed {
+            _ if self.other_run().is_some() => Loading::Ready(()),
+            Some((path, failure)) if path == chosen => failure.clone().into(),
+            _ => Loading::Working,
+        })
     }
 }
 
@@ -183,7 +197,29 @@ mod tests {
         // A folder that is not there is asked for once and told.
         app.apply(Command::ChangeMap { change: MapChange::OtherRun(Some(dir.path().join("none"))) });
         testing::settle(&mut app);
-        assert!(app.other_run().is_none() && app.other_run_is_missing());
+        assert!(app.other_run().is_none() && app.other_run_state().is_some_and(|s| s.failed().is_some()));
         assert!(app.log.last().is_some_and(|n| n.title.contains("failed")));
+    }
+
+    #[test]
+    fn opening_a_second_run_is_stopped_calmly_and_asked_for_again() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut app = testing::sample_app(dir.path());
+        let none = dir.path().join("none");
+        let choose = |path: &Path| Command::ChangeMap { change: MapChange::OtherRun(Some(path.to_owned())) };
+        app.apply(choose(&none));
+        // As it ends when it is stopped by hand before it has read anything.
+        app.other_run_failed(none.clone(), Failure::Cancelled);
+        assert!(matches!(app.other_run_state(), Some(Loading::Stopped)));
+        testing::settle(&mut app);
+        app.other_run_failed(none.clone(), Failure::Cancelled);
+        app.apply(Command::SetTopPercent { percent: 3.0 });
+        assert!(matches!(app.other_run_state(), Some(Loading::Stopped)), "another step does not open it");
+        let steps = app.history().len();
+        app.apply(choose(&none));
+        assert!(matches!(app.other_run_state(), Some(Loading::Working)), "choosing it does");
+        assert_eq!(app.history().len(), steps, "and is no step of its own");
+        testing::settle(&mut app);
+        assert!(app.other_run_state().is_some_and(|s| s.failed().is_some()), "and what is not there still fails");
     }
 }

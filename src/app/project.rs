@@ -179,6 +179,14 @@ impl Default for Project {
     }
 }
 
+/// Neurons or heads that are off or kept on by themselves, called alike wherever sets are listed.
+pub struct Besides {
+    pub name: &'static str,
+    pub count: usize,
+    /// `L4N193, L5N0-3`
+    pub which: String,
+}
+
 impl Project {
     /// Neurons that are off: all sets switched on, less the spared, plus the single ones.
     pub fn off(&self) -> NeuronSet {
@@ -187,6 +195,20 @@ impl Project {
     }
     pub fn is_off(&self, n: Neuron) -> bool {
         self.single.contains(n) || (!self.spared.contains(n) && self.in_set(n))
+    }
+    /// Whether there is a set, or anything is off or spared: what [`Command::ClearAblation`](super::Command::ClearAblation) would take away.
+    pub fn has_ablation(&self) -> bool {
+        !self.sets.is_empty() || !self.besides_sets().is_empty()
+    }
+    /// What is off, or kept on, one by one besides the sets; what is not there is left out.
+    pub fn besides_sets(&self) -> Vec<Besides> {
+        let heads = || self.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let all = [
+            Besides { name: "Single neurons off", count: self.single.len(), which: self.single.to_string() },
+            Besides { name: "Spared, though in a set", count: self.spared.len(), which: self.spared.to_string() },
+            Besides { name: "Single heads off", count: self.heads.len(), which: heads() },
+        ];
+        all.into_iter().filter(|b| b.count > 0).collect()
     }
     fn in_set(&self, n: Neuron) -> bool {
         self.sets.iter().any(|s| s.on && s.neurons.contains(n))

@@ -263,7 +263,7 @@ impl App {
             }
             (JobTarget::Export(path), None) => self.notice(NoticeLevel::Done, "Exported", path.display().to_string()),
             (JobTarget::Order(generation), Some(failure)) => self.order_failed(generation, failure),
-            (JobTarget::OtherRun(path), Some(_)) => self.other_run_failed(path),
+            (JobTarget::OtherRun(path), Some(failure)) => self.other_run_failed(path, failure),
             (JobTarget::Evaluation(generation), failure) => self.evaluation_ended(generation, failure),
             (JobTarget::Attribution(generation), failure) => self.attribution_ended(generation, failure),
             (JobTarget::Sweep(kind), failure) => self.sweep_ended(kind, failure),

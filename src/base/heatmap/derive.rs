@@ -57,6 +57,14 @@ impl Combine {
             Self::RankDifference => "percentile rank of |A| among all neurons less that of |B|; equal values share their middle rank",
         }
     }
+    /// Before the name of B where there is no room for words.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Difference => "−",
+            Self::Ratio => "÷",
+            Self::RankDifference => "rank −",
+        }
+    }
     /// Unit of the result, where the maps' own is `unit`.
     pub fn unit(self, unit: &'static str) -> &'static str {
         match self {

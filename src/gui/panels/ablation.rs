@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ablate::predict,
-    app::{App, Command, Failure, JobTarget},
+    app::{Command, Failure, JobTarget},
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
@@ -105,7 +105,7 @@ impl AblationPanel {
                         cx.link.ask(Ask::Copy(off.to_string()));
                     }
                 });
-                ui.add_enabled_ui(is_changed(app), |ui| {
+                ui.add_enabled_ui(app.project.has_ablation(), |ui| {
                     if icon_button(ui, icons::ICON_RESTART_ALT, "Clear the ablation", "Every neuron works again; undo brings it back")
                         .clicked()
                     {
@@ -115,11 +115,6 @@ impl AblationPanel {
             },
         );
     }
-}
-
-fn is_changed(app: &App) -> bool {
-    let p = &app.project;
-    !(p.sets.is_empty() && p.single.is_empty() && p.spared.is_empty() && p.heads.is_empty())
 }
 
 /// How many are off, how far the measuring is, and what went wrong with it.

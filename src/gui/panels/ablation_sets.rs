@@ -22,7 +22,7 @@ pub struct Rename(Option<(usize, String)>);
 
 pub fn sets_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rename: &mut Rename) {
     let app = cx.app;
-    if app.project.sets.is_empty() {
+    if !app.project.has_ablation() {
         remark(ui, cx.theme, "None yet. Add one below, or select neurons in the map.");
     }
     for (index, set) in app.project.sets.iter().enumerate() {
@@ -80,8 +80,7 @@ const SHOWN: usize = 120;
 
 pub fn singles_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let app = cx.app;
-    let lists =
-        [("Single neurons that are off", &app.project.single, true), ("Kept on although a set holds them", &app.project.spared, false)];
+    let lists = [("Single neurons off", &app.project.single, true), ("Spared, though in a set", &app.project.spared, false)];
     for (title, neurons, off) in lists {
         if neurons.is_empty() {
             continue;
@@ -100,7 +99,7 @@ pub fn singles_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     }
     if !app.project.heads.is_empty() {
         ui.horizontal_wrapped(|ui| {
-            ui.label(cx.theme.small("Heads that are off:"));
+            ui.label(cx.theme.small("Single heads off:"));
             for &head in &app.project.heads {
                 let button = egui::Button::new(format!("{head}  ×")).min_size(vec2(0.0, theme::ROW));
                 if ui.add(button).on_hover_text("Switch it on again").clicked() {

@@ -187,7 +187,7 @@ fn sets_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     if section(ui, cx, "Sets", icons::ICON_OPEN_IN_NEW, "Show the sets: new ones by formula, notes, files") {
         cx.link.ask(Ask::ShowPanel("sets"));
     }
-    if app.project.sets.is_empty() && app.project.single.is_empty() {
+    if !app.project.has_ablation() {
         remark(ui, cx, "Shift-drag neurons in a map and keep them as a set, or write a formula in Sets.");
     }
     for (index, set) in app.project.sets.iter().enumerate() {
@@ -224,14 +224,12 @@ fn sets_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             }
         });
     }
-    let single = &app.project.single;
-    if !single.is_empty() {
-        let name = if single.len() == 1 { single.to_string() } else { "single neurons".to_owned() };
-        let r = row(ui, cx, None, &name, &number::count(single.len() as u64), app.project.view.selection == *single);
+    for b in app.project.besides_sets() {
+        let r = row(ui, cx, None, b.name, &number::count(b.count as u64), false);
+        let r = r.on_hover_text(format!("{}\nClick to see them in Ablation", number::elided(&b.which, 120, 20)));
         if r.clicked() {
-            cx.send(Command::SelectNeurons { neurons: single.clone() });
+            cx.link.ask(Ask::ShowPanel("ablation"));
         }
-        r.on_hover_text("Switched off one by one");
     }
 }
 

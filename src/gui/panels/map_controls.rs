@@ -1,19 +1,15 @@
-//! Controls and words that all maps of neurons share: scale, order, comparison; what a map is called and in which unit.
+//! Controls and words that all maps of neurons share: metric, comparison; what a map is called and in which unit.
 
 use crate::{
-    app::{Command, Loading, MapChange, MapScale, NamedSet, RunEntry},
+    app::{MapScale, NamedSet, RunEntry},
     base::{
         NeuronSet,
-        heatmap::{Combine, PerLayer, ScaleKind, scale},
+        heatmap::{Combine, PerLayer, ScaleKind},
     },
-    gui::{
-        PanelCx,
-        widgets::control::{choice, parse_number},
-    },
-    report::neuron_order::NeuronOrder,
+    gui::PanelCx,
     scan::{MetricKind, metrics::METRICS},
 };
-use eframe::egui::{Button, ComboBox, DragValue, RichText, Ui};
+use eframe::egui::{Button, ComboBox, Ui};
 
 /// What a map shows, in words.
 pub struct MapWords {
@@ -55,108 +51,6 @@ pub fn scale_kind(scale: MapScale) -> ScaleKind {
     }
 }
 
-/// Linear, log or clipped, and where it is clipped.
-pub fn scale_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
-    let view = &cx.app.project.view;
-    let mut chosen = view.scale;
-    let scales = [
-        (MapScale::Linear, "linear", "Colour follows the value"),
-        (MapScale::Log, "log", "Each step of the colour is a factor"),
-        (MapScale::Clipped, "clipped", "Linear up to a percentile; larger values share the last colour"),
-    ];
-    if choice(ui, cx.theme, &mut chosen, &scales) {
-        cx.send(Command::SetMapScale { scale: chosen });
-    }
-    if view.scale == MapScale::Clipped {
-        let mut percentile = f64::from(view.map.percentile);
-        let (lo, hi) = (f64::from(*scale::PERCENTILES.start()), f64::from(*scale::PERCENTILES.end()));
-        let drag = DragValue::new(&mut percentile)
-            .range(lo..=hi)
-            .speed(0.05)
-            .custom_formatter(|v, _| scale::ordinal(v as f32))
-            .custom_parser(|text| parse_number(text.trim_end_matches(|c: char| c.is_alphabetic())));
-        let r = ui.name_inputs("Percentile of the clip", |ui| ui.add(drag)).accessible_name("Percentile of the clip");
-        if r.on_hover_text("Percentile of all magnitudes at which the colours end; drag or type, 50 to 100").changed() {
-            cx.send(Command::ChangeMap { change: MapChange::Percentile(percentile as f32) });
-        }
-    }
-}
-
-/// As measured, or each layer on a scale of its own.
-pub fn per_layer_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
-    let now = cx.app.project.view.map.per_layer;
-    let name = |p: PerLayer| match p {
-        PerLayer::None => "as measured",
-        PerLayer::Max => "layer max",
-        PerLayer::Rank => "layer rank",
-    };
-    let hover = |p: PerLayer| match p {
-        PerLayer::None => "All layers on one scale, in the metric's unit",
-        PerLayer::Max => "Each value by the largest magnitude of its layer: shows what stands out in every layer",
-        PerLayer::Rank => "Rank of the magnitude within its layer, 0 to 1, sign kept",
-    };
-    let combo = ComboBox::from_id_salt("per layer").width(96.0).selected_text(name(now));
-    let r = combo.show_ui(ui, |ui| {
-        for p in PerLayer::ALL {
-            if ui.selectable_label(p == now, name(p)).on_hover_text(hover(p)).clicked() && p != now {
-                cx.send(Command::ChangeMap { change: MapChange::PerLayer(p) });
-            }
-        }
-    });
-    r.response.accessible_name("Scale within layers").on_hover_text(hover(now));
-}
-
-/// By index, by value of what is shown, or clustered.
-pub fn order_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind, domain: &str) {
-    let now = &cx.app.project.view.map.order;
-    let short = match now {
-        NeuronOrder::Index => "by index".to_owned(),
-        NeuronOrder::Value { domain, .. } => format!("by {domain}"),
-        NeuronOrder::Profile { .. } => "clustered".to_owned(),
-    };
-    let cols = run.output.d_mlp;
-    let combo = ComboBox::from_id_salt("order").width(84.0).selected_text(short);
-    let r = combo.show_ui(ui, |ui| {
-        let mut options = vec![(NeuronOrder::Index, "by index".to_owned(), "Neurons stand where the checkpoint has them")];
-        let by = |domain: &str| NeuronOrder::Value { metric, domain: domain.to_owned() };
-        options.push((
-            by(domain),
-            format!("by {} of {domain}", metric.label()),
-            "Largest first within each layer; further maps keep this order",
-        ));
-        if let NeuronOrder::Value { metric: m, domain: d } = now
-            && (*m != metric || d != domain)
-        {
-            options.push((now.clone(), format!("by {} of {d}", m.label()), "The order in force"));
-        }
-        options.push((
-            NeuronOrder::Profile { metric },
-            format!("clustered by {}", metric.label()),
-            "Neurons that serve the same domains stand together (average linkage of their profiles over the domains)",
-        ));
-        for (order, text, hover) in options {
-            if ui.selectable_label(*now == order, text).on_hover_text(hover).clicked() && *now != order {
-                cx.send(Command::ChangeMap { change: MapChange::Order(order) });
-            }
-        }
-    });
-    let words = now.words(cols);
-    let hover = if words.is_empty() { "Order of the neurons within a layer: by index".to_owned() } else { words };
-    r.response.accessible_name("Order of neurons").on_hover_text(hover);
-    match cx.app.neuron_order() {
-        Some(Loading::Working) => {
-            ui.spinner().on_hover_text("The order is being worked out; Esc stops it. Until then neurons stand by their index.");
-        }
-        Some(Loading::Stopped) => {
-            ui.label(cx.theme.small("not ordered")).on_hover_text("Working out the order was stopped; choose it again to have it");
-        }
-        Some(Loading::Failed(message)) => {
-            ui.label(RichText::new("not ordered").color(cx.theme.warn)).on_hover_text(message);
-        }
-        _ => {}
-    }
-}
-
 /// What stands under the axis: the order in force, once it is there.
 pub fn ordered_words(cx: &PanelCx<'_>, cols: usize) -> String {
     if cx.app.permutation().is_some() { cx.app.project.view.map.order.words(cols) } else { String::new() }
@@ -195,7 +89,7 @@ pub fn combines_ui(ui: &mut Ui, now: Combine) -> Option<Combine> {
 pub fn metric_ui(ui: &mut Ui, salt: &str, run: &RunEntry, metric: MetricKind) -> Option<MetricKind> {
     let mut new = None;
     let measured = |m: MetricKind| run.output.domains.iter().any(|d| d.map(m).is_some());
-    let combo = ComboBox::from_id_salt(salt).width(120.0).selected_text(metric.info().label);
+    let combo = ComboBox::from_id_salt(salt).width(96.0).selected_text(metric.info().label);
     let r = combo.show_ui(ui, |ui| {
         for info in METRICS.iter().filter(|i| i.map.is_some()) {
             let item = ui.add_enabled(measured(info.kind), Button::selectable(info.kind == metric, info.label));

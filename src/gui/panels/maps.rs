@@ -2,13 +2,14 @@
 
 use super::{
     map_actions::{Pointed, act_on},
-    map_controls::{MapWords, MarksCache, metric_ui, order_ui, ordered_words, per_layer_ui, scale_kind, scale_ui},
+    map_controls::{MapWords, MarksCache, metric_ui, ordered_words, scale_kind},
+    map_options::{More, options_ui},
     maps_grid::{places, shape_of},
     maps_head::{head_ui, operand_name},
     shown_run::shown_run,
 };
 use crate::{
-    app::{Command, MapCell, MapChange, Operand, RunEntry, Side},
+    app::{Command, Loading, MapCell, MapChange, Operand, RunEntry, Side},
     base::{
         Grid, Neuron,
         heatmap::{ColourMap, Combine, Scale, Summary, Window},
@@ -16,10 +17,11 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
+            control::{TOOLBAR, caption_width, room_for, toolbar},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             prepared_map::{MapSource, Maps as MapCache, PreparedMap},
-            table::icon_button,
+            table::{icon_button, icons_width},
         },
     },
     scan::MetricKind,
@@ -68,8 +70,8 @@ impl Panel for Maps {
         let Some(run) = shown_run(ui, cx, icons::ICON_GRID_VIEW, "the domains' maps beside each other") else { return };
         ui.spacing_mut().item_spacing.y = 6.0;
         let cells = cells(cx, run);
-        self.bar_ui(ui, cx, run, &cells);
-        ui.horizontal_wrapped(|ui| {
+        toolbar(ui, |ui| {
+            self.bar_ui(ui, cx, run, &cells);
             self.pages_ui(ui, cx, cells.len());
             runs_ui(ui, cx, run, &cells);
         });
@@ -161,9 +163,12 @@ fn run_of<'a>(cx: &PanelCx<'a>, run: &'a RunEntry, side: Side) -> Result<&'a Run
     match side {
         Side::A => Ok(run),
         Side::B if cx.app.other_run().is_some() => cx.app.other_run().ok_or_else(String::new),
-        Side::B if cx.app.other_run_is_missing() => Err("Run B could not be opened; choose another.".into()),
-        Side::B if cx.app.project.view.map.other_run.is_some() => Err("Run B is being opened.".into()),
-        Side::B => Err("Choose a run B above.".into()),
+        Side::B => Err(match cx.app.other_run_state() {
+            Some(Loading::Stopped) => "Opening run B was stopped.".to_owned(),
+            Some(Loading::Failed(why)) => format!("Run B could not be opened: {why}"),
+            Some(_) => "Run B is being opened.".to_owned(),
+            None => "Choose a run B above.".to_owned(),
+        }),
     }
 }
 
@@ -221,65 +226,45 @@ impl Maps {
         if self.seen == 0 || self.seen >= n {
             return;
         }
-        ui.spacing_mut().item_spacing.x = 2.0;
+        let words = format!("{} to {} of {n}", self.first + 1, (self.first + self.seen).min(n));
+        room_for(ui, 2.0 * icons_width(1) + caption_width(ui, &words));
+        let apart = std::mem::replace(&mut ui.spacing_mut().item_spacing.x, 2.0);
         if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Maps before", "").clicked() {
             self.first = self.first.saturating_sub(self.seen);
         }
-        ui.label(cx.theme.small(format!("{} to {} of {n}", self.first + 1, (self.first + self.seen).min(n))));
+        ui.label(cx.theme.small(words));
         if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next maps", "").clicked() && self.first + self.seen < n {
             self.first += self.seen;
         }
+        ui.spacing_mut().item_spacing.x = apart;
     }
 
     fn bar_ui(&self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
         let map = &cx.app.project.view.map;
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-            let metric = cells.first().map_or(map.all_metric, |c| c.metric);
-            if let Some(metric) = metric_ui(ui, "metric of all", run, metric) {
-                let change = if map.cells.is_empty() {
-                    MapChange::AllDomains(metric)
-                } else {
-                    MapChange::Cells(cells.iter().map(|c| MapCell { metric, ..c.clone() }).collect())
-                };
-                cx.send(Command::ChangeMap { change });
-            }
-            let all =
-                ui.add(egui::Button::selectable(map.cells.is_empty(), "all domains")).on_hover_text("Small multiples: one map a domain");
-            if all.clicked() && !map.cells.is_empty() {
-                cx.send(Command::ChangeMap { change: MapChange::AllDomains(metric) });
-            }
-            if icon_button(ui, icons::ICON_ADD, "Add a map", "Beside those that are shown").clicked() {
-                let mut more = cells.to_vec();
-                let next = |d: &&crate::scan::DomainScan| cells.iter().all(|c| c.of.domain != d.name || c.against.is_some());
-                let domain = run.output.domains.iter().find(next).or(run.output.domains.first());
-                if let Some(d) = domain {
-                    more.push(MapCell {
-                        metric,
-                        of: Operand { side: Side::A, domain: d.name.clone() },
-                        against: None,
-                        combine: map.combine,
-                    });
-                    cx.send(Command::ChangeMap { change: MapChange::Cells(more) });
-                }
-            }
-            ui.add_space(4.0);
-            scale_ui(ui, cx);
-            per_layer_ui(ui, cx);
-            let domain = cells.first().map_or("", |c| c.of.domain.as_str());
-            order_ui(ui, cx, run, metric, domain);
-            let link = |ui: &mut Ui, own: bool, what: &str, hover: &str| {
-                let icon = if own { icons::ICON_LINK_OFF } else { icons::ICON_LINK };
-                let r = ui.add(egui::Button::selectable(!own, (icon.rich_text().size(14.0), what))).on_hover_text(hover);
-                r.accessible_name(format!("Link the maps' {what}")).clicked()
+        let metric = cells.first().map_or(map.all_metric, |c| c.metric);
+        if let Some(metric) = metric_ui(ui, "metric of all", run, metric) {
+            let change = if map.cells.is_empty() {
+                MapChange::AllDomains(metric)
+            } else {
+                MapChange::Cells(cells.iter().map(|c| MapCell { metric, ..c.clone() }).collect())
             };
-            if link(ui, map.own_range, "range", "Linked: all maps share one scale and one colour bar") {
-                cx.send(Command::ChangeMap { change: MapChange::OwnRange(!map.own_range) });
+            cx.send(Command::ChangeMap { change });
+        }
+        let all = ui.add(egui::Button::selectable(map.cells.is_empty(), "all domains")).on_hover_text("Small multiples: one map a domain");
+        if all.clicked() && !map.cells.is_empty() {
+            cx.send(Command::ChangeMap { change: MapChange::AllDomains(metric) });
+        }
+        if icon_button(ui, icons::ICON_ADD, "Add a map", "Beside those that are shown").clicked() {
+            let mut more = cells.to_vec();
+            let next = |d: &&crate::scan::DomainScan| cells.iter().all(|c| c.of.domain != d.name || c.against.is_some());
+            let domain = run.output.domains.iter().find(next).or(run.output.domains.first());
+            if let Some(d) = domain {
+                more.push(MapCell { metric, of: Operand { side: Side::A, domain: d.name.clone() }, against: None, combine: map.combine });
+                cx.send(Command::ChangeMap { change: MapChange::Cells(more) });
             }
-            if link(ui, map.own_view, "view", "Linked: panning and zooming one map moves all") {
-                cx.send(Command::ChangeMap { change: MapChange::OwnView(!map.own_view) });
-            }
-        });
+        }
+        let domain = cells.first().map_or("", |c| c.of.domain.as_str());
+        options_ui(ui, cx, run, (metric, domain), More { links: true, ..More::default() }, 0.0);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one cell of a grid that shares all of these")]
@@ -367,18 +352,26 @@ impl Maps {
 /// Which two runs are compared, by model and hash; where B is chosen.
 fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell]) {
     let map = &cx.app.project.view.map;
-    ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-    if map.other_run.is_some() {
-        ui.add(Label::new(cx.theme.small(format!("A: {}, {}", run.name, run.model_label()))).truncate());
-    }
     let other = cx.app.other_run();
-    let text = match (other, &map.other_run) {
+    let state = cx.app.other_run_state();
+    let name = map.other_run.as_deref().and_then(|p| p.file_name()).map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let text = match (other, &state) {
         (Some(b), _) => format!("B: {}, {}", b.name, b.model_label()),
-        (None, Some(path)) if cx.app.other_run_is_missing() => format!("B: {} could not be opened", path.display()),
-        (None, Some(path)) => format!("B: opening {}", path.display()),
+        (None, Some(Loading::Failed(_))) => format!("B: {name} could not be opened"),
+        (None, Some(Loading::Stopped)) => format!("B: {name}, stopped"),
+        (None, Some(_)) => format!("B: opening {name}"),
         (None, None) => "B: none".to_owned(),
     };
-    let combo = ComboBox::from_id_salt("run b").width(200.0).truncate().selected_text(RichText::new(text).size(theme::SMALL));
+    let choices = if map.other_run.is_some() { 200.0 } else { 96.0 };
+    if map.other_run.is_some() {
+        let a = format!("A: {}, {}", run.name, run.model_label());
+        room_for(ui, caption_width(ui, &a) + choices);
+        ui.set_row_height(TOOLBAR);
+        ui.add(Label::new(cx.theme.small(a)).truncate());
+    }
+    room_for(ui, choices);
+    ui.set_row_height(TOOLBAR);
+    let combo = ComboBox::from_id_salt("run b").width(choices).truncate().selected_text(RichText::new(text).size(theme::SMALL));
     let r = combo.show_ui(ui, |ui| {
         if ui.selectable_label(map.other_run.is_none(), "none").clicked() {
             cx.send(Command::ChangeMap { change: MapChange::OtherRun(None) });
@@ -396,6 +389,19 @@ fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell])
         }
     });
     r.response.accessible_name("Run B").on_hover_text("A second run, of the same or another model of this shape: base against tuned");
+    match state {
+        Some(Loading::Working) => {
+            ui.spinner().on_hover_text("Run B is being opened; Esc stops it");
+        }
+        Some(Loading::Stopped | Loading::Failed(_)) => {
+            let again =
+                ui.button("Open it again").on_hover_text(map.other_run.as_deref().map_or_else(String::new, |p| p.display().to_string()));
+            if again.clicked() {
+                cx.send(Command::ChangeMap { change: MapChange::OtherRun(map.other_run.clone()) });
+            }
+        }
+        _ => {}
+    }
     if let Some(b) = other
         && !uses_b(cells)
     {

@@ -3,7 +3,10 @@
 use super::map_controls::{combine_ui, combines_ui};
 use crate::{
     app::{Command, MapCell, MapChange, Operand, RunEntry, Side},
-    gui::{PanelCx, theme, widgets::table::icon_button},
+    gui::{
+        PanelCx, theme,
+        widgets::{control::TOOLBAR, table::icon_button},
+    },
     scan::MetricKind,
 };
 use eframe::egui::{self, ComboBox, Ui, containers::menu::MenuButton, vec2};
@@ -28,11 +31,12 @@ pub fn head_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, i: usize, cell
     let mut gone = false;
     let number = i + 1;
     ui.horizontal(|ui| {
-        ui.set_height(theme::ROW);
+        // As high as its icons, so that all stand on one line.
+        ui.set_height(TOOLBAR);
         ui.spacing_mut().item_spacing.x = 4.0;
         // What is compared shares the room beside the icons.
         let most = if cell.against.is_some() { ((ui.available_width() - 96.0) / 3.0).max(48.0) } else { 180.0 };
-        let (dot, _) = ui.allocate_exact_size(vec2(10.0, theme::ROW), egui::Sense::hover());
+        let (dot, _) = ui.allocate_exact_size(vec2(10.0, TOOLBAR), egui::Sense::hover());
         ui.painter().circle_filled(dot.center(), 4.0, cx.domain_colour(&cell.of.domain));
         if cell.against.is_some() && most < CHOICE {
             compared_ui(ui, cx, run, number, &mut new);

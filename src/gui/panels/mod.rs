@@ -24,6 +24,7 @@ pub mod library;
 pub mod log;
 mod map_actions;
 pub(super) mod map_controls;
+mod map_options;
 pub mod maps;
 mod maps_grid;
 mod maps_head;

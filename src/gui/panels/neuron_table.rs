@@ -9,12 +9,12 @@ use crate::{
         widgets::{
             control::{choice, parse_number},
             number,
-            table::icon_button,
+            table::{ColumnWindow, icon_button},
         },
     },
     scan::MetricKind,
 };
-use eframe::egui::{Align, Label, Layout, RichText, ScrollArea, Sense, TextEdit, Ui, vec2};
+use eframe::egui::{Align, Label, Layout, RichText, Sense, TextEdit, Ui, vec2};
 use egui_extras::{Column, TableBuilder};
 use egui_material_icons::icons;
 
@@ -22,6 +22,10 @@ use egui_material_icons::icons;
 const PAGE: usize = 100_000;
 /// Rows that go to the clipboard at once.
 const COPIED: usize = 100_000;
+/// Widths of a row's name, of its mark and the least of a value.
+const NAME: f32 = 92.0;
+const MARK: f32 = 40.0;
+const VALUE: f32 = 80.0;
 
 #[derive(Default)]
 pub struct NeuronTable {
@@ -68,14 +72,19 @@ impl NeuronTable {
         let pages = rows.len().div_ceil(PAGE).max(1);
         self.page = self.page.min(pages - 1);
         let page = &rows[self.page * PAGE..rows.len().min((self.page + 1) * PAGE)];
-        let foot = if pages > 1 { theme::ROW + 6.0 } else { 0.0 };
+        let mut window = self.window(ui, columns(&run.output, metric).len());
+        let foot = if pages > 1 || window.is_part() { ColumnWindow::FOOT + 2.0 } else { 0.0 };
         let room = vec2(ui.available_width(), (ui.available_height() - foot).max(60.0));
-        ui.allocate_ui(room, |ui| {
+        let table = ui.allocate_ui(room, |ui| {
             ui.set_min_size(room);
-            self.table_ui(ui, cx, run, metric, page, off, &mut asked);
+            self.table_ui(ui, cx, run, metric, page, off, &window, &mut asked);
         });
-        if pages > 1 {
+        if foot > 0.0 {
             ui.horizontal(|ui| {
+                window.foot_ui(ui, cx.theme, table.response.rect);
+                if pages < 2 {
+                    return;
+                }
                 if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Page before", "").clicked() {
                     self.page = self.page.saturating_sub(1);
                 }
@@ -93,6 +102,16 @@ impl NeuronTable {
             });
         }
         asked
+    }
+
+    /// Names and marks always stay; of the domains as many as have room share what is left.
+    fn window(&self, ui: &Ui, domains: usize) -> ColumnWindow {
+        let gap = ui.spacing().item_spacing.x;
+        let room = ui.available_width() - NAME - MARK - 2.0 * gap - 10.0;
+        let fit = (((room + gap) / (VALUE + gap)) as usize).max(1);
+        let value = if fit < domains { (room + gap) / fit as f32 - gap - 0.01 } else { VALUE };
+        let widths: Vec<f32> = [NAME, MARK].into_iter().chain(std::iter::repeat_n(value, domains)).collect();
+        ColumnWindow::new(ui, &widths, 2)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the bar says and does all that the rows below are")]
@@ -158,6 +177,7 @@ impl NeuronTable {
         metric: MetricKind,
         page: &[u32],
         off: &NeuronSet,
+        window: &ColumnWindow,
         asked: &mut Asked,
     ) {
         let columns = columns(&run.output, metric);
@@ -167,75 +187,74 @@ impl NeuronTable {
         let mut picked = None;
         let hovered = cx.link.hover().neuron;
         let mut over = None;
-        ScrollArea::horizontal().id_salt("wide").show(ui, |ui| {
-            let mut builder = TableBuilder::new(ui)
-                .striped(false)
-                .sense(Sense::click())
-                .cell_layout(Layout::left_to_right(Align::Center))
-                .auto_shrink([false, false])
-                .column(Column::exact(92.0))
-                .column(Column::exact(64.0));
-            for _ in &columns {
-                builder = builder.column(Column::initial(88.0).at_least(56.0).resizable(true).clip(true));
-            }
-            builder
-                .header(theme::ROW, |mut head| {
-                    let mut title = |text: &str, key: Option<usize>, right: bool| {
-                        head.col(|ui| {
-                            let layout = if right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
-                            ui.with_layout(layout, |ui| {
-                                let mark = match (sort, key) {
-                                    (Some((c, true)), Some(k)) if c == k => " ↓",
-                                    (Some((c, false)), Some(k)) if c == k => " ↑",
-                                    _ => "",
-                                };
-                                let label = Label::new(theme.group(format!("{text}{mark}"))).sense(Sense::click()).truncate();
-                                if ui.add(label).on_hover_text("Click to sort").clicked() {
-                                    sort = key.map(|k| (k, sort != Some((k, true))));
-                                }
-                            });
-                        });
-                    };
-                    title("neuron", None, false);
-                    title("", None, false);
-                    columns.iter().enumerate().for_each(|(k, (name, _))| title(name, Some(k), true));
-                })
-                .body(|body| {
-                    body.rows(20.0, page.len(), |mut row| {
-                        let at = row.index();
-                        let i = page[at];
-                        let n = neuron(i, run);
-                        row.set_selected(selection.contains(n));
-                        row.set_hovered(hovered == Some(n));
-                        row.col(|ui| {
-                            ui.add(Label::new(RichText::new(n.to_string()).color(theme.text)).selectable(false));
-                        });
-                        row.col(|ui| {
-                            if off.contains(n) {
-                                ui.add(Label::new(theme.small("off")).selectable(false));
+        let mut builder = TableBuilder::new(ui)
+            .striped(false)
+            .sense(Sense::click())
+            .cell_layout(Layout::left_to_right(Align::Center))
+            .auto_shrink([false, false])
+            .column(Column::exact(NAME))
+            .column(Column::exact(MARK));
+        let seen: Vec<usize> = window.shown().into_iter().filter_map(|i| i.checked_sub(2)).collect();
+        for &k in &seen {
+            builder = builder.column(Column::exact(window.width(k + 2)).clip(true));
+        }
+        builder
+            .header(theme::ROW, |mut head| {
+                let mut title = |text: &str, key: Option<usize>, right: bool| {
+                    head.col(|ui| {
+                        let layout = if right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
+                        ui.with_layout(layout, |ui| {
+                            let mark = match (sort, key) {
+                                (Some((c, true)), Some(k)) if c == k => " ↓",
+                                (Some((c, false)), Some(k)) if c == k => " ↑",
+                                _ => "",
+                            };
+                            let label = Label::new(theme.group(format!("{text}{mark}"))).sense(Sense::click()).truncate();
+                            if ui.add(label).on_hover_text("Click to sort").clicked() {
+                                sort = key.map(|k| (k, sort != Some((k, true))));
                             }
                         });
-                        for (_, grid) in &columns {
-                            row.col(|ui| {
-                                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                                    let text = cell(grid.values()[i as usize]);
-                                    ui.add(Label::new(RichText::new(text).color(theme.text)).selectable(false));
-                                });
-                            });
-                        }
-                        let response = row.response();
-                        if response.hovered() {
-                            over = Some(n);
-                        }
-                        if response.double_clicked() {
-                            *asked = Asked::Show(n);
-                        } else if response.clicked() {
-                            picked = Some((at, n));
-                        }
-                        response.on_hover_text("Click selects, Ctrl adds, Shift takes a range; double click shows it in the map");
                     });
+                };
+                title("neuron", None, false);
+                title("", None, false);
+                seen.iter().for_each(|&k| title(columns[k].0, Some(k), true));
+            })
+            .body(|body| {
+                body.rows(20.0, page.len(), |mut row| {
+                    let at = row.index();
+                    let i = page[at];
+                    let n = neuron(i, run);
+                    row.set_selected(selection.contains(n));
+                    row.set_hovered(hovered == Some(n));
+                    row.col(|ui| {
+                        ui.add(Label::new(RichText::new(n.to_string()).color(theme.text)).selectable(false));
+                    });
+                    row.col(|ui| {
+                        if off.contains(n) {
+                            ui.add(Label::new(theme.small("off")).selectable(false));
+                        }
+                    });
+                    for grid in seen.iter().map(|&k| columns[k].1) {
+                        row.col(|ui| {
+                            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                                let text = cell(grid.values()[i as usize]);
+                                ui.add(Label::new(RichText::new(text).color(theme.text)).selectable(false));
+                            });
+                        });
+                    }
+                    let response = row.response();
+                    if response.hovered() {
+                        over = Some(n);
+                    }
+                    if response.double_clicked() {
+                        *asked = Asked::Show(n);
+                    } else if response.clicked() {
+                        picked = Some((at, n));
+                    }
+                    response.on_hover_text("Click selects, Ctrl adds, Shift takes a range; double click shows it in the map");
                 });
-        });
+            });
         if sort != self.sort {
             (self.sort, self.page, self.anchor) = (sort, 0, None);
         }

@@ -2,9 +2,10 @@
 
 use super::{
     map_actions::{Pointed, act_on},
-    map_controls::{MapWords, MarksCache, combine_ui, metric_ui, order_ui, ordered_words, per_layer_ui, scale_kind, scale_ui},
+    map_controls::{MapWords, MarksCache, combine_ui, metric_ui, ordered_words, scale_kind},
+    map_options::{More, options_ui},
     neuron_table::{Asked, NeuronTable},
-    neurons_collapsed::{CollapsedMap, collapse_ui},
+    neurons_collapsed::{CollapsedMap, in_force},
     shown_run::shown_run,
 };
 use crate::{
@@ -14,19 +15,19 @@ use crate::{
         heatmap::{ColourMap, Scale},
     },
     gui::{
-        Ask, Panel, PanelCx,
+        Ask, Panel, PanelCx, theme,
         widgets::{
-            control::{keep_together, log_slider},
+            control::{caption, fits, log_slider, parse_number, toolbar},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             number::{self, sig3},
             prepared_map::{MapSource, Maps, PreparedMap},
-            table::icon_button,
+            table::{icon_button, icons_width},
         },
     },
     scan::MetricKind,
 };
-use eframe::egui::{self, Align, ComboBox, Layout, Response, RichText, Ui, vec2};
+use eframe::egui::{self, Align, ComboBox, DragValue, Layout, Response, RichText, Ui, containers::menu::MenuButton, vec2};
 use egui_material_icons::icons;
 use std::sync::{Arc, mpsc};
 
@@ -43,12 +44,14 @@ pub struct Neurons {
     collapsed: CollapsedMap,
     table: NeuronTable,
     table_shown: bool,
-    /// In a small panel: how the map is drawn can be chosen too.
-    more_shown: bool,
 }
 
-/// Below it the choices of scale, order and folding leave too little of the map; they are asked for then.
-const ROOMY: egui::Vec2 = vec2(560.0, 420.0);
+/// A domain's name shows at least its beginning.
+const LEAST: f32 = 72.0;
+/// Narrower rows ask with one button what is compared, and how.
+const WIDE: f32 = 520.0;
+/// A rail, the two buttons beside it and what is selected need this much.
+const RAIL: f32 = 490.0;
 
 /// The domain shown and the one it is compared with, where the run has them.
 pub struct Shown<'a> {
@@ -164,40 +167,45 @@ impl Panel for Neurons {
 impl Neurons {
     fn choices_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
         let view = &cx.app.project.view;
-        let size = ui.available_size();
-        let small = size.x < ROOMY.x && size.y < ROOMY.y;
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
+        let wide = ui.available_width() >= WIDE;
+        toolbar(ui, |ui| {
             if let Some(metric) = metric_ui(ui, "metric", run, metric) {
                 cx.send(Command::SetMetric { metric });
             }
             let names: Vec<&str> = run.output.domains.iter().map(|d| d.name.as_str()).collect();
             let domain = view.domain.as_deref().filter(|d| names.contains(d)).or(names.first().copied()).unwrap_or_default();
-            if let Some(new) = domain_combo(ui, cx, "Domain", domain, &names, None) {
-                cx.send(Command::ShowDomain { domain: new, minus: view.minus.clone() });
+            if let Some(Some(domain)) = domain_combo(ui, cx, "Domain", domain, domain, &names, false) {
+                cx.send(Command::ShowDomain { domain: Some(domain), minus: view.minus.clone() });
             }
-            if let Some(combine) = combine_ui(ui, "combine", view.map.combine) {
-                cx.send(Command::ChangeMap { change: MapChange::Combine(combine) });
-            }
-            let minus = view.minus.as_deref().filter(|d| names.contains(d)).unwrap_or("nothing");
-            if let Some(new) = domain_combo(ui, cx, "Minus domain", minus, &names, Some("nothing")) {
-                cx.send(Command::ShowDomain { domain: Some(domain.to_owned()), minus: new });
-            }
-            ui.add_space(4.0);
-            if small {
-                let name = if self.more_shown { "Hide scale and order" } else { "Scale and order" };
-                if icon_button(ui, icons::ICON_TUNE, name, "Scale, order of the neurons, folding").clicked() {
-                    self.more_shown = !self.more_shown;
+            let minus = view.minus.as_deref().filter(|d| names.contains(d));
+            let how = view.map.combine;
+            if let Some(minus) = minus {
+                if wide && let Some(combine) = combine_ui(ui, "combine", how) {
+                    cx.send(Command::ChangeMap { change: MapChange::Combine(combine) });
                 }
+                let words = if wide { minus.to_owned() } else { format!("{} {minus}", how.sign()) };
+                if let Some(new) = domain_combo(ui, cx, "Minus domain", minus, &words, &names, true) {
+                    cx.send(Command::ShowDomain { domain: Some(domain.to_owned()), minus: new });
+                }
+            } else {
+                let text = if wide { RichText::new("compare") } else { icons::ICON_COMPARE.rich_text().size(16.0) };
+                let button = egui::Button::new(text).frame_when_inactive(wide).min_size(vec2(theme::ROW, theme::ROW));
+                let (r, _) = MenuButton::from_button(button).ui(ui, |ui| {
+                    for n in names.iter().filter(|n| **n != domain) {
+                        if ui.button(*n).clicked() {
+                            cx.send(Command::ShowDomain { domain: Some(domain.to_owned()), minus: Some((*n).to_owned()) });
+                            ui.close();
+                        }
+                    }
+                });
+                let hover = "Compare with another domain: difference, ratio or rank difference, neuron by neuron";
+                r.on_hover_text(hover).accessible_name("Minus domain");
             }
-            if !small || self.more_shown {
-                scale_ui(ui, cx);
-                per_layer_ui(ui, cx);
-                order_ui(ui, cx, run, metric, domain);
-                collapse_ui(ui, cx, run, metric);
-            }
+            let folded = in_force(view.map.collapse, run, metric) != Collapse::Neurons;
+            let after = if folded { 0.0 } else { icons_width(1) + 6.0 };
+            let more = More { fold: true, links: false, compared: minus.is_some() && !wide };
+            options_ui(ui, cx, run, (metric, domain), more, after);
             let (icon, name) = if self.table_shown { (icons::ICON_GRID_ON, "map") } else { (icons::ICON_TABLE_ROWS, "table") };
-            let folded = view.map.collapse != Collapse::Neurons;
             if !folded && icon_button(ui, icon, &format!("Show the neurons as a {name}"), "").clicked() {
                 self.table_shown = !self.table_shown;
             }
@@ -214,13 +222,26 @@ impl Neurons {
         map: &Arc<PreparedMap>,
     ) -> Option<(bool, Response)> {
         let view = &cx.app.project.view;
+        let roomy = ui.available_width() >= RAIL;
         let mut slider = None;
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(6.0, 4.0);
-            ui.label(cx.theme.faint("Top"));
+        toolbar(ui, |ui| {
+            caption(ui, cx.theme, "Top");
             let mut percent = view.top_percent;
-            let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, "Top percent of neurons");
-            ui.label(cx.theme.faint("%"));
+            const NAME: &str = "Top percent of neurons";
+            let r = if roomy {
+                let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, NAME);
+                caption(ui, cx.theme, "%");
+                r
+            } else {
+                // A drag moves it by a share of itself, as a logarithmic rail does.
+                let speed = percent * 0.01;
+                let drag = DragValue::new(&mut percent)
+                    .range(0.01..=100.0)
+                    .speed(speed)
+                    .custom_formatter(|v, _| format!("{} %", sig3(v)))
+                    .custom_parser(parse_number);
+                ui.name_inputs(NAME, |ui| ui.add(drag)).accessible_name(NAME)
+            };
             if r.changed() {
                 cx.send(Command::SetTopPercent { percent });
             }
@@ -242,29 +263,54 @@ impl Neurons {
                 cx.send(Command::AddTopSet { domain: shown.domain.to_owned(), metric, percent: view.top_percent });
                 cx.link.ask(Ask::ShowPanel("ablation"));
             }
-            let n = view.selection.len();
-            if n > 0 {
-                let chosen = format!("{} selected", number::count(n as u64));
-                keep_together(ui, [chosen.as_str(), "Make set, off", "Clear"].into_iter());
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    if ui.button("Clear").on_hover_text("Empties the selection").clicked() {
-                        cx.send(Command::SelectNeurons { neurons: NeuronSet::new() });
-                    }
-                    if ui.button("Make set, off").on_hover_text("Makes a set of the selection and switches it off").clicked() {
-                        let name = if n == 1 { view.selection.to_string() } else { format!("selection of {}", number::count(n as u64)) };
-                        cx.send(Command::AddSet {
-                            name,
-                            neurons: view.selection.clone(),
-                            source: format!("selected by hand, {}", shown.domain),
-                            chosen_on: std::iter::once(shown.domain).chain(shown.minus).map(str::to_owned).collect(),
-                        });
-                    }
-                    ui.label(cx.theme.faint(chosen));
-                });
-            }
+            selection_ui(ui, cx, shown);
         });
         slider
     }
+}
+
+/// What is selected and what can be done with it: at the end of the row, behind one button where the row has no room for two.
+fn selection_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, shown: &Shown<'_>) {
+    let selection = &cx.app.project.view.selection;
+    let n = selection.len();
+    if n == 0 {
+        return;
+    }
+    let chosen = format!("{} selected", number::count(n as u64));
+    let acts = |ui: &mut Ui, cx: &mut PanelCx<'_>| {
+        let clear = ui.button("Clear").on_hover_text("Empties the selection").clicked();
+        if clear {
+            cx.send(Command::SelectNeurons { neurons: NeuronSet::new() });
+        }
+        let make = ui.button("Make set, off").on_hover_text("Makes a set of the selection and switches it off").clicked();
+        if make {
+            let name = if n == 1 { selection.to_string() } else { format!("selection of {}", number::count(n as u64)) };
+            cx.send(Command::AddSet {
+                name,
+                neurons: selection.clone(),
+                source: format!("selected by hand, {}", shown.domain),
+                chosen_on: std::iter::once(shown.domain).chain(shown.minus).map(str::to_owned).collect(),
+            });
+        }
+        clear || make
+    };
+    if fits(ui, [chosen.as_str(), "Make set, off", "Clear"].into_iter()) {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            acts(ui, cx);
+            ui.label(cx.theme.faint(chosen));
+        });
+        return;
+    }
+    let short = if fits(ui, std::iter::once(chosen.as_str())) { chosen.clone() } else { number::short_count(n as u64) };
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let (r, _) = MenuButton::new(short).ui(ui, |ui| {
+            ui.label(cx.theme.group(&chosen));
+            if acts(ui, cx) {
+                ui.close();
+            }
+        });
+        r.accessible_name(chosen).on_hover_text("What can be done with the selected neurons");
+    });
 }
 
 fn shown_maps<'a>(cx: &PanelCx<'a>, run: &'a RunEntry, metric: MetricKind) -> Option<Shown<'a>> {
@@ -280,29 +326,35 @@ fn shown_maps<'a>(cx: &PanelCx<'a>, run: &'a RunEntry, metric: MetricKind) -> Op
     })
 }
 
-/// A choice among the run's domains; `Some(None)` when `none` was chosen.
-fn domain_combo(ui: &mut Ui, cx: &PanelCx<'_>, name: &str, chosen: &str, names: &[&str], none: Option<&str>) -> Option<Option<String>> {
+/// A choice among the run's domains, shown as `words`; `Some(None)` when none was chosen, which is offered where `or_none`.
+fn domain_combo(
+    ui: &mut Ui,
+    cx: &PanelCx<'_>,
+    name: &str,
+    chosen: &str,
+    words: &str,
+    names: &[&str],
+    or_none: bool,
+) -> Option<Option<String>> {
     let mut new = None;
-    let text = if Some(chosen) == none { cx.theme.faint(chosen) } else { spotted(cx, chosen) };
-    let combo = ComboBox::from_id_salt(name).width(96.0).selected_text(text);
-    let r = combo.show_ui(ui, |ui| {
-        if let Some(none) = none
-            && ui.selectable_label(chosen == none, none).clicked()
-        {
-            new = Some(None);
-        }
-        for n in names {
-            if ui.selectable_label(*n == chosen, *n).clicked() {
-                new = Some(Some((*n).to_owned()));
+    let words = RichText::new(words).color(cx.theme.text);
+    let combo = ComboBox::from_id_salt(name).width(LEAST).truncate().selected_text(words);
+    // A long name leaves room for its neighbours.
+    let r = ui.scope(|ui| {
+        ui.set_max_width((ui.available_size_before_wrap().x - icons_width(2) - 16.0).clamp(LEAST, 180.0));
+        combo.show_ui(ui, |ui| {
+            if or_none && ui.selectable_label(false, "nothing").clicked() {
+                new = Some(None);
             }
-        }
+            for n in names {
+                if ui.selectable_label(*n == chosen, *n).clicked() {
+                    new = Some(Some((*n).to_owned()));
+                }
+            }
+        })
     });
-    r.response.accessible_name(name);
+    r.inner.response.accessible_name(name);
     new
-}
-
-fn spotted(cx: &PanelCx<'_>, name: &str) -> RichText {
-    RichText::new(name).color(cx.theme.text)
 }
 
 /// The top share of a map, found off the interface thread where the map is large.

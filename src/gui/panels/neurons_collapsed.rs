@@ -23,42 +23,42 @@ use crate::{
     },
     scan::{DomainScan, MetricKind},
 };
-use eframe::egui::{Button, ComboBox, Ui, vec2};
+use eframe::egui::{Ui, vec2};
 use std::sync::{Arc, mpsc};
 
-/// What the columns are, for the chosen metric; what the run has not is shown with the reason.
-pub fn collapse_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
-    let now = in_force(cx.app.project.view.map.collapse, run, metric);
-    let name = |c: Collapse| match c {
-        Collapse::Neurons => "neurons",
-        Collapse::Layers => "layers",
-        Collapse::Heads => "heads",
-        Collapse::Modules => "modules",
-    };
-    let options = [
-        (Collapse::Neurons, "Every neuron", ""),
-        (Collapse::Layers, "One number a layer, all domains beside each other", ""),
-        (Collapse::Heads, "Relevance of every attention head", "Heads have a relevance only: choose it, in a run that measured it"),
-        (
+/// One way to fold the map up.
+pub struct Fold {
+    pub to: Collapse,
+    pub name: &'static str,
+    pub hover: &'static str,
+    /// Whether the run has what it takes, and why not.
+    pub can: bool,
+    pub why_not: &'static str,
+}
+
+/// What the columns may be, for the chosen metric; what the run has not is among them with the reason.
+pub fn folds(run: &RunEntry, metric: MetricKind) -> [Fold; 4] {
+    let fold = |to, name, hover, why_not| Fold { to, name, hover, can: in_force(to, run, metric) == to, why_not };
+    [
+        fold(Collapse::Neurons, "neurons", "Every neuron", ""),
+        fold(Collapse::Layers, "layers", "One number a layer, all domains beside each other", ""),
+        fold(
+            Collapse::Heads,
+            "heads",
+            "Relevance of every attention head",
+            "Heads have a relevance only: choose it, in a run that measured it",
+        ),
+        fold(
             Collapse::Modules,
+            "modules",
             "Attention (sum over heads) beside MLP (sum over neurons), by layer",
             "Runs keep relevance by head and by neuron, and densities by block: choose relevance, in a run that measured it",
         ),
-    ];
-    let r = ComboBox::from_id_salt("collapse").width(84.0).selected_text(name(now)).show_ui(ui, |ui| {
-        for (c, hover, why_not) in options {
-            let can = in_force(c, run, metric) == c;
-            let item = ui.add_enabled(can, Button::selectable(c == now, name(c)));
-            if item.on_hover_text(hover).on_disabled_hover_text(why_not).clicked() && c != now {
-                cx.send(Command::ChangeMap { change: MapChange::Collapse(c) });
-            }
-        }
-    });
-    r.response.accessible_name("Collapse the map to").on_hover_text("What the columns are: every neuron, or folded up");
+    ]
 }
 
 /// What can be shown of what was chosen.
-fn in_force(wanted: Collapse, run: &RunEntry, metric: MetricKind) -> Collapse {
+pub fn in_force(wanted: Collapse, run: &RunEntry, metric: MetricKind) -> Collapse {
     let heads = metric == MetricKind::Relevance && run.output.domains.iter().any(|d| d.head_relevance.is_some());
     match wanted {
         Collapse::Heads | Collapse::Modules if !heads => Collapse::Neurons,

@@ -128,7 +128,7 @@ impl Panel for Overlap {
 impl Overlap {
     fn controls_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, metric: MetricKind, found: Option<&Found>) {
         let view = cx.app.project.view.overlap;
-        let (whole, table) = (&mut self.whole, &mut self.table);
+        let (whole, table, upset) = (&mut self.whole, &mut self.table, &mut self.upset);
         bar(
             ui,
             3,
@@ -165,7 +165,9 @@ impl Overlap {
                         _ => twin_switch(ui, table, "overlap", || pair_table(found)),
                     }
                 }
-                if view != OverlapView::Upset {
+                if view == OverlapView::Upset {
+                    upset.order_ui(ui);
+                } else {
                     let mut fitted = !*whole;
                     colour_span(ui, &mut fitted);
                     *whole = !fitted;

@@ -10,15 +10,16 @@ use crate::{
     gui::{
         PanelCx,
         widgets::{
-            control::{caption, choice, keep_together, remark},
+            control::{keep_together, remark},
             number::{counted, sig3},
-            table::Table,
+            table::{Table, icon_button},
             upset::{Upset, rows_height},
         },
     },
     scan::MetricKind,
 };
-use eframe::egui::{Color32, Label, ScrollArea, Ui, vec2};
+use eframe::egui::{Color32, Label, Popup, ScrollArea, Ui, vec2};
+use egui_material_icons::icons;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -64,21 +65,32 @@ fn words_of(found: &Found, members: &[usize]) -> String {
     if names.len() == found.top.names.len() { "all domains".to_owned() } else { format!("only {}", names.join(" and ")) }
 }
 
+/// In which order columns stand, each with its name and what it means.
+const ORDERS: [(Order, &str, &str); 3] = [
+    (Order::Size, "by size", "The largest first"),
+    (Order::Degree, "by number of domains", "Those of one domain first, then of two, and so on"),
+    (Order::Surprise, "beyond chance", "By how many times the size that chance gives"),
+];
+
 impl UpsetState {
-    pub fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind, found: &Arc<Found>) {
-        let top = &found.top;
-        ui.horizontal_wrapped(|ui| {
-            caption(ui, cx.theme, "order");
-            let options = [
-                (Order::Size, "size", "The largest first"),
-                (Order::Degree, "domains", "Those of one domain first, then of two, and so on"),
-                (Order::Surprise, "beyond chance", "By how many times the size that chance gives"),
-            ];
-            choice(ui, cx.theme, &mut self.order, &options);
-            if top.names.len() > MOST_SETS {
-                remark(ui, cx.theme, format!("The first {MOST_SETS} of {} domains", top.names.len()));
+    /// The order of the columns, behind one icon.
+    pub fn order_ui(&mut self, ui: &mut Ui) {
+        let name = ORDERS.iter().find(|o| o.0 == self.order).map_or("", |o| o.1);
+        let r = icon_button(ui, icons::ICON_SORT, "Order of the columns", name);
+        Popup::menu(&r).show(|ui| {
+            for (order, name, hover) in ORDERS {
+                if ui.selectable_label(self.order == order, name).on_hover_text(hover).clicked() {
+                    self.order = order;
+                }
             }
         });
+    }
+
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind, found: &Arc<Found>) {
+        let top = &found.top;
+        if top.names.len() > MOST_SETS {
+            remark(ui, cx.theme, format!("The first {MOST_SETS} of {} domains", top.names.len()));
+        }
         let columns = ordered(found, self.order);
         if columns.is_empty() {
             remark(ui, cx.theme, "No neuron is in any set at this share.");
@@ -91,7 +103,7 @@ impl UpsetState {
         let list = if room.y > rows_height(sets.len()) + 330.0 { (room.y * 0.34).clamp(110.0, 260.0) } else { 0.0 };
         let selected = self.selected.as_ref().and_then(|s| columns.iter().position(|c| c.members == *s));
         let marked = cx.link.hover().domain.as_deref().and_then(|d| top.names.iter().position(|n| n == d));
-        let foot = 34.0;
+        let foot = 28.0;
         let plot = Upset { sets: &sets, columns: &columns, selected, marked, size: vec2(room.x, room.y - list - foot) };
         // Where there is less height than rows and bars need, it scrolls.
         let height = room.y - list - foot;
@@ -122,11 +134,8 @@ impl UpsetState {
             cx.send(Command::SelectNeurons { neurons: c.neurons.iter().map(|&n| top.neuron(n)).collect() });
         }
         let Some(c) = self.selected.as_ref().and_then(|s| found.upset.iter().find(|c| c.members == *s)) else {
-            remark(
-                ui,
-                cx.theme,
-                "Click a column to select its neurons. Orange: the size that chance gives, with as many neurons of each domain in each layer.",
-            );
+            ui.add(Label::new(cx.theme.small("Click a column to select its neurons. Orange: by chance.")).truncate())
+                .on_hover_text("The size that chance gives, with as many neurons of each domain in each layer");
             return;
         };
         self.column_ui(ui, cx, run, metric, found, c, list > 0.0);

@@ -42,6 +42,9 @@ impl Panel for SetsPanel {
             for index in 0..cx.app.project.sets.len() {
                 self.row_ui(ui, cx, index);
             }
+            for b in cx.app.project.besides_sets() {
+                ui.add(Label::new(cx.theme.small(format!("{}: {}", b.name, b.which))).truncate()).on_hover_text("No set; see Ablation");
+            }
         });
     }
 }

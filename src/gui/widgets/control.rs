@@ -114,6 +114,30 @@ pub fn choice<T: PartialEq + Copy>(ui: &mut Ui, theme: &Theme, value: &mut T, op
     changed
 }
 
+/// Room that a [`choice`] among these words takes.
+pub fn choice_width<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> f32 {
+    words_width(ui, words) + ui.spacing().item_spacing.x
+}
+
+/// Room that a combo box of at least `least` takes when it shows these words.
+pub fn combo_width(ui: &Ui, words: &str, least: f32) -> f32 {
+    let s = ui.spacing();
+    least.max(words_width(ui, std::iter::once(words)) + s.icon_width + s.icon_spacing)
+}
+
+/// A row of controls of one height, icons among them, that wraps where it must.
+pub fn toolbar(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(5.0, 4.0);
+        // Icons are the highest; what comes before one does not know yet how high the row will be.
+        ui.set_row_height(TOOLBAR);
+        add(ui);
+    });
+}
+
+/// Height of a row of a [`toolbar`].
+pub const TOOLBAR: f32 = 28.0;
+
 /// Begins a new line where buttons with these words would be broken over two.
 pub fn keep_together<'a>(ui: &mut Ui, words: impl Iterator<Item = &'a str>) {
     if ui.layout().main_wrap() && !fits(ui, words) {
@@ -130,10 +154,15 @@ pub fn room_for(ui: &mut Ui, width: f32) {
 
 /// Whether buttons with these words fit what is left of the line.
 pub fn fits<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> bool {
+    words_width(ui, words) <= ui.available_size_before_wrap().x
+}
+
+/// Width of buttons with these words, side by side.
+fn words_width<'a>(ui: &Ui, words: impl Iterator<Item = &'a str>) -> f32 {
     let font = egui::TextStyle::Button.resolve(ui.style());
     let padding = 2.0 * ui.spacing().button_padding.x + 2.0;
     let width = |w: &str| ui.painter().layout_no_wrap(w.to_owned(), font.clone(), Color32::PLACEHOLDER).size().x + padding;
-    words.map(width).sum::<f32>() <= ui.available_size_before_wrap().x
+    words.map(width).sum()
 }
 
 /// Which span the colours of a matrix cover: 0 to 1, or the values shown.

@@ -48,61 +48,181 @@ impl Table {
         order
     }
 
-    /// Virtualised; a click on a head sorts. `salt` keeps the sort between frames.
+    /// Room that a column wants: of its title and its first cells.
+    fn width(&self, i: usize, title: &str) -> f32 {
+        let widest = self.rows.iter().take(200).map(|r| r[i].chars().count()).max().unwrap_or(0).max(title.chars().count() + 2);
+        (widest as f32 * 6.6 + 12.0).clamp(44.0, 320.0)
+    }
+
+    /// Virtualised; a click on a head sorts. Where not all columns have room, the first stays and whole ones of the others are seen.
+    /// `salt` keeps the sort between frames.
     pub fn ui(&self, ui: &mut Ui, theme: &Theme, salt: &str) {
         let id = ui.scope_id().with(("sort", salt));
         let mut sort: Option<(usize, bool)> = ui.data(|d| d.get_temp(id)).flatten();
         sort = sort.filter(|(c, _)| *c < self.columns.len());
         let order = self.order(sort);
+        let widths: Vec<f32> = self.columns.iter().enumerate().map(|(i, (title, _))| self.width(i, title)).collect();
         ui.push_id(salt, |ui| {
-            egui::ScrollArea::horizontal().id_salt("wide").show(ui, |ui| {
-                let mut builder =
-                    TableBuilder::new(ui).striped(false).cell_layout(Layout::left_to_right(Align::Center)).auto_shrink([true, true]);
-                for (i, (title, _)) in self.columns.iter().enumerate() {
-                    let widest = self.rows.iter().take(200).map(|r| r[i].chars().count()).max().unwrap_or(0).max(title.chars().count() + 2);
-                    builder = builder.column(Column::initial((widest as f32 * 6.6 + 12.0).clamp(44.0, 320.0)).at_least(36.0).clip(true));
-                }
-                builder
-                    .header(theme::ROW, |mut head| {
-                        for (i, (title, right)) in self.columns.iter().enumerate() {
-                            head.col(|ui| {
-                                let layout =
-                                    if *right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
-                                ui.with_layout(layout, |ui| {
-                                    let mark = match sort {
-                                        Some((c, true)) if c == i => " ↓",
-                                        Some((c, false)) if c == i => " ↑",
-                                        _ => "",
+            let mut window = ColumnWindow::new(ui, &widths, 1);
+            let (shown, room_below) = (window.shown(), ui.available_height());
+            let mut builder =
+                TableBuilder::new(ui).striped(false).cell_layout(Layout::left_to_right(Align::Center)).auto_shrink([true, true]);
+            if window.is_part() {
+                let room = room_below;
+                builder = builder.max_scroll_height((room - theme::ROW - ColumnWindow::FOOT - 8.0).max(60.0));
+            }
+            for &i in &shown {
+                builder = builder.column(Column::initial(window.width(i)).at_least(36.0).clip(true));
+            }
+            builder
+                .header(theme::ROW, |mut head| {
+                    for &i in &shown {
+                        let (title, right) = &self.columns[i];
+                        head.col(|ui| {
+                            let layout = if *right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
+                            ui.with_layout(layout, |ui| {
+                                let mark = match sort {
+                                    Some((c, true)) if c == i => " ↓",
+                                    Some((c, false)) if c == i => " ↑",
+                                    _ => "",
+                                };
+                                let text = theme.group(format!("{title}{mark}"));
+                                if ui.add(Label::new(text).sense(Sense::click())).on_hover_text("Click to sort").clicked() {
+                                    sort = match sort {
+                                        Some((c, false)) if c == i => Some((i, true)),
+                                        Some((c, true)) if c == i => None,
+                                        _ => Some((i, false)),
                                     };
-                                    let text = theme.group(format!("{title}{mark}"));
-                                    if ui.add(Label::new(text).sense(Sense::click())).on_hover_text("Click to sort").clicked() {
-                                        sort = match sort {
-                                            Some((c, false)) if c == i => Some((i, true)),
-                                            Some((c, true)) if c == i => None,
-                                            _ => Some((i, false)),
-                                        };
-                                    }
+                                }
+                            });
+                        });
+                    }
+                })
+                .body(|body| {
+                    body.rows(20.0, order.len(), |mut row| {
+                        let cells = &self.rows[order[row.index()]];
+                        for &i in &shown {
+                            row.col(|ui| {
+                                let right = self.columns[i].1;
+                                let layout =
+                                    if right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
+                                ui.with_layout(layout, |ui| {
+                                    ui.add(Label::new(RichText::new(&cells[i]).color(theme.text)).truncate());
                                 });
                             });
                         }
-                    })
-                    .body(|body| {
-                        body.rows(20.0, order.len(), |mut row| {
-                            let cells = &self.rows[order[row.index()]];
-                            for (cell, (_, right)) in cells.iter().zip(&self.columns) {
-                                row.col(|ui| {
-                                    let layout =
-                                        if *right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
-                                    ui.with_layout(layout, |ui| {
-                                        ui.add(Label::new(RichText::new(cell).color(theme.text)).truncate());
-                                    });
-                                });
-                            }
-                        });
                     });
-            });
+                });
+            let table = ui.min_rect();
+            window.foot_ui(ui, theme, table);
         });
         ui.data_mut(|d| d.insert_temp(id, sort));
+    }
+}
+
+/// Which columns of a table are seen where not all have room: whole ones only, since a number that is cut at an edge reads as another number.
+pub struct ColumnWindow {
+    id: egui::Id,
+    widths: Vec<f32>,
+    /// So many columns at the left always stay.
+    fixed: usize,
+    /// The first of the others that is seen, and how many.
+    first: usize,
+    seen: usize,
+}
+
+/// Columns may be this share of what they want before some of them are left out.
+const SQUEEZE: f32 = 0.8;
+
+impl ColumnWindow {
+    /// Room that the line below the table takes.
+    pub const FOOT: f32 = 30.0;
+
+    /// `widths`: what each column wants, without the space between them.
+    pub fn new(ui: &Ui, widths: &[f32], fixed: usize) -> Self {
+        let id = ui.scope_id().with("columns");
+        let fixed = fixed.min(widths.len());
+        let gap = ui.spacing().item_spacing.x;
+        // A scroll bar may come. What stays leaves room for something beside it, and nothing is wider than its room.
+        let all = ui.available_width() - 10.0;
+        let mut widths = widths.to_vec();
+        // Wants are rounded up: what is a little too wide for the room is squeezed, not split.
+        let gaps = gap * widths.len().saturating_sub(1) as f32;
+        let share = (all - gaps) / widths.iter().sum::<f32>().max(1.0);
+        if (SQUEEZE..1.0).contains(&share) {
+            widths.iter_mut().for_each(|w| *w *= share - 1e-3);
+        }
+        let most = (all * 0.6 / fixed.max(1) as f32).max(36.0);
+        widths[..fixed].iter_mut().for_each(|w| *w = w.min(most));
+        let room = all - widths[..fixed].iter().map(|w| w + gap).sum::<f32>();
+        widths[fixed..].iter_mut().for_each(|w| *w = w.min(room.max(36.0)));
+        let others = &widths[fixed..];
+        let fit = |from: usize| {
+            let mut left = room + gap;
+            let fits = |w: &&f32| {
+                left -= **w + gap;
+                left >= 0.0
+            };
+            others[from..].iter().take_while(fits).count()
+        };
+        // As far right as leaves no room empty that a column could take.
+        let last = (0..others.len()).find(|&f| f + fit(f) >= others.len()).unwrap_or(others.len().saturating_sub(1));
+        let first = ui.data(|d| d.get_temp::<usize>(id)).unwrap_or(0).min(last);
+        let seen = fit(first).max(1).min(others.len());
+        Self { id, fixed, first, seen, widths }
+    }
+    pub fn is_part(&self) -> bool {
+        self.seen < self.widths.len() - self.fixed
+    }
+    /// Numbers of the columns that are seen.
+    pub fn shown(&self) -> Vec<usize> {
+        let others = self.fixed + self.first..self.fixed + self.first + self.seen;
+        (0..self.fixed).chain(others).collect()
+    }
+    pub fn width(&self, column: usize) -> f32 {
+        self.widths[column]
+    }
+    /// Which are seen and the way to the others; turning the wheel sideways goes there too.
+    pub fn foot_ui(&mut self, ui: &mut Ui, theme: &Theme, table: egui::Rect) {
+        use egui_material_icons::icons::{ICON_CHEVRON_LEFT, ICON_CHEVRON_RIGHT};
+        if !self.is_part() {
+            return;
+        }
+        let all = self.widths.len() - self.fixed;
+        let mut to = self.first;
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            ui.add_enabled_ui(self.first > 0, |ui| {
+                if icon_button(ui, ICON_CHEVRON_LEFT, "Columns before", "Shift and the wheel go there too").clicked() {
+                    to = to.saturating_sub(self.seen);
+                }
+            });
+            let last = self.first + self.seen;
+            let words =
+                if self.seen == 1 { format!("column {last} of {all}") } else { format!("columns {} to {last} of {all}", self.first + 1) };
+            ui.label(theme.small(words));
+            ui.add_enabled_ui(last < all, |ui| {
+                if icon_button(ui, ICON_CHEVRON_RIGHT, "Next columns", "Shift and the wheel go there too").clicked() {
+                    to += self.seen;
+                }
+            });
+        });
+        // What the wheel has turned and no column has answered yet.
+        let turned = self.id.with("turned");
+        if ui.rect_contains_pointer(table) {
+            let sideways = ui.input(|i| i.smooth_scroll_delta.x);
+            let mut rest = ui.data(|d| d.get_temp::<f32>(turned)).unwrap_or(0.0) + sideways;
+            const STEP: f32 = 60.0;
+            while rest.abs() >= STEP {
+                to = if rest < 0.0 { to + 1 } else { to.saturating_sub(1) };
+                rest -= STEP.copysign(rest);
+            }
+            ui.data_mut(|d| d.insert_temp(turned, rest));
+        }
+        if to != self.first {
+            ui.data_mut(|d| d.insert_temp(self.id, to));
+            ui.ctx().request_repaint();
+        }
     }
 }
 

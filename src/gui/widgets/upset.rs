@@ -32,9 +32,30 @@ pub struct UpsetOutput {
 const COLUMN: f32 = 26.0;
 const ROW: f32 = 22.0;
 
+/// A row as low as still tells its dots apart.
+const LEAST_ROW: f32 = 13.0;
+/// Bars lower than this cannot be compared.
+const LEAST_BARS: f32 = 56.0;
+/// What stands over the bars, and the space under all.
+const OVER: f32 = 26.0;
+
 /// Room that the rows under the bars need.
 pub fn rows_height(sets: usize) -> f32 {
     sets as f32 * ROW + 16.0
+}
+
+/// How the height is shared.
+#[derive(Clone, Copy)]
+struct Plan {
+    bars: f32,
+    row: f32,
+}
+
+impl Plan {
+    /// The middle of a set's row, where the plot begins at `top`.
+    fn middle(self, top: f32, i: usize) -> f32 {
+        top + 20.0 + self.bars + 8.0 + (i as f32 + 0.5) * self.row
+    }
 }
 
 impl Upset<'_> {
@@ -43,18 +64,22 @@ impl Upset<'_> {
         let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), theme.text).size().x;
         let names = self.sets.iter().map(|s| width(&s.0)).fold(0.0f32, f32::max).min(130.0) + 10.0;
         let left = self.sizes() + names + 10.0;
-        let rows = rows_height(self.sets.len());
-        let bars = (self.size.y - rows - 26.0).max(70.0);
-        let height = bars + rows + 26.0;
+        let n = self.sets.len().max(1) as f32;
+        // Where it is low, rows give way before bars do: all of it is to be seen at once.
+        let row = ((self.size.y - OVER - 16.0 - LEAST_BARS) / n).clamp(LEAST_ROW, ROW);
+        let rows = n * row + 16.0;
+        let bars = (self.size.y - rows - OVER).max(LEAST_BARS);
+        let height = bars + rows + OVER;
+        let plan = Plan { bars, row };
         let mut out = UpsetOutput { hovered: None, clicked: None, hovered_set: None };
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
             let (side, _) = ui.allocate_exact_size(vec2(left, height), Sense::hover());
-            let axis = self.left_ui(ui, theme, side, bars, &mut out);
+            let axis = self.left_ui(ui, theme, side, plan, &mut out);
             ScrollArea::horizontal().id_salt("intersections").auto_shrink([false, false]).show(ui, |ui| {
                 let wide = (COLUMN * self.columns.len() as f32 + 12.0).max(ui.available_width());
                 let (field, _) = ui.allocate_exact_size(vec2(wide, height - 10.0), Sense::hover());
-                self.columns_ui(ui, theme, field, bars, axis, &mut out);
+                self.columns_ui(ui, theme, field, plan, axis, &mut out);
             });
         });
         out
@@ -65,13 +90,9 @@ impl Upset<'_> {
         if self.size.x < 460.0 { 62.0 } else { 104.0 }
     }
 
-    fn row_middle(top: f32, bars: f32, i: usize) -> f32 {
-        top + 20.0 + bars + 8.0 + (i as f32 + 0.5) * ROW
-    }
-
     /// Names, sizes and the bars' axis; gives back the axis' top value.
-    fn left_ui(&self, ui: &mut Ui, theme: &Theme, rect: Rect, bars: f32, out: &mut UpsetOutput) -> f64 {
-        let (font, sizes) = (small_font(), self.sizes());
+    fn left_ui(&self, ui: &mut Ui, theme: &Theme, rect: Rect, plan: Plan, out: &mut UpsetOutput) -> f64 {
+        let (font, sizes, Plan { bars, row: row_height }) = (small_font(), self.sizes(), plan);
         let p = ui.painter().clone();
         let highest = self.columns.iter().map(|c| (c.neurons.len() as f64).max(c.expected)).fold(1.0, f64::max);
         let (top, step) = nice_top(highest);
@@ -83,17 +104,18 @@ impl Upset<'_> {
             p.text(pos2(rect.right() - 6.0, y), Align2::RIGHT_CENTER, short_count(v as u64), font.clone(), theme.secondary);
             v += step;
         }
+        let half = (row_height / 2.0 - 3.0).min(6.0);
         let widest = self.sets.iter().map(|s| s.2).max().unwrap_or(0).max(1) as f32;
         for (i, (name, colour, size)) in self.sets.iter().enumerate() {
-            let y = Self::row_middle(rect.top(), bars, i);
-            let row = Rect::from_min_max(pos2(rect.left(), y - ROW / 2.0), pos2(rect.right(), y + ROW / 2.0));
+            let y = plan.middle(rect.top(), i);
+            let row = Rect::from_min_max(pos2(rect.left(), y - row_height / 2.0), pos2(rect.right(), y + row_height / 2.0));
             let r = ui.interact(row, ui.scope_id().with(("set", i)), Sense::hover());
             r.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {}", counted(*size as u64, "neuron"))));
             if r.hovered() {
                 out.hovered_set = Some(i);
             }
             let bar = *size as f32 / widest * (sizes - 46.0);
-            p.rect_filled(Rect::from_min_max(pos2(rect.left() + sizes - bar, y - 6.0), pos2(rect.left() + sizes, y + 6.0)), 1.0, *colour);
+            p.rect_filled(Rect::from_min_max(pos2(rect.left() + sizes - bar, y - half), pos2(rect.left() + sizes, y + half)), 1.0, *colour);
             let number = pos2(rect.left() + sizes - bar - 5.0, y);
             p.text(number, Align2::RIGHT_CENTER, short_count(*size as u64), font.clone(), theme.secondary);
             let mut job = LayoutJob::simple_singleline(name.clone(), font.clone(), theme.text);
@@ -104,20 +126,21 @@ impl Upset<'_> {
         top
     }
 
-    fn columns_ui(&self, ui: &mut Ui, theme: &Theme, field: Rect, bars: f32, top: f64, out: &mut UpsetOutput) {
-        let font = small_font();
+    fn columns_ui(&self, ui: &mut Ui, theme: &Theme, field: Rect, plan: Plan, top: f64, out: &mut UpsetOutput) {
+        let (font, Plan { bars, row: row_height }) = (small_font(), plan);
         let p = ui.painter().clone();
         let base = field.top() + 20.0 + bars;
         let y = |v: f64| base - (v / top) as f32 * bars;
         let (_, step) = nice_top(top);
+        let dot = (row_height / 2.0 - 2.0).min(6.0);
         let mut v = 0.0;
         while v <= top * (1.0 + 1e-9) {
             p.hline(field.x_range(), p.round_to_pixel_center(y(v)), theme.hairline_stroke());
             v += step;
         }
         for i in (0..self.sets.len()).step_by(2) {
-            let middle = Self::row_middle(field.top(), bars, i);
-            let stripe = Rect::from_x_y_ranges(field.x_range(), middle - ROW / 2.0..=middle + ROW / 2.0);
+            let middle = plan.middle(field.top(), i);
+            let stripe = Rect::from_x_y_ranges(field.x_range(), middle - row_height / 2.0..=middle + row_height / 2.0);
             p.rect_filled(stripe, 2.0, theme.raised);
         }
         // Only what is in sight is drawn and listened to; the first columns exist for the keyboard and assistive technology all the same.
@@ -154,14 +177,14 @@ impl Upset<'_> {
             let over = pos2(x, y((n as f64).max(c.expected)) - 3.0);
             p.text(over, Align2::CENTER_BOTTOM, short_count(n), font.clone(), if faded { theme.secondary } else { theme.text });
             if let (Some(&first), Some(&last)) = (c.members.first(), c.members.last()) {
-                let from = Self::row_middle(field.top(), bars, first)..=Self::row_middle(field.top(), bars, last);
+                let from = plan.middle(field.top(), first)..=plan.middle(field.top(), last);
                 p.vline(x, from, Stroke::new(1.5, theme.tint(theme.secondary, 0.7)));
             }
             for (i, (_, colour, _)) in self.sets.iter().enumerate() {
-                let at = pos2(x, Self::row_middle(field.top(), bars, i));
+                let at = pos2(x, plan.middle(field.top(), i));
                 match c.members.contains(&i) {
-                    true => p.circle_filled(at, 6.0, if faded { theme.tint(*colour, 0.35) } else { *colour }),
-                    false => p.circle_filled(at, 2.5, theme.tint(theme.secondary, 0.4)),
+                    true => p.circle_filled(at, dot, if faded { theme.tint(*colour, 0.35) } else { *colour }),
+                    false => p.circle_filled(at, dot * 0.42, theme.tint(theme.secondary, 0.4)),
                 };
             }
             if self.selected == Some(k) {
