@@ -10,7 +10,7 @@
 use brodmann::{
     ablate::{EvalSession, SessionLimits},
     base::{CancelToken, Ctx, Error, Head, Neuron, NeuronSet, Result, job::silently},
-    compute::cpu::{CpuBackend, keep_big_blocks},
+    compute::cpu::{BigBlocks, CpuBackend},
     data::{
         Domain, Item, Mapping,
         demo::{self, Split, model_files},
@@ -28,11 +28,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
+
 /// Neurons that a toggle switches.
 const NEURONS: u32 = 32;
 
 fn main() -> Result<()> {
-    keep_big_blocks();
     silently(|ctx| {
         let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
         if let Some(at) = args.iter().position(|a| a == "--serve") {

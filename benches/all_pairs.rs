@@ -7,11 +7,14 @@ use brodmann::{
     base::rng::Rng,
     compute::{
         Backend, Mat, SampleSpan, ScanJob, ScanSums,
-        cpu::{CpuBackend, keep_big_blocks},
+        cpu::{BigBlocks, CpuBackend},
     },
 };
 use safetensors::SafeTensors;
 use std::{io::BufRead as _, time::Instant};
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 struct Operands {
     out: usize,
@@ -67,7 +70,6 @@ impl Operands {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    keep_big_blocks();
     let args: Vec<String> = std::env::args().skip_while(|a| a != "--serve").skip(1).collect();
     if let [file, threads, ..] = &args[..] {
         let (operands, backend) = (Operands::read(file)?, CpuBackend::new(Some(threads.parse()?)));

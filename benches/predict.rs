@@ -6,15 +6,17 @@
 use brodmann::{
     ablate::{AttributionLimits, attribute},
     base::{Grid, NeuronSet, job::silently, rng::Rng},
-    compute::cpu::{CpuBackend, keep_big_blocks},
+    compute::cpu::{BigBlocks, CpuBackend},
     data::{Mapping, open_domain},
     eval::{AblationMode, Intervention},
     model::{Decoder, load_model},
 };
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Instant};
 
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
+
 fn main() {
-    keep_big_blocks();
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let fixture = |name: &str| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     let folder = words.first().map_or_else(|| fixture("tiny-llama"), PathBuf::from);

@@ -7,10 +7,13 @@ use brodmann::{
     base::rng::Rng,
     compute::{
         Backend, Mat, MatMut, SampleSpan, ScanJob, ScanSums,
-        cpu::{CpuBackend, Products, keep_big_blocks},
+        cpu::{BigBlocks, CpuBackend, Products},
     },
 };
 use std::time::Instant;
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 #[derive(Clone, Copy)]
 enum Form {
@@ -33,7 +36,6 @@ struct Line {
 const TURNS: usize = 12;
 
 fn main() {
-    keep_big_blocks();
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let threads = args.first().and_then(|a| a.parse().ok());
     let wanted = |name: &str| args.get(1).is_none_or(|part| name.contains(part.as_str()));

@@ -7,7 +7,7 @@ use brodmann::{
     base::{Ctx, Neuron, NeuronSet, job::silently, rng::Rng},
     compute::{
         Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Mat, MatMut, MovedLogits, Norm, RopeTable, ScanJob, ScanSums,
-        cpu::{CpuBackend, keep_big_blocks},
+        cpu::{BigBlocks, CpuBackend},
     },
     model::{Batch, Decoder, NoHooks, load_model},
     scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, peak_rss_bytes, scan_prepared},
@@ -20,6 +20,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 /// Seconds and calls by kernel.
 type Spent = BTreeMap<&'static str, (f64, usize)>;
@@ -139,7 +142,6 @@ impl Backend for Timed {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    keep_big_blocks();
     silently(run)
 }
 

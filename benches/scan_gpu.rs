@@ -7,13 +7,16 @@ use brodmann::{
     base::{Result, job::silently, rng::Rng},
     compute::{
         Backend, Mat, SampleSpan, ScanDevice, ScanJob, ScanSums,
-        cpu::{CpuBackend, keep_big_blocks},
+        cpu::{BigBlocks, CpuBackend},
         wgpu::{GpuScan, TileShape, find},
     },
     model::{Decoder, Model, Tensor, Weights, load_model},
     scan::{Limits, MetricKind, PreparedDomain, ScanConfig, ScanOutput, scan_prepared},
 };
 use std::{path::Path, sync::Arc, time::Instant};
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 /// Values from a few thousand draws over and over: what they are does not matter to the time.
 struct Draws(Vec<f32>);
@@ -88,7 +91,6 @@ fn main() -> Result<()> {
     let all = !["kernels", "matrices", "runs"].iter().any(|w| said(w));
     let index = words.iter().find_map(|w| w.strip_prefix("gpu:")).and_then(|n| n.parse().ok());
     let small = said("small");
-    keep_big_blocks();
     let entry = match find(index) {
         Ok(entry) => entry,
         Err(e) => {

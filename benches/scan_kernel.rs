@@ -7,10 +7,13 @@ use brodmann::{
     base::rng::Rng,
     compute::{
         Backend, Mat, MatMut, SampleSpan, ScanJob, ScanSums,
-        cpu::{CpuBackend, keep_big_blocks},
+        cpu::{BigBlocks, CpuBackend},
     },
 };
 use std::time::Instant;
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 /// Milliseconds since `new`.
 enum Clock {
@@ -48,7 +51,6 @@ struct Shape {
 }
 
 fn main() {
-    keep_big_blocks();
     let threads = std::env::args().skip(1).find_map(|a| a.parse().ok());
     let backend = CpuBackend::new(threads);
     println!("{}", backend.device());

@@ -5,11 +5,14 @@
 
 use brodmann::{
     base::{Ctx, job::silently},
-    compute::cpu::{CpuBackend, keep_big_blocks},
+    compute::cpu::{BigBlocks, CpuBackend},
     model::{Decoder, load_model},
     scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, scan_prepared},
 };
 use std::{io::BufRead as _, path::Path, sync::Arc, time::Instant};
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     silently(serve)
@@ -21,7 +24,6 @@ fn serve(ctx: &Ctx<'_>) -> Result<(), Box<dyn std::error::Error>> {
         println!("scan_vs_pytorch: run `python benches/peers/scan_vs_pytorch.py`, which needs torch, numpy and safetensors");
         return Ok(());
     };
-    keep_big_blocks();
     let folder = Path::new(folder);
     let tokens: Vec<Vec<u32>> = serde_json::from_slice(&std::fs::read(folder.join("tokens.json"))?)?;
     let objective = if objective == "loss" { ObjectiveKind::Loss } else { ObjectiveKind::MaxLogit };

@@ -6,11 +6,14 @@
 
 use brodmann::{
     base::{Ctx, job::silently},
-    compute::cpu::{CpuBackend, Products, keep_big_blocks},
+    compute::cpu::{BigBlocks, CpuBackend, Products},
     model::{Batch, Decoder, GenerateConfig, NoHooks, generate, load_model},
 };
 use serde_json::{Value, json};
 use std::{error::Error, io::BufRead as _, path::Path, sync::Arc, time::Instant};
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 fn main() -> Result<(), Box<dyn Error>> {
     silently(serve)
@@ -22,7 +25,6 @@ fn serve(ctx: &Ctx<'_>) -> Result<(), Box<dyn Error>> {
         println!("text_vs_transformers: run `python benches/peers/text_vs_transformers.py MODEL`, which needs torch and transformers");
         return Ok(());
     };
-    keep_big_blocks();
     let begun = Instant::now();
     let threads = Some(threads.parse()?);
     let decoder = Decoder::new(Arc::new(load_model(Path::new(folder), ctx)?), Arc::new(CpuBackend::new(threads)));

@@ -6,13 +6,16 @@
 
 use brodmann::{
     base::{Ctx, Neuron, NeuronSet, job::silently},
-    compute::cpu::{CpuBackend, keep_big_blocks},
+    compute::cpu::{BigBlocks, CpuBackend},
     model::load_model,
     scan::peak_rss_bytes,
     tune::{AdamWConfig, Schedule, Target, TrainConfig, TrainSequence, Trainer},
 };
 use serde_json::json;
 use std::{error::Error, io::BufRead as _, path::Path, sync::Arc, time::Instant};
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 fn main() -> Result<(), Box<dyn Error>> {
     silently(serve)
@@ -24,7 +27,6 @@ fn serve(ctx: &Ctx<'_>) -> Result<(), Box<dyn Error>> {
         println!("tune_vs_pytorch: run `python benches/peers/tune_vs_pytorch.py`, which needs torch, numpy and safetensors");
         return Ok(());
     };
-    keep_big_blocks();
     let folder = Path::new(folder);
     let tokens: Vec<Vec<u32>> = serde_json::from_slice(&std::fs::read(folder.join("tokens.json"))?)?;
     let backend = Arc::new(CpuBackend::new(Some(threads.parse()?)));

@@ -3,8 +3,12 @@
 use brodmann::{
     app::{Products, Settings},
     cli,
+    compute::cpu::BigBlocks,
 };
 use std::{path::PathBuf, process::ExitCode};
+
+#[global_allocator]
+static MEMORY: BigBlocks = BigBlocks;
 
 fn main() -> ExitCode {
     log_to_stderr();

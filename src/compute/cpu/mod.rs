@@ -39,5 +39,5 @@ mod vector;
 
 pub use cpu_backend::CpuBackend;
 pub use isa::Isa;
-pub use memory::keep_big_blocks;
+pub use memory::BigBlocks;
 pub use products::Products;
