@@ -42,6 +42,9 @@ unsafe impl GlobalAlloc for BigBlocks {
     }
 }
 
+/// Bytes that glibc's heap grows by beyond what is asked for.
+const STORE: usize = 16 << 20;
+
 /// Sets glibc up before its first big block.
 fn before(size: usize) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -50,7 +53,6 @@ fn before(size: usize) {
         // glibc refuses a larger mmap threshold than 32 MiB.
         const MMAP_THRESHOLD: libc::c_int = 32 << 20;
         const TRIM_THRESHOLD: libc::c_int = 512 << 20;
-        const TOP_PAD: libc::c_int = 16 << 20;
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             #[expect(unsafe_code, reason = "mallopt is a C function")]
@@ -58,7 +60,8 @@ fn before(size: usize) {
             unsafe {
                 libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
                 libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
-                libc::mallopt(libc::M_TOP_PAD, TOP_PAD);
+                libc::mallopt(libc::M_TOP_PAD, STORE as libc::c_int);
+                libc::mallopt(libc::M_ARENA_MAX, 1);
             }
         });
     }
@@ -71,7 +74,17 @@ fn back(block: *mut u8, size: usize) {
     if size >= BIG && !block.is_null() {
         const LARGE: usize = 2 << 20;
         let first = block.addr() / LARGE * LARGE;
-        let end = (block.addr() + size).next_multiple_of(LARGE);
+        let mut end = (block.addr() + size).next_multiple_of(LARGE);
+        #[cfg(target_env = "gnu")]
+        {
+            // What glibc has in store behind a block of its heap will be written to before it is seen here.
+            #[expect(unsafe_code, reason = "sbrk is a C function")]
+            // SAFETY: by nothing, the heap's end is asked for and not moved.
+            let heap = unsafe { libc::sbrk(0) }.addr();
+            if block.addr() < heap && heap - block.addr() < size + STORE {
+                end = end.max(heap);
+            }
+        }
         #[expect(unsafe_code, reason = "madvise is a C function")]
         // SAFETY: the advice changes neither contents nor what may be read or written; where nothing is mapped, or the kernel has no such pages, it fails.
         unsafe {

@@ -1,4 +1,4 @@
-//! The reference backend: plain f32 buffers, the `gemm` crate, rayon, run-time chosen AVX-512 / AVX2 code.
+//! The reference backend: plain f32 buffers, the `gemm` crate, a crew of threads, run-time chosen AVX-512 / AVX2 code.
 //!
 //! Every kernel gives the same bytes for any number of threads and for any number of rows handed over at once: work is cut at places that
 //! depend on the shapes alone, and sums run in a fixed order.
@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod cpu_backend;
+mod crew;
 mod cross_entropy;
 mod elementwise;
 mod isa;

@@ -2,8 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::tile_unit::Unit;
-use super::{Isa, Products};
-use rayon::prelude::*;
+use super::{Isa, Products, crew::Crew};
 use std::sync::{Mutex, PoisonError};
 
 /// Below this many elements an elementwise kernel stays on the calling thread: waking another costs more.
@@ -22,7 +21,8 @@ pub(super) struct Pool {
     /// What makes those of the fused scan, likewise.
     #[cfg(target_arch = "x86_64")]
     pub scan_unit: Option<Unit>,
-    workers: Option<rayon::ThreadPool>,
+    /// The threads besides the caller's.
+    crew: Option<Crew>,
     /// Big buffers between two uses.
     buffers: Mutex<Vec<Vec<f32>>>,
 }
@@ -42,18 +42,11 @@ impl Pool {
         let unit = products.unit();
         let available = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = threads.unwrap_or_else(|| default_threads(available)).clamp(1, available);
-        let workers = if threads == 1 {
-            None
-        } else {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .thread_name(|i| format!("compute-{i}"))
-                .build()
-                .inspect_err(|e| tracing::warn!("no compute threads could be started ({e}); computing on the calling thread"))
-                .ok()
-        };
+        let crew = (threads > 1).then(|| Crew::new(threads - 1)).and_then(|crew| {
+            crew.inspect_err(|e| tracing::warn!("no compute threads could be started ({e}); computing on the calling thread")).ok()
+        });
         Self {
-            threads: if workers.is_some() { threads } else { 1 },
+            threads: if crew.is_some() { threads } else { 1 },
             isa,
             products,
             #[cfg(target_arch = "x86_64")]
@@ -61,14 +54,14 @@ impl Pool {
             // With three planes the scan is as fast on multiply-adds (docs/speed.md): its blocks are shallow, and their results leave the unit often.
             #[cfg(target_arch = "x86_64")]
             scan_unit: unit.filter(|u| u.planes() < 3),
-            workers,
+            crew,
             buffers: Mutex::default(),
         }
     }
     /// Runs `task` for `0..count` in any order. Tasks must not depend on each other.
     pub fn for_each(&self, count: usize, task: impl Fn(usize) + Send + Sync) {
-        match &self.workers {
-            Some(workers) if count > 1 => workers.install(|| (0..count).into_par_iter().with_max_len(1).for_each(task)),
+        match &self.crew {
+            Some(crew) if count > 1 => crew.run(count, &task),
             _ => (0..count).for_each(task),
         }
     }
@@ -79,23 +72,19 @@ impl Pool {
         scratch: impl Fn() -> S + Send + Sync,
         task: impl Fn(&mut S, usize) -> R + Send + Sync,
     ) -> Vec<R> {
-        match &self.workers {
-            Some(workers) if count > 1 => {
-                // rayon's `map_init` makes a value for every split, here for every task; these go from task to task.
+        match &self.crew {
+            Some(crew) if count > 1 => {
+                // Scratch goes from task to task, as many as there are threads.
                 let idle = Mutex::new(Vec::new());
-                let take = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                workers.install(|| {
-                    (0..count)
-                        .into_par_iter()
-                        .with_max_len(1)
-                        .map(|i| {
-                            let mut s = take().unwrap_or_else(&scratch);
-                            let result = task(&mut s, i);
-                            idle.lock().unwrap_or_else(PoisonError::into_inner).push(s);
-                            result
-                        })
-                        .collect()
-                })
+                let results: Vec<Mutex<Option<R>>> = (0..count).map(|_| Mutex::new(None)).collect();
+                crew.run(count, &|i| {
+                    let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    let mut s = taken.unwrap_or_else(&scratch);
+                    let result = task(&mut s, i);
+                    *results[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                    idle.lock().unwrap_or_else(PoisonError::into_inner).push(s);
+                });
+                results.into_iter().filter_map(|r| r.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
             }
             _ => {
                 let mut s = scratch();
