@@ -246,14 +246,16 @@ impl Shared {
 mod tests {
     use super::*;
 
+    fn count_up(n: &AtomicUsize) {
+        n.fetch_add(1, Ordering::Relaxed);
+    }
+
     #[test]
     fn every_task_is_done_once() {
         let crew = Crew::new(3).expect("threads");
         for count in [0, 1, 2, 3, 4, 5, 100, 1_000] {
             let done: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-            crew.run(count, &|i| {
-                done[i].fetch_add(1, Ordering::Relaxed);
-            });
+            crew.run(count, &|i| count_up(&done[i]));
             assert!(done.iter().all(|d| d.load(Ordering::Relaxed) == 1), "{count}");
         }
     }
@@ -270,7 +272,7 @@ mod tests {
                             // Long enough for helpers to sleep.
                             thread::sleep(2 * LOOK_OUT);
                         }
-                        crew.run(3, &|_| crew.run(5, &|_| drop(sum.fetch_add(1, Ordering::Relaxed))));
+                        crew.run(3, &|_| crew.run(5, &|_| count_up(&sum)));
                     }
                 });
             }
@@ -286,12 +288,12 @@ mod tests {
             let caught = catch_unwind(AssertUnwindSafe(|| {
                 crew.run(8, &|i| {
                     assert!(i != bad, "task {i}");
-                    done.fetch_add(1, Ordering::Relaxed);
+                    count_up(&done);
                 });
             }));
             let message = caught.expect_err("panics");
             assert_eq!(message.downcast_ref::<String>().map(String::as_str), Some(format!("task {bad}").as_str()));
-            crew.run(8, &|_| drop(done.fetch_add(1, Ordering::Relaxed)));
+            crew.run(8, &|_| count_up(&done));
             assert!(done.into_inner() >= 8);
         }
     }
