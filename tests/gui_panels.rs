@@ -184,7 +184,7 @@ fn an_outlier_of_the_prediction_is_selected_and_quantities_and_domains_are_chose
     assert!(matches!(sent(&h).as_slice(), [Command::SelectNeurons { neurons }] if neurons.len() == 410));
     h.get_by_label("accuracy").click();
     h.run();
-    h.get_by_label("without controls").click();
+    h.get_by_label("controls").click();
     h.run();
     assert!(says(&h, "38 points: Pearson"), "16 controls are left out");
     h.get_by_label("Domain of the points").click();
@@ -960,6 +960,30 @@ fn a_cell_of_the_samples_shows_both_texts() {
     h.get_by_label("Close the texts").click();
     h.run();
     assert!(h.query_by_label("Mean of every block").is_some());
+}
+
+#[test]
+fn in_a_low_panel_the_texts_take_the_matrix_place() {
+    let dir = folder();
+    let mut h = bench("similarity", (350.0, 330.0), egui::Theme::Dark, testing::sample_app_compared(dir.path()));
+    const MATRIX: &str = "Similarity of samples at layer 5. 48 by 48 samples";
+    let square = h.get_by_label_contains(MATRIX).rect();
+    let at = square.min + egui::vec2(10.5, 1.5) * square.width() / 48.0;
+    h.hover_at(at);
+    h.run();
+    h.drag_at(at);
+    h.drop_at(at);
+    h.run();
+    for text in ["Question 1 of arithmetic", "Question 2 of logic"] {
+        let seen = h.get_all_by_label_contains(text).next().map(|n| n.rect()).expect(text);
+        assert!(seen.bottom() <= 330.0, "{text} at {seen:?}");
+    }
+    let mut results = SnapshotResults::new();
+    h.snapshot("panel_samples_low_dark");
+    results.extend_harness(&mut h);
+    h.get_by_label("Close the texts").click();
+    h.run();
+    assert!(h.query_by_label_contains(MATRIX).is_some());
 }
 
 #[test]

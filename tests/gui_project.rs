@@ -99,7 +99,13 @@ fn compared_brushed_kept_ablated_saved_and_opened_again_it_is_the_same() {
     let name = app(&h).project.sets[0].name.clone();
     press(&mut h, &format!("{name}: not in force"));
     assert_eq!(app(&h).project.off(), selection);
+    // Esc closes a menu; the measuring, which it would stop otherwise, goes on.
+    press(&mut h, "Scale and order");
+    assert!(h.query_by_label("layer rank").is_some() && app(&h).running().is_some());
+    key(&mut h, Modifiers::NONE, Key::Escape);
+    assert!(h.query_by_label("layer rank").is_none());
     wait(&mut h, "accuracy with the set off", measured);
+    assert!(app(&h).jobs.iter().all(|j| j.state != brodmann::app::JobState::Cancelled));
     let with = numbers(app(&h));
 
     // Undo and redo.
@@ -251,6 +257,17 @@ fn the_tour_comes_once_and_goes_by_the_keyboard() {
     key(&mut h, Modifiers::NONE, Key::Escape);
     assert!(h.query_by_label("Model, domains, runs, sets").is_none());
     assert_eq!(app(&h).settings.preferences.remembered.recent_actions, ["Take the tour"]);
+    // While it is open, the arrows are its own, even where a map's cell cursor would follow them.
+    key(&mut h, Modifiers::COMMAND, Key::F);
+    h.get_by_label("Find a neuron").type_text("L2N40");
+    h.run_steps(2);
+    key(&mut h, Modifiers::NONE, Key::Enter);
+    key(&mut h, Modifiers::COMMAND, Key::P);
+    h.get_by_label("Every action").type_text("tour");
+    h.run_steps(2);
+    key(&mut h, Modifiers::NONE, Key::Enter);
+    key(&mut h, Modifiers::NONE, Key::ArrowRight);
+    assert!(h.query_by_label("2 of 4").is_some());
 }
 
 #[derive(Debug)]

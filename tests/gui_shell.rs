@@ -430,6 +430,53 @@ fn plain_keys_move_the_map_but_never_while_text_is_typed() {
     assert_eq!(h.state().app.project.off().len(), 1, "so is a space");
 }
 
+#[test]
+fn what_the_keys_point_at_is_read_out_while_the_pointer_rests() {
+    let dir = folder();
+    let mut h = explore(dir.path());
+    let p = at(&h, 100.5 / 512.0, 3.5 / 8.0);
+    h.hover_at(p);
+    h.run();
+    key(&mut h, Modifiers::NONE, Key::ArrowRight);
+    key(&mut h, Modifiers::NONE, Key::ArrowDown);
+    assert!(map_label(&h).contains("layer 4, neuron 101, "), "{}", map_label(&h));
+    h.get_by_label_contains("L4 N101 · relevance");
+    assert_eq!(h.state().hover().neuron, Some(Neuron::new(4, 101)));
+    key(&mut h, Modifiers::NONE, Key::Space);
+    assert_eq!(h.state().app.project.off(), NeuronSet::parse("L4N101").expect("set"), "what is read out is what is switched");
+    // A pointer that moves speaks again.
+    h.hover_at(p + egui::vec2(40.0, 0.0));
+    h.run();
+    assert_eq!(h.state().hover().neuron.map(|n| n.layer), Some(3));
+}
+
+#[test]
+fn the_click_that_closes_a_menu_picks_nothing_in_the_map() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    let selected = NeuronSet::parse("L0N7").expect("set");
+    app.apply(Command::SelectNeurons { neurons: selected.clone() });
+    let mut h = window(app, LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark);
+    h.get_by_label("Scale and order").click();
+    h.run();
+    assert!(h.query_by_label("layer rank").is_some());
+    // Beside the menu, on the map: closes the menu and picks nothing.
+    let p = at(&h, 0.2, 0.7);
+    let click = |h: &mut Window| {
+        h.hover_at(p);
+        h.run();
+        h.drag_at(p);
+        h.run();
+        h.drop_at(p);
+        h.run();
+    };
+    click(&mut h);
+    assert!(h.query_by_label("layer rank").is_none());
+    assert_eq!(h.state().app.project.view.selection, selected);
+    click(&mut h);
+    assert_ne!(h.state().app.project.view.selection, selected, "the next click picks");
+}
+
 type Made = fn() -> Box<dyn Panel>;
 
 /// One panel alone, in both themes, compared with the committed pictures.

@@ -275,6 +275,7 @@ impl Shell {
 
     /// Plain keys do nothing while a text field has the focus; with Ctrl they do, but for those that edit text.
     fn keys(&mut self, ctx: &Context, actions: &[Action]) -> Vec<Act> {
+        self.tour.keys(ctx);
         let editing = ctx.text_edit_focused();
         let text_keys = [egui::Key::Z, egui::Key::Y, egui::Key::A];
         let mut acts = Vec::new();
@@ -294,9 +295,10 @@ impl Shell {
                 (self.settings.open, self.export.open) = (false, false);
             }
         }
+        // A menu that is open has the plain keys: Esc closes it, and stops no work.
+        let over = self.palette.is_open() || self.tour.is_open() || egui::Popup::is_any_open(ctx);
         for (k, action) in keys {
             let plain = !k.modifiers.command;
-            let over = self.palette.is_open() || self.tour.is_open();
             if editing && (plain || text_keys.contains(&k.logical_key)) || !action.enabled || (plain && over) {
                 continue;
             }

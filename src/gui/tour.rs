@@ -58,6 +58,15 @@ pub struct Places {
 #[derive(Default)]
 pub struct Tour {
     at: Option<usize>,
+    pressed: Pressed,
+}
+
+/// What was asked for by the keyboard.
+#[derive(Default)]
+struct Pressed {
+    back: bool,
+    next: bool,
+    end: bool,
 }
 
 impl Tour {
@@ -66,6 +75,18 @@ impl Tour {
     }
     pub fn is_open(&self) -> bool {
         self.at.is_some()
+    }
+
+    /// While it is open its keys are its own: to be called before a panel can take them.
+    pub fn keys(&mut self, ctx: &Context) {
+        if !self.is_open() || ctx.text_edit_focused() {
+            return;
+        }
+        ctx.input_mut(|i| {
+            let mut take = |key| i.consume_key(Modifiers::NONE, key);
+            let next = take(Key::ArrowRight) | take(Key::Enter);
+            self.pressed = Pressed { next, back: take(Key::ArrowLeft), end: take(Key::Escape) };
+        });
     }
 
     /// True in the frame in which it was finished or sent away.
@@ -80,14 +101,7 @@ impl Tour {
         };
         let frame = ctx.layer_painter(egui::LayerId::new(Order::Foreground, Id::unique("tour frame")));
         frame.rect_stroke(rect.shrink(1.0), 4.0, Stroke::new(2.0, theme.accent), StrokeKind::Inside);
-        let (mut back, mut next, mut end) = (false, false, false);
-        if !ctx.text_edit_focused() {
-            ctx.input_mut(|i| {
-                next = i.consume_key(Modifiers::NONE, Key::ArrowRight) || i.consume_key(Modifiers::NONE, Key::Enter);
-                back = i.consume_key(Modifiers::NONE, Key::ArrowLeft);
-                end = i.consume_key(Modifiers::NONE, Key::Escape);
-            });
-        }
+        let Pressed { mut back, mut next, mut end } = std::mem::take(&mut self.pressed);
         let (anchor, offset) = beside(card.place, rect, ctx.content_rect());
         let area = Area::new(Id::unique("tour")).order(Order::Tooltip).pivot(anchor).fixed_pos(offset).constrain(true);
         area.show(ctx, |ui| {

@@ -13,7 +13,7 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
-            control::{bar, caption, fits, group, keep_together, remark},
+            control::{bar, fits, group, keep_together, remark},
             dumbbell::Dumbbell,
             number::{count, counted, sig3},
             states::stopped_line_ui,
@@ -21,7 +21,7 @@ use crate::{
         },
     },
 };
-use eframe::egui::{self, DragValue, ScrollArea, Ui};
+use eframe::egui::{self, ScrollArea, Ui};
 use egui_material_icons::icons;
 
 #[derive(Default)]
@@ -66,7 +66,6 @@ fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
 impl AblationPanel {
     fn bar_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
         let app = cx.app;
-        let theme = cx.theme;
         let table = &mut self.table;
         let off = app.project.off();
         bar(
@@ -77,25 +76,6 @@ impl AblationPanel {
                 ablation_mode::mode_ui(ui, cx);
                 ui.add_space(4.0);
                 ablation_mode::controls_ui(ui, cx);
-                ui.add_space(4.0);
-                keep_together(ui, ["questions", "100"].into_iter());
-                caption(ui, theme, "questions");
-                let mut eval = app.project.eval.clone();
-                let mut n = eval.samples.unwrap_or(0);
-                let drag = DragValue::new(&mut n)
-                    .range(0..=100_000)
-                    .speed(1.0)
-                    .custom_formatter(|n, _| if n < 1.0 { "all".to_owned() } else { format!("{n:.0}") })
-                    .custom_parser(|text| if text.trim() == "all" { Some(0.0) } else { text.trim().parse().ok() });
-                if ui
-                    .add(drag)
-                    .on_hover_text("0 or `all`: every question of the scored split")
-                    .accessible_name("Questions a domain")
-                    .changed()
-                {
-                    eval.samples = (n > 0).then_some(n);
-                    cx.send(Command::SetEvalConfig { config: eval });
-                }
             },
             |ui, cx| {
                 twin_switch(ui, table, "accuracies", || rows.table());

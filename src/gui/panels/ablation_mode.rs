@@ -1,15 +1,18 @@
-//! What becomes of a neuron that is switched, where in the text, and what the random controls have in common with the set.
+//! What becomes of a neuron that is switched, where in the text, what the random controls have in common with the set, and how many questions are asked.
 
 use crate::{
     ablate::ControlMatch,
     app::Command,
     eval::{AblationAt, AblationMode},
     gui::{
-        PanelCx,
-        widgets::control::{SLIDER_HEIGHT, caption, choice, keep_together, parse_number},
+        PanelCx, theme,
+        widgets::{
+            control::{SLIDER_HEIGHT, caption, choice, keep_together, parse_number},
+            number::counted,
+        },
     },
 };
-use eframe::egui::{ComboBox, DragValue, Slider, Ui};
+use eframe::egui::{ComboBox, DragValue, Frame, Popup, PopupCloseBehavior, Slider, Ui};
 
 /// Beyond it, in either direction, a factor is typed.
 const MOST: f32 = 5.0;
@@ -116,16 +119,49 @@ fn resample_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, domain: &str, seed: u64) {
     }
 }
 
-/// How many random controls, and what they match.
+/// Beside the icons a narrower row asks for controls and questions with one button.
+const WIDE: f32 = 560.0;
+
+/// How many random controls, what they match, and how many questions are asked: side by side, or behind a button that says them.
 pub fn controls_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
-    keep_together(ui, ["random controls", "5", "size", "size and scale"].into_iter());
-    caption(ui, cx.theme, "random controls");
+    if ui.available_width() >= WIDE {
+        keep_together(ui, ["random controls", "5", "size", "size and scale"].into_iter());
+        caption(ui, cx.theme, "random controls");
+        count_ui(ui, cx);
+        match_ui(ui, cx);
+        keep_together(ui, ["questions", "100"].into_iter());
+        caption(ui, cx.theme, "questions");
+        questions_ui(ui, cx);
+        return;
+    }
+    let controls = counted(cx.app.project.controls as u64, "control");
+    let questions = cx.app.project.eval.samples.map_or_else(|| "all questions".to_owned(), |n| counted(n as u64, "question"));
+    let words = format!("{controls} · {questions}");
+    let r = ui.button(words).accessible_name("Controls and questions");
+    let frame = Frame::popup(ui.style()).inner_margin(theme::GRID * 3.0);
+    let popup = Popup::from_toggle_button_response(&r).close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+    popup.gap(theme::GRID).frame(frame).show(|ui| {
+        ui.spacing_mut().item_spacing.y = theme::GRID;
+        ui.label(cx.theme.group("Random controls"));
+        ui.horizontal(|ui| count_ui(ui, cx));
+        ui.label(cx.theme.group("As the set in"));
+        ui.horizontal(|ui| match_ui(ui, cx));
+        ui.label(cx.theme.group("Questions a domain"));
+        ui.horizontal(|ui| questions_ui(ui, cx));
+    });
+    r.on_hover_text("How many random sets each change is held against, what they share with the set, and how many questions are scored");
+}
+
+fn count_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let mut controls = cx.app.project.controls;
     let hover = "Random sets with as many neurons in each layer, seeds 0, 1, …: what any set of this size would do";
     let drag = DragValue::new(&mut controls).range(0..=20).speed(0.05);
     if ui.add(drag).on_hover_text(hover).accessible_name("Random controls").changed() {
         cx.send(Command::SetControls { count: controls });
     }
+}
+
+fn match_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let mut like = cx.app.project.control_match;
     let options = [
         (ControlMatch::Size, "size", "As many neurons in each layer"),
@@ -133,5 +169,20 @@ pub fn controls_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     ];
     if choice(ui, cx.theme, &mut like, &options) {
         cx.send(Command::SetControlMatch { like });
+    }
+}
+
+fn questions_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let mut eval = cx.app.project.eval.clone();
+    let mut n = eval.samples.unwrap_or(0);
+    let drag = DragValue::new(&mut n)
+        .range(0..=100_000)
+        .speed(1.0)
+        .custom_formatter(|n, _| if n < 1.0 { "all".to_owned() } else { format!("{n:.0}") })
+        .custom_parser(|text| if text.trim() == "all" { Some(0.0) } else { text.trim().parse().ok() });
+    let r = ui.add(drag).on_hover_text("0 or `all`: every question of the scored split").accessible_name("Questions a domain");
+    if r.changed() {
+        eval.samples = (n > 0).then_some(n);
+        cx.send(Command::SetEvalConfig { config: eval });
     }
 }

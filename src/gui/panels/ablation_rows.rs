@@ -223,7 +223,7 @@ impl Cells {
         if !self.random.is_empty() {
             text.push_str(&format!(" · random {}", self.random));
         }
-        text.push_str(&format!(" · n {}", self.n));
+        text.push_str(&format!(" · n\u{a0}{}", self.n));
         text
     }
 

@@ -41,7 +41,7 @@ pub fn act_on(ui: &Ui, cx: &mut PanelCx<'_>, out: HeatmapOutput, p: &Pointed<'_>
         cx.send(Command::SelectNeurons { neurons });
     }
     menu_ui(&out.response, cx, out.pointed, p);
-    if let Some(n) = out.pointed.filter(|_| out.response.hovered() && rests(ui)) {
+    if let Some(n) = out.pointed.filter(|_| !out.by_keys && out.response.hovered() && rests(ui)) {
         let theme = cx.theme;
         out.response.on_hover_ui_at_pointer(|ui| {
             ui.set_max_width(420.0);
@@ -133,5 +133,5 @@ fn rests(ui: &Ui) -> bool {
     if still < 1.0 {
         ui.ctx().request_repaint_after_secs(1.0 - still);
     }
-    still >= 1.0
+    still >= 1.0 && !ui.ctx().text_edit_focused()
 }

@@ -10,7 +10,7 @@ use crate::{
         Ask, Panel, PanelCx,
         widgets::{
             chart::small_font,
-            control::{bar, caption, choice, group, remark, room_for},
+            control::{bar, choice, group, remark, room_for},
             number::{count, counted, sig3},
             scatter::{Dot, Scatter, Shape},
             states::{empty_ui, failed_ui, stopped_ui, working_ui},
@@ -181,12 +181,10 @@ impl PredictionPanel {
             4,
             cx,
             |ui, cx| {
-                caption(ui, theme, "change of");
                 let options: Vec<(Of, &str, &str)> = Of::ALL.into_iter().map(|o| (o, o.name(), o.hint())).collect();
                 choice(ui, theme, &mut self.of, &options);
                 ui.add_space(4.0);
-                room_for(ui, 150.0);
-                caption(ui, theme, "in");
+                room_for(ui, 190.0);
                 let chosen = self.domain.clone().unwrap_or_else(|| "all domains".into());
                 let combo = ComboBox::from_id_salt("prediction domain").selected_text(chosen).width(110.0);
                 let list = combo.show_ui(ui, |ui| {
@@ -196,8 +194,10 @@ impl PredictionPanel {
                     }
                 });
                 list.response.accessible_name("Domain of the points");
-                ui.checkbox(&mut hide, "without controls")
-                    .on_hover_text("Leaves out the random controls, which are predicted and measured too");
+                let controls = egui::Button::selectable(!hide, "controls");
+                if ui.add(controls).on_hover_text("The random controls, which are predicted and measured too").clicked() {
+                    hide = !hide;
+                }
             },
             |ui, cx| {
                 twin_switch(ui, &mut table_shown, "predictions", || table(of, shown));

@@ -42,6 +42,9 @@ impl Default for SamplesState {
     }
 }
 
+/// Lower than this, the matrix and the texts of a pair do not stand under each other.
+const LOW: f32 = 330.0;
+
 /// Address of the matrices, layer, whether clustered.
 #[derive(Clone, Copy, PartialEq)]
 struct DrawnKey(usize, usize, bool);
@@ -141,8 +144,11 @@ impl SamplesState {
                 }
                 if let Some(s) = run.samples.as_ref() {
                     let layers: Vec<String> = s.layers.keys().map(ToString::to_string).collect();
-                    let words =
-                        if layers.len() == run.output.n_layers { "all layers".to_owned() } else { format!("there: {}", layers.join(", ")) };
+                    let words = if layers.len() == run.output.n_layers {
+                        "all layers".to_owned()
+                    } else {
+                        format!("computed: {}", layers.join(", "))
+                    };
                     ui.add(Label::new(cx.theme.small(words)).truncate()).on_hover_text("Layers whose matrix is there");
                 }
             },
@@ -237,6 +243,13 @@ impl SamplesState {
                 });
                 ui.vertical(|ui| self.pair_ui(ui, cx, run, s, layer));
             });
+        } else if room.y < LOW {
+            // Room for one of both: the texts take the matrix's place until they are closed.
+            if self.pair.is_some() {
+                self.pair_ui(ui, cx, run, s, layer);
+            } else {
+                self.square_ui(ui, cx, run, s, layer, room);
+            }
         } else {
             let height = (room.y * 0.62).max(room.y - 260.0);
             self.square_ui(ui, cx, run, s, layer, vec2(room.x, height));
@@ -289,7 +302,12 @@ impl SamplesState {
         };
         let mut closed = false;
         ui.horizontal(|ui| {
-            closed = icon_button(ui, icons::ICON_CLOSE, "Close the texts", "Back to the means of the blocks").clicked();
+            let (icon, more) = if ui.available_height() < LOW {
+                (icons::ICON_ARROW_BACK, "Back to the matrix")
+            } else {
+                (icons::ICON_CLOSE, "Back to the means of the blocks")
+            };
+            closed = icon_button(ui, icon, "Close the texts", more).clicked();
             let value = s.cosine(layer, a, b).map_or("undefined: a norm is 0".to_owned(), |v| sig3(f64::from(v)));
             let words = cx.theme.strong(format!("LLMDcos {value} at layer {layer}"));
             ui.add(Label::new(words).truncate()).on_hover_ui(|ui| provenance::tooltip_ui(ui, cx.theme, &s.provenance, None));

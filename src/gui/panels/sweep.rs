@@ -8,13 +8,13 @@ use crate::{
         export::Subject,
         widgets::{
             control::{caption, choice},
-            states::{failed_strip_ui, job_line_ui, stopped_line_ui},
+            states::{failed_strip_ui, job_line_ui},
         },
     },
     report::export::View,
     scan::MetricKind,
 };
-use eframe::egui::{ComboBox, Ui};
+use eframe::egui::{Button, ComboBox, Ui};
 use egui_material_icons::icons;
 
 pub struct SweepPanel {
@@ -77,18 +77,24 @@ pub(super) fn control_ui<T>(
         return;
     }
     let ended = view.and_then(|v| Some((v, v.failed.as_ref()?)));
+    let stopped = ended.filter(|(_, failure)| **failure == Failure::Cancelled);
     ui.horizontal_wrapped(|ui| {
+        // Who stopped a sweep goes on with it more often than not.
+        if let Some((view, _)) = stopped
+            && ui.add(cx.theme.primary("Resume")).on_hover_text("Goes on where it was stopped; what was measured is kept").clicked()
+        {
+            cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
+        }
         ui.add_enabled_ui(request.is_some(), |ui| {
-            if ui.add(cx.theme.primary(words)).clicked()
+            let start = if stopped.is_some() { Button::new(words) } else { cx.theme.primary(words) };
+            if ui.add(start).clicked()
                 && let Some(request) = request.clone()
             {
                 cx.send(Command::Sweep { request, out: None });
             }
         });
-        if let Some((view, Failure::Cancelled)) = ended
-            && stopped_line_ui(ui, cx.theme, "Resume", "Goes on where it was stopped", "stopped; what was measured is kept")
-        {
-            cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
+        if stopped.is_some() {
+            ui.label(cx.theme.small("stopped, all kept"));
         }
     });
     if let Some((view, Failure::Failed(message))) = ended

@@ -132,7 +132,6 @@ impl UnitsTab {
             |ui, _| {
                 let known: Vec<_> = SweepMeasure::ALL.into_iter().filter(|m| sweep.baseline.get(*m).is_some()).collect();
                 let options: Vec<_> = known.iter().map(|m| (*m, m.label(), "Change against nothing switched")).collect();
-                caption(ui, theme, "change of");
                 choice(ui, theme, measure, &options);
                 let n = format!("{} of {} measured, n {}", count(sweep.done() as u64), count(sweep.total as u64), sweep.baseline.n);
                 ui.label(theme.small(format!("{} · {n}", sweep.domain)));

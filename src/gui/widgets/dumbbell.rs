@@ -96,7 +96,10 @@ impl Dumbbell<'_> {
             painter.text(pos2(x, plot.bottom() + 4.0), Align2::CENTER_TOP, self.axis.tick_label(t, step), font.clone(), theme.secondary);
         }
         painter.text(pos2(plot.right(), outer.bottom() - 1.0), Align2::RIGHT_BOTTOM, &self.axis.title, font.clone(), theme.secondary);
-        legend(&painter, theme, pos2(plot.left(), outer.top() + 9.0), self.predicted, self.chance);
+        // Over the marks; where it would not end there, from where there is room.
+        let legend_width = legend(None, ui, theme, Pos2::ZERO, self.predicted, self.chance);
+        let legend_left = plot.left().min(outer.right() - legend_width).max(outer.left());
+        legend(Some(&painter), ui, theme, pos2(legend_left, outer.top() + 9.0), self.predicted, self.chance);
         if table > 0.0 {
             let mut right = outer.right();
             let y = outer.top() + if apart { 27.0 } else { 9.0 };
@@ -182,7 +185,7 @@ fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl
             let line = [pos2(x_of(b.value), y), pos2(at.x, y)];
             painter.extend(Shape::dashed_line(&line, Stroke::new(1.5, theme.tint(row.colour, 0.6)), 4.0, 3.0));
         }
-        diamond(painter, at, theme.panel, Stroke::new(1.75, row.colour));
+        painter.add(diamond(at, theme.panel, Stroke::new(1.75, row.colour)));
     }
     // Before and its interval sit a little above the line, after a little below, so that equal values stay readable.
     if let Some(b) = row.before {
@@ -197,33 +200,43 @@ fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl
 }
 
 /// Hollow where `fill` is the ground's colour.
-fn diamond(painter: &Painter, at: Pos2, fill: Color32, stroke: Stroke) {
+fn diamond(at: Pos2, fill: Color32, stroke: Stroke) -> Shape {
     const R: f32 = 7.0;
     let tips = vec![at + vec2(0.0, -R), at + vec2(R, 0.0), at + vec2(0.0, R), at + vec2(-R, 0.0)];
-    painter.add(Shape::convex_polygon(tips, fill, stroke));
+    Shape::convex_polygon(tips, fill, stroke)
 }
 
-fn legend(painter: &Painter, theme: &Theme, at: Pos2, predicted: bool, chance: bool) {
+/// Its width; draws it where there is a painter.
+fn legend(painter: Option<&Painter>, ui: &Ui, theme: &Theme, at: Pos2, predicted: bool, chance: bool) -> f32 {
     let ink = theme.secondary;
     let mut x = at.x + 5.0;
-    let word = |x: &mut f32, text: &str| {
-        let r = painter.text(pos2(*x + 8.0, at.y), Align2::LEFT_CENTER, text, small_font(), ink);
-        *x = r.right() + 14.0;
+    let draw = |shape: Shape| {
+        if let Some(p) = painter {
+            p.add(shape);
+        }
     };
-    painter.circle(pos2(x, at.y), 4.0, theme.panel, Stroke::new(1.5, ink));
-    word(&mut x, "before");
-    painter.circle_filled(pos2(x, at.y), 4.5, ink);
-    word(&mut x, "after");
+    let entry = |marks: Vec<Shape>, text: &str, x: &mut f32| {
+        marks.into_iter().for_each(draw);
+        let galley = ui.painter().layout_no_wrap(text.to_owned(), small_font(), ink);
+        let (left, size) = (*x + 8.0, galley.size());
+        draw(Shape::galley(pos2(left, at.y - size.y / 2.0), galley, ink));
+        *x = left + size.x + 14.0;
+    };
+    let line = Stroke::new(1.5, ink);
+    let ring = Shape::Circle(egui::epaint::CircleShape { center: pos2(x, at.y), radius: 4.0, fill: theme.panel, stroke: line });
+    entry(vec![ring], "before", &mut x);
+    entry(vec![Shape::circle_filled(pos2(x, at.y), 4.5, ink)], "after", &mut x);
     if predicted {
-        diamond(painter, pos2(x + 1.0, at.y), theme.panel, Stroke::new(1.5, ink));
-        x += 2.0;
-        word(&mut x, "predicted");
+        let mark = diamond(pos2(x + 1.0, at.y), theme.panel, line);
+        x += 3.0;
+        entry(vec![mark], "predicted", &mut x);
     }
-    painter.rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
-    painter.vline(x, at.y - 6.0..=at.y + 6.0, Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
-    word(&mut x, "random control");
+    let band = Shape::rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
+    let middle = Shape::line_segment([pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
+    entry(vec![band, middle], "random control", &mut x);
     if chance {
-        painter.extend(Shape::dashed_line(&[pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(1.0, ink), 2.0, 2.0));
-        word(&mut x, "chance");
+        let dashes = Shape::dashed_line(&[pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(1.0, ink), 2.0, 2.0);
+        entry(dashes, "chance", &mut x);
     }
+    x - 14.0 - at.x
 }

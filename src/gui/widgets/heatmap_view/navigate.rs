@@ -81,6 +81,7 @@ impl HeatmapView {
                 },
             );
             self.cursor = Some(n);
+            self.keys_at = response.hover_pos();
             follow(window, Neuron::new(n.layer, place.place(n)));
             self.take_keys(ui, response);
             response.request_focus();
@@ -111,7 +112,10 @@ impl HeatmapView {
         map: &PreparedMap,
         out: &mut HeatmapOutput,
     ) {
-        let by_pointer = ui.input(|i| i.pointer.primary_released());
+        if ui.input(|i| i.pointer.any_pressed()) {
+            self.closes_menu = egui::Popup::is_any_open(ui.ctx());
+        }
+        let by_pointer = ui.input(|i| i.pointer.primary_released()) && !self.closes_menu;
         if response.clicked() && by_pointer {
             out.clicked = under;
             out.adding = ui.input(|i| i.modifiers.command);

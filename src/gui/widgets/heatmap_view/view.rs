@@ -28,6 +28,8 @@ pub struct HeatmapOutput {
     pub response: Response,
     /// Under the pointer, else under the cell cursor while the map has the keyboard.
     pub pointed: Option<Neuron>,
+    /// It is the cell cursor that is pointed at: the keys moved since the pointer did.
+    pub by_keys: bool,
     pub clicked: Option<Neuron>,
     /// Ctrl was held: add to the selection or take out of it.
     pub adding: bool,
@@ -53,6 +55,10 @@ pub struct HeatmapView {
     /// Shape the window belongs to.
     shape: (usize, usize),
     pub(super) cursor: Option<Neuron>,
+    /// Where the pointer rested over the map when the keys moved the cursor.
+    pub(super) keys_at: Option<Pos2>,
+    /// The press that closes a menu picks nothing in the map below it.
+    pub(super) closes_menu: bool,
     /// A neuron that was looked for, and since when it flashes.
     pub(super) flash: Option<(Neuron, f64)>,
     pub(super) brush_from: Option<Pos2>,
@@ -124,9 +130,14 @@ impl HeatmapView {
             .collect();
         let pointer = response.hover_pos().or_else(|| response.interact_pointer_pos()).filter(|p| whole_rect.contains(*p));
         let under = pointer.and_then(|p| pins.iter().chain([&place]).find(|q| q.rect.contains(p))?.cell(p));
-        let keyboard = response.has_focus() && pointer.is_none();
-        let pointed = under.or(self.cursor.filter(|_| keyboard));
-        let mut out = HeatmapOutput { response: response.clone(), pointed, clicked: None, adding: false, toggled: None, brushed: None };
+        // A pointer that only rests there does not speak over the keys.
+        let moved = |at: Pos2| pointer.is_some_and(|p| p.distance(at) > 2.0) || ui.input(|i| i.pointer.any_pressed());
+        self.keys_at = self.keys_at.filter(|at| response.has_focus() && !moved(*at));
+        let by_keys = response.has_focus() && (pointer.is_none() || self.keys_at.is_some()) && self.cursor.is_some();
+        let pointed = if by_keys { self.cursor } else { under };
+        let none =
+            HeatmapOutput { response: response.clone(), pointed, by_keys, clicked: None, adding: false, toggled: None, brushed: None };
+        let mut out = none;
         self.pick(ui, &response, &place, under, input.map, &mut out);
 
         let marks = self.marks(input, order);
@@ -137,7 +148,7 @@ impl HeatmapView {
         for (picture, place) in self.pins.iter_mut().zip(&pins) {
             picture.paint(&canvas, place);
         }
-        self.surround(ui, &Surroundings { theme, input, place: &place, pins: &pins, outer, under });
+        self.surround(ui, &Surroundings { theme, input, place: &place, pins: &pins, outer, under: under.filter(|_| !by_keys) });
         let readout = spoken(input, pointed.or(input.hovered_neuron.filter(|_| input.crosshair)));
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &readout));
         out
