@@ -11,7 +11,7 @@ use bench::{View, bench_at_rest as bench, builder, folder};
 use brodmann::{
     app::{App, Collapse, Command, MapChange, MapScale, RunEntry, testing},
     base::{
-        Grid, Neuron, NeuronSet,
+        Grid, Head, Neuron, NeuronSet,
         heatmap::{Combine, PerLayer, Reduce},
     },
     gui::{Shell, dock::LayoutId},
@@ -182,6 +182,29 @@ fn the_map_folds_into_layers_and_a_click_unfolds_it() {
     h.get_by_label("Scale and order").click();
     h.run_steps(3);
     assert!(h.get_by_label("heads").accesskit_node().is_disabled());
+}
+
+#[test]
+fn a_head_that_is_clicked_is_switched_off_and_shown_in_the_inspector() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    let mut output = testing::sample_output(8, 512, 0);
+    for d in &mut output.domains {
+        d.head_relevance = Grid::new(8, 4, (0..32).map(|i| i as f32).collect::<Vec<f32>>()).ok();
+    }
+    app.library.runs[0].output = Arc::new(output);
+    change(&mut app, MapChange::Collapse(Collapse::Heads));
+    let mut h = neurons(app);
+    let p = at(h.get_by_label_contains("Map of relevance").rect(), 1.5 / 4.0, 3.5 / 8.0);
+    h.hover_at(p);
+    h.run_steps(2);
+    h.drag_at(p);
+    h.run_steps(1);
+    h.drop_at(p);
+    h.run_steps(3);
+    let head = Head { layer: 3, index: 1 };
+    assert_eq!(h.state().app.project.heads.iter().copied().collect::<Vec<_>>(), [head]);
+    assert_eq!(h.state().link.focus_head, Some(head));
 }
 
 #[test]

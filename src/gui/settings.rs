@@ -134,7 +134,7 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         setting(ui, cx, "kept", "Places of models that projects asked for, recent projects and actions", |ui, cx| {
             let text = format!(
                 "{}, {}",
-                number::counted(p.remembered.model_places.len() as u64, "model's place"),
+                number::counted(p.remembered.model_places.len() as u64, "model path"),
                 number::counted(p.remembered.recent_projects.len() as u64, "recent project")
             );
             ui.label(cx.theme.small(text));

@@ -98,6 +98,7 @@ fn factor_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, factor: f32) {
 }
 
 fn resample_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, domain: &str, seed: u64) {
+    keep_together(ui, ["from", domain, "from"].into_iter());
     caption(ui, cx.theme, "from");
     let combo = ComboBox::from_id_salt("resample from").selected_text(domain).width(96.0);
     let mut new = None;

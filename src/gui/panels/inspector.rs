@@ -46,6 +46,8 @@ impl Panel for Inspector {
                 pair_ui(ui, cx, a, b);
             } else if hover.neuron.is_none()
                 && let Some(layer) = hover.layer
+                // Who has just clicked a head still points at its layer.
+                && cx.link.focus_head.is_none_or(|h| h.layer as usize != layer)
             {
                 layer_ui(ui, cx, layer);
             } else if let Some(n) = hover.neuron {

@@ -206,7 +206,11 @@ impl CollapsedMap {
             }
             if let Some(n) = out.clicked {
                 match collapse {
-                    Collapse::Heads => cx.send(Command::ToggleHead { head: Head { layer: n.layer, index: n.index } }),
+                    Collapse::Heads => {
+                        let head = Head { layer: n.layer, index: n.index };
+                        cx.link.focus_head = Some(head);
+                        cx.send(Command::ToggleHead { head });
+                    }
                     Collapse::Layers => {
                         if let Some(domain) = folded.columns.get(n.index as usize) {
                             cx.send(Command::ShowDomain { domain: Some(domain.clone()), minus: view.minus.clone() });
@@ -222,7 +226,7 @@ impl CollapsedMap {
                 cx.send(Command::ToggleHead { head: Head { layer: n.layer, index: n.index } });
             }
             let hint = match collapse {
-                Collapse::Heads => "Click a head to switch it off or back on",
+                Collapse::Heads => "Click a head to switch it off or back on; the inspector shows what it looks at",
                 Collapse::Layers => "Click a cell to see the domain's neurons",
                 _ => "Click to see the heads, or the neurons",
             };
