@@ -45,14 +45,14 @@ impl RowsAt {
     }
     /// Moves `[rows, width]` to their places among `n` rows, the others being 0. What is empty stays so.
     pub(super) fn spread(&self, values: &mut Vec<f32>, n: usize) {
-        let width = values.len() / self.rows.len().max(1);
+        let (count, width) = (self.rows.len(), values.len() / self.rows.len().max(1));
         values.resize(n * width, 0.0);
-        // From the back, for a row moves to a place that is no nearer to the beginning than its own.
-        let mut end = n;
+        // From the back, for a row moves to a place that is no nearer to the beginning than its own. What lies behind the rows is 0 already.
+        let mut end = count;
         for (i, &r) in self.rows.iter().enumerate().rev() {
             values.copy_within(i * width..(i + 1) * width, r * width);
-            values[(r + 1) * width..end * width].fill(0.0);
-            end = r;
+            values[(r + 1).min(end) * width..end * width].fill(0.0);
+            end = end.min(r);
         }
         values[..end * width].fill(0.0);
     }

@@ -16,21 +16,21 @@ const BIG: usize = 1 << 20;
 // SAFETY: every block comes from the system's allocator and goes back to it; `back` only advises the kernel.
 unsafe impl GlobalAlloc for BigBlocks {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        before(layout.size());
+        set_up();
         // SAFETY: the caller's promise.
         let block = unsafe { System.alloc(layout) };
         back(block, layout.size());
         block
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        before(layout.size());
+        set_up();
         // SAFETY: the caller's promise.
         let block = unsafe { System.alloc_zeroed(layout) };
         back(block, layout.size());
         block
     }
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        before(size);
+        set_up();
         // SAFETY: the caller's promise.
         let block = unsafe { System.realloc(block, layout, size) };
         back(block, size);
@@ -45,10 +45,10 @@ unsafe impl GlobalAlloc for BigBlocks {
 /// Bytes that glibc's heap grows by beyond what is asked for.
 const STORE: usize = 16 << 20;
 
-/// Sets glibc up before its first big block.
-fn before(size: usize) {
+/// Sets glibc up, before it has given anything.
+fn set_up() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if size >= BIG {
+    {
         use std::sync::Once;
         // glibc refuses a larger mmap threshold than 32 MiB.
         const MMAP_THRESHOLD: libc::c_int = 32 << 20;
@@ -61,11 +61,11 @@ fn before(size: usize) {
                 libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
                 libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
                 libc::mallopt(libc::M_TOP_PAD, STORE as libc::c_int);
+                // One heap for all threads: that of a job's own would be returned with its last block.
                 libc::mallopt(libc::M_ARENA_MAX, 1);
             }
         });
     }
-    let _ = size;
 }
 
 /// Asks for large pages under a big block and around it, since blocks lie side by side.
