@@ -174,3 +174,21 @@ impl Decoder {
         self.backend.gemm_nn(MatMut::new(resid, n, d), Mat::new(delta, n, k), Mat::new(&columns, k, d), 1.0, 1.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_to_their_places_among_zeros() {
+        for rows in [vec![0], vec![4], vec![0, 1], vec![1, 2, 4], vec![0, 3], vec![2, 3, 4], vec![0, 1, 2, 3, 4]] {
+            let at = RowsAt { rows: rows.clone(), batch: Batch::default(), spans: Vec::new() };
+            let all: Vec<f32> = (1..=10).map(|v| v as f32).collect();
+            let mut values = all.clone();
+            at.take(&mut values, 2);
+            at.spread(&mut values, 5);
+            let expected: Vec<f32> = (0..10).map(|i| if rows.contains(&(i / 2)) { all[i] } else { 0.0 }).collect();
+            assert_eq!(values, expected, "rows {rows:?}");
+        }
+    }
+}
