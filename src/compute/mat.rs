@@ -52,3 +52,34 @@ impl<'a> MatMut<'a> {
         Self { data, rows, cols, stride: cols }
     }
 }
+
+/// Whether all are 0 (or -0): rows of gradients that no objective reaches are, and cost nothing once they are known.
+#[must_use]
+pub fn all_zero(values: &[f32]) -> bool {
+    // Blocks without a way out become vector code; a way out after each of them spares what follows.
+    const BLOCK: usize = 64;
+    let live = |block: &[f32]| block.iter().fold(0, |bits, v| bits | v.to_bits() << 1) != 0;
+    let (blocks, rest) = values.as_chunks::<BLOCK>();
+    !blocks.iter().any(|b| live(b)) && !live(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_number_anywhere_is_seen_and_signs_of_zero_are_not() {
+        for n in [0, 1, 63, 64, 65, 200] {
+            let mut values = vec![0.0f32; n];
+            values.iter_mut().step_by(3).for_each(|v| *v = -0.0);
+            assert!(all_zero(&values), "{n}");
+            for i in 0..n {
+                for live in [1e-45, -1.0, f32::NAN, f32::NEG_INFINITY] {
+                    let before = std::mem::replace(&mut values[i], live);
+                    assert!(!all_zero(&values), "{live} at {i} of {n}");
+                    values[i] = before;
+                }
+            }
+        }
+    }
+}

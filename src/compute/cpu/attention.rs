@@ -11,7 +11,7 @@ use super::{
     panel::{self, Job, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
-use crate::compute::{AttentionShape, AttentionSpan};
+use crate::compute::{AttentionShape, AttentionSpan, all_zero};
 
 /// Queries handled at once.
 const QUERIES: usize = 64;
@@ -229,7 +229,7 @@ pub(super) fn attention_backward(
         let mut written = 0;
         for h in kv_head * w.group..(kv_head + 1) * w.group {
             let at_q = start * w.q + h * d;
-            let live = |i: &usize| dz[at_q + i * w.q..][..d].iter().any(|v| *v != 0.0);
+            let live = |i: &usize| !all_zero(&dz[at_q + i * w.q..][..d]);
             for block in (0..t).step_by(QUERIES) {
                 // Queries without a gradient give none; with an objective at one position that is nearly all of the last layer's.
                 let rows = block..(block + QUERIES).min(t);

@@ -16,7 +16,7 @@ use super::{
 };
 #[cfg(target_arch = "x86_64")]
 use super::{isa::Level, row_lanes};
-use crate::compute::{Mat, MatMut};
+use crate::compute::{Mat, MatMut, all_zero};
 
 /// Longest sum handed to the `gemm` crate in one piece: up to here it never splits.
 pub(super) const K_BLOCK: usize = 512;
@@ -220,7 +220,7 @@ pub(super) enum Form {
 /// When the shapes do not fit: a bug of the caller.
 pub(super) fn multiply(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
     if form == Form::Nn && out.rows == a.rows && a.rows >= SPARSE_ROWS {
-        let live: Vec<usize> = (0..a.rows).filter(|&r| a.row(r).iter().any(|v| *v != 0.0)).collect();
+        let live: Vec<usize> = (0..a.rows).filter(|&r| !all_zero(a.row(r))).collect();
         if live.len() <= a.rows / 2 {
             return multiply_rows(pool, &live, out, a, b, alpha, beta);
         }

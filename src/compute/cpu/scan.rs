@@ -16,7 +16,7 @@ use super::{
     scan_pairs::{self, Star},
     scan_tile::{self, GramSums, Panels, TileJob, TileScratch, TileSums},
 };
-use crate::compute::{Mat, ScanJob, ScanSums};
+use crate::compute::{Mat, ScanJob, ScanSums, all_zero};
 use std::sync::{Mutex, PoisonError};
 
 /// Floats of packed input that all threads share (64 MiB).
@@ -90,7 +90,7 @@ impl Plan {
             || (),
             |(), s| {
                 let tokens = job.samples[s].start..job.samples[s].end;
-                tokens.filter(|&t| job.delta.row(t).iter().any(|v| *v != 0.0)).collect::<Vec<usize>>()
+                tokens.filter(|&t| !all_zero(job.delta.row(t))).collect::<Vec<usize>>()
             },
         );
         let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();

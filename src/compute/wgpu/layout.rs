@@ -3,7 +3,7 @@
 
 use crate::{
     base::{Error, Result},
-    compute::{Mat, ScanJob},
+    compute::{Mat, ScanJob, all_zero},
 };
 use std::{collections::BTreeSet, ops::Range};
 
@@ -229,7 +229,7 @@ fn blocks(pairs: impl Iterator<Item = (usize, u32, u32)>) -> (Vec<PairBlock>, Ve
 fn active(delta: Mat<'_>, tokens: Range<usize>) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for t in tokens {
-        if delta.row(t).iter().any(|v| *v != 0.0) {
+        if !all_zero(delta.row(t)) {
             match runs.last_mut() {
                 Some(run) if run.end == t => run.end += 1,
                 _ => runs.push(t..t + 1),

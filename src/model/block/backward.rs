@@ -3,7 +3,7 @@
 use super::{BlockTape, Scratch, keep};
 use crate::{
     base::{Error, HookPoint, Result},
-    compute::{Mat, MatMut},
+    compute::{Mat, MatMut, all_zero},
     model::{
         Batch, BlockNorm, Decoder, Matrix, Role, Taps, Tensor,
         decoder::{add, add_rows, sized},
@@ -286,7 +286,7 @@ impl Decoder {
     fn input_gradient(&self, delta: &[f32], w: &Tensor, n: usize, d_x: &mut [f32], add_to: bool, live: &mut Live) {
         let (rows, cols) = (w.shape[0], w.shape[1]);
         live.rows.clear();
-        let is_live = |(_, row): &(usize, &[f32])| row.iter().any(|v| *v != 0.0);
+        let is_live = |(_, row): &(usize, &[f32])| !all_zero(row);
         live.rows.extend(delta.chunks_exact(rows).enumerate().filter(is_live).map(|(i, _)| i).take(n / 2 + 1));
         let k = live.rows.len();
         let w = Mat::new(w, rows, cols);
