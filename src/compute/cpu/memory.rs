@@ -10,6 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 pub struct BigBlocks;
 
 /// Blocks from here on get large pages.
+#[cfg(any(target_os = "linux", test))]
 const BIG: usize = 1 << 20;
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by its nature")]
@@ -43,6 +44,7 @@ unsafe impl GlobalAlloc for BigBlocks {
 }
 
 /// Bytes that glibc's heap grows by beyond what is asked for.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const STORE: usize = 16 << 20;
 
 /// Sets glibc up, before it has given anything.
@@ -74,17 +76,7 @@ fn back(block: *mut u8, size: usize) {
     if size >= BIG && !block.is_null() {
         const LARGE: usize = 2 << 20;
         let first = block.addr() / LARGE * LARGE;
-        let mut end = (block.addr() + size).next_multiple_of(LARGE);
-        #[cfg(target_env = "gnu")]
-        {
-            // What glibc has in store behind a block of its heap will be written to before it is seen here.
-            #[expect(unsafe_code, reason = "sbrk is a C function")]
-            // SAFETY: by nothing, the heap's end is asked for and not moved.
-            let heap = unsafe { libc::sbrk(0) }.addr();
-            if block.addr() < heap && heap - block.addr() < size + STORE {
-                end = end.max(heap);
-            }
-        }
+        let end = (block.addr() + size).next_multiple_of(LARGE).max(store_end(block, size));
         #[expect(unsafe_code, reason = "madvise is a C function")]
         // SAFETY: the advice changes neither contents nor what may be read or written; where nothing is mapped, or the kernel has no such pages, it fails.
         unsafe {
@@ -92,6 +84,22 @@ fn back(block: *mut u8, size: usize) {
         }
     }
     let _ = (block, size);
+}
+
+/// Where what glibc has in store behind a block of its heap ends, which will be written to before it is seen here; else 0.
+#[cfg(target_os = "linux")]
+fn store_end(block: *mut u8, size: usize) -> usize {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "sbrk is a C function")]
+        // SAFETY: moved by nothing, the heap's end is only asked for.
+        let heap = unsafe { libc::sbrk(0) }.addr();
+        if block.addr() < heap && heap - block.addr() < size + STORE {
+            return heap;
+        }
+    }
+    let _ = (block, size);
+    0
 }
 
 #[cfg(test)]
