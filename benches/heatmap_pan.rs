@@ -119,6 +119,7 @@ impl Bench {
             unit: "",
             columns: Columns::Neurons,
             ordered: "",
+            bare: false,
             pinned: &[],
             crosshair: true,
             hovered_layer: None,

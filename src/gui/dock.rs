@@ -3,11 +3,12 @@
 
 use super::{
     Panel, PanelCx, PanelInfo, Theme,
+    dock_tabs::Bar,
     export::{self, Subject},
     panels, theme,
 };
 use crate::report::export::View;
-use eframe::egui::{self, Color32, Id, Stroke, Ui, Visuals, WidgetText, vec2};
+use eframe::egui::{self, Color32, Id, Response, Stroke, Ui, Visuals, WidgetText, vec2};
 use egui_material_icons::icons;
 use egui_tiles::{Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use serde::{Deserialize, Serialize};
@@ -200,10 +201,15 @@ impl Dock {
         let Some(tree) = self.trees.get_mut(self.active.name()) else { return };
         let theme = cx.theme;
         self.pointed = None;
-        let mut show = Show { cx, theme, made: &mut self.made, focus: &mut self.focus, pointed: &mut self.pointed, closed: None };
+        let (focus, pointed) = (&mut self.focus, &mut self.pointed);
+        let mut show = Show { cx, theme, made: &mut self.made, focus, pointed, bar: Bar::default(), closed: None, chosen: None };
         tree.ui(&mut show, ui);
-        if let Some(closed) = show.closed {
+        let Show { closed, chosen, .. } = show;
+        if let Some(closed) = closed {
             tree.remove_recursively(closed);
+        }
+        if chosen.is_some_and(|chosen| tree.make_active(|id, _| id == chosen)) {
+            ui.ctx().request_repaint();
         }
     }
     /// What Ctrl+E exports: the panel that was pressed last, else the one under the pointer, else the first that shows something.
@@ -233,8 +239,36 @@ struct Show<'a, 'b> {
     made: &'a mut HashMap<String, Box<dyn Panel>>,
     focus: &'a mut Option<String>,
     pointed: &'a mut Option<String>,
+    /// The bar that is drawn now.
+    bar: Bar,
     /// A panel that is to leave the layout.
     closed: Option<TileId>,
+    /// One that is to come to the front.
+    chosen: Option<TileId>,
+}
+
+impl Show<'_, '_> {
+    /// What the panel in front can do.
+    fn menu_ui(&mut self, tiles: &Tiles<Pane>, ui: &mut Ui, tabs: &egui_tiles::Tabs) {
+        let Some(tile) = tabs.active else { return };
+        let Some(Tile::Pane(pane)) = tiles.get(tile) else { return };
+        let Some(info) = panels::find(&pane.id) else { return };
+        let icon = icons::ICON_MORE_VERT.rich_text().size(16.0).color(self.theme.secondary);
+        let button = egui::Button::new(icon).frame_when_inactive(false).min_size(vec2(theme::ROW, theme::ROW));
+        let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
+            let shown = self.made.get(info.id).and_then(|panel| panel.exports());
+            let usual = || info.export.map(|view| (export::shown_view(view, self.cx.app), Subject::default()));
+            if let Some((view, subject)) = shown.or_else(usual) {
+                export::menu_ui(ui, self.cx, view, subject);
+                ui.separator();
+            }
+            if ui.button("Close the panel").on_hover_text("The Panels menu brings it back").clicked() {
+                self.closed = Some(tile);
+                ui.close();
+            }
+        });
+        response.on_hover_text(format!("{}: export, close", info.title)).accessible_name(format!("{} menu", info.title));
+    }
 }
 
 impl Behavior<Pane> for Show<'_, '_> {
@@ -258,30 +292,17 @@ impl Behavior<Pane> for Show<'_, '_> {
     fn tab_title_for_pane(&mut self, pane: &Pane) -> WidgetText {
         panels::find(&pane.id).map_or(pane.id.as_str(), |p| p.title).into()
     }
-    fn is_tab_closable(&self, tiles: &Tiles<Pane>, id: TileId) -> bool {
-        // The cross would crowd every tab; the menu closes.
-        let _ = (tiles, id);
-        false
+    fn top_bar_right_ui(&mut self, tiles: &Tiles<Pane>, ui: &mut Ui, _: TileId, tabs: &egui_tiles::Tabs, offset: &mut f32) {
+        self.menu_ui(tiles, ui, tabs);
+        // Drawn before the tabs, whose room is what is left.
+        self.bar = Bar::of(ui, tiles, tabs);
+        *offset = 0.0;
     }
-    fn top_bar_right_ui(&mut self, tiles: &Tiles<Pane>, ui: &mut Ui, _: TileId, tabs: &egui_tiles::Tabs, _: &mut f32) {
-        let Some(tile) = tabs.active else { return };
-        let Some(Tile::Pane(pane)) = tiles.get(tile) else { return };
-        let Some(info) = panels::find(&pane.id) else { return };
-        let icon = icons::ICON_MORE_VERT.rich_text().size(16.0).color(self.theme.secondary);
-        let button = egui::Button::new(icon).frame_when_inactive(false).min_size(vec2(theme::ROW, theme::ROW));
-        let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
-            let shown = self.made.get(info.id).and_then(|panel| panel.exports());
-            let usual = || info.export.map(|view| (export::shown_view(view, self.cx.app), Subject::default()));
-            if let Some((view, subject)) = shown.or_else(usual) {
-                export::menu_ui(ui, self.cx, view, subject);
-                ui.separator();
-            }
-            if ui.button("Close the panel").on_hover_text("The Panels menu brings it back").clicked() {
-                self.closed = Some(tile);
-                ui.close();
-            }
-        });
-        response.on_hover_text(format!("{}: export, close", info.title)).accessible_name(format!("{} menu", info.title));
+    fn tab_ui(&mut self, tiles: &mut Tiles<Pane>, ui: &mut Ui, id: Id, tile: TileId, state: &TabState) -> Response {
+        self.bar.tab_ui(ui, self.theme, tiles, (id, tile), state)
+    }
+    fn tab_bar_trailing_ui(&mut self, tiles: &Tiles<Pane>, ui: &mut Ui, _: TileId, _: &egui_tiles::Tabs) {
+        self.chosen = self.bar.others_ui(ui, self.theme, tiles).or(self.chosen);
     }
     fn retain_pane(&mut self, pane: &Pane) -> bool {
         // A layout may have been stored by a version with other panels.
@@ -299,20 +320,8 @@ impl Behavior<Pane> for Show<'_, '_> {
     fn tab_bar_color(&self, _: &Visuals) -> Color32 {
         self.theme.background
     }
-    fn tab_bg_color(&self, _: &Visuals, _: &Tiles<Pane>, _: TileId, state: &TabState) -> Color32 {
-        if state.active { self.theme.panel } else { Color32::TRANSPARENT }
-    }
-    fn tab_outline_stroke(&self, _: &Visuals, _: &Tiles<Pane>, _: TileId, _: &TabState) -> Stroke {
-        Stroke::NONE
-    }
     fn tab_bar_hline_stroke(&self, _: &Visuals) -> Stroke {
         Stroke::NONE
-    }
-    fn tab_text_color(&self, _: &Visuals, _: &Tiles<Pane>, _: TileId, state: &TabState) -> Color32 {
-        if state.active { self.theme.text } else { self.theme.secondary }
-    }
-    fn tab_title_spacing(&self, _: &Visuals) -> f32 {
-        12.0
     }
     fn resize_stroke(&self, _: &egui::Style, state: egui_tiles::ResizeState) -> Stroke {
         match state {

@@ -5,6 +5,7 @@ mod arrangement;
 mod device_combo;
 mod dialogs;
 pub mod dock;
+mod dock_tabs;
 mod dropped;
 pub mod export;
 mod find;

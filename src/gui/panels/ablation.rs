@@ -149,7 +149,7 @@ fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             cx.send(Command::Evaluate);
         }
     });
-    prediction_state::state_ui(ui, cx);
+    prediction_state::state_ui(ui, cx, false);
     held_out_ui(ui, cx);
     if let Some(Failure::Failed(message)) = &app.ablation.failed {
         ui.horizontal_wrapped(|ui| {

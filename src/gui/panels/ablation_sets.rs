@@ -6,7 +6,7 @@ use crate::{
     gui::{
         PanelCx, theme,
         widgets::{
-            control::{caption, remark, switch},
+            control::{caption, caption_width, remark, room_for, switch},
             number::{count, counted},
             table::icon_button,
         },
@@ -182,6 +182,7 @@ impl Adder {
                 })
             });
             shown.response.accessible_name("Domain");
+            room_for(ui, caption_width(ui, "by") + 160.0);
             caption(ui, cx.theme, "by");
             let combo = ComboBox::from_id_salt("top by metric").selected_text(self.metric.label()).width(130.0);
             let shown = combo.show_ui(ui, |ui| {

@@ -18,8 +18,11 @@ use crate::{
     },
     scan::{DomainScan, ScanOutput},
 };
-use eframe::egui::{self, Align, CursorIcon, Layout, Sense, Stroke, Ui, vec2};
+use eframe::egui::{self, Align, CursorIcon, Label, Layout, Sense, Stroke, Ui, vec2};
 use egui_material_icons::icons;
+
+/// A chart lower than this gets the room of the lines under it.
+const LEAST: f32 = 120.0;
 
 #[derive(Default)]
 pub struct DensityPanel {
@@ -50,13 +53,20 @@ impl Panel for DensityPanel {
         let room = ui.available_height();
         let strip = if room > 300.0 { (room * 0.3).clamp(96.0, 150.0) } else { 0.0 };
         let source = provenance(run, out, gamma, &densities);
-        let size = vec2(ui.available_width(), (room - strip - remark_height(ui, &source) - 10.0).max(120.0));
+        // In a low panel one line says it, all of it where the pointer rests.
+        let brief = room - strip - remark_height(ui, &source) - 10.0 < LEAST;
+        let below = if brief { 16.0 } else { remark_height(ui, &source) };
+        let size = vec2(ui.available_width(), (room - strip - below - 10.0).max(100.0));
         let hovered = chart_ui(ui, cx, run, out, &scanned, &densities, gamma, size);
         if strip > 0.0 {
             let layer = hovered.or(cx.link.hover().layer).filter(|&l| l < out.n_layers);
             histogram_ui(ui, cx, out, &scanned, layer, gamma, strip);
         }
-        remark(ui, cx.theme, source);
+        if brief {
+            ui.add(Label::new(cx.theme.small(source.as_str())).truncate()).on_hover_text(source);
+        } else {
+            remark(ui, cx.theme, source);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
-            control::{caption, colour_spot, group, remark, tag},
+            control::{caption, caption_width, colour_spot, group, remark, room_for, tag},
             number::{count, counted},
             states::{failed_strip_ui, progress_line},
             table::{Fact, Table, facts, icon_button},
@@ -143,7 +143,7 @@ fn kind_sentence(kind: DomainKind) -> &'static str {
 impl DomainsPanel {
     fn add_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         ui.add_space(4.0);
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             if ui
                 .button("Add a domain…")
                 .on_hover_text("JSON Lines, JSON, CSV, TSV, Parquet or text; files can be dropped on the window too")
@@ -151,8 +151,10 @@ impl DomainsPanel {
             {
                 cx.link.ask(Ask::AddDomain);
             }
+            // Name, field and button stay together.
+            room_for(ui, caption_width(ui, "or its path") + 232.0);
             caption(ui, cx.theme, "or its path");
-            let room = (ui.available_width() - 56.0).max(80.0);
+            let room = (ui.available_size_before_wrap().x - 64.0).max(80.0);
             let edit = TextEdit::singleline(&mut self.path).hint_text("/data/questions.jsonl").desired_width(room);
             let field = ui.add(edit).accessible_name("Path of a dataset");
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));

@@ -19,17 +19,19 @@ use egui_material_icons::icons;
 
 /// What some panels choose besides scale and order.
 #[derive(Clone, Copy, Default)]
-pub struct More {
+pub struct More<'a> {
     /// What the columns are.
     pub fold: bool,
     /// Whether maps beside each other share range and view.
     pub links: bool,
     /// How two domains are compared, where the row itself has no room for it.
     pub compared: bool,
+    /// The domains that may be compared with the shown one, where the row has no room for their button.
+    pub others: &'a [&'a str],
 }
 
 /// `after`: width that the row keeps for what follows.
-pub fn options_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, (metric, domain): (MetricKind, &str), more: More, after: f32) {
+pub fn options_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, (metric, domain): (MetricKind, &str), more: More<'_>, after: f32) {
     let gap = ui.spacing().item_spacing.x;
     let map = &cx.app.project.view.map;
     let scale = choice_width(ui, SCALES.iter().map(|s| s.1)) + if cx.app.project.view.scale == MapScale::Clipped { 58.0 } else { 0.0 };
@@ -42,7 +44,7 @@ pub fn options_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, (metric, do
         rest += choice_width(ui, ["range", "view"].into_iter()) + 2.0 * (14.0 + gap);
     }
     let room = ui.available_size_before_wrap().x - after;
-    let all = scale + rest + gap <= room && !more.compared;
+    let all = scale + rest + gap <= room && !more.compared && more.others.is_empty();
     let scale_fits = scale + gap + BUTTON <= room;
     if scale_fits {
         scale_ui(ui, cx);
@@ -68,7 +70,7 @@ const LAYERS_WIDTH: f32 = 96.0;
 const ORDER_WIDTH: f32 = 84.0;
 const FOLD_WIDTH: f32 = 84.0;
 
-fn button_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, (metric, domain): (MetricKind, &str), more: More, with_scale: bool) {
+fn button_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, (metric, domain): (MetricKind, &str), more: More<'_>, with_scale: bool) {
     let map = &cx.app.project.view.map;
     // What is not as it comes can be seen without opening it.
     let changed = map.per_layer != PerLayer::None
@@ -104,6 +106,15 @@ fn button_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, (metric, domain)
         });
         if more.fold {
             row(ui, "Columns", &mut |ui| send.extend(folds_ui(ui, cx, run, metric)));
+        }
+        if !more.others.is_empty() {
+            row(ui, "Compared with", &mut |ui| {
+                for n in more.others {
+                    if ui.selectable_label(false, *n).clicked() {
+                        send.push(Command::ShowDomain { domain: Some(domain.to_owned()), minus: Some((*n).to_owned()) });
+                    }
+                }
+            });
         }
         if more.compared {
             row(ui, "Compared by", &mut |ui| {

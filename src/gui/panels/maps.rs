@@ -18,7 +18,7 @@ use crate::{
         Ask, Panel, PanelCx, theme,
         widgets::{
             control::{TOOLBAR, caption_width, room_for, toolbar},
-            heatmap_view::{Columns, HeatmapInput, HeatmapView},
+            heatmap_view::{Columns, HeatmapInput, HeatmapView, foot},
             legend::{self, Legend},
             prepared_map::{MapSource, Maps as MapCache, PreparedMap},
             table::{icon_button, icons_width},
@@ -45,6 +45,9 @@ pub struct Maps {
     /// What all maps show, while they are linked.
     window: Option<Window>,
 }
+
+/// Width of the choice of a second run while there is none.
+const RUN_B: f32 = 96.0;
 
 /// A colour bar and the space above it.
 const BAR: f32 = legend::HEIGHT + 2.0;
@@ -86,17 +89,22 @@ impl Panel for Maps {
         let room = ui.available_rect_before_wrap();
         let (below_all, below_each) = if one_bar.is_some() { (BAR, 0.0) } else { (0.0, BAR) };
         let grid = Rect::from_min_max(room.min, pos2(room.right(), room.bottom() - below_all));
-        let places = places(grid, ready.len(), shape_of(run), below_each);
-        self.seen = places.len();
+        // Where all show the same columns in the same order, and they are low, the lowest have the numbers.
+        let ordered = |r: &Ready<'_>| matches!(&r.state, State::Map(m) if m.order().is_some());
+        let alike = ready.iter().all(|r| ordered(r) == ordered(&ready[0]) && r.run.output.d_mlp == run.output.d_mlp);
+        let words = if ready.first().is_some_and(ordered) { ordered_words(cx, run.output.d_mlp) } else { String::new() };
+        let axis = (alike && !view.map.own_view).then(|| foot(&words));
+        let places = places(grid, ready.len(), shape_of(run), below_each, axis);
+        self.seen = places.rects.len();
         self.first = if self.seen < ready.len() { self.first.min(ready.len() - 1) / self.seen * self.seen } else { 0 };
         self.views.resize_with(ready.len(), HeatmapView::default);
         let mut hovered = None;
         let reveal = cx.link.revealing();
-        for ((i, r), rect) in ready.iter().enumerate().skip(self.first).zip(&places) {
+        for ((i, r), rect) in ready.iter().enumerate().skip(self.first).zip(&places.rects) {
             ui.scope_builder(UiBuilder::new().max_rect(*rect).id_salt(("map", i)), |ui| {
                 ui.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
                 let (scale, bar) = (scales[i], one_bar.is_none());
-                self.cell_ui(ui, cx, run, (i, r), &cells, (scale, bar), reveal, &mut hovered);
+                self.cell_ui(ui, cx, run, (i, r), &cells, (scale, bar, places.bare(i - self.first)), reveal, &mut hovered);
             });
         }
         ui.allocate_rect(grid, egui::Sense::hover());
@@ -264,7 +272,9 @@ impl Maps {
             }
         }
         let domain = cells.first().map_or("", |c| c.of.domain.as_str());
-        options_ui(ui, cx, run, (metric, domain), More { links: true, ..More::default() }, 0.0);
+        // The second run keeps its place in the first row, where none is chosen.
+        let after = if map.other_run.is_none() { RUN_B + ui.spacing().item_spacing.x } else { 0.0 };
+        options_ui(ui, cx, run, (metric, domain), More { links: true, ..More::default() }, after);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one cell of a grid that shares all of these")]
@@ -275,7 +285,7 @@ impl Maps {
         run: &RunEntry,
         (i, r): (usize, &Ready<'_>),
         cells: &[MapCell],
-        (scale, bar): (Option<(Scale, ColourMap)>, bool),
+        (scale, bar, bare): (Option<(Scale, ColourMap)>, bool, bool),
         reveal: Option<Neuron>,
         hovered: &mut Option<f32>,
     ) {
@@ -315,6 +325,7 @@ impl Maps {
                 unit: r.words.unit,
                 columns: Columns::Neurons,
                 ordered: &ordered,
+                bare,
                 pinned: &pinned,
                 crosshair: true,
                 hovered_layer: hover.layer,
@@ -362,7 +373,7 @@ fn runs_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, cells: &[MapCell])
         (None, Some(_)) => format!("B: opening {name}"),
         (None, None) => "B: none".to_owned(),
     };
-    let choices = if map.other_run.is_some() { 200.0 } else { 96.0 };
+    let choices = if map.other_run.is_some() { 200.0 } else { RUN_B };
     if map.other_run.is_some() {
         let a = format!("A: {}, {}", run.name, run.model_label());
         room_for(ui, caption_width(ui, &a) + choices);

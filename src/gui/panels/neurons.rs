@@ -17,7 +17,7 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
-            control::{caption, fits, log_slider, parse_number, toolbar},
+            control::{caption, combo_width, fits, log_slider, parse_number, room_for, toolbar},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             number::{self, sig3},
@@ -136,6 +136,7 @@ impl Panel for Neurons {
                 unit: words.unit,
                 columns: Columns::Neurons,
                 ordered: &ordered,
+                bare: false,
                 pinned: &pinned,
                 crosshair: false,
                 hovered_layer: hover.layer,
@@ -174,20 +175,36 @@ impl Neurons {
             }
             let names: Vec<&str> = run.output.domains.iter().map(|d| d.name.as_str()).collect();
             let domain = view.domain.as_deref().filter(|d| names.contains(d)).or(names.first().copied()).unwrap_or_default();
-            if let Some(Some(domain)) = domain_combo(ui, cx, "Domain", domain, domain, &names, false) {
-                cx.send(Command::ShowDomain { domain: Some(domain), minus: view.minus.clone() });
-            }
             let minus = view.minus.as_deref().filter(|d| names.contains(d));
             let how = view.map.combine;
+            // Where three icons leave too little for the domain's name, two do: what it is compared with is asked in the second.
+            let gap = ui.spacing().item_spacing.x;
+            let row = |icons: usize| icons as f32 * (icons_width(1) + gap);
+            let beside = combo_width(ui, domain, LEAST) + row(3) <= ui.available_size_before_wrap().x;
+            // With two domains that leave nothing of their names, the second begins a new row.
+            let both = 2.0 * LEAST + row(2) + gap <= ui.available_size_before_wrap().x;
+            let one = LEAST + row(2) <= ui.available_size_before_wrap().x;
+            let icons = match minus {
+                None if beside => row(3),
+                None if one => row(2),
+                Some(_) if both => row(2),
+                _ => 0.0,
+            };
+            if let Some(Some(domain)) = domain_combo(ui, cx, ("Domain", icons), domain, domain, &names, false) {
+                cx.send(Command::ShowDomain { domain: Some(domain), minus: view.minus.clone() });
+            }
             if let Some(minus) = minus {
+                if !both {
+                    ui.end_row();
+                }
                 if wide && let Some(combine) = combine_ui(ui, "combine", how) {
                     cx.send(Command::ChangeMap { change: MapChange::Combine(combine) });
                 }
                 let words = if wide { minus.to_owned() } else { format!("{} {minus}", how.sign()) };
-                if let Some(new) = domain_combo(ui, cx, "Minus domain", minus, &words, &names, true) {
+                if let Some(new) = domain_combo(ui, cx, ("Minus domain", row(2)), minus, &words, &names, true) {
                     cx.send(Command::ShowDomain { domain: Some(domain.to_owned()), minus: new });
                 }
-            } else {
+            } else if beside {
                 let text = if wide { RichText::new("compare") } else { icons::ICON_COMPARE.rich_text().size(16.0) };
                 let button = egui::Button::new(text).frame_when_inactive(wide).min_size(vec2(theme::ROW, theme::ROW));
                 let (r, _) = MenuButton::from_button(button).ui(ui, |ui| {
@@ -201,9 +218,13 @@ impl Neurons {
                 let hover = "Compare with another domain: difference, ratio or rank difference, neuron by neuron";
                 r.on_hover_text(hover).accessible_name("Minus domain");
             }
+            if !one {
+                room_for(ui, row(2));
+            }
             let folded = in_force(view.map.collapse, run, metric) != Collapse::Neurons;
             let after = if folded { 0.0 } else { icons_width(1) + 6.0 };
-            let more = More { fold: true, links: false, compared: minus.is_some() && !wide };
+            let others: Vec<&str> = names.iter().copied().filter(|n| *n != domain && minus.is_none() && !beside).collect();
+            let more = More { fold: true, links: false, compared: minus.is_some() && !wide, others: &others };
             options_ui(ui, cx, run, (metric, domain), more, after);
             let (icon, name) = if self.table_shown { (icons::ICON_GRID_ON, "map") } else { (icons::ICON_TABLE_ROWS, "table") };
             if !folded && icon_button(ui, icon, &format!("Show the neurons as a {name}"), "").clicked() {
@@ -326,11 +347,12 @@ fn shown_maps<'a>(cx: &PanelCx<'a>, run: &'a RunEntry, metric: MetricKind) -> Op
     })
 }
 
-/// A choice among the run's domains, shown as `words`; `Some(None)` when none was chosen, which is offered where `or_none`.
+/// A choice among the run's domains, shown as `words`, that leaves the width `after` to what follows; `Some(None)` when none was chosen, which is offered
+/// where `or_none`.
 fn domain_combo(
     ui: &mut Ui,
     cx: &PanelCx<'_>,
-    name: &str,
+    (name, after): (&str, f32),
     chosen: &str,
     words: &str,
     names: &[&str],
@@ -341,7 +363,7 @@ fn domain_combo(
     let combo = ComboBox::from_id_salt(name).width(LEAST).truncate().selected_text(words);
     // A long name leaves room for its neighbours.
     let r = ui.scope(|ui| {
-        ui.set_max_width((ui.available_size_before_wrap().x - icons_width(2) - 16.0).clamp(LEAST, 180.0));
+        ui.set_max_width((ui.available_size_before_wrap().x - after).clamp(LEAST, 180.0));
         combo.show_ui(ui, |ui| {
             if or_none && ui.selectable_label(false, "nothing").clicked() {
                 new = Some(None);

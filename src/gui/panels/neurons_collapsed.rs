@@ -188,6 +188,7 @@ impl CollapsedMap {
                 unit,
                 columns: if collapse == Collapse::Heads { Columns::Heads } else { Columns::Named(&folded.columns) },
                 ordered: "",
+                bare: false,
                 pinned: &[],
                 crosshair: false,
                 hovered_layer: hover.layer,

@@ -145,18 +145,21 @@ impl Overlap {
                 }
                 room_for(ui, 200.0);
                 caption(ui, cx.theme, "top");
-                let words = format!("% by {}", metric.info().label.to_lowercase());
-                // A rail as long as leaves the words after it in its row.
-                let usual = ui.spacing().slider_width;
-                let after = caption_width(ui, &words) + 2.0 * ui.spacing().item_spacing.x;
-                ui.spacing_mut().slider_width = usual.min((ui.available_size_before_wrap().x - after - 84.0).max(48.0));
+                // A rail as long as leaves the words after it in its row; where not even the shortest does, the unit alone.
+                let by = format!("by {}", metric.info().label.to_lowercase());
+                let words = format!("% {by}");
+                let (usual, gaps) = (ui.spacing().slider_width, 2.0 * ui.spacing().item_spacing.x);
+                let rail = |words: &str| ui.available_size_before_wrap().x - caption_width(ui, words) - gaps - 84.0;
+                let words = if rail(&words) >= 48.0 { words.as_str() } else { "%" };
+                let rail = rail(words);
+                ui.spacing_mut().slider_width = usual.min(rail.max(48.0));
                 let mut percent = cx.app.project.view.top_percent;
                 let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, "Top percent that overlaps");
                 if r.changed() {
                     cx.send(Command::SetTopPercent { percent });
                 }
                 ui.spacing_mut().slider_width = usual;
-                caption(ui, cx.theme, &words);
+                caption(ui, cx.theme, words).on_hover_text(format!("Share of all neurons with the largest values, {by}"));
             },
             |ui, _| {
                 if let Some(found) = found {

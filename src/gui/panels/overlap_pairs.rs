@@ -15,6 +15,7 @@ use crate::{
         PanelCx,
         widgets::{
             axis::Axis,
+            chart::small_width,
             control::keep_together,
             curves::{Band, Curve, Curves},
             matrix::{Matrix, sequential},
@@ -220,10 +221,14 @@ impl Overlap {
         let band = band(cx, shares.shares.iter().copied().zip(shares.chance.iter().copied()).filter(|_| a != b));
         let values = curves.iter().flat_map(|c| c.points.iter().filter_map(|p| p.1));
         let highest = values.chain(band.points.iter().map(|p| p.2)).fold(0.0, f64::max);
+        // What the thin lines are is said where there is room for it.
+        let title = "Jaccard · band: 95 % by chance";
+        let whole = format!("{title} · thin: others");
+        let title = if small_width(ui, &whole) <= size.x { whole.as_str() } else { title };
         let chart = Curves {
             name: "Overlap by share",
             x: Axis::log(SHARES.0, SHARES.1, "share of neurons taken, %"),
-            y: Axis::linear(0.0, (highest * 1.1).clamp(0.05, 1.0), "Jaccard · band: 95 % by chance · thin: others"),
+            y: Axis::linear(0.0, (highest * 1.1).clamp(0.05, 1.0), title),
             curves: &curves,
             band: Some(&band),
             size,

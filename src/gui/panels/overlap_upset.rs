@@ -10,6 +10,7 @@ use crate::{
     gui::{
         PanelCx,
         widgets::{
+            chart::small_width,
             control::{keep_together, remark},
             number::{counted, sig3},
             table::{Table, icon_button},
@@ -103,7 +104,7 @@ impl UpsetState {
         let list = if room.y > rows_height(sets.len()) + 330.0 { (room.y * 0.34).clamp(110.0, 260.0) } else { 0.0 };
         let selected = self.selected.as_ref().and_then(|s| columns.iter().position(|c| c.members == *s));
         let marked = cx.link.hover().domain.as_deref().and_then(|d| top.names.iter().position(|n| n == d));
-        let foot = 28.0;
+        let foot = if room.y < 230.0 { 18.0 } else { 28.0 };
         let plot = Upset { sets: &sets, columns: &columns, selected, marked, size: vec2(room.x, room.y - list - foot) };
         // Where there is less height than rows and bars need, it scrolls.
         let height = room.y - list - foot;
@@ -134,7 +135,9 @@ impl UpsetState {
             cx.send(Command::SelectNeurons { neurons: c.neurons.iter().map(|&n| top.neuron(n)).collect() });
         }
         let Some(c) = self.selected.as_ref().and_then(|s| found.upset.iter().find(|c| c.members == *s)) else {
-            ui.add(Label::new(cx.theme.small("Click a column to select its neurons. Orange: by chance.")).truncate())
+            let words = "Click a column to select its neurons. Orange: by chance.";
+            let words = if small_width(ui, words) <= ui.available_width() { words } else { "Click a column. Orange: by chance." };
+            ui.add(Label::new(cx.theme.small(words)).truncate())
                 .on_hover_text("The size that chance gives, with as many neurons of each domain in each layer");
             return;
         };

@@ -10,7 +10,7 @@ use crate::{
         Ask, Panel, PanelCx,
         widgets::{
             chart::small_font,
-            control::{bar, choice, group, remark, room_for},
+            control::{bar, choice, group, remark, remark_height, room_for},
             number::{count, counted, sig3},
             scatter::{Dot, Scatter, Shape},
             states::{empty_ui, failed_ui, stopped_ui, working_ui},
@@ -65,6 +65,9 @@ impl Of {
     }
 }
 
+/// A panel lower than this says in few words how well both agree, so that the chart is seen whole.
+const LOW: f32 = 260.0;
+
 /// Largest disagreements listed.
 const OUTLIERS: usize = 8;
 
@@ -115,18 +118,21 @@ impl Panel for PredictionPanel {
             self.agreement = Some((key, Agreement::of(&shown)));
         }
         let Some((_, agreement)) = &self.agreement else { return };
+        let room = ui.available_height();
+        let low = room < LOW;
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
-            prediction_state::state_ui(ui, cx);
-            ui.add(egui::Label::new(cx.theme.strong(agreement.words(of))).wrap()).on_hover_text(format!(
-                "{}\n{}",
-                predict::FORMULA,
-                predict::OBJECTIVE
-            ));
+            let top = ui.cursor().top();
+            prediction_state::state_ui(ui, cx, low);
+            let words = agreement.words(of);
+            let shown_words = if low { agreement.short_words(of) } else { words.clone() };
+            let hover = format!("{words}\n{}\n{}", predict::FORMULA, predict::OBJECTIVE);
+            ui.add(egui::Label::new(cx.theme.strong(shown_words)).wrap()).on_hover_text(hover);
             if self.table {
                 table(of, &shown).ui(ui, cx.theme, "predicted and measured");
                 return;
             }
-            chart_ui(ui, cx, of, &shown, agreement);
+            let room = room - (ui.cursor().top() - top);
+            chart_ui(ui, cx, of, &shown, agreement, room);
             outliers_ui(ui, cx, of, &shown);
         });
     }
@@ -250,9 +256,15 @@ impl Agreement {
             number(self.spearman)
         )
     }
+    fn short_words(&self, of: Of) -> String {
+        let number = |v: Option<f64>| v.map_or("undefined".to_owned(), |v| format!("{v:.2}"));
+        let error = self.error.map_or("undefined".to_owned(), |e| format!("{} {}", sig3(e), of.unit()));
+        format!("{}: Pearson {}, off by {error}", counted(self.n as u64, "point"), number(self.pearson))
+    }
 }
 
-fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agreement: &Agreement) {
+/// `room`: height that is left of the panel.
+fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agreement: &Agreement, room: f32) {
     let off = cx.app.project.off();
     let dots: Vec<Dot> = shown
         .iter()
@@ -274,7 +286,10 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agre
         .collect();
     let (x, y) =
         (format!("predicted change of {} ({})", of.name(), of.unit()), format!("measured change of {} ({})", of.name(), of.unit()));
-    let height = (ui.available_width() * 0.62).clamp(200.0, 380.0);
+    // Chart, legend and the head of the list are seen at once; in a low panel the chart with its axes, the others by scrolling.
+    let below = remark_height(ui, MARKS) + 20.0 + 32.0 + 4.0 * ui.spacing().item_spacing.y;
+    let fit = if room - below >= LEAST_CHART { room - below } else { room - 2.0 };
+    let height = (ui.available_width() * 0.62).clamp(200.0, (room * 0.55).max(380.0)).min(fit.max(LEAST_CHART));
     let spoken = agreement.words(of);
     let chart = Scatter {
         name: "Predicted against measured",
@@ -297,6 +312,12 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agre
     legend_ui(ui, cx, shown);
 }
 
+/// A chart lower than this has no room for its points.
+const LEAST_CHART: f32 = 124.0;
+
+const MARKS: &str =
+    "● a set that was switched · × its random controls · ■ a unit of a sweep · ring: in force now · dashed: predicted = measured";
+
 fn legend_ui(ui: &mut Ui, cx: &PanelCx<'_>, shown: &[Shown<'_>]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 10.0;
@@ -313,11 +334,7 @@ fn legend_ui(ui: &mut Ui, cx: &PanelCx<'_>, shown: &[Shown<'_>]) {
             ui.painter().galley(rect.left_center() + vec2(11.0, -galley.size().y / 2.0), galley, cx.theme.text);
         }
     });
-    remark(
-        ui,
-        cx.theme,
-        "● a set that was switched · × its random controls · ■ a unit of a sweep · ring: in force now · dashed: predicted = measured",
-    );
+    remark(ui, cx.theme, MARKS);
 }
 
 /// The points that the linear picture misses most.

@@ -28,8 +28,8 @@ pub fn ask_ui(cx: &mut PanelCx<'_>, asked: &mut Option<String>) {
     }
 }
 
-/// While effects are computed, where they failed, and where there can be none.
-pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+/// While effects are computed, where they failed, and where there can be none; `low`: nothing where all are ready.
+pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, low: bool) {
     let app = cx.app;
     let live = &app.prediction;
     if let Some(words) = live.not_predicted {
@@ -56,7 +56,7 @@ pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         });
     }
     // A line of its own from the beginning, so that nothing below moves when effects come.
-    if live.running || (app.settings.predicts && live.failed.is_none() && live.not_predicted.is_none()) {
+    if live.running || (!low && app.settings.predicts && live.failed.is_none() && live.not_predicted.is_none()) {
         let job = app.job_for(|t| matches!(t, JobTarget::Attribution(_))).filter(|_| live.running);
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), LINE), Sense::hover());
         let mut line = ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center)));

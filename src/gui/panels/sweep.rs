@@ -7,7 +7,7 @@ use crate::{
         Panel, PanelCx,
         export::Subject,
         widgets::{
-            control::{caption, choice},
+            control::{caption, choice, keep_together},
             states::{failed_strip_ui, job_line_ui},
         },
     },
@@ -62,16 +62,19 @@ fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
     model_and_domain_ui(ui, cx, icons::ICON_GRADIENT, sentence, "Add a dataset to sweep over.")
 }
 
-/// Start, or how far it is with a way to stop it, or how to go on. `request` is what Start asks for; `words` are on its button.
+/// Said where nothing was measured yet in this session.
+pub(super) const GOES_ON: &str = "Once broken off, the same request goes on from what was measured, in a later session too.";
+
+/// What is asked for by `form`, with the words of the button that starts it; then that button, or how far it is with a way to stop it, or how to go on.
 pub(super) fn control_ui<T>(
     ui: &mut Ui,
     cx: &mut PanelCx<'_>,
     view: Option<&SweepView<T>>,
     kind: SweepKind,
-    request: Option<SweepRequest>,
-    words: &str,
+    form: impl FnOnce(&mut Ui, &mut PanelCx<'_>) -> (Option<SweepRequest>, String),
 ) {
     if view.is_some_and(|v| v.running) {
+        ui.horizontal_wrapped(|ui| form(ui, cx));
         let job = cx.app.job_for(|t| *t == JobTarget::Sweep(kind));
         job_line_ui(ui, cx, job, "Cancel", "What was measured stays, and can be gone on with", "");
         return;
@@ -79,6 +82,8 @@ pub(super) fn control_ui<T>(
     let ended = view.and_then(|v| Some((v, v.failed.as_ref()?)));
     let stopped = ended.filter(|(_, failure)| **failure == Failure::Cancelled);
     ui.horizontal_wrapped(|ui| {
+        let (request, words) = form(ui, cx);
+        keep_together(ui, [words.as_str(), "Resume"].into_iter().take(if stopped.is_some() { 2 } else { 1 }));
         // Who stopped a sweep goes on with it more often than not.
         if let Some((view, _)) = stopped
             && ui.add(cx.theme.primary("Resume")).on_hover_text("Goes on where it was stopped; what was measured is kept").clicked()
@@ -86,7 +91,7 @@ pub(super) fn control_ui<T>(
             cx.send(Command::Sweep { request: view.request.clone(), out: view.folder.clone() });
         }
         ui.add_enabled_ui(request.is_some(), |ui| {
-            let start = if stopped.is_some() { Button::new(words) } else { cx.theme.primary(words) };
+            let start = if stopped.is_some() { Button::new(&words) } else { cx.theme.primary(&words) };
             if ui.add(start).clicked()
                 && let Some(request) = request.clone()
             {

@@ -1,6 +1,6 @@
 //! The smallest set found that breaks a domain and spares the others: the search step by step, and how the set is judged.
 
-use super::sweep::{control_ui, domain_choice, ranking_choice};
+use super::sweep::{GOES_ON, control_ui, domain_choice, ranking_choice};
 use crate::{
     ablate::{BreakStep, Broken, Rule, Totals},
     app::{BreakLive, Command, SweepKind, SweepRequest},
@@ -41,14 +41,13 @@ impl BreakTab {
             }
             return;
         }
-        let request = self.request_ui(ui, cx);
         let app = cx.app;
         let view = app.sweeps.broken.as_ref();
-        control_ui(ui, cx, view, SweepKind::Break, request, "Search");
+        control_ui(ui, cx, view, SweepKind::Break, |ui, cx| (self.request_ui(ui, cx), "Search".to_owned()));
         let Some(live) = view.and_then(|v| v.result.as_ref()) else {
             let words = "Neurons are added one by one: each round the one that hurts the domain most for what it costs the others. \
                          The set is sought on one half of the questions and judged on the other.";
-            remark(ui, cx.theme, words);
+            remark(ui, cx.theme, format!("{words} {GOES_ON}"));
             return;
         };
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
@@ -60,28 +59,25 @@ impl BreakTab {
     }
 
     fn request_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) -> Option<SweepRequest> {
-        ui.horizontal_wrapped(|ui| {
-            caption(ui, cx.theme, "break");
-            let domain = domain_choice(ui, cx, "Domain to break", &mut self.domain)?;
-            let metric = ranking_choice(ui, cx, "Metric of the candidates", &domain, &mut self.metric);
-            room_for(ui, 120.0);
-            caption(ui, cx.theme, "candidates");
-            ui.add(DragValue::new(&mut self.candidates).range(1..=100_000).speed(1.0))
-                .on_hover_text("The top of the map that neurons are taken from")
-                .accessible_name("Candidates");
-            room_for(ui, 100.0);
-            caption(ui, cx.theme, "at most");
-            ui.add(DragValue::new(&mut self.rule.most).range(1..=10_000).speed(0.2))
-                .on_hover_text("Neurons of the largest set")
-                .accessible_name("Neurons at most");
-            room_for(ui, 110.0);
-            caption(ui, cx.theme, "penalty");
-            ui.add(DragValue::new(&mut self.rule.penalty).range(0.0..=100.0).speed(0.05))
-                .on_hover_text("Weight of the mean damage to the other domains")
-                .accessible_name("Penalty for damage to the others");
-            Some(SweepRequest::Break { domain, metric: metric?, candidates: self.candidates, rule: self.rule })
-        })
-        .inner
+        caption(ui, cx.theme, "break");
+        let domain = domain_choice(ui, cx, "Domain to break", &mut self.domain)?;
+        let metric = ranking_choice(ui, cx, "Metric of the candidates", &domain, &mut self.metric);
+        room_for(ui, 120.0);
+        caption(ui, cx.theme, "candidates");
+        ui.add(DragValue::new(&mut self.candidates).range(1..=100_000).speed(1.0))
+            .on_hover_text("The top of the map that neurons are taken from")
+            .accessible_name("Candidates");
+        room_for(ui, 100.0);
+        caption(ui, cx.theme, "at most");
+        ui.add(DragValue::new(&mut self.rule.most).range(1..=10_000).speed(0.2))
+            .on_hover_text("Neurons of the largest set")
+            .accessible_name("Neurons at most");
+        room_for(ui, 110.0);
+        caption(ui, cx.theme, "penalty");
+        ui.add(DragValue::new(&mut self.rule.penalty).range(0.0..=100.0).speed(0.05))
+            .on_hover_text("Weight of the mean damage to the other domains")
+            .accessible_name("Penalty for damage to the others");
+        Some(SweepRequest::Break { domain, metric: metric?, candidates: self.candidates, rule: self.rule })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accuracy with the top k % of a map switched, beside random sets of the same size.
 
-use super::sweep::{control_ui, domain_choice, ranking_choice, settings_words};
+use super::sweep::{GOES_ON, control_ui, domain_choice, ranking_choice, settings_words};
 use crate::{
     ablate::KCurve,
     app::{Command, SweepKind, SweepRequest},
@@ -10,7 +10,7 @@ use crate::{
         widgets::{
             axis::Axis,
             chart::{Chart, EndLabel, spread},
-            control::{bar, caption, remark},
+            control::{bar, caption, remark, remark_height, room_for},
             number::{count, plus_minus, sig3},
             states::empty_ui,
             table::{Table, twin_switch},
@@ -18,7 +18,7 @@ use crate::{
     },
     scan::MetricKind,
 };
-use eframe::egui::{Mesh, Pos2, Shape, Stroke, TextEdit, Ui, pos2, vec2};
+use eframe::egui::{Mesh, Pos2, ScrollArea, Shape, Stroke, TextEdit, Ui, pos2, vec2};
 use egui_material_icons::icons;
 
 pub struct CurveTab {
@@ -55,24 +55,11 @@ impl CurveTab {
             }
             return;
         }
-        let request = ui
-            .horizontal_wrapped(|ui| {
-                caption(ui, cx.theme, "top k % of");
-                let ranking = domain_choice(ui, cx, "Domain of the ranking", &mut self.domain)?;
-                let metric = ranking_choice(ui, cx, "Metric of the ranking", &ranking, &mut self.metric);
-                caption(ui, cx.theme, "k");
-                let edit = TextEdit::singleline(&mut self.percents).desired_width(180.0).hint_text("1, 2, 5, 10");
-                ui.add(edit).accessible_name("Percentages").on_hover_text("Shares of all neurons, percent");
-                let percents: Vec<f64> = self.percents.split([',', ' ']).filter_map(|p| p.trim().parse().ok()).collect();
-                let valid = !percents.is_empty() && percents.iter().all(|p| *p > 0.0 && *p <= 100.0);
-                Some(SweepRequest::AgainstK { ranking, metric: metric?, percents }).filter(|_| valid)
-            })
-            .inner;
         let app = cx.app;
         let view = app.sweeps.against_k.as_ref();
-        control_ui(ui, cx, view, SweepKind::AgainstK, request, "Measure the curve");
+        control_ui(ui, cx, view, SweepKind::AgainstK, |ui, cx| (self.request_ui(ui, cx), "Measure the curve".to_owned()));
         let Some(curve) = view.and_then(|v| v.result.as_ref()) else {
-            remark(ui, cx.theme, format!("Neurons are {}, in every domain that is switched on.", settings_words(cx)));
+            remark(ui, cx.theme, format!("Neurons are {}, in every domain that is switched on. {GOES_ON}", settings_words(cx)));
             return;
         };
         let table = &mut self.table;
@@ -85,7 +72,27 @@ impl CurveTab {
             },
             |ui, _| twin_switch(ui, table, "the curve", || table_of(curve)),
         );
-        if self.table { table_of(curve).ui(ui, cx.theme, "accuracy against k") } else { chart_ui(ui, cx, curve) }
+        if self.table {
+            table_of(curve).ui(ui, cx.theme, "accuracy against k");
+        } else {
+            let room = ui.available_height();
+            ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| chart_ui(ui, cx, curve, room));
+        }
+    }
+}
+
+impl CurveTab {
+    fn request_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) -> Option<SweepRequest> {
+        caption(ui, cx.theme, "top k % of");
+        let ranking = domain_choice(ui, cx, "Domain of the ranking", &mut self.domain)?;
+        let metric = ranking_choice(ui, cx, "Metric of the ranking", &ranking, &mut self.metric);
+        room_for(ui, FIELD + 28.0);
+        caption(ui, cx.theme, "k");
+        let edit = TextEdit::singleline(&mut self.percents).desired_width(FIELD).hint_text("1, 2, 5, 10");
+        ui.add(edit).accessible_name("Percentages").on_hover_text("Shares of all neurons, percent");
+        let percents: Vec<f64> = self.percents.split([',', ' ']).filter_map(|p| p.trim().parse().ok()).collect();
+        let valid = !percents.is_empty() && percents.iter().all(|p| *p > 0.0 && *p <= 100.0);
+        Some(SweepRequest::AgainstK { ranking, metric: metric?, percents }).filter(|_| valid)
     }
 }
 
@@ -104,7 +111,12 @@ fn lines(curve: &KCurve) -> (Vec<Line>, bool) {
     ((0..curve.domains.len()).map(line).filter(|l| !l.points.is_empty()).collect(), accuracies)
 }
 
-fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, curve: &KCurve) {
+/// Room for seven shares.
+const FIELD: f32 = 180.0;
+
+const LINES: &str = "lines: the top k % · dashed with band: random sets of the same size in each layer, mean ± standard deviation";
+
+fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, curve: &KCurve, room: f32) {
     let (lines, accuracies) = lines(curve);
     if lines.is_empty() {
         remark(ui, cx.theme, "The first k is being measured.");
@@ -123,7 +135,9 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, curve: &KCurve) {
         let values = lines.iter().flat_map(|l| l.points.iter().map(|p| p.1).chain(l.controls.iter().map(|c| c.1)));
         Axis::around(values, "loss (nat a token)")
     };
-    let size = vec2(ui.available_width(), (ui.available_height() - 40.0).clamp(180.0, 420.0));
+    // In a low panel the chart alone is seen; what its lines are, by scrolling.
+    let beside = room - remark_height(ui, LINES) - 12.0;
+    let size = vec2(ui.available_width(), if beside >= 130.0 { beside } else { room - 4.0 }.clamp(120.0, 420.0));
     let spoken = || {
         let say = |l: &Line| l.points.last().map(|(k, v)| format!("{} {} at {k} %", l.name, sig3(*v))).unwrap_or_default();
         lines.iter().map(say).collect::<Vec<_>>().join("; ")
@@ -174,7 +188,7 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, curve: &KCurve) {
             }
         }
     }
-    remark(ui, cx.theme, "lines: the top k % · dashed with band: random sets of the same size in each layer, mean ± standard deviation");
+    remark(ui, cx.theme, LINES);
 }
 
 fn table_of(curve: &KCurve) -> Table {

@@ -2,7 +2,7 @@
 
 use super::{
     map_controls::{MarksCache, scale_kind},
-    sweep::{control_ui, domain_choice, settings_words},
+    sweep::{GOES_ON, control_ui, domain_choice, settings_words},
 };
 use crate::{
     ablate::{Sweep, SweepMeasure, SweepUnit, UnitId},
@@ -63,13 +63,15 @@ impl Default for UnitsTab {
 
 impl UnitsTab {
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
-        let request = self.request_ui(ui, cx);
         let app = cx.app;
         let view = app.sweeps.units.as_ref();
-        let words = request.as_ref().map_or("Start".to_owned(), |_| self.words(cx));
-        control_ui(ui, cx, view, crate::app::SweepKind::Units, request, &words);
+        control_ui(ui, cx, view, crate::app::SweepKind::Units, |ui, cx| {
+            let request = self.request_ui(ui, cx);
+            let words = request.as_ref().map_or("Start".to_owned(), |_| self.words(cx));
+            (request, words)
+        });
         let Some(view) = view else {
-            remark(ui, cx.theme, format!("Each unit is {} by itself; settings are those of Ablation.", settings_words(cx)));
+            remark(ui, cx.theme, format!("Each unit is {} by itself; settings are those of Ablation. {GOES_ON}", settings_words(cx)));
             return;
         };
         let Some(sweep) = &view.result else { return };
@@ -83,34 +85,31 @@ impl UnitsTab {
         match sweep.spec.unit {
             SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, (room - 190.0).max(120.0)),
             SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, (room - 190.0).max(120.0)),
-            SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, (room - 190.0).clamp(140.0, 320.0)),
+            SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, (room - 190.0).clamp(120.0, 320.0)),
         }
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| largest_ui(ui, cx, sweep, self.measure));
     }
 
     fn request_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) -> Option<SweepRequest> {
         let last = cx.app.library.spec().map_or(0, |s| s.n_layers.saturating_sub(1));
-        ui.horizontal_wrapped(|ui| {
-            let options = [
-                (SweepUnit::Neuron, "neurons", "Every neuron of the MLPs"),
-                (SweepUnit::Head, "heads", "Every attention head"),
-                (SweepUnit::Layer, "layers", "All neurons and heads of a layer together"),
-            ];
-            choice(ui, cx.theme, &mut self.unit, &options);
-            caption(ui, cx.theme, "over");
-            let domain = domain_choice(ui, cx, "Domain of the sweep", &mut self.domain)?;
-            room_for(ui, 130.0);
-            caption(ui, cx.theme, "layers");
-            let (mut from, mut to) = self.layers.unwrap_or((0, last));
-            let a = ui.add(DragValue::new(&mut from).range(0..=to).speed(0.1)).accessible_name("First layer of the sweep");
-            caption(ui, cx.theme, "to");
-            let b = ui.add(DragValue::new(&mut to).range(from..=last).speed(0.1)).accessible_name("Last layer of the sweep");
-            if a.changed() || b.changed() {
-                self.layers = ((from, to) != (0, last)).then_some((from, to));
-            }
-            Some(SweepRequest::Units { unit: self.unit, domain, layers: self.layers.filter(|l| l.1 <= last) })
-        })
-        .inner
+        let options = [
+            (SweepUnit::Neuron, "neurons", "Every neuron of the MLPs"),
+            (SweepUnit::Head, "heads", "Every attention head"),
+            (SweepUnit::Layer, "layers", "All neurons and heads of a layer together"),
+        ];
+        choice(ui, cx.theme, &mut self.unit, &options);
+        caption(ui, cx.theme, "over");
+        let domain = domain_choice(ui, cx, "Domain of the sweep", &mut self.domain)?;
+        room_for(ui, 130.0);
+        caption(ui, cx.theme, "layers");
+        let (mut from, mut to) = self.layers.unwrap_or((0, last));
+        let a = ui.add(DragValue::new(&mut from).range(0..=to).speed(0.1)).accessible_name("First layer of the sweep");
+        caption(ui, cx.theme, "to");
+        let b = ui.add(DragValue::new(&mut to).range(from..=last).speed(0.1)).accessible_name("Last layer of the sweep");
+        if a.changed() || b.changed() {
+            self.layers = ((from, to) != (0, last)).then_some((from, to));
+        }
+        Some(SweepRequest::Units { unit: self.unit, domain, layers: self.layers.filter(|l| l.1 <= last) })
     }
 
     fn words(&self, cx: &PanelCx<'_>) -> String {
@@ -178,6 +177,7 @@ impl UnitsTab {
                 unit: self.measure.unit(),
                 columns: Columns::Neurons,
                 ordered: "",
+                bare: false,
                 pinned: &[],
                 crosshair: false,
                 hovered_layer: hover.layer,

@@ -13,13 +13,14 @@ use crate::{
         theme,
         widgets::{
             axis::Axis,
-            control::{bar, caption, choice, remark, room_for},
+            chart::grown,
+            control::{bar, caption, caption_width, choice, remark, room_for},
             curves::{Curve, Curves},
             labelled_grid::LabelledGrid,
             matrix::sequential,
             number::{counted, sig3},
             provenance,
-            table::{Table, icon_button, twin_switch},
+            table::{ColumnWindow, Table, icon_button, twin_switch},
         },
     },
     report::export::View,
@@ -396,7 +397,7 @@ fn lesson_ui(ui: &mut Ui, cx: &PanelCx<'_>, view: &ContinualView, state: &Contin
         y: Axis::around(values, "loss (nat a token)"),
         curves: &curves,
         band: None,
-        size: vec2(ui.available_width().min(560.0), 130.0),
+        size: vec2(ui.available_width().min(grown(ui, 560.0)), grown(ui, 130.0)),
         mark: None,
         place: None,
     }
@@ -420,8 +421,13 @@ fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
             add(ui);
         });
     };
-    ScrollArea::horizontal().id_salt("summary").auto_shrink([false, true]).show(ui, |ui| {
-        eframe::egui::Grid::new("figures").num_columns(figures.len() + 1).spacing(vec2(4.0, 2.0)).show(ui, |ui| {
+    ui.push_id("figures", |ui| {
+        // Whole columns only; those that have no room are a click away.
+        let names = methods.iter().map(|m| caption_width(ui, m.label())).fold(0.0, f32::max);
+        let widths: Vec<f32> = std::iter::once(names).chain(figures.iter().map(|_| FIGURE_WIDTH)).collect();
+        let mut window = ColumnWindow::new(ui, &widths, 1);
+        let figures: Vec<&Figure> = window.shown().into_iter().filter_map(|i| i.checked_sub(1)).map(|i| figures[i]).collect();
+        let grid = eframe::egui::Grid::new("figures").num_columns(figures.len() + 1).spacing(vec2(10.0, 2.0)).show(ui, |ui| {
             ui.label("");
             for f in &figures {
                 cell(ui, &mut |ui| {
@@ -439,11 +445,12 @@ fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
                 ui.end_row();
             }
         });
+        window.foot_ui(ui, cx.theme, grid.response.rect);
     });
 }
 
 /// `0.913 ± 0.004` in the font of numbers.
-const FIGURE_WIDTH: f32 = 98.0;
+const FIGURE_WIDTH: f32 = 100.0;
 
 /// Which task's update W-NCFT takes for which questions.
 fn weights_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {

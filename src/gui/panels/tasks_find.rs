@@ -16,6 +16,7 @@ use crate::{
         Panel, PanelCx,
         export::Subject,
         widgets::{
+            chart::grown,
             control::{bar, caption, choice, log_slider, remark, room_for},
             matrix::{Matrix, sequential},
             number::{count, counted, sig3},
@@ -26,7 +27,7 @@ use crate::{
     report::export::View,
     task::{self, TaskNeurons},
 };
-use eframe::egui::{ScrollArea, Ui, vec2};
+use eframe::egui::{Button, RichText, ScrollArea, Ui, vec2};
 
 pub(super) const TAB: TabInfo = TabInfo {
     id: "find",
@@ -154,8 +155,9 @@ impl FindTab {
                 ui.horizontal_wrapped(|ui| {
                     let mut chosen = names.iter().position(|n| Some(n) == self.task.as_ref()).unwrap_or(0);
                     for (i, name) in names.iter().enumerate() {
-                        let text = eframe::egui::RichText::new(format!("● {name}")).color(cx.domain_colour(name));
-                        let button = ui.selectable_label(i == chosen, text).accessible_name(format!("Neurons of {name}"));
+                        let spot = RichText::new("●").color(cx.domain_colour(name));
+                        let button = Button::selectable(i == chosen, (spot, name.as_str()));
+                        let button = ui.add(button).accessible_name(format!("Neurons of {name}"));
                         if button.clicked() {
                             chosen = i;
                         }
@@ -212,7 +214,7 @@ impl FindTab {
         let wide = ui.available_width() >= 560.0;
         let colour = cx.domain_colour(&task.name);
         let width = if wide { (ui.available_width() - 12.0) / 2.0 } else { ui.available_width() };
-        let size = vec2(width, 170.0);
+        let size = vec2(width, grown(ui, 170.0));
         let draw = |ui: &mut Ui, cx: &mut PanelCx<'_>, right: bool| {
             if right {
                 shares_ui(ui, cx, view, task, curve, self.percent, size)

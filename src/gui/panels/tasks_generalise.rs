@@ -15,7 +15,7 @@ use crate::{
         theme,
         widgets::{
             axis::Axis,
-            chart::Chart,
+            chart::{Chart, grown},
             control::{bar, caption, choice, remark, room_for},
             curves::{Band, Curve, Curves},
             number::sig3,
@@ -114,9 +114,9 @@ impl GeneraliseTab {
     fn controls_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         ui.horizontal_wrapped(|ui| {
             self.training.ui(ui, cx);
-            room_for(ui, 190.0);
+            room_for(ui, 220.0);
             caption(ui, cx.theme, "shares");
-            ui.add(TextEdit::singleline(&mut self.percents).desired_width(130.0).hint_text("1, 10, 50"))
+            ui.add(TextEdit::singleline(&mut self.percents).desired_width(150.0).hint_text("1, 10, 50"))
                 .accessible_name("Shares that train")
                 .on_hover_text("Percent of all neurons; each is trained for every domain");
         });
@@ -266,7 +266,7 @@ fn scatter_ui(
     if let Some(c) = found {
         remark(ui, cx.theme, format!("{}; as if pairs were independent p would be {} (t)", c.words(), sig3(c.pearson_p_t)));
     }
-    let size = vec2(ui.available_width().min(640.0), (0.55 * ui.available_width()).clamp(200.0, 320.0));
+    let size = vec2(ui.available_width().min(grown(ui, 640.0)), (0.55 * ui.available_width()).clamp(200.0, grown(ui, 320.0)));
     let chart = Chart {
         name: "Pairs of tasks",
         x: padded(dots.iter().map(|d| d.0), title),
@@ -349,7 +349,7 @@ fn layers_ui(ui: &mut Ui, cx: &PanelCx<'_>, worked: &Worked) -> Option<usize> {
         y: Axis::linear(-1.0, 1.0, "correlation"),
         curves: &curves,
         band: None,
-        size: vec2(ui.available_width().min(640.0), 150.0),
+        size: vec2(ui.available_width().min(grown(ui, 640.0)), grown(ui, 150.0)),
         mark: None,
         place: None,
     }
@@ -407,7 +407,7 @@ fn proportions_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &TransferState, points: 
         y,
         curves: &curves,
         band: (band.points.len() > 1).then_some(&band),
-        size: vec2(ui.available_width().min(640.0), 200.0),
+        size: vec2(ui.available_width().min(grown(ui, 640.0)), grown(ui, 200.0)),
         mark: Some(state.config.percent),
         place: None,
     }

@@ -11,6 +11,7 @@ use crate::{
         Panel, PanelCx,
         export::Subject,
         widgets::{
+            chart::grown,
             control::{bar, caption, choice, remark, room_for, switch},
             matrix::{Matrix, sequential},
             number::{change, count, counted, plus_minus, sig3},
@@ -310,7 +311,7 @@ fn heat_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, k: usize, shows: S
         Shows::Loss => ((-most, most), "rise of the loss, nat", harm as fn(f32) -> Color32),
     };
     let tip = |ui: &mut Ui, set: usize, task: usize| tip_ui(ui, m, k, set, task);
-    let size = vec2(ui.available_width(), (70.0 + 40.0 * n as f32).clamp(180.0, 420.0));
+    let size = vec2(ui.available_width(), (70.0 + grown(ui, 40.0) * n as f32).clamp(180.0, grown(ui, 420.0)));
     let out =
         Matrix { name: "Task matrix", labels: &labels, values: &values, selected: None, marked: None, range, unit, map, size, tip: &tip }
             .show(ui, cx.theme);

@@ -6,7 +6,7 @@ use crate::{
         PanelCx,
         widgets::{
             axis::Axis,
-            chart::{Chart, EndLabel, Plot, spread},
+            chart::{Chart, EndLabel, Plot, grown, spread},
             number::sig3,
         },
     },
@@ -25,7 +25,7 @@ pub fn means_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, shown: &mut u
     let theme = cx.theme;
     let x = Axis::log(first / 1.15, last * 1.15, "k (% of neurons switched), logarithmic");
     let y = Axis::linear(0.0, 1.0, "mean accuracy over tasks");
-    let size = vec2(ui.available_width(), 190.0);
+    let size = vec2(ui.available_width(), grown(ui, 190.0));
     let spoken = || {
         let say = |(p, s): &(f64, crate::task::matrix::Summary)| {
             format!("{} %: own {}, random {}", percent_of(*p), sig3(s.own), s.random.map_or_else(|| "–".into(), sig3))
@@ -100,7 +100,7 @@ pub fn factors_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix) {
     }
     let percent = m.plan.percents.get(m.plan.scaled_at).copied().unwrap_or_default();
     let x = Axis::linear(0.0, last * 1.02, format!("own top {} % times", percent_of(percent)));
-    let size = vec2(ui.available_width(), 210.0);
+    let size = vec2(ui.available_width(), grown(ui, 210.0));
     let spoken = || {
         let say = |t: usize| lines[t].0.iter().map(|(f, a)| format!("{} times {f}: {}", names[t], sig3(*a))).collect::<Vec<_>>().join(", ");
         (0..names.len()).map(say).collect::<Vec<_>>().join("; ")

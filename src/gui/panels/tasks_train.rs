@@ -14,7 +14,8 @@ use crate::{
         export::Subject,
         theme,
         widgets::{
-            control::{choice, group, log_slider, name_cell, remark},
+            chart::small_width,
+            control::{caption, caption_width, choice, log_slider, name_cell, remark, room_for},
             states::{failed_strip_ui, job_bar_ui, progress_line},
         },
     },
@@ -130,6 +131,16 @@ fn line(ui: &mut Ui, cx: &mut PanelCx<'_>, name: &str, hover: &str, add: impl Fn
         }
         add(ui, cx);
     });
+}
+
+/// The name of a control after the first of its line: together they begin a new one, under the first control, where they do not fit.
+fn named(ui: &mut Ui, cx: &PanelCx<'_>, name: &str, control: f32) {
+    let gap = ui.spacing().item_spacing.x;
+    if ui.available_size_before_wrap().x < caption_width(ui, name) + gap + control {
+        ui.end_row();
+        ui.add_space(NAMES + gap);
+    }
+    caption(ui, cx.theme, name);
 }
 
 fn working(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &TuningView, job: &JobView) {
@@ -274,35 +285,35 @@ impl TrainTab {
                     OptimizerConfig::Sgd(SgdConfig { momentum: 0.9, weight_decay: 0.0 })
                 };
             }
-            ui.label(cx.theme.faint("weight decay"));
+            named(ui, cx, "weight decay", 48.0);
             let decay = match &mut c.optimizer {
                 OptimizerConfig::AdamW(a) => &mut a.weight_decay,
                 OptimizerConfig::Sgd(s) => &mut s.weight_decay,
             };
             ui.add(DragValue::new(decay).range(0.0..=1.0).speed(0.001).max_decimals(4)).accessible_name("Weight decay");
-            ui.label(cx.theme.faint("clip"));
+            named(ui, cx, "clip", 48.0);
             ui.add(DragValue::new(&mut c.clip).range(1e-6..=1e6).speed(0.01))
                 .on_hover_text("Gradients are scaled down to this length where theirs is larger")
                 .accessible_name("Longest gradient");
         });
         line(ui, cx, "rate", "Highest learning rate", |ui, cx| {
             log_slider(ui, cx.theme, &mut c.learning_rate, 1e-7..=1.0, 1e-4, "Learning rate");
-            ui.label(cx.theme.faint("warm-up"));
+            named(ui, cx, "warm-up", 56.0);
             percent_ui(ui, &mut c.warmup, "Share of the steps in which the rate rises, percent");
-            ui.label(cx.theme.faint("cosine to"));
+            named(ui, cx, "cosine to", 56.0);
             percent_ui(ui, &mut c.floor, "Share of the rate left at the last step, percent; 100 keeps it");
         });
         line(ui, cx, "steps", "", |ui, cx| {
             ui.add(DragValue::new(&mut c.steps).range(1..=1_000_000).speed(2.0)).accessible_name("Steps");
-            ui.label(cx.theme.faint("batch"));
+            named(ui, cx, "batch", 40.0);
             ui.add(DragValue::new(&mut c.batch).range(1..=4096).speed(0.1))
                 .on_hover_text("Sequences a step; what does not fit into a micro-batch is accumulated")
                 .accessible_name("Sequences a step");
-            ui.label(cx.theme.faint("micro-batch"));
+            named(ui, cx, "micro-batch", 92.0);
             ui.add(DragValue::new(&mut c.micro_batch_tokens).range(64..=1 << 20).speed(16.0).suffix(" tokens"))
                 .on_hover_text("Tokens that are computed at once; gradients of a batch are summed over as many as it takes")
                 .accessible_name("Tokens of a micro-batch");
-            ui.label(cx.theme.faint("seed"));
+            named(ui, cx, "seed", 32.0);
             ui.add(DragValue::new(&mut c.seed).speed(0.1)).accessible_name("Seed of the tuning");
         });
         line(ui, cx, "judge", "On rows that are never learnt; the weights of the best judgement are kept", |ui, cx| {
@@ -310,11 +321,11 @@ impl TrainTab {
             ui.add(DragValue::new(&mut c.evaluate_every).range(0..=100_000).speed(0.5).suffix(" steps"))
                 .on_hover_text("0: only before the first and after the last")
                 .accessible_name("Steps between two evaluations");
-            ui.label(cx.theme.faint("stop after"));
+            named(ui, cx, "stop after", 32.0);
             ui.add(DragValue::new(&mut c.patience).range(0..=1000).speed(0.1))
                 .on_hover_text("Evaluations without a better one after which it stops; 0: never")
                 .accessible_name("Evaluations without a better one");
-            ui.label(cx.theme.faint("questions"));
+            named(ui, cx, "questions", 40.0);
             let mut n = self.items.unwrap_or(0);
             let drag = DragValue::new(&mut n)
                 .range(0..=100_000)
@@ -328,7 +339,7 @@ impl TrainTab {
     }
 
     fn start_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, view: Option<&TuningView>, request: Option<(String, TrainWhat)>) {
-        group(ui, cx.theme, "");
+        ui.add_space(theme::GRID * 2.0);
         ui.horizontal_wrapped(|ui| {
             let label = request.as_ref().map_or("Train".to_owned(), |(task, what)| format!("Train {} on {task}", what.words()));
             let button = ui.add_enabled(request.is_some(), cx.theme.primary(&label));
@@ -362,7 +373,9 @@ impl TrainTab {
                 cx.link.ask(crate::gui::Ask::OpenTuned);
             }
             if view.is_none() && cx.app.tuned.is_none() {
-                ui.label(cx.theme.small("runs in the background; the window stays free"));
+                let words = "runs in the background; the window stays free";
+                room_for(ui, small_width(ui, words));
+                ui.label(cx.theme.small(words));
             }
         });
     }

@@ -11,6 +11,7 @@ use crate::{
         Ask, PanelCx, theme,
         widgets::{
             axis::Axis,
+            chart::{grown, small_width},
             control::{caption, choice, group, remark},
             curves::{Curve, Curves},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
@@ -77,7 +78,7 @@ pub fn curves_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &TuningView, shown: &m
     let x = || Axis::linear(0.0, steps as f64, "step");
     let wide = ui.available_width() > 760.0;
     let width = if wide { (ui.available_width() - 16.0) / 2.0 } else { ui.available_width() };
-    let size = vec2(width, 210.0);
+    let size = vec2(width, grown(ui, 210.0));
     let best = view.report.as_ref().map(|r| r.best_step as f64);
     let loss = |ui: &mut Ui, cx: &mut PanelCx<'_>| {
         let curve = |name: &str, colour, points, dashed| Curve { name: name.to_owned(), colour, points, dashed, ghost: false };
@@ -125,13 +126,20 @@ pub fn curves_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &TuningView, shown: &m
         }
     };
     let has = points.iter().any(|p| p.evaluated.as_ref().is_some_and(|e| !e.accuracy.is_empty()));
-    ui.horizontal_wrapped(|ui| {
+    let row = ui.horizontal_wrapped(|ui| {
         caption(ui, cx.theme, "every domain's");
         let options = [(true, "accuracy", "Share of questions answered right"), (false, "loss", "Mean cross-entropy, nat a token")];
         ui.add_enabled_ui(has, |ui| choice(ui, cx.theme, &mut shown.accuracy, &options));
         let words = "dashed: mean of the training steps · solid: rows that are never learnt · upright: the step whose weights are kept";
-        ui.add(Label::new(cx.theme.small(words)).truncate());
+        let fits = small_width(ui, words) <= ui.available_size_before_wrap().x;
+        if fits {
+            ui.label(cx.theme.small(words));
+        }
+        (!fits).then_some(words)
     });
+    if let Some(words) = row.inner {
+        remark(ui, cx.theme, words);
+    }
     let accuracies = shown.accuracy && has;
     if wide {
         ui.horizontal_top(|ui| {
@@ -187,7 +195,7 @@ impl Outcome {
         let hover = cx.link.hover().clone();
         let selection = &cx.app.project.view.selection;
         let mut hovered = None;
-        ui.allocate_ui(vec2(ui.available_width(), 220.0), |ui| {
+        ui.allocate_ui(vec2(ui.available_width(), grown(ui, 220.0)), |ui| {
             let input = HeatmapInput {
                 map: &map,
                 scale,
@@ -199,6 +207,7 @@ impl Outcome {
                 unit,
                 columns: Columns::Neurons,
                 ordered: "",
+                bare: false,
                 pinned: &[],
                 crosshair: false,
                 hovered_layer: hover.layer,

@@ -12,6 +12,19 @@ pub fn small_font() -> FontId {
     FontId::proportional(theme::SMALL)
 }
 
+/// Width of words in it.
+pub fn small_width(ui: &Ui, text: &str) -> f32 {
+    ui.painter().layout_no_wrap(text.to_owned(), small_font(), Color32::PLACEHOLDER).size().x
+}
+
+/// Of a chart that has little height to give away.
+const LOW: f32 = 130.0;
+
+/// A height or width among others in what scrolls: larger in a window that is higher than most.
+pub fn grown(ui: &Ui, usual: f32) -> f32 {
+    usual * (ui.ctx().content_rect().height() / 1080.0).clamp(1.0, 2.0)
+}
+
 /// What is asked of a chart.
 pub struct Chart<'a> {
     /// Spoken name: `Density by layer`.
@@ -42,8 +55,22 @@ impl Chart<'_> {
         let painter = ui.painter_at(outer.expand(1.0));
         let font = small_font();
 
-        let bottom = 30.0;
-        let top = 20.0;
+        let title = |words: &str, room: f32| {
+            let mut job = LayoutJob::simple_singleline(words.to_owned(), font.clone(), theme.secondary);
+            job.wrap = TextWrapping::truncate_at_width(room);
+            painter.layout_job(job)
+        };
+        let x_title = title(&self.x.title, outer.width());
+        // In a low chart the name of the axis stands at its end, where there is room beside it, and that of the other leaves the room over the
+        // labels at the right to them.
+        let low = outer.height() < LOW;
+        let beside = low && x_title.size().x + 10.0 <= self.right;
+        let (top, bottom) = (if low { 16.0 } else { 20.0 }, if beside { 18.0 } else { 30.0 });
+        let room = outer.width() - if low { self.right } else { 0.0 };
+        let mut y_title = title(&self.y.title, room);
+        if y_title.elided {
+            y_title = title(self.y.title.split(" (").next().unwrap_or_default(), room);
+        }
         let y_ticks = self.y.ticks(((outer.height() - top - bottom) / 36.0) as usize);
         let y_step = y_ticks.windows(2).next().map_or(0.0, |w| w[1] - w[0]);
         let labels: Vec<_> =
@@ -72,9 +99,10 @@ impl Chart<'_> {
             p.text(pos2(x, rect.bottom() + 4.0), Align2::CENTER_TOP, plot.x.tick_label(v, x_step), font.clone(), theme.secondary);
         }
         p.hline(rect.x_range(), p.round_to_pixel_center(rect.bottom()), Stroke::new(1.0, theme.tint(theme.secondary, 0.5)));
-        p.text(pos2(outer.left(), outer.top()), Align2::LEFT_TOP, &plot.y.title, font.clone(), theme.secondary);
-        let x_title = pos2(rect.right(), outer.bottom() - 1.0);
-        p.text(x_title, Align2::RIGHT_BOTTOM, &plot.x.title, font, theme.secondary);
+        p.galley(outer.left_top(), y_title, theme.secondary);
+        // Under the end of the axis; where the axis is shorter than its name, under the whole chart.
+        let x = if beside { rect.right() + 10.0 } else { (rect.right() - x_title.size().x).max(outer.left()) };
+        p.galley(pos2(x, outer.bottom() - 1.0 - x_title.size().y), x_title, theme.secondary);
         plot
     }
 }

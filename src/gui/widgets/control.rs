@@ -57,7 +57,8 @@ pub const SLIDER_HEIGHT: f32 = 20.0;
 
 /// A logarithmic slider with a typed value (three significant digits, `2e-6` is read) and a tick at the default.
 pub fn log_slider(ui: &mut Ui, theme: &Theme, value: &mut f64, range: RangeInclusive<f64>, default: f64, name: &str) -> Response {
-    // Rail, gap and value are one widget, which does not wrap.
+    // Rail, gap and value are one widget, which does not wrap by itself.
+    room_for(ui, 84.0 + 48.0);
     let usual = ui.spacing().slider_width;
     let left = ui.available_size_before_wrap().x;
     let room = if left >= 84.0 + 48.0 { left } else { ui.available_width() };

@@ -2,7 +2,7 @@
 
 use super::{
     axis::Axis,
-    chart::{Chart, EndLabel, Plot, spread},
+    chart::{Chart, EndLabel, Plot, small_width, spread},
     number::sig3,
 };
 use crate::gui::Theme;
@@ -48,8 +48,7 @@ pub struct CurvesOutput {
 impl Curves<'_> {
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> CurvesOutput {
         let named = || self.curves.iter().filter(|c| !c.ghost);
-        let width = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), super::chart::small_font(), Color32::PLACEHOLDER).size().x;
-        let right = (named().map(|c| width(&c.name)).fold(0.0f32, f32::max) + 32.0).min(self.size.x * 0.35);
+        let right = (named().map(|c| small_width(ui, &c.name)).fold(0.0f32, f32::max) + 32.0).min(self.size.x * 0.45);
         let spoken = || named().map(describe).collect::<Vec<_>>().join("; ");
         let chart = Chart { name: self.name, x: self.x.clone(), y: self.y.clone(), size: self.size, right };
         let plot = chart.begin(ui, theme, spoken);

@@ -2,7 +2,7 @@
 
 use super::{
     axis::Axis,
-    chart::{Chart, EndLabel, Plot, spread},
+    chart::{Chart, EndLabel, Plot, small_width, spread},
     number::sig3,
 };
 use crate::gui::Theme;
@@ -35,7 +35,7 @@ pub struct LineHover {
 impl LineChart<'_> {
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> (Plot, Option<LineHover>) {
         let n = self.series.iter().map(|s| s.values.len()).max().unwrap_or(0);
-        let longest = self.series.iter().map(|s| text_width(ui, &s.name)).fold(0.0f32, f32::max);
+        let longest = self.series.iter().map(|s| small_width(ui, &s.name)).fold(0.0f32, f32::max);
         let right = (longest + 32.0).min(self.size.x * 0.35);
         let spoken = || {
             let lines: Vec<String> = self.series.iter().map(|s| describe(s, self.marked)).collect();
@@ -82,10 +82,6 @@ impl LineChart<'_> {
         }
         (plot, hover)
     }
-}
-
-fn text_width(ui: &Ui, text: &str) -> f32 {
-    ui.painter().layout_no_wrap(text.to_owned(), super::chart::small_font(), Color32::PLACEHOLDER).size().x
 }
 
 fn describe(s: &Series, layer: Option<usize>) -> String {

@@ -1,10 +1,14 @@
 //! A labelled matrix of values: coloured cells with their number in them, names at the top and the left, a colour bar.
 
-use super::{chart::small_font, number::sig3};
+use super::{
+    chart::{small_font, small_width},
+    number::sig3,
+};
 use crate::{base::heatmap::ColourMap, gui::Theme};
 use eframe::egui::{
     self, Align2, Color32, Key, Mesh, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
+use std::sync::Arc;
 
 pub struct Matrix<'a> {
     pub name: &'a str,
@@ -88,7 +92,8 @@ impl Matrix<'_> {
         let left = (widest + 18.0).min((self.size.x - n_f * LEAST_CELL).max(48.0));
         // The colour bar stands under the cells where there is height to spare, else at their right.
         let beside = self.size.x - left - BAR_BESIDE > self.size.y - 22.0 - BAR_UNDER;
-        let bar = if beside { vec2(BAR_BESIDE, 0.0) } else { vec2(0.0, BAR_UNDER) };
+        let ends = small_width(ui, &short(self.range.0)).max(small_width(ui, &short(self.range.1)));
+        let bar = if beside { vec2(BAR_BESIDE.max(ends + 22.0), 0.0) } else { vec2(0.0, BAR_UNDER) };
         let side_with = |top: f32, lean: f32| {
             ((self.size.x - left - bar.x.max(lean)) / n_f).min((self.size.y - top - bar.y) / n_f).clamp(12.0, 64.0).floor()
         };
@@ -252,7 +257,19 @@ pub struct ColourBar<'a> {
     pub pointed: Option<f64>,
 }
 
+/// A name along an upright bar.
+fn leaning(painter: &Painter, x: f32, bar: Rect, name: Arc<egui::Galley>, ink: Color32) {
+    let at = pos2(x + name.size().y, bar.center().y - name.size().x / 2.0);
+    let mut text = egui::epaint::TextShape::new(at, name, ink);
+    text.angle = std::f32::consts::FRAC_PI_2;
+    painter.add(Shape::Text(text));
+}
+
 impl ColourBar<'_> {
+    /// `LLMDcos` of `LLMDcos of two samples` and of `mean LLMDcos`.
+    fn short_names(&self) -> [&str; 2] {
+        [self.name.split(" of ").next().unwrap_or_default(), self.name.rsplit(' ').next().unwrap_or_default()]
+    }
     pub fn paint(&self, painter: &Painter, theme: &Theme, rect: Rect) {
         let upright = rect.height() > rect.width();
         let mut mesh = Mesh::default();
@@ -280,12 +297,15 @@ impl ColourBar<'_> {
             let x = rect.right() + 4.0;
             painter.text(pos2(x, rect.bottom()), Align2::LEFT_BOTTOM, short(self.range.0), font.clone(), ink);
             painter.text(pos2(x, rect.top()), Align2::LEFT_TOP, short(self.range.1), font.clone(), ink);
-            let galley = painter.layout_no_wrap(self.name.to_owned(), font, ink);
-            if galley.size().x < rect.height() - 36.0 {
-                let at = pos2(x + galley.size().y, rect.center().y - galley.size().x / 2.0);
-                let mut text = egui::epaint::TextShape::new(at, galley, ink);
-                text.angle = std::f32::consts::FRAC_PI_2;
-                painter.add(Shape::Text(text));
+            let upright = |name: &str| painter.layout_no_wrap(name.to_owned(), font.clone(), ink);
+            let lines = painter.layout(self.name.to_owned(), font.clone(), ink, painter.clip_rect().right() - x - 4.0);
+            let fits = |g: &Arc<egui::Galley>| g.size().x < rect.height() - 36.0;
+            if let Some(galley) = Some(upright(self.name)).filter(fits) {
+                leaning(painter, x, rect, galley, ink);
+            } else if lines.size().y < rect.height() - 28.0 && lines.rows.len() <= 4 && lines.size().x <= painter.clip_rect().right() - x {
+                painter.galley(pos2(x, rect.center().y - lines.size().y / 2.0), lines, ink);
+            } else if let Some(galley) = self.short_names().map(upright).into_iter().find(fits) {
+                leaning(painter, x, rect, galley, ink);
             }
         } else {
             let y = rect.bottom() + 3.0;
@@ -293,10 +313,13 @@ impl ColourBar<'_> {
             let high = painter.text(pos2(rect.right(), y), Align2::RIGHT_TOP, short(self.range.1), font.clone(), ink);
             // The name, or what it names of more, where it stands clear of both ends.
             let room = 2.0 * (rect.center().x - low.right()).min(high.left() - rect.center().x) - 8.0;
-            let names = [self.name, self.name.split(" of ").next().unwrap_or_default()];
-            let name = names.map(|n| painter.layout_no_wrap(n.to_owned(), font.clone(), ink)).into_iter().find(|g| g.size().x <= room);
-            if let Some(name) = name {
-                painter.galley(pos2(rect.center().x - name.size().x / 2.0, y), name, ink);
+            let names = [self.name].into_iter().chain(self.short_names());
+            let names: Vec<_> = names.map(|n| painter.layout_no_wrap(n.to_owned(), font.clone(), ink)).collect();
+            let beside = rect.right() + 6.0;
+            if let Some(name) = names.iter().find(|g| g.size().x <= room) {
+                painter.galley(pos2(rect.center().x - name.size().x / 2.0, y), name.clone(), ink);
+            } else if let Some(name) = names.into_iter().find(|g| beside + g.size().x <= painter.clip_rect().right()) {
+                painter.galley(pos2(beside, rect.center().y - name.size().y / 2.0), name, ink);
             }
         }
         if let Some(v) = self.pointed {

@@ -30,12 +30,14 @@ pub struct UpsetOutput {
 }
 
 const COLUMN: f32 = 26.0;
+/// Before the first column.
+const EDGE: f32 = 4.0;
 const ROW: f32 = 22.0;
 
 /// A row as low as still tells its dots apart.
-const LEAST_ROW: f32 = 13.0;
+const LEAST_ROW: f32 = 12.0;
 /// Bars lower than this cannot be compared.
-const LEAST_BARS: f32 = 56.0;
+const LEAST_BARS: f32 = 36.0;
 /// What stands over the bars, and the space under all.
 const OVER: f32 = 26.0;
 
@@ -76,8 +78,11 @@ impl Upset<'_> {
             ui.spacing_mut().item_spacing.x = 0.0;
             let (side, _) = ui.allocate_exact_size(vec2(left, height), Sense::hover());
             let axis = self.left_ui(ui, theme, side, plan, &mut out);
-            ScrollArea::horizontal().id_salt("intersections").auto_shrink([false, false]).show(ui, |ui| {
-                let wide = (COLUMN * self.columns.len() as f32 + 12.0).max(ui.available_width());
+            // Whole columns only, so that none of their numbers is cut at the edge.
+            let (room, all) = (ui.available_width(), COLUMN * self.columns.len() as f32 + 12.0);
+            let seen = if all > room { ((room - EDGE) / COLUMN).floor().max(1.0) * COLUMN + EDGE } else { room };
+            ScrollArea::horizontal().id_salt("intersections").max_width(seen).auto_shrink([false, false]).show(ui, |ui| {
+                let wide = all.max(seen);
                 let (field, _) = ui.allocate_exact_size(vec2(wide, height - 10.0), Sense::hover());
                 self.columns_ui(ui, theme, field, plan, axis, &mut out);
             });
@@ -97,7 +102,9 @@ impl Upset<'_> {
         let highest = self.columns.iter().map(|c| (c.neurons.len() as f64).max(c.expected)).fold(1.0, f64::max);
         let (top, step) = nice_top(highest);
         let base = rect.top() + 20.0 + bars;
-        p.text(rect.left_top(), Align2::LEFT_TOP, "neurons in exactly these domains", font.clone(), theme.secondary);
+        // Over low bars, whose numbers come near it, in few words.
+        let title = if bars >= 56.0 { "neurons in exactly these domains" } else { "neurons in exactly…" };
+        p.text(rect.left_top(), Align2::LEFT_TOP, title, font.clone(), theme.secondary);
         let mut v = 0.0;
         while v <= top * (1.0 + 1e-9) {
             let y = base - (v / top) as f32 * bars;
@@ -147,7 +154,7 @@ impl Upset<'_> {
         let clip = ui.clip_rect();
         let mut moved = None;
         for (k, c) in self.columns.iter().enumerate() {
-            let x = field.left() + 4.0 + (k as f32 + 0.5) * COLUMN;
+            let x = field.left() + EDGE + (k as f32 + 0.5) * COLUMN;
             if x + COLUMN < clip.left() || x - COLUMN > clip.right() {
                 continue;
             }

@@ -25,6 +25,8 @@ pub struct HeatmapInput<'a> {
     pub columns: Columns<'a>,
     /// `sorted by relevance of logic`; empty where neurons stand by their index.
     pub ordered: &'a str,
+    /// Without the columns' numbers: they stand under another map that shows the same columns below this one.
+    pub bare: bool,
     /// Layers that stay at the top.
     pub pinned: &'a [u32],
     /// The pointed cell is marked by lines over the whole map, as in the maps beside it; these show its value too.

@@ -8,4 +8,4 @@ mod surroundings;
 mod view;
 
 pub use input::{Columns, HeatmapInput};
-pub use view::{HeatmapOutput, HeatmapView};
+pub use view::{HeatmapOutput, HeatmapView, foot};

@@ -45,10 +45,13 @@ impl Surroundings<'_> {
         self.layers(&p, marked);
         self.pinned(&p, marked);
         match self.input.columns {
+            _ if self.input.bare => {}
             Columns::Named(names) => self.names(&p, names),
             Columns::Neurons | Columns::Heads => self.ticks(&p),
         }
-        self.caption(&p);
+        if !self.input.bare {
+            self.caption(&p);
+        }
     }
 
     fn layers(&self, p: &Painter, marked: Option<usize>) {
@@ -86,7 +89,8 @@ impl Surroundings<'_> {
         }
         if let Some(last) = self.pins.last() {
             let y = last.rect.bottom() + PIN_RULE / 2.0;
-            p.hline(self.outer.left()..=self.place.rect.right(), y, Stroke::new(1.0, self.theme.accent));
+            // Beside it stand the names of layers, which are higher than low rows.
+            p.hline(self.place.rect.x_range(), y, Stroke::new(1.0, self.theme.accent));
         }
     }
 

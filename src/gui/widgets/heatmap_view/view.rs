@@ -48,6 +48,11 @@ pub(super) const CAPTION: f32 = 14.0;
 const PIN: f32 = 16.0;
 pub(super) const PIN_RULE: f32 = 4.0;
 
+/// Room that a map takes for what stands under it, in this order.
+pub fn foot(ordered: &str) -> f32 {
+    if ordered.is_empty() { BOTTOM } else { BOTTOM + CAPTION }
+}
+
 #[derive(Default)]
 pub struct HeatmapView {
     /// `None`: the whole map.
@@ -93,7 +98,7 @@ impl HeatmapView {
             *self = Self { shape, window, main: self.main.renewed(), ..Self::default() };
         }
         let (outer, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
-        let below = if input.ordered.is_empty() { BOTTOM } else { BOTTOM + CAPTION };
+        let below = if input.bare { 0.0 } else { foot(input.ordered) };
         let inner = Rect::from_min_max(outer.min + vec2(LEFT, 0.0), outer.max - vec2(0.0, below));
         let ppp = ui.ctx().pixels_per_point();
         let snap = |p: Pos2| pos2((p.x * ppp).round() / ppp, (p.y * ppp).round() / ppp);
