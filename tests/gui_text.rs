@@ -20,7 +20,7 @@ use brodmann::{
 };
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::{Harness, kittest::Queryable};
-use seen::seen;
+use seen::{scrolls, seen, short};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -49,6 +49,8 @@ fn window(app: App, size: (f32, f32), theme: egui::Theme) -> Window {
 struct Found {
     faults: BTreeMap<String, BTreeSet<String>>,
     notes: BTreeMap<String, BTreeSet<String>>,
+    /// What is looked at lies over the window.
+    floating: bool,
 }
 
 impl Found {
@@ -57,7 +59,14 @@ impl Found {
             std::fs::create_dir_all(&folder).expect("folder");
             h.render().expect("picture").save(folder.join(format!("{}.png", place.replace(' ', "_")))).expect("written");
         }
-        let seen = seen(h);
+        let mut seen = seen(h, self.floating);
+        // One of each that is cut by the same edge says it for all.
+        seen.cut.dedup_by_key(|c| c.2);
+        for (text, at, clip) in std::mem::take(&mut seen.cut) {
+            if !scrolls(h, at, clip) {
+                seen.faults.push(format!("`{}` is cut above or below and does not scroll: {clip}", short(&text)));
+            }
+        }
         for (all, into) in [(seen.faults, &mut self.faults), (seen.notes, &mut self.notes)] {
             for what in all {
                 into.entry(what).or_default().insert(place.to_owned());
@@ -244,15 +253,17 @@ fn every_state_of_a_panel_is_whole() {
 
 #[test]
 fn what_opens_over_the_window_is_whole() {
-    let mut found = Found::default();
+    let mut found = Found { floating: true, ..Found::default() };
     every_size(|size, theme, at| {
         let dir = folder();
         let keys: [(&str, Modifiers, Key); 3] =
-            [("palette", Modifiers::CTRL, Key::P), ("settings", Modifiers::CTRL, Key::Comma), ("export", Modifiers::CTRL, Key::E)];
+            [("palette", Modifiers::COMMAND, Key::P), ("settings", Modifiers::COMMAND, Key::Comma), ("export", Modifiers::COMMAND, Key::E)];
         for (name, modifiers, key) in keys {
             let mut h = window(testing::sample_app_ablated(dir.path()), size, theme);
+            let before = h.output().shapes.len();
             h.key_press_modifiers(modifiers, key);
             h.run_steps(4);
+            assert!(h.output().shapes.len() > before + 10, "the {name} opens");
             found.look(&mut h, &format!("{at} {name}"));
         }
     });
@@ -282,7 +293,7 @@ fn what_is_cut_or_covered_is_seen() {
     let faults = |add: fn(&mut egui::Ui)| {
         let mut h = Harness::builder().with_size((300.0, 100.0)).with_context_setup(Theme::install).build_ui(add);
         h.run_steps(2);
-        seen(&h).faults.join("; ")
+        seen(&h, false).faults.join("; ")
     };
     assert_eq!(faults(|ui| drop(ui.label("Try a text"))), "");
     let cut = faults(|ui| {

@@ -58,7 +58,7 @@ fn demo(dir: &Path) -> App {
 
 /// What is wrong with a picture, as far as a program can tell.
 fn faults(h: &egui_kittest::Harness<'_, impl Sized>, picture: &image::RgbaImage, size: (f32, f32)) -> Vec<String> {
-    let mut found = seen::seen(h).faults;
+    let mut found = seen::seen(h, false).faults;
     let colours: std::collections::BTreeSet<[u8; 4]> = picture.pixels().step_by(97).map(|p| p.0).collect();
     if colours.len() < 8 {
         found.push(format!("{} colours only", colours.len()));

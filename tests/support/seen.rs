@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use eframe::egui::{Rect, Shape, epaint::ClippedShape};
+use eframe::egui::{Event, Modifiers, MouseWheelSource, MouseWheelUnit, Pos2, Rect, Shape, TouchPhase, epaint::ClippedShape, vec2};
 use egui_kittest::Harness;
 
 /// Ink of text, in points: one rectangle a row.
@@ -24,12 +24,49 @@ const TOUCH: f32 = 2.0;
 pub struct Seen {
     /// Nobody should see these.
     pub faults: Vec<String>,
-    /// Cut on purpose, with an ellipsis or at the edge of what scrolls.
+    floating: bool,
+    /// Shortened on purpose, with an ellipsis.
     pub notes: Vec<String>,
+    /// Cut at top or bottom, where it is seen and by which rectangle: no fault where it scrolls.
+    pub cut: Vec<(String, Pos2, Rect)>,
 }
 
-pub fn seen<S>(h: &Harness<'_, S>) -> Seen {
-    let mut seen = Seen::default();
+/// What stands where inside this rectangle.
+fn places(shapes: &[ClippedShape], clip: Rect) -> Vec<(String, f32)> {
+    let near = |r: Rect| r.min.distance(clip.min) < 1.0 && r.max.distance(clip.max) < 1.0;
+    let text = |s: &ClippedShape| if let Shape::Text(t) = &s.shape { Some((t.galley.text().to_owned(), t.pos.y)) } else { None };
+    shapes.iter().filter(|s| near(s.clip_rect)).filter_map(text).collect()
+}
+
+/// Whether what is cut at top or bottom moves with the wheel, so that all of it can be seen.
+pub fn scrolls<S>(h: &mut Harness<'_, S>, at: Pos2, clip: Rect) -> bool {
+    let wheel = |h: &mut Harness<'_, S>, by: f32| {
+        h.event(Event::MouseWheel {
+            unit: MouseWheelUnit::Point,
+            delta: vec2(0.0, by),
+            phase: TouchPhase::Move,
+            modifiers: Modifiers::NONE,
+            source: MouseWheelSource::Wheel,
+        });
+        h.run_steps(8);
+    };
+    let before = places(&h.output().shapes, clip);
+    h.hover_at(at);
+    h.run_steps(2);
+    let mut moved = false;
+    // Less than a row: rows of one kind look alike.
+    for by in [-7.0, 7.0] {
+        wheel(h, by);
+        moved |= places(&h.output().shapes, clip) != before;
+    }
+    h.remove_cursor();
+    h.run_steps(2);
+    moved
+}
+
+/// `floating`: something lies over the window and hides what is under it.
+pub fn seen<S>(h: &Harness<'_, S>, floating: bool) -> Seen {
+    let mut seen = Seen { floating, ..Seen::default() };
     look(&h.output().shapes, &mut seen);
     seen
 }
@@ -63,6 +100,10 @@ fn walk(shape: &Shape, clip: Rect, texts: &mut Vec<Ink>, seen: &mut Seen) {
                 if !shown.is_empty() && shown.iter().all(|r| over.contains_rect(r.shrink(EDGE.min(r.height() / 3.0)))) {
                     t.covered = true;
                 } else if let Some(on) = shown.iter().map(|r| r.intersect(over)).find(|r| r.width() > TOUCH && r.height() > TOUCH) {
+                    t.covered |= seen.floating;
+                    if seen.floating {
+                        continue;
+                    }
                     seen.faults.push(format!("`{}` is painted over at {:.0}, {:.0}", short(&t.text), on.center().x, on.center().y));
                 }
             }
@@ -83,7 +124,7 @@ fn walk(shape: &Shape, clip: Rect, texts: &mut Vec<Ink>, seen: &mut Seen) {
                 seen.faults.push(format!("`{}` is cut by {:.0} at its {side}", short(&text), left.max(right)));
             }
             if clip.top() - ink.top() > EDGE || ink.bottom() - clip.bottom() > EDGE {
-                seen.notes.push(format!("`{}` is cut above or below", short(&text)));
+                seen.cut.push((text.clone(), visible.center(), clip));
             }
             // A box round slanted text says little of what lies where.
             let rows = if t.angle == 0.0 {
@@ -100,7 +141,7 @@ fn walk(shape: &Shape, clip: Rect, texts: &mut Vec<Ink>, seen: &mut Seen) {
     }
 }
 
-fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     let text = text.replace('\n', " ");
     if text.chars().count() > 60 { text.chars().take(59).chain(['…']).collect() } else { text }
 }

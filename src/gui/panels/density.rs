@@ -5,10 +5,10 @@ use crate::{
     app::{Command, RunEntry},
     compute::{HISTOGRAM_BINS, scan_job::histogram_edge},
     gui::{
-        Panel, PanelCx, theme,
+        Panel, PanelCx,
         widgets::{
             axis::Axis,
-            chart::Chart,
+            chart::{Chart, small_font},
             control::{bar, caption, choice, log_slider, remark, remark_height},
             line_chart::{LineChart, Series},
             number::{count, sig3},
@@ -18,11 +18,11 @@ use crate::{
     },
     scan::{DomainScan, ScanOutput},
 };
-use eframe::egui::{self, Align, CursorIcon, Label, Layout, Sense, Stroke, Ui, vec2};
+use eframe::egui::{self, Align, CursorIcon, Label, Layout, ScrollArea, Sense, Stroke, Ui, vec2};
 use egui_material_icons::icons;
 
-/// A chart lower than this gets the room of the lines under it.
-const LEAST: f32 = 120.0;
+/// A chart lower than this, which is what six names beside it take, gets the room of the lines under it.
+const LEAST: f32 = 102.0;
 
 #[derive(Default)]
 pub struct DensityPanel {
@@ -53,20 +53,23 @@ impl Panel for DensityPanel {
         let room = ui.available_height();
         let strip = if room > 300.0 { (room * 0.3).clamp(96.0, 150.0) } else { 0.0 };
         let source = provenance(run, out, gamma, &densities);
-        // In a low panel one line says it, all of it where the pointer rests.
-        let brief = room - strip - remark_height(ui, &source) - 10.0 < LEAST;
-        let below = if brief { 16.0 } else { remark_height(ui, &source) };
-        let size = vec2(ui.available_width(), (room - strip - below - 10.0).max(100.0));
-        let hovered = chart_ui(ui, cx, run, out, &scanned, &densities, gamma, size);
-        if strip > 0.0 {
-            let layer = hovered.or(cx.link.hover().layer).filter(|&l| l < out.n_layers);
-            histogram_ui(ui, cx, out, &scanned, layer, gamma, strip);
-        }
-        if brief {
-            ui.add(Label::new(cx.theme.small(source.as_str())).truncate()).on_hover_text(source);
-        } else {
-            remark(ui, cx.theme, source);
-        }
+        // In a low panel one line says it, all of it where the pointer rests; the lowest scrolls.
+        let said = remark_height(ui, &source);
+        let below = [said, 16.0].into_iter().find(|h| room - strip - h - 10.0 >= LEAST);
+        let size = vec2(ui.available_width(), (room - strip - below.unwrap_or(0.0) - 10.0).max(LEAST));
+        let scroll = ScrollArea::vertical().scroll([false, below.is_none()]).auto_shrink([false, true]);
+        scroll.show(ui, |ui| {
+            let hovered = chart_ui(ui, cx, run, out, &scanned, &densities, gamma, size);
+            if strip > 0.0 {
+                let layer = hovered.or(cx.link.hover().layer).filter(|&l| l < out.n_layers);
+                histogram_ui(ui, cx, out, &scanned, layer, gamma, strip);
+            }
+            if below.is_some_and(|h| h < said) {
+                ui.add(Label::new(cx.theme.small(source.as_str())).truncate()).on_hover_text(source);
+            } else {
+                remark(ui, cx.theme, source);
+            }
+        });
     }
 }
 
@@ -252,13 +255,12 @@ fn histogram_ui(
         painter.line(line, Stroke::new(1.25, if faded { cx.theme.tint(colour, 0.3) } else { colour }));
     }
     plot.upright(f64::from(gamma), Stroke::new(1.5, cx.theme.text));
-    plot.painter.text(
-        plot.at(f64::from(gamma), top * 1.05) + vec2(4.0, 1.0),
-        egui::Align2::LEFT_TOP,
-        format!("γ {}", sig3(f64::from(gamma))),
-        egui::FontId::proportional(theme::SMALL),
-        cx.theme.text,
-    );
+    // Over the curves, so on a ground of its own; at the other side of the threshold where there is no room at this one.
+    let label = plot.painter.layout_no_wrap(format!("γ {}", sig3(f64::from(gamma))), small_font(), cx.theme.text);
+    let at = plot.at(f64::from(gamma), top * 1.05) + vec2(4.0, 1.0);
+    let at = if at.x + label.size().x <= plot.rect.right() { at } else { at - vec2(label.size().x + 8.0, 0.0) };
+    plot.painter.rect_filled(egui::Rect::from_min_size(at, label.size()).expand2(vec2(2.0, 0.0)), 2.0, cx.theme.panel.gamma_multiply(0.85));
+    plot.painter.galley(at, label, cx.theme.text);
     let drag = plot.response.interact(Sense::drag()).on_hover_cursor(CursorIcon::ResizeHorizontal);
     if (drag.dragged() || drag.clicked())
         && let Some(p) = drag.interact_pointer_pos()

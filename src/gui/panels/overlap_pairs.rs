@@ -339,8 +339,8 @@ pub(super) fn neurons_ui(
                 if right > width + 1.0 {
                     break;
                 }
-                if column > 64.0 {
-                    p.circle_filled(at(right - 58.0), 3.0, cx.domain_colour(name));
+                if column > 72.0 {
+                    p.circle_filled(at(right - 64.0), 3.0, cx.domain_colour(name));
                 }
                 p.text(at(right), egui::Align2::RIGHT_CENTER, sig3(f64::from(*v)), body.clone(), cx.theme.text);
             }

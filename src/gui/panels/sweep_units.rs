@@ -83,7 +83,7 @@ impl UnitsTab {
         }
         let room = ui.available_height();
         match sweep.spec.unit {
-            SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, (room - 190.0).max(120.0)),
+            SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, (room - 190.0).max(room.min(120.0))),
             SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, (room - 190.0).max(120.0)),
             SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, (room - 190.0).clamp(120.0, 320.0)),
         }
@@ -164,7 +164,7 @@ impl UnitsTab {
         let hover = cx.link.hover().clone();
         let selection = &cx.app.project.view.selection;
         let mut hovered = None;
-        ui.allocate_ui(vec2(ui.available_width(), (height - legend::HEIGHT).max(80.0)), |ui| {
+        ui.allocate_ui(vec2(ui.available_width(), (height - legend::HEIGHT - ui.spacing().item_spacing.y).max(60.0)), |ui| {
             let nothing = NeuronSet::new();
             let input = HeatmapInput {
                 map: &map,

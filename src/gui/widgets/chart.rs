@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use crate::gui::{Theme, theme};
 use eframe::egui::{
-    Align2, Color32, FontId, Painter, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2,
+    Color32, FontId, Painter, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, pos2,
     text::{LayoutJob, TextWrapping},
     vec2,
 };
@@ -96,7 +96,9 @@ impl Chart<'_> {
                 p.vline(x, rect.y_range(), Stroke::new(1.0, theme.tint(theme.hairline, 0.6)));
             }
             p.vline(x, rect.bottom()..=rect.bottom() + 3.0, theme.hairline_stroke());
-            p.text(pos2(x, rect.bottom() + 4.0), Align2::CENTER_TOP, plot.x.tick_label(v, x_step), font.clone(), theme.secondary);
+            let label = p.layout_no_wrap(plot.x.tick_label(v, x_step), font.clone(), theme.secondary);
+            let from = (x - label.size().x / 2.0).min(outer.right() - label.size().x);
+            p.galley(pos2(from, rect.bottom() + 4.0), label, theme.secondary);
         }
         p.hline(rect.x_range(), p.round_to_pixel_center(rect.bottom()), Stroke::new(1.0, theme.tint(theme.secondary, 0.5)));
         p.galley(outer.left_top(), y_title, theme.secondary);

@@ -1,6 +1,9 @@
 //! One small histogram a domain, all on one axis: where a value lies in each, on a scale that takes both signs and decades.
 
-use super::{chart::small_font, number::sig3};
+use super::{
+    chart::{small_font, small_width},
+    number::sig3,
+};
 use crate::{gui::Theme, inspect::symlog};
 use eframe::egui::{
     Align2, Color32, Rect, Response, Role, Sense, Stroke, Ui, WidgetInfo, pos2,
@@ -21,7 +24,7 @@ pub struct HistogramRow<'a> {
 
 const ROW: f32 = 24.0;
 const NAME: f32 = 76.0;
-const VALUE: f32 = 46.0;
+const VALUE: f32 = 40.0;
 
 /// `edges` are the values between the bins, `turn` where the scale turns logarithmic. Gives back the response of each row.
 pub fn histograms(ui: &mut Ui, theme: &Theme, rows: &[HistogramRow<'_>], edges: &[f32], turn: f32) -> Vec<Response> {
@@ -31,6 +34,8 @@ pub fn histograms(ui: &mut Ui, theme: &Theme, rows: &[HistogramRow<'_>], edges: 
     let (first, last) = (edges.first().copied().unwrap_or(0.0), edges.last().copied().unwrap_or(1.0));
     let (lo, hi) = (symlog::position(first, turn), symlog::position(last, turn));
     let unit = |v: f32| if hi > lo { (symlog::position(v, turn) - lo) / (hi - lo) } else { 0.5 };
+    // Means stand clear of the bars.
+    let value = rows.iter().map(|r| small_width(ui, &sig3(f64::from(r.mean)))).fold(VALUE, f32::max) + 6.0;
     let mut out = Vec::with_capacity(rows.len());
     let mut plot = Rect::NOTHING;
     for row in rows {
@@ -42,7 +47,7 @@ pub fn histograms(ui: &mut Ui, theme: &Theme, rows: &[HistogramRow<'_>], edges: 
         let galley = p.layout_job(job);
         p.circle_filled(pos2(rect.left() + 4.0, rect.center().y), 3.5, row.colour);
         p.galley(pos2(rect.left() + 12.0, rect.center().y - galley.size().y / 2.0), galley, theme.text);
-        let area = Rect::from_min_max(pos2(rect.left() + NAME, rect.top() + 2.0), pos2(rect.right() - VALUE, rect.bottom() - 1.0));
+        let area = Rect::from_min_max(pos2(rect.left() + NAME, rect.top() + 2.0), pos2(rect.right() - value, rect.bottom() - 1.0));
         plot = area;
         p.rect_filled(area, 2.0, theme.tint(theme.raised, if response.hovered() { 1.0 } else { 0.55 }));
         let bins = row.counts.len().max(1) as f32;

@@ -95,7 +95,7 @@ impl Matrix<'_> {
         let ends = small_width(ui, &short(self.range.0)).max(small_width(ui, &short(self.range.1)));
         let bar = if beside { vec2(BAR_BESIDE.max(ends + 22.0), 0.0) } else { vec2(0.0, BAR_UNDER) };
         let side_with = |top: f32, lean: f32| {
-            ((self.size.x - left - bar.x.max(lean)) / n_f).min((self.size.y - top - bar.y) / n_f).clamp(12.0, 64.0).floor()
+            ((self.size.x - left - bar.x.max(lean)) / n_f).min((self.size.y - top - bar.y) / n_f).clamp(10.0, 64.0).floor()
         };
         // Names stand level where they fit the cells, lean where the cells stay large enough, and are left to the rows otherwise: the matrix is
         // symmetric and every column keeps its colour.

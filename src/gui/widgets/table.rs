@@ -48,10 +48,16 @@ impl Table {
         order
     }
 
-    /// Room that a column wants: of its title and its first cells.
-    fn width(&self, i: usize, title: &str) -> f32 {
-        let widest = self.rows.iter().take(200).map(|r| r[i].chars().count()).max().unwrap_or(0).max(title.chars().count() + 2);
-        (widest as f32 * 6.6 + 12.0).clamp(44.0, 320.0)
+    /// Room that a column wants: of its title, with the mark of a sort, and of the longest of its first cells.
+    fn width(&self, ui: &Ui, i: usize, title: &str) -> f32 {
+        let longest = self.rows.iter().take(200).map(|r| r[i].as_str()).max_by_key(|c| c.chars().count()).unwrap_or_default();
+        let wide = |text: &str| super::control::caption_width(ui, text);
+        (wide(longest).max(wide(title) + 16.0) + 10.0 + self.before(i)).clamp(44.0, 320.0)
+    }
+    /// Words that follow a column of numbers stand clear of them.
+    fn before(&self, i: usize) -> f32 {
+        let right = |i: usize| self.columns.get(i).is_some_and(|c| c.1);
+        if i > 0 && right(i - 1) && !right(i) { 10.0 } else { 0.0 }
     }
 
     /// Virtualised; a click on a head sorts. Where not all columns have room, the first stays and whole ones of the others are seen.
@@ -61,7 +67,7 @@ impl Table {
         let mut sort: Option<(usize, bool)> = ui.data(|d| d.get_temp(id)).flatten();
         sort = sort.filter(|(c, _)| *c < self.columns.len());
         let order = self.order(sort);
-        let widths: Vec<f32> = self.columns.iter().enumerate().map(|(i, (title, _))| self.width(i, title)).collect();
+        let widths: Vec<f32> = self.columns.iter().enumerate().map(|(i, (title, _))| self.width(ui, i, title)).collect();
         ui.push_id(salt, |ui| {
             let mut window = ColumnWindow::new(ui, &widths, 1);
             let (shown, room_below) = (window.shown(), ui.available_height());
@@ -81,6 +87,7 @@ impl Table {
                         head.col(|ui| {
                             let layout = if *right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
                             ui.with_layout(layout, |ui| {
+                                ui.add_space(self.before(i));
                                 let mark = match sort {
                                     Some((c, true)) if c == i => " ↓",
                                     Some((c, false)) if c == i => " ↑",
@@ -107,6 +114,7 @@ impl Table {
                                 let layout =
                                     if right { Layout::right_to_left(Align::Center) } else { Layout::left_to_right(Align::Center) };
                                 ui.with_layout(layout, |ui| {
+                                    ui.add_space(self.before(i));
                                     ui.add(Label::new(RichText::new(&cells[i]).color(theme.text)).truncate());
                                 });
                             });
