@@ -14,8 +14,11 @@ use brodmann::{
     scan::Aggregation,
     task::Ranking,
 };
-use eframe::egui;
-use egui_kittest::{SnapshotResults, kittest::Queryable};
+use eframe::egui::{self, accesskit::Role};
+use egui_kittest::{
+    SnapshotResults,
+    kittest::{NodeT, Queryable},
+};
 use std::{path::Path, time::Duration};
 
 /// The panel; what its jobs would compute is not asked of a worker.
@@ -126,6 +129,34 @@ fn prove_looks_right() {
         },
         &["Prove"],
     );
+}
+
+#[test]
+fn the_share_shown_is_the_papers_once_it_is_measured_and_the_chosen_one_always() {
+    let dir = folder();
+    let shown = |h: &View| {
+        let slider = h.get_all_by_label("Share shown").find_map(|n| n.accesskit_node().numeric_value());
+        slider.expect("a slider over the shares") as usize
+    };
+    let app = |share: f64| testing_tasks::sample_app_proved(dir.path(), share);
+    let shares = app(1.0).tasks.prove.expect("matrix").result.expect("cells").plan.percents.clone();
+    let paper = shares.iter().position(|p| *p == 10.0).expect("10 %");
+    // Shares are measured in their order: with a few cells only the first has any.
+    let mut h = bench((620.0, 600.0), egui::Theme::Dark, app(0.08));
+    h.get_by_label("Prove").click();
+    h.run();
+    assert_eq!(shown(&h), 0);
+    h.state_mut().app = app(1.0);
+    h.run();
+    assert_eq!(shown(&h), paper);
+    h.get_by_role_and_label(Role::Slider, "Share shown").focus();
+    h.run();
+    h.key_press(egui::Key::ArrowLeft);
+    h.run();
+    assert_eq!(shown(&h), paper - 1);
+    h.state_mut().app = app(0.08);
+    h.run();
+    assert_eq!(shown(&h), paper - 1, "what was chosen stays");
 }
 
 #[test]

@@ -286,9 +286,11 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>], agre
         .collect();
     let (x, y) =
         (format!("predicted change of {} ({})", of.name(), of.unit()), format!("measured change of {} ({})", of.name(), of.unit()));
-    // Chart, legend and the head of the list are seen at once; in a low panel the chart with its axes, the others by scrolling.
-    let below = remark_height(ui, MARKS) + 20.0 + 32.0 + 4.0 * ui.spacing().item_spacing.y;
-    let fit = if room - below >= LEAST_CHART { room - below } else { room - 2.0 };
+    // Chart, legend and the head of the list are seen at once; in a low panel chart and legend, in the lowest the chart with its axes: the others
+    // by scrolling.
+    let legend = remark_height(ui, MARKS) + 20.0 + 4.0 * ui.spacing().item_spacing.y;
+    let ways = [(legend + 32.0, 200.0), (legend, 140.0), (2.0, 0.0)];
+    let fit = ways.into_iter().map(|(below, least)| (room - below, least)).find(|(fit, least)| fit >= least).map_or(room, |f| f.0);
     let height = (ui.available_width() * 0.62).clamp(200.0, (room * 0.55).max(380.0)).min(fit.max(LEAST_CHART));
     let spoken = agreement.words(of);
     let chart = Scatter {

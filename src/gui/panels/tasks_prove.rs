@@ -47,8 +47,9 @@ struct ProveTab {
     questions: usize,
     amplify: bool,
     from_run: bool,
-    /// Index of the share shown, and the share.
+    /// Index of the share shown, whether it was chosen by hand, and the share.
     k: usize,
+    chosen: bool,
     shown_percent: Option<f64>,
     shows: Shows,
     table: bool,
@@ -64,7 +65,8 @@ impl Default for ProveTab {
             questions: 100,
             amplify: false,
             from_run: false,
-            k: usize::MAX,
+            k: 0,
+            chosen: false,
             shown_percent: None,
             shows: Shows::Accuracy,
             table: false,
@@ -151,10 +153,10 @@ impl ProveTab {
     fn result_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, view: &ProveView, matrix: &TaskMatrix) {
         let shares = &matrix.plan.percents;
         let last = shares.len().saturating_sub(1);
-        if self.k > last {
-            // 10 % is the paper's.
-            self.k = shares.iter().position(|p| *p == 10.0).unwrap_or(last);
+        if self.k > last || !self.chosen {
+            self.k = usual(matrix);
         }
+        let before = self.k;
         self.shown_percent = shares.get(self.k).copied();
         ui.separator();
         ui.horizontal_wrapped(|ui| {
@@ -197,6 +199,7 @@ impl ProveTab {
             },
             |ui, _| twin_switch(ui, table, "the matrix", || table_of(matrix, k)),
         );
+        self.chosen |= k != before;
         if self.table {
             return table_of(matrix, k).ui(ui, cx.theme, "task matrix");
         }
@@ -222,6 +225,7 @@ impl ProveTab {
                 means_ui(ui, cx, matrix, &mut self.k);
             }
         }
+        self.chosen |= self.k != before;
         if !matrix.plan.factors.is_empty() {
             factors_ui(ui, cx, matrix);
         }
@@ -239,6 +243,15 @@ impl ProveTab {
         }
         remark(ui, cx.theme, words);
     }
+}
+
+/// The share that is shown until one is chosen: 10 %, the paper's; while nothing is measured there, the last one where something is.
+fn usual(m: &TaskMatrix) -> usize {
+    let n = m.plan.tasks.len();
+    let measured = |k: &usize| (0..n * n).any(|i| m.get(*k, i / n, i % n).is_some());
+    let shares = &m.plan.percents;
+    let paper = shares.iter().position(|p| *p == 10.0).unwrap_or(shares.len().saturating_sub(1));
+    if measured(&paper) { paper } else { (0..shares.len()).rev().find(measured).unwrap_or(paper) }
 }
 
 fn run_sets() -> SetsFrom {
