@@ -9,11 +9,11 @@ use crate::{
         widgets::{
             axis::Axis,
             chart::{Chart, small_font},
-            control::{bar, caption, choice, log_slider, remark, remark_height},
+            control::{bar, caption, choice, choice_width, log_slider, remark, remark_height, room_for},
             line_chart::{LineChart, Series},
             number::{count, sig3},
             recount::{self, Density},
-            table::{Table, icon_button, twin_switch},
+            table::{Table, icon_button, icons_width, twin_switch},
         },
     },
     scan::{DomainScan, ScanOutput},
@@ -118,7 +118,13 @@ impl DensityPanel {
                 } else {
                     let (lo, hi) = span(out, scanned);
                     let mut value = f64::from(gamma);
+                    // A shorter rail where all then stand in one row.
+                    let usual = ui.spacing().slider_width;
+                    let after = choice_width(ui, ["absolute", "relative"].into_iter()) + icons_width(1) + 84.0;
+                    let rail = ui.available_size_before_wrap().x - after - 3.0 * ui.spacing().item_spacing.x;
+                    ui.spacing_mut().slider_width = if (64.0..usual).contains(&rail) { rail } else { usual };
                     let response = log_slider(ui, cx.theme, &mut value, lo..=hi, f64::from(own), "Threshold gamma");
+                    ui.spacing_mut().slider_width = usual;
                     if response.changed() {
                         chosen = value as f32;
                     }
@@ -129,6 +135,7 @@ impl DensityPanel {
                 ];
                 choice(ui, cx.theme, relative, &options);
                 let reset = format!("Back to the run's own gamma, {}", sig3(f64::from(own)));
+                room_for(ui, icons_width(1));
                 ui.add_enabled_ui(gamma != own, |ui| {
                     if icon_button(ui, icons::ICON_RESTART_ALT, &reset, "There the counts are exact").clicked() {
                         chosen = own;

@@ -1,6 +1,10 @@
 //! A grid of coloured cells with rows and columns of their own, few enough to be looked at one by one: attention heads by layer.
 
-use super::{chart::small_font, matrix::ColourBar, number::sig3};
+use super::{
+    chart::{small_font, small_width},
+    matrix::ColourBar,
+    number::sig3,
+};
 use crate::{base::heatmap::ColourMap, gui::Theme};
 use eframe::egui::{Align2, Color32, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2};
 
@@ -28,6 +32,8 @@ pub struct CellOutput {
 const LEFT: f32 = 44.0;
 const TOP: f32 = 20.0;
 const BAR: f32 = 52.0;
+/// The same where the bar is too low for its name to stand along it: the name lies beside it.
+const WIDE_BAR: f32 = 108.0;
 
 /// Blue, white, red over a share of the range.
 fn diverging(share: f32) -> Color32 {
@@ -45,8 +51,9 @@ pub fn symmetric(values: impl Iterator<Item = f64>) -> (f64, f64) {
 impl CellGrid<'_> {
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> CellOutput {
         let (rows, cols) = (self.rows.max(1), self.cols.max(1));
+        let bar = if small_width(ui, self.unit) + 60.0 < self.size.y { BAR } else { WIDE_BAR };
         let side = vec2(
-            ((self.size.x - LEFT - BAR) / cols as f32).clamp(6.0, 40.0).floor(),
+            ((self.size.x - LEFT - bar) / cols as f32).clamp(6.0, 40.0).floor(),
             ((self.size.y - TOP - 6.0) / rows as f32).clamp(6.0, 28.0).floor(),
         );
         let (outer, response) = ui.allocate_exact_size(vec2(self.size.x, TOP + side.y * rows as f32 + 6.0), Sense::hover());

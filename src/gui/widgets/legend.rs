@@ -37,7 +37,7 @@ impl Legend<'_> {
         let p = ui.painter_at(rect);
         let right = p.layout_no_wrap(scale.clone(), font.clone(), theme.secondary);
         // Where the whole name leaves no room for the bar: what is shown, else its unit, else the bar alone.
-        let names = [words.as_str(), words.split_once(": ").map_or("", |w| w.1), self.unit, ""];
+        let names = [words.as_str(), words.split_once(": ").map_or(self.unit, |w| w.1), self.unit, ""];
         let lefts = names.map(|w| p.layout_no_wrap(w.to_owned(), font.clone(), theme.text));
         let most = rect.width() - right.size().x - 40.0 - NARROWEST;
         let left = lefts.iter().find(|g| g.size().x <= most).unwrap_or(&lefts[3]).clone();
