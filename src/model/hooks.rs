@@ -1,6 +1,6 @@
 //! Windows into the forward pass ([`Hooks`]) and into the backward pass ([`Taps`]).
 
-use super::{Batch, weights::Role};
+use super::{Batch, RowsAt, weights::Role};
 use crate::base::{HookPoint, Result};
 use std::fmt;
 
@@ -88,11 +88,32 @@ pub trait Taps {
     /// # Errors
     /// Ends the backward pass.
     fn activation(&mut self, point: HookPoint, values: &[f32], gradient: &[f32]) -> Result<()>;
+    /// As [`Taps::linear`], for a pass in which the rows `at` alone have a gradient: `x` and `delta` are these rows'. Unless told otherwise they are
+    /// shown among zeros to [`Taps::linear`].
+    ///
+    /// # Errors
+    /// Ends the backward pass.
+    fn linear_at(&mut self, layer: usize, matrix: Matrix, at: &RowsAt, x: &[f32], delta: &[f32]) -> Result<()> {
+        self.linear(layer, matrix, &among_zeros(at, x), &among_zeros(at, delta))
+    }
+    /// As [`Taps::activation`], for a pass as in [`Taps::linear_at`].
+    ///
+    /// # Errors
+    /// Ends the backward pass.
+    fn activation_at(&mut self, point: HookPoint, at: &RowsAt, values: &[f32], gradient: &[f32]) -> Result<()> {
+        self.activation(point, &among_zeros(at, values), &among_zeros(at, gradient))
+    }
     /// Wanted by a trainer: the gradient of any other parameter (norm gains and biases, embedding, positions, head) is added to the returned
     /// slice, which has its shape. Asked only for what the model has; a tied head asks for [`Role::Embedding`].
     fn parameter(&mut self, _role: Role) -> Option<&mut [f32]> {
         None
     }
+}
+
+fn among_zeros(at: &RowsAt, rows: &[f32]) -> Vec<f32> {
+    let mut all = rows.to_vec();
+    at.spread(&mut all);
+    all
 }
 
 /// Looks at nothing.

@@ -17,13 +17,18 @@ pub struct RowsAt {
     pub rows: Vec<usize>,
     /// The rows as a batch of their own.
     pub batch: Batch,
+    /// Where the chosen rows of each sequence of the whole batch begin among them all, and their number at the end.
+    pub starts: Vec<usize>,
     pub(super) spans: Vec<AttentionSpan>,
+    /// Rows of the whole batch.
+    n: usize,
 }
 
 impl RowsAt {
     pub fn new(batch: &Batch, rows: Vec<usize>) -> Self {
         let (part, spans) = batch.select(&rows);
-        Self { rows, batch: part, spans }
+        let starts = batch.starts.iter().map(|&start| rows.partition_point(|&r| r < start)).collect();
+        Self { rows, batch: part, starts, spans, n: batch.n_tokens() }
     }
     /// The rows of each of `times` copies of the batch, which has `n` tokens.
     pub fn repeat(&self, batch: &Batch, times: usize) -> Self {
@@ -31,7 +36,7 @@ impl RowsAt {
         Self::new(&batch.repeat(times), (0..times).flat_map(|i| self.rows.iter().map(move |r| i * n + r)).collect())
     }
     /// Keeps the chosen rows of `values` `[n, width]`.
-    pub fn take(&self, values: &mut Vec<f32>, width: usize) {
+    pub(super) fn take(&self, values: &mut Vec<f32>, width: usize) {
         for (i, &r) in self.rows.iter().enumerate() {
             values.copy_within(r * width..(r + 1) * width, i * width);
         }
@@ -43,10 +48,10 @@ impl RowsAt {
             values[r * width..(r + 1) * width].copy_from_slice(row);
         }
     }
-    /// Moves `[rows, width]` to their places among `n` rows, the others being 0. What is empty stays so.
-    pub(super) fn spread(&self, values: &mut Vec<f32>, n: usize) {
+    /// Moves `[rows, width]` to their places among all rows of the batch, the others being 0. What is empty stays so.
+    pub fn spread(&self, values: &mut Vec<f32>) {
         let (count, width) = (self.rows.len(), values.len() / self.rows.len().max(1));
-        values.resize(n * width, 0.0);
+        values.resize(self.n * width, 0.0);
         // From the back, for a row moves to a place that is no nearer to the beginning than its own. What lies behind the rows is 0 already.
         let mut end = count;
         for (i, &r) in self.rows.iter().enumerate().rev() {
@@ -58,7 +63,14 @@ impl RowsAt {
     }
     /// A copy of the chosen rows of `values` `[n, width]`.
     pub fn of(&self, values: &[f32], width: usize) -> Vec<f32> {
-        self.rows.iter().flat_map(|&r| &values[r * width..(r + 1) * width]).copied().collect()
+        let mut chosen = Vec::new();
+        self.copy(values, width, &mut chosen);
+        chosen
+    }
+    /// As [`RowsAt::of`], into `chosen`, whose memory is used again.
+    pub(super) fn copy(&self, values: &[f32], width: usize, chosen: &mut Vec<f32>) {
+        chosen.clear();
+        self.rows.iter().for_each(|&r| chosen.extend_from_slice(&values[r * width..(r + 1) * width]));
     }
 }
 
@@ -182,7 +194,7 @@ mod tests {
     #[test]
     fn rows_come_back_to_their_places_among_zeros() {
         for rows in [vec![0], vec![4], vec![0, 1], vec![1, 2, 4], vec![0, 3], vec![2, 3, 4], vec![0, 1, 2, 3, 4]] {
-            let at = RowsAt { rows: rows.clone(), batch: Batch::default(), spans: Vec::new() };
+            let at = RowsAt::new(&Batch::new(&[[1u32, 2, 3], [4, 5, 6]].map(|s| s[..].to_vec())), rows.clone());
             let all: Vec<f32> = (1..=10).map(|v| v as f32).collect();
             let mut values = all.clone();
             at.take(&mut values, 2);

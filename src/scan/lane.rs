@@ -50,7 +50,8 @@ impl<'scope> Lane<'scope> {
         let worker = scope.spawn(move || {
             for load in waiting {
                 let Load { layer, block, group, gathered: all } = &load;
-                let jobs: Result<Vec<_>> = group.iter().map(|&m| scanner.job(block, *layer, m, all.x(m), all.delta(m))).collect();
+                let jobs: Result<Vec<_>> =
+                    group.iter().map(|&m| scanner.job(block, *layer, m, scanner.samples, all.x(m), all.delta(m))).collect();
                 let sums = jobs.and_then(|jobs| device.scan(&jobs, &|| scanner.ctx.check()));
                 let failed = sums.is_err();
                 if tx.send(Done { load, sums }).is_err() || failed {

@@ -290,7 +290,12 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                         };
                         let mut copy = if last { Vec::new() } else { part.resid.clone() };
                         let resid = if last { &mut part.resid } else { &mut copy };
-                        input.decoder.block_backward(layer, &part.batch, tape, resid, layer > lowest, &mut taps)?;
+                        match &part.last {
+                            Some(at) if layer + 1 == spec.n_layers => {
+                                input.decoder.block_backward_for(layer, &part.batch, at, tape, resid, layer > lowest, &mut taps)?;
+                            }
+                            _ => input.decoder.block_backward(layer, &part.batch, tape, resid, layer > lowest, &mut taps)?,
+                        }
                         taps.seen.complete(layer, expected)?;
                         if last {
                             // Without loads there is one part, which was scanned on the way.
@@ -309,7 +314,7 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                         }
                         (None, Some(all)) => {
                             for &m in *group {
-                                scanner.scan(layer, m, all.x(m), all.delta(m), &mut sums[layer])?;
+                                scanner.scan(layer, m, &samples, all.x(m), all.delta(m), &mut sums[layer])?;
                                 meter.add(input.scan_cost() * share(m))?;
                             }
                         }

@@ -57,10 +57,11 @@ impl Default for CallSize {
 }
 
 impl Scanner<'_> {
-    /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, all samples.
-    pub fn scan(&self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32], into: &mut LayerSums) -> Result<()> {
+    /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, of `samples`: all of them, whether with all their tokens or
+    /// with those alone that have a gradient.
+    pub fn scan(&self, layer: usize, matrix: Matrix, samples: &[SampleSpan], x: &[f32], delta: &[f32], into: &mut LayerSums) -> Result<()> {
         let block = self.weights.block(layer);
-        let whole = self.job(&block, layer, matrix, x, delta)?;
+        let whole = self.job(&block, layer, matrix, samples, x, delta)?;
         let out = whole.w.rows;
         // All pairs of many samples cost more than their gradients.
         let a_row = 2.0 * whole.x.rows.max(self.pairs.len()) as f64 * whole.x.cols as f64;
@@ -77,17 +78,25 @@ impl Scanner<'_> {
     }
 
     /// The scan of a whole matrix of `layer`, which is `block`.
-    pub fn job<'j>(&'j self, block: &'j Block, layer: usize, matrix: Matrix, x: &'j [f32], delta: &'j [f32]) -> Result<ScanJob<'j>> {
+    pub fn job<'j>(
+        &'j self,
+        block: &'j Block,
+        layer: usize,
+        matrix: Matrix,
+        samples: &'j [SampleSpan],
+        x: &'j [f32],
+        delta: &'j [f32],
+    ) -> Result<ScanJob<'j>> {
         let w = block.matrix(matrix);
         let &[out, input] = &w.shape[..] else {
             return Err(Error::numeric(weight_name(layer, matrix), format!("has shape {:?}, expected two dimensions", w.shape)));
         };
-        let tokens = self.samples.last().map_or(0, |s| s.end);
+        let tokens = samples.last().map_or(0, |s| s.end);
         Ok(ScanJob {
             w: Mat::new(w, out, input),
             x: Mat::new(x, tokens, input),
             delta: Mat::new(delta, tokens, out),
-            samples: self.samples,
+            samples,
             n_domains: self.n_domains,
             pairs: self.pairs,
             gamma: self.gamma,
@@ -181,7 +190,7 @@ mod tests {
                 };
                 let mut sums = LayerSums::zeros(3, 2, 2, true, 88, 4);
                 for (m, x, delta) in &operands {
-                    scanner.scan(1, *m, x, delta, &mut sums).expect("scan");
+                    scanner.scan(1, *m, &samples, x, delta, &mut sums).expect("scan");
                 }
                 sums
             })

@@ -7,8 +7,10 @@ use super::{
 };
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
-    model::{Batch, Matrix, Taps},
+    compute::SampleSpan,
+    model::{Batch, Matrix, RowsAt, Taps},
 };
+use std::ops::Range;
 
 /// Inputs and gradients of one layer's linear weights for all samples, `[tokens, width]` each.
 pub(super) struct Gathered {
@@ -84,17 +86,12 @@ pub(super) struct Seen {
 
 impl Taps for ScanTaps<'_> {
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
-        self.ctx.check()?;
-        if layer != self.layer {
-            return Err(Error::numeric(weight_name(layer, matrix), format!("its tap fired in the backward pass of layer {}", self.layer)));
-        }
-        self.seen.linear[matrix as usize] += 1;
-        if !self.of.contains(&matrix) {
+        if !self.looks_at(layer, matrix)? {
             return Ok(());
         }
         match &mut self.sink {
             Sink::None => Ok(()),
-            Sink::Scan(scanner) => scanner.scan(layer, matrix, x, delta, self.sums),
+            Sink::Scan(scanner) => scanner.scan(layer, matrix, scanner.samples, x, delta, self.sums),
             Sink::Gather(all) => {
                 let n = self.batch.n_tokens();
                 // Matrices that read the same tensor bring it each.
@@ -108,20 +105,65 @@ impl Taps for ScanTaps<'_> {
         }
     }
 
+    fn linear_at(&mut self, layer: usize, matrix: Matrix, at: &RowsAt, x: &[f32], delta: &[f32]) -> Result<()> {
+        if !self.looks_at(layer, matrix)? {
+            return Ok(());
+        }
+        match &mut self.sink {
+            Sink::None => Ok(()),
+            Sink::Scan(scanner) => {
+                let spans = at.starts.windows(2).zip(scanner.samples);
+                let samples: Vec<SampleSpan> = spans.map(|(w, s)| SampleSpan { start: w[0], end: w[1], ..*s }).collect();
+                scanner.scan(layer, matrix, &samples, x, delta, self.sums)
+            }
+            Sink::Gather(all) => {
+                let places = self.first_token..self.first_token + self.batch.n_tokens();
+                // Not noted: keys and values, which read what queries do, bring all rows of it.
+                let input = Input::of(matrix) as usize;
+                if !self.seen.inputs[input] {
+                    put_at(&mut all.x[input], x, places.clone(), at);
+                }
+                put_at(&mut all.delta[matrix as usize], delta, places, at);
+                Ok(())
+            }
+        }
+    }
+
     fn activation(&mut self, point: HookPoint, values: &[f32], gradient: &[f32]) -> Result<()> {
+        self.relevance_of(point, &self.batch.starts, values, gradient)
+    }
+
+    fn activation_at(&mut self, point: HookPoint, at: &RowsAt, values: &[f32], gradient: &[f32]) -> Result<()> {
+        self.relevance_of(point, &at.starts, values, gradient)
+    }
+}
+
+impl ScanTaps<'_> {
+    /// Counts a linear layer's tap; false where the matrix is not looked at.
+    fn looks_at(&mut self, layer: usize, matrix: Matrix) -> Result<bool> {
+        self.ctx.check()?;
+        if layer != self.layer {
+            return Err(Error::numeric(weight_name(layer, matrix), format!("its tap fired in the backward pass of layer {}", self.layer)));
+        }
+        self.seen.linear[matrix as usize] += 1;
+        Ok(self.of.contains(&matrix))
+    }
+
+    /// Adds relevance of neurons or heads; sequence i has rows `starts[i]..starts[i + 1]`.
+    fn relevance_of(&mut self, point: HookPoint, starts: &[usize], values: &[f32], gradient: &[f32]) -> Result<()> {
         self.ctx.check()?;
         match point {
             HookPoint::MlpPost(l) if l == self.layer => {
                 self.seen.post += 1;
                 if self.relevance.is_some() {
                     let LayerSums { relevance, attribution, .. } = &mut *self.sums;
-                    add_relevance(self.batch, self.domains, values, gradient, 1, relevance, Some(attribution));
+                    add_relevance(starts, self.domains, values, gradient, 1, relevance, Some(attribution));
                 }
             }
             HookPoint::Z(l) if l == self.layer => {
                 self.seen.z += 1;
                 if let Some(head) = self.relevance {
-                    add_relevance(self.batch, self.domains, values, gradient, head, &mut self.sums.head_relevance, None);
+                    add_relevance(starts, self.domains, values, gradient, head, &mut self.sums.head_relevance, None);
                 }
             }
             _ => {}
@@ -134,6 +176,14 @@ impl Taps for ScanTaps<'_> {
 fn put(all: &mut [f32], rows: &[f32], first: usize, n: usize) {
     let width = rows.len() / n.max(1);
     all[first * width..(first + n) * width].copy_from_slice(rows);
+}
+
+/// The same for chosen rows of it, the others being 0.
+fn put_at(all: &mut [f32], rows: &[f32], places: Range<usize>, at: &RowsAt) {
+    let width = rows.len() / at.rows.len().max(1);
+    let all = &mut all[places.start * width..places.end * width];
+    all.fill(0.0);
+    at.put(rows, all, width);
 }
 
 impl Seen {

@@ -5,7 +5,7 @@ use crate::{
     base::{Error, HookPoint, Result},
     compute::{Mat, MatMut, all_zero},
     model::{
-        Batch, BlockNorm, Decoder, Matrix, Role, Taps, Tensor,
+        Batch, BlockNorm, Decoder, Matrix, Role, RowsAt, Taps, Tensor,
         decoder::{add, add_rows, sized},
         spec::{MlpSpec, Residual},
         weights::Block,
@@ -37,7 +37,29 @@ impl Decoder {
         taps: &mut dyn Taps,
     ) -> Result<()> {
         let mut scratch = self.take_scratch();
-        let done = self.backward_with(layer, batch, tape, d_resid, onward, taps, &mut scratch);
+        let done = self.backward_with(layer, batch, None, tape, d_resid, onward, taps, &mut scratch);
+        self.return_scratch(scratch);
+        done
+    }
+
+    /// As [`Decoder::block_backward`], from the tape of [`Decoder::block_forward_for`]: `d_resid` is 0 but for the rows `at`. Of what belongs to these
+    /// rows alone, taps are shown these, by [`Taps::linear_at`] and [`Taps::activation_at`]; every number is that of a whole pass, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Decoder::block_backward`].
+    #[expect(clippy::too_many_arguments, reason = "one block's backward")]
+    pub fn block_backward_for(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        at: &RowsAt,
+        tape: &BlockTape,
+        d_resid: &mut [f32],
+        onward: bool,
+        taps: &mut dyn Taps,
+    ) -> Result<()> {
+        let mut scratch = self.take_scratch();
+        let done = self.backward_with(layer, batch, Some(at), tape, d_resid, onward, taps, &mut scratch);
         self.return_scratch(scratch);
         done
     }
@@ -67,7 +89,7 @@ impl Decoder {
                 &d_branch
             }
         };
-        self.mlp_backward(layer, block, tape, n, delta, false, taps, s)?;
+        self.mlp_backward(layer, block, tape, Rows::All(n), delta, false, taps, s)?;
         s.d_branch = d_branch;
         self.return_scratch(scratch);
         Ok(())
@@ -79,6 +101,7 @@ impl Decoder {
         &self,
         l: usize,
         batch: &Batch,
+        at: Option<&RowsAt>,
         t: &BlockTape,
         d_resid: &mut [f32],
         onward: bool,
@@ -90,59 +113,63 @@ impl Decoder {
         assert_eq!(d_resid.len(), n * spec.d_model, "residual gradient of {n} tokens");
         assert_eq!(t.resid_pre.len(), n * spec.d_model, "a tape of this batch");
         let block = &*self.model.weights.block(l);
-        let mut d_branch = std::mem::take(&mut s.d_branch);
-        let done = match spec.residual {
-            Residual::Sequential => {
-                self.mlp_backward(l, block, t, n, d_resid, true, taps, s)?;
-                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
-                self.attention_backward(l, block, t, batch, d_resid, onward, taps, s)?;
-                if onward {
-                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
-                }
-                Ok(())
-            }
-            Residual::Parallel => {
-                // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
-                keep(&mut d_branch, d_resid);
-                self.mlp_backward(l, block, t, n, &d_branch, onward, taps, s)?;
-                if onward {
-                    self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_pre, &s.wide, d_resid, taps);
-                }
-                self.attention_backward(l, block, t, batch, &d_branch, onward, taps, s)?;
-                if onward {
-                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
-                }
-                Ok(())
-            }
-            Residual::Sandwich => {
-                zeroed(&mut d_branch, d_resid.len());
-                self.norm_gradient(l, block, BlockNorm::PostMlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
-                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
-                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d_resid, taps);
-                zeroed(&mut d_branch, d_resid.len());
-                self.norm_gradient(l, block, BlockNorm::PostAttn, &t.before_post_attn, d_resid, &mut d_branch, taps);
-                self.attention_backward(l, block, t, batch, &d_branch, onward, taps, s)?;
-                if onward {
-                    self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps);
-                }
-                Ok(())
-            }
-            Residual::PostNorm => {
-                zeroed(&mut d_branch, d_resid.len());
-                self.norm_gradient(l, block, BlockNorm::Mlp, &t.before_post_mlp, d_resid, &mut d_branch, taps);
-                self.mlp_backward(l, block, t, n, &d_branch, true, taps, s)?;
-                self.backend.add(&mut d_branch, &s.wide);
-                d_resid.fill(0.0);
-                self.norm_gradient(l, block, BlockNorm::Attn, &t.before_post_attn, &d_branch, d_resid, taps);
-                self.attention_backward(l, block, t, batch, d_resid, onward, taps, s)?;
-                if onward {
-                    self.backend.add(d_resid, &s.wide);
-                }
-                Ok(())
+        let (mut d_branch, mut chosen) = (std::mem::take(&mut s.d_branch), std::mem::take(&mut s.chosen));
+        let rows = at.map_or(Rows::All(n), Rows::At);
+        // The gradient of the residual's rows that have one, down to where keys and values reach all.
+        let d = match at {
+            None => &mut *d_resid,
+            Some(at) => {
+                at.copy(d_resid, spec.d_model, &mut chosen);
+                &mut chosen
             }
         };
-        s.d_branch = d_branch;
-        done.and_then(|()| self.verify_gradients(l, n, d_resid, onward, s))
+        let done = match spec.residual {
+            Residual::Sequential => self.mlp_backward(l, block, t, rows, d, true, taps, s).and_then(|()| {
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d, taps);
+                self.attention_backward(l, block, t, batch, at, d, onward, taps, s)
+            }),
+            Residual::Parallel => {
+                // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
+                keep(&mut d_branch, d);
+                self.mlp_backward(l, block, t, rows, &d_branch, onward, taps, s).and_then(|()| {
+                    if onward {
+                        self.norm_gradient(l, block, BlockNorm::Mlp, t.read_by_parallel_mlp(rows.count(), spec.d_model), &s.wide, d, taps);
+                    }
+                    self.attention_backward(l, block, t, batch, at, &d_branch, onward, taps, s)
+                })
+            }
+            Residual::Sandwich => {
+                zeroed(&mut d_branch, d.len());
+                self.norm_gradient(l, block, BlockNorm::PostMlp, &t.before_post_mlp, d, &mut d_branch, taps);
+                self.mlp_backward(l, block, t, rows, &d_branch, true, taps, s).and_then(|()| {
+                    self.norm_gradient(l, block, BlockNorm::Mlp, &t.resid_mid, &s.wide, d, taps);
+                    zeroed(&mut d_branch, d.len());
+                    self.norm_gradient(l, block, BlockNorm::PostAttn, &t.before_post_attn, d, &mut d_branch, taps);
+                    self.attention_backward(l, block, t, batch, at, &d_branch, onward, taps, s)
+                })
+            }
+            Residual::PostNorm => {
+                zeroed(&mut d_branch, d.len());
+                self.norm_gradient(l, block, BlockNorm::Mlp, &t.before_post_mlp, d, &mut d_branch, taps);
+                self.mlp_backward(l, block, t, rows, &d_branch, true, taps, s).and_then(|()| {
+                    self.backend.add(&mut d_branch, &s.wide);
+                    d.fill(0.0);
+                    self.norm_gradient(l, block, BlockNorm::Attn, &t.before_post_attn, &d_branch, d, taps);
+                    self.attention_backward(l, block, t, batch, at, d, onward, taps, s)
+                })
+            }
+        };
+        if done.is_ok() && onward {
+            if let Some(at) = at {
+                at.put(&chosen, d_resid, spec.d_model);
+            }
+            match spec.residual {
+                Residual::PostNorm => self.backend.add(d_resid, &s.wide),
+                _ => self.norm_gradient(l, block, BlockNorm::Attn, &t.resid_pre, &s.wide, d_resid, taps),
+            }
+        }
+        (s.d_branch, s.chosen) = (d_branch, chosen);
+        done.and_then(|()| self.verify_gradients(l, at, d_resid, onward, s))
     }
 
     /// From the gradient of what the MLP writes to that of its input, left in `s.wide` where it is to flow `onward`.
@@ -152,19 +179,19 @@ impl Decoder {
         l: usize,
         block: &Block,
         t: &BlockTape,
-        n: usize,
+        rows: Rows<'_>,
         delta: &[f32],
         onward: bool,
         taps: &mut dyn Taps,
         s: &mut Scratch,
     ) -> Result<()> {
-        let (spec, b) = (&self.model.spec, &*self.backend);
+        let (spec, b, n) = (&self.model.spec, &*self.backend, rows.count());
         let (mut own_x, mut own_post) = (std::mem::take(&mut s.x_mlp), std::mem::take(&mut s.post));
         let again = t.post.is_empty();
         if again {
             match spec.residual {
                 Residual::PostNorm => keep(&mut own_x, &t.resid_mid),
-                Residual::Parallel => self.norm(block, BlockNorm::Mlp, &t.resid_pre, &mut own_x),
+                Residual::Parallel => self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), &mut own_x),
                 Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, &mut own_x),
             }
             match spec.mlp {
@@ -173,17 +200,17 @@ impl Decoder {
             }
         }
         let (x, post): (&[f32], &[f32]) = if again { (&own_x, &own_post) } else { (&t.x_mlp, &t.post) };
-        tap(taps, l, Matrix::Down, post, delta, block)?;
+        tap(taps, l, Matrix::Down, rows, post, delta, block)?;
         self.input_gradient(delta, block.matrix(Matrix::Down), n, sized(&mut s.d_post, n * spec.d_mlp), false, &mut s.live);
-        taps.activation(HookPoint::MlpPost(l), post, &s.d_post)?;
+        tap_activation(taps, HookPoint::MlpPost(l), rows, post, &s.d_post)?;
         let d_up = sized(&mut s.d_up, n * spec.d_mlp);
         let d_x = sized(&mut s.wide, n * spec.d_model);
         match spec.mlp {
             MlpSpec::Gated { act, .. } => {
                 let d_gate = sized(&mut s.d_gate, n * spec.d_mlp);
                 b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
-                tap(taps, l, Matrix::Gate, x, d_gate, block)?;
-                tap(taps, l, Matrix::Up, x, d_up, block)?;
+                tap(taps, l, Matrix::Gate, rows, x, d_gate, block)?;
+                tap(taps, l, Matrix::Up, rows, x, d_up, block)?;
                 if onward {
                     self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
                     self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
@@ -191,7 +218,7 @@ impl Decoder {
             }
             MlpSpec::Plain { act, .. } => {
                 b.activate_backward(act, &t.up, &s.d_post, d_up);
-                tap(taps, l, Matrix::Up, x, d_up, block)?;
+                tap(taps, l, Matrix::Up, rows, x, d_up, block)?;
                 if onward {
                     self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
                 }
@@ -209,6 +236,7 @@ impl Decoder {
         block: &Block,
         t: &BlockTape,
         batch: &Batch,
+        at: Option<&RowsAt>,
         delta: &[f32],
         onward: bool,
         taps: &mut dyn Taps,
@@ -216,16 +244,33 @@ impl Decoder {
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
         let (a, shape) = (&spec.attention, spec.attention_shape(l));
-        tap(taps, l, Matrix::O, &t.z, delta, block)?;
-        self.input_gradient(delta, block.matrix(Matrix::O), n, sized(&mut s.d_z, n * spec.q_width()), false, &mut s.live);
-        taps.activation(HookPoint::Z(l), &t.z, &s.d_z)?;
+        let rows = at.map_or(Rows::All(n), Rows::At);
+        let m = rows.count();
+        tap(taps, l, Matrix::O, rows, &t.z, delta, block)?;
+        self.input_gradient(delta, block.matrix(Matrix::O), m, sized(&mut s.d_z, m * spec.q_width()), false, &mut s.live);
+        tap_activation(taps, HookPoint::Z(l), rows, &t.z, &s.d_z)?;
         sized(&mut s.d_q, n * spec.q_width());
         sized(&mut s.d_k, n * spec.kv_width());
         sized(&mut s.d_v, n * spec.kv_width());
-        b.attention_backward(&t.q, &t.k, &t.v, &s.d_z, &batch.starts, &shape, &mut s.d_q, &mut s.d_k, &mut s.d_v);
-        if let Some((table, rows)) = self.rope_for(l, batch) {
-            b.rope(&mut s.d_q, &rows, &table, a.n_heads, a.head_dim, true);
-            b.rope(&mut s.d_k, &rows, &table, a.n_kv_heads, a.head_dim, true);
+        // Queries without a gradient cost nothing there, whatever they are.
+        let q = match at {
+            None => &t.q,
+            Some(at) => {
+                keep(&mut s.x_q, &t.q);
+                at.spread(&mut s.x_q);
+                at.spread(&mut s.d_z);
+                &s.x_q
+            }
+        };
+        b.attention_backward(q, &t.k, &t.v, &s.d_z, &batch.starts, &shape, &mut s.d_q, &mut s.d_k, &mut s.d_v);
+        if let Some(at) = at {
+            at.take(&mut s.d_q, spec.q_width());
+            at.copy(&t.x_attn, spec.d_model, &mut s.x_q);
+        }
+        if let Some((table, places)) = self.rope_for(l, batch) {
+            let chosen = at.map(|at| at.rows.iter().map(|&r| places[r]).collect::<Vec<u32>>());
+            b.rope(&mut s.d_q, chosen.as_deref().unwrap_or(&places), &table, a.n_heads, a.head_dim, true);
+            b.rope(&mut s.d_k, &places, &table, a.n_kv_heads, a.head_dim, true);
         }
         if a.qk_norm {
             for (norm, raw, d) in [(BlockNorm::Q, &t.q_raw, &mut s.d_q), (BlockNorm::K, &t.k_raw, &mut s.d_k)] {
@@ -235,10 +280,22 @@ impl Decoder {
             }
         }
         let d_x = sized(&mut s.wide, n * spec.d_model);
-        for (i, (m, d)) in [(Matrix::Q, &s.d_q), (Matrix::K, &s.d_k), (Matrix::V, &s.d_v)].into_iter().enumerate() {
-            tap(taps, l, m, &t.x_attn, d, block)?;
+        tap(taps, l, Matrix::Q, rows, if at.is_some() { &s.x_q } else { &t.x_attn }, &s.d_q, block)?;
+        if onward {
+            match at {
+                None => self.input_gradient(&s.d_q, block.matrix(Matrix::Q), n, d_x, false, &mut s.live),
+                Some(at) => {
+                    let d_chosen = sized(&mut s.x_q, m * spec.d_model);
+                    self.input_gradient(&s.d_q, block.matrix(Matrix::Q), m, d_chosen, false, &mut s.live);
+                    d_x.fill(0.0);
+                    at.put(d_chosen, d_x, spec.d_model);
+                }
+            }
+        }
+        for (m, d) in [(Matrix::K, &s.d_k), (Matrix::V, &s.d_v)] {
+            tap(taps, l, m, Rows::All(n), &t.x_attn, d, block)?;
             if onward {
-                self.input_gradient(d, block.matrix(m), n, d_x, i > 0, &mut s.live);
+                self.input_gradient(d, block.matrix(m), n, d_x, true, &mut s.live);
             }
         }
         Ok(())
@@ -246,7 +303,7 @@ impl Decoder {
 
     /// Whatever goes wrong in a backward pass that goes on ends up in `d_resid`, since a value that is not finite stays so through every product and sum;
     /// else in what the block's matrices get.
-    fn verify_gradients(&self, l: usize, n: usize, d_resid: &[f32], onward: bool, s: &Scratch) -> Result<()> {
+    fn verify_gradients(&self, l: usize, at: Option<&RowsAt>, d_resid: &[f32], onward: bool, s: &Scratch) -> Result<()> {
         let ends: &[&[f32]] = if onward { &[d_resid] } else { &[&s.d_up, &s.d_q, &s.d_k, &s.d_v] };
         if ends.iter().all(|values| self.backend.all_finite(values)) {
             return Ok(());
@@ -263,9 +320,19 @@ impl Decoder {
             (HookPoint::ResidPre(l), d_resid),
         ];
         let (point, values) = steps.iter().find(|(_, v)| !self.backend.all_finite(v)).unwrap_or(&steps[7]);
-        let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-        let width = (values.len() / n.max(1)).max(1);
-        let message = format!("{} at token {}, column {}, expected a finite number", values[at], at / width, at % width);
+        let place = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+        let spec = &self.model.spec;
+        let (width, of_chosen) = match point {
+            HookPoint::ResidPre(_) => (spec.d_model, false),
+            HookPoint::K(_) | HookPoint::V(_) => (spec.kv_width(), false),
+            // Spread for attention's sake.
+            HookPoint::Z(_) => (spec.q_width(), false),
+            HookPoint::Q(_) => (spec.q_width(), true),
+            _ => (spec.d_mlp, true),
+        };
+        let (row, column) = (place / width, place % width);
+        let token = at.filter(|_| of_chosen).map_or(row, |at| at.rows[row]);
+        let message = format!("{} at token {token}, column {column}, expected a finite number", values[place]);
         Err(Error::numeric(format!("gradient at {point}"), message))
     }
 
@@ -313,15 +380,42 @@ impl Decoder {
     }
 }
 
+/// The rows that a gradient is of.
+#[derive(Clone, Copy)]
+enum Rows<'a> {
+    /// So many: those of the whole batch.
+    All(usize),
+    At(&'a RowsAt),
+}
+
+impl Rows<'_> {
+    fn count(self) -> usize {
+        match self {
+            Self::All(n) => n,
+            Self::At(at) => at.rows.len(),
+        }
+    }
+}
+
 /// Shows a linear layer to the taps, and sums its bias gradient where one is wanted.
-fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, x: &[f32], delta: &[f32], block: &Block) -> Result<()> {
-    taps.linear(l, m, x, delta)?;
+fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, rows: Rows<'_>, x: &[f32], delta: &[f32], block: &Block) -> Result<()> {
+    match rows {
+        Rows::All(_) => taps.linear(l, m, x, delta)?,
+        Rows::At(at) => taps.linear_at(l, m, at, x, delta)?,
+    }
     if block.bias(m).is_some()
         && let Some(sum) = taps.parameter(Role::Bias(l, m))
     {
         add_rows(sum, delta);
     }
     Ok(())
+}
+
+fn tap_activation(taps: &mut dyn Taps, point: HookPoint, rows: Rows<'_>, values: &[f32], gradient: &[f32]) -> Result<()> {
+    match rows {
+        Rows::All(_) => taps.activation(point, values, gradient),
+        Rows::At(at) => taps.activation_at(point, at, values, gradient),
+    }
 }
 
 fn zeroed(buffer: &mut Vec<f32>, len: usize) {

@@ -14,11 +14,14 @@ use crate::{
     compute::{Mat, MatMut},
 };
 
-/// What a block's backward needs from its forward, after hooks had their say. Reusing one tape for block after block reuses its memory.
+/// What a block's backward needs from its forward, after hooks had their say. Reusing one tape for block after block reuses its memory. Where some rows
+/// were chosen ([`Decoder::block_forward_for`]) it holds these, but for what keys and values come from.
 #[derive(Default)]
 pub struct BlockTape {
     /// `[n, d_model]`
     pub(super) resid_pre: Vec<f32>,
+    /// Its chosen rows, which the MLP of a parallel block reads; stale where all were computed.
+    resid_pre_at: Vec<f32>,
     /// Input of q, k and v, `[n, d_model]`.
     x_attn: Vec<f32>,
     /// Before their norm, where there is one.
@@ -55,10 +58,15 @@ impl BlockTape {
     }
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
-        let Self { resid_pre, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp } =
-            self;
-        let all = [resid_pre, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp];
-        4 * all.into_iter().map(Vec::capacity).sum::<usize>()
+        let Self { resid_pre, resid_pre_at, x_attn, q_raw, k_raw, q, k, v, z, .. } = self;
+        let Self { before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp, .. } = self;
+        let attention = [resid_pre, resid_pre_at, x_attn, q_raw, k_raw, q, k, v, z];
+        let mlp = [before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp];
+        4 * attention.into_iter().chain(mlp).map(Vec::capacity).sum::<usize>()
+    }
+    /// What the MLP's norm of a parallel block reads, of `rows` rows, all or the chosen ones.
+    fn read_by_parallel_mlp(&self, rows: usize, d_model: usize) -> &[f32] {
+        if self.resid_pre.len() == rows * d_model { &self.resid_pre } else { &self.resid_pre_at }
     }
     /// `blocks.{l}.mlp.hook_post` of the forward pass, `[n, d_mlp]`.
     pub fn mlp_post(&self) -> &[f32] {
@@ -87,6 +95,9 @@ pub(super) struct Scratch {
     d_gate: Vec<f32>,
     d_up: Vec<f32>,
     live: backward::Live,
+    /// Of chosen rows: the residual's gradient, and the input of q.
+    chosen: Vec<f32>,
+    x_q: Vec<f32>,
     /// Inputs of the MLP's matrices, where the tape does not have them.
     x_mlp: Vec<f32>,
     post: Vec<f32>,
@@ -123,8 +134,7 @@ impl Decoder {
     }
 
     /// As [`Decoder::block_forward`] with a tape, where nothing after the block looks at any row but those of `at`: only they are computed, but for
-    /// keys and values, bit for bit as in a whole pass. The others are 0 in `resid` and, but for what keys and values come from, in the tape, which
-    /// [`Decoder::block_backward`] takes as it is: their gradients are 0 whatever stands there.
+    /// keys and values, bit for bit as in a whole pass. The others are 0 in `resid`. The tape is for [`Decoder::block_backward_for`].
     ///
     /// # Errors
     /// Those of the hooks, which see the chosen rows.
@@ -141,35 +151,15 @@ impl Decoder {
         let d = spec.d_model;
         assert_eq!(resid.len(), batch.n_tokens() * d, "residual of {} tokens", batch.n_tokens());
         let mut scratch = self.take_scratch();
-        let out = &mut scratch.wide;
+        let wide = &mut scratch.wide;
         call(hooks, HookPoint::ResidPre(layer), batch, resid)?;
         keep(&mut t.resid_pre, resid);
         let mut chosen = at.of(resid, d);
         let done = self
-            .attention_part(layer, block, batch, Some(at), None, &mut chosen, t, out, hooks)
-            .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, t, out, hooks));
+            .attention_part(layer, block, batch, Some(at), None, &mut chosen, t, wide, hooks)
+            .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, t, wide, hooks));
         self.return_scratch(scratch);
         done?;
-        keep(&mut t.resid_pre, resid);
-        match spec.residual {
-            Residual::PostNorm => keep(&mut t.x_attn, &t.resid_pre),
-            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, &mut t.x_attn),
-        }
-        let of_rows = [
-            &mut t.q_raw,
-            &mut t.q,
-            &mut t.z,
-            &mut t.before_post_attn,
-            &mut t.resid_mid,
-            &mut t.x_mlp,
-            &mut t.gate,
-            &mut t.up,
-            &mut t.post,
-            &mut t.before_post_mlp,
-        ];
-        for values in of_rows {
-            at.spread(values, batch.n_tokens());
-        }
         resid.fill(0.0);
         at.put(&chosen, resid, d);
         Ok(())
@@ -221,11 +211,15 @@ impl Decoder {
         }
         self.linear(&t.x_attn, w(Matrix::K), n, &mut t.k);
         self.linear(&t.x_attn, w(Matrix::V), n, &mut t.v);
-        if let Some(at) = at {
-            at.take(&mut t.x_attn, spec.d_model);
-            at.take(&mut t.resid_pre, spec.d_model);
-        }
-        self.linear(&t.x_attn, w(Matrix::Q), m, &mut t.q);
+        let x_q = match at {
+            Some(at) => {
+                at.copy(&t.resid_pre, spec.d_model, &mut t.resid_pre_at);
+                at.copy(&t.x_attn, spec.d_model, out);
+                &*out
+            }
+            None => &t.x_attn,
+        };
+        self.linear(x_q, w(Matrix::Q), m, &mut t.q);
         call(hooks, HookPoint::Q(l), rows, &mut t.q)?;
         call(hooks, HookPoint::K(l), batch, &mut t.k)?;
         call(hooks, HookPoint::V(l), batch, &mut t.v)?;
@@ -296,7 +290,11 @@ impl Decoder {
         }
         match spec.residual {
             Residual::PostNorm => keep(&mut t.x_mlp, resid),
-            Residual::Parallel => self.norm(block, BlockNorm::Mlp, &t.resid_pre, &mut t.x_mlp),
+            Residual::Parallel => {
+                let mut x = std::mem::take(&mut t.x_mlp);
+                self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), &mut x);
+                t.x_mlp = x;
+            }
             Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, resid, &mut t.x_mlp),
         }
         self.linear(&t.x_mlp, w(Matrix::Up), n, &mut t.up);

@@ -1,7 +1,7 @@
 //! Relevance of a neuron (and of a head) for the task's loss.
 
 use super::MetricInfo;
-use crate::{model::Batch, scan::MetricKind};
+use crate::scan::MetricKind;
 
 pub const INFO: MetricInfo = MetricInfo {
     kind: MetricKind::Relevance,
@@ -15,10 +15,10 @@ pub const INFO: MetricInfo = MetricInfo {
 };
 
 /// Adds `|sum over tokens and over each group of `group` neighbouring coordinates of a * da|` of every sequence of the batch to `sums` of its
-/// domain, `[width / group]`, and the same without the bars to `signed`. `values`, `gradient` `[n, width]`; `domains[i]` belongs to sequence i. Sums
-/// run in f64.
+/// domain, `[width / group]`, and the same without the bars to `signed`. `values`, `gradient` `[n, width]`; sequence i has rows `starts[i]..starts[i + 1]`
+/// and domain `domains[i]`. Sums run in f64.
 pub fn add_relevance(
-    batch: &Batch,
+    starts: &[usize],
     domains: &[usize],
     values: &[f32],
     gradient: &[f32],
@@ -26,12 +26,11 @@ pub fn add_relevance(
     sums: &mut [Vec<f64>],
     mut signed: Option<&mut Vec<Vec<f64>>>,
 ) {
-    let width = values.len() / batch.n_tokens().max(1);
+    let width = values.len() / starts.last().copied().unwrap_or(0).max(1);
     let mut sample = vec![0.0f64; width / group];
-    for (i, &domain) in domains.iter().enumerate() {
+    for (rows, &domain) in starts.windows(2).zip(domains) {
         sample.fill(0.0);
-        let span = batch.span(i);
-        let tokens = span.start * width..span.end * width;
+        let tokens = rows[0] * width..rows[1] * width;
         for (a, g) in values[tokens.clone()].chunks_exact(width).zip(gradient[tokens].chunks_exact(width)) {
             if group == 1 {
                 sample.iter_mut().zip(a).zip(g).for_each(|((s, &a), &g)| *s += f64::from(a) * f64::from(g));
@@ -82,12 +81,12 @@ mod tests {
         let a = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0];
         let g = [1.0, -1.0, 0.5, -1.0, -1.0, 0.5, -3.0, 0.0, 1.0];
         let (mut sums, mut signed) = (vec![vec![0.0; 3]], vec![vec![0.0; 3]]);
-        add_relevance(&batch, &[0, 0], &a, &g, 1, &mut sums, Some(&mut signed));
+        add_relevance(&batch.starts, &[0, 0], &a, &g, 1, &mut sums, Some(&mut signed));
         // |1 - 1| + |-6|, |-2 - 1| + 0, |1.5 + 0.5| + 2
         assert_eq!(sums, vec![vec![6.0, 3.0, 4.0]]);
         assert_eq!(signed, vec![vec![-6.0, -3.0, 4.0]]);
         let mut heads = vec![vec![0.0; 1]];
-        add_relevance(&batch, &[0, 0], &a, &g, 3, &mut heads, None);
+        add_relevance(&batch.starts, &[0, 0], &a, &g, 3, &mut heads, None);
         // |1 - 2 + 1.5 - 1 - 1 + 0.5| + |-6 + 0 + 2|
         assert_eq!(heads, vec![vec![1.0 + 4.0]]);
     }
