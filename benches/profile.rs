@@ -115,6 +115,9 @@ impl Backend for Timed {
     fn add(&self, x: &mut [f32], y: &[f32]) {
         self.time("residual sums", |i| i.add(x, y));
     }
+    fn sum(&self, out: &mut [f32], x: &[f32], y: &[f32]) {
+        self.time("residual sums", |i| i.sum(out, x, y));
+    }
     fn square_norm(&self, x: &[f32]) -> f64 {
         self.time("gradient norm", |i| i.square_norm(x))
     }

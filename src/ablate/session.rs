@@ -274,7 +274,7 @@ impl EvalSession {
     }
 
     /// One unablated layer over all rows of a step.
-    pub(super) fn run_block(&self, s: usize, layer: usize, resid: &mut [f32], ctx: &Ctx<'_>) -> Result<()> {
+    pub(super) fn run_block(&self, s: usize, layer: usize, resid: &mut Vec<f32>, ctx: &Ctx<'_>) -> Result<()> {
         let batch = &self.steps[s].step.batch;
         let wanted = layer >= self.plan.mid_from && !self.cache.holds(s, Place::Mid(layer));
         let point = if wanted { HookPoint::ResidMid(layer) } else { HookPoint::FinalNorm };

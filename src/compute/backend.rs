@@ -173,6 +173,9 @@ pub trait Backend: Send + Sync {
     /// `x += y`
     fn add(&self, x: &mut [f32], y: &[f32]);
 
+    /// `out = x + y`
+    fn sum(&self, out: &mut [f32], x: &[f32], y: &[f32]);
+
     /// `sum x^2`: in f32 over every 4096 elements, these sums in f64, in order.
     fn square_norm(&self, x: &[f32]) -> f64;
 

@@ -228,7 +228,7 @@ impl HeadSums {
 pub fn build(decoder: &Decoder, plan: Plan, ctx: &Ctx<'_>) -> Result<NeuronIndex> {
     let begun = Instant::now();
     let spec = &decoder.model.spec;
-    let (layers, f, width, n_heads) = (spec.n_layers, spec.d_mlp, spec.d_model, spec.attention.n_heads);
+    let (layers, f, n_heads) = (spec.n_layers, spec.d_mlp, spec.attention.n_heads);
     let Plan { domains, shape, thinned, key, seed } = plan;
     let all: Vec<(usize, bool, &[u32])> = domains
         .iter()
@@ -251,16 +251,16 @@ pub fn build(decoder: &Decoder, plan: Plan, ctx: &Ctx<'_>) -> Result<NeuronIndex
             None => batches.push((Batch::new(&[sequence]), vec![(d, counts)])),
         }
     }
-    let mut resid = Vec::with_capacity(total * width);
+    let mut residuals = Vec::with_capacity(batches.len());
     for (batch, _) in &batches {
         ctx.check()?;
-        resid.extend(decoder.embed(batch, &mut crate::model::NoHooks)?);
+        residuals.push(decoder.embed(batch, &mut crate::model::NoHooks)?);
     }
     let mut post = vec![0.0; total * f];
     for layer in 0..layers {
         let mut heads = HeadSums::new(n_heads, domains.len());
         let mut at = 0;
-        for (batch, sequences) in &batches {
+        for ((batch, sequences), resid) in batches.iter().zip(&mut residuals) {
             ctx.check()?;
             ctx.progress("recording activations", layer * total + at, layers * total, "tokens × layers");
             let n = batch.n_tokens();
@@ -273,7 +273,7 @@ pub fn build(decoder: &Decoder, plan: Plan, ctx: &Ctx<'_>) -> Result<NeuronIndex
                 next: 0,
                 patterns: sequences.iter().any(|s| s.1),
             };
-            decoder.block_forward(layer, batch, &mut resid[at * width..(at + n) * width], None, &mut recorder)?;
+            decoder.block_forward(layer, batch, resid, None, &mut recorder)?;
             at += n;
         }
         record_layer(&Layer { post: &post, f }, layer, &samples, &shape, &mut index, ctx)?;

@@ -89,7 +89,7 @@ impl Decoder {
         let Scratch { tape, wide, .. } = &mut scratch;
         tape.resid_pre.clear();
         tape.resid_pre.extend_from_slice(resid);
-        let mut chosen = at.of(resid, d);
+        let mut chosen = Vec::new();
         let done = self
             .attention_part(layer, block, batch, Some(at), None, &mut chosen, tape, wide, hooks)
             .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, tape, wide, hooks));
@@ -101,12 +101,11 @@ impl Decoder {
     ///
     /// # Errors
     /// Those of the hooks.
-    pub fn attention_forward(&self, layer: usize, batch: &Batch, resid: &mut [f32], hooks: &mut dyn Hooks) -> Result<()> {
+    pub fn attention_forward(&self, layer: usize, batch: &Batch, resid: &mut Vec<f32>, hooks: &mut dyn Hooks) -> Result<()> {
         let block = &*self.model.weights.block(layer);
         let mut scratch = self.take_scratch();
         let Scratch { tape, wide, .. } = &mut scratch;
-        tape.resid_pre.clear();
-        tape.resid_pre.extend_from_slice(resid);
+        std::mem::swap(&mut tape.resid_pre, resid);
         let done = self.attention_part(layer, block, batch, None, None, resid, tape, wide, hooks);
         self.return_scratch(scratch);
         done
@@ -120,7 +119,7 @@ impl Decoder {
     ///
     /// # Panics
     /// For a parallel block, whose MLP reads something else: a bug of the caller.
-    pub fn mlp_forward(&self, layer: usize, batch: &Batch, resid: &mut [f32], hooks: &mut dyn Hooks) -> Result<()> {
+    pub fn mlp_forward(&self, layer: usize, batch: &Batch, resid: &mut Vec<f32>, hooks: &mut dyn Hooks) -> Result<()> {
         assert!(self.model.spec.residual != Residual::Parallel, "the MLP of a parallel block does not read `hook_resid_mid`");
         let block = &*self.model.weights.block(layer);
         let mut scratch = self.take_scratch();
@@ -194,11 +193,11 @@ mod tests {
     #[test]
     fn rows_come_back_to_their_places_among_zeros() {
         for rows in [vec![0], vec![4], vec![0, 1], vec![1, 2, 4], vec![0, 3], vec![2, 3, 4], vec![0, 1, 2, 3, 4]] {
-            let at = RowsAt::new(&Batch::new(&[[1u32, 2, 3], [4, 5, 6]].map(|s| s[..].to_vec())), rows.clone());
+            let at = RowsAt::new(&Batch::new(&[vec![1, 2, 3], vec![4, 5]]), rows.clone());
             let all: Vec<f32> = (1..=10).map(|v| v as f32).collect();
             let mut values = all.clone();
             at.take(&mut values, 2);
-            at.spread(&mut values, 5);
+            at.spread(&mut values);
             let expected: Vec<f32> = (0..10).map(|i| if rows.contains(&(i / 2)) { all[i] } else { 0.0 }).collect();
             assert_eq!(values, expected, "rows {rows:?}");
         }

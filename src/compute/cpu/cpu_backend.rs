@@ -108,6 +108,9 @@ impl Backend for CpuBackend {
     fn add(&self, x: &mut [f32], y: &[f32]) {
         elementwise::add(&self.pool, x, y);
     }
+    fn sum(&self, out: &mut [f32], x: &[f32], y: &[f32]) {
+        elementwise::sum(&self.pool, out, x, y);
+    }
     fn square_norm(&self, x: &[f32]) -> f64 {
         elementwise::square_norm(&self.pool, x)
     }

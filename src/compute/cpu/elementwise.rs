@@ -50,6 +50,22 @@ pub(super) fn add(pool: &Pool, x: &mut [f32], y: &[f32]) {
     });
 }
 
+/// `out = x + y`
+pub(super) fn sum(pool: &Pool, out: &mut [f32], x: &[f32], y: &[f32]) {
+    let n = out.len();
+    assert!(x.len() == n && y.len() == n, "terms of a sum");
+    let out = SharedMut::new(out);
+    pool.for_each(n.div_ceil(SUM_PIECE), |task| {
+        let (first, count) = (task * SUM_PIECE, SUM_PIECE.min(n - task * SUM_PIECE));
+        #[expect(unsafe_code, reason = "each task writes its own elements")]
+        // SAFETY: pieces of different tasks share no element.
+        let out = unsafe { out.slice(first, count) };
+        for ((out, x), y) in out.iter_mut().zip(&x[first..first + count]).zip(&y[first..first + count]) {
+            *out = x + y;
+        }
+    });
+}
+
 /// See [`crate::compute::Backend::square_norm`].
 pub(super) fn square_norm(pool: &Pool, x: &[f32]) -> f64 {
     let n = x.len();
@@ -119,5 +135,8 @@ mod tests {
         let mut sum = x.clone();
         add(&Pool::new(Some(2), Isa::best()), &mut sum, &x);
         assert!(sum.iter().zip(&x).all(|(s, x)| *s == x + x));
+        let (mut out, y) = (vec![0.0; n], x.iter().rev().copied().collect::<Vec<f32>>());
+        super::sum(&Pool::new(Some(2), Isa::best()), &mut out, &x, &y);
+        assert!(out.iter().zip(&x).zip(&y).all(|((s, x), y)| *s == x + y));
     }
 }

@@ -23,8 +23,8 @@ use std::sync::{Mutex, PoisonError};
 const PACKED_BUDGET: usize = 16 << 20;
 /// Floats of one tile's rows that a thread packs for itself, in its second-level cache (1 MiB), instead of all rows for all threads.
 const STRIP: usize = 256 << 10;
-/// Floats of kept activations that leave a thread's second-level cache room for a tile's weights, mean and inputs (256 KiB).
-const KEPT_NEAR: usize = 64 << 10;
+/// Floats of kept activations that leave a thread's second-level cache room for a tile's weights, mean and inputs (384 KiB).
+const KEPT_NEAR: usize = 96 << 10;
 /// Floats of kept activations for each thread where they do not fit there (5 MiB: the third level).
 const KEPT_FAR: usize = 5 << 18;
 /// Elements below which a tile spends more on its inputs than it saves on kept activations.

@@ -95,7 +95,7 @@ pub(super) struct Scratch {
     d_gate: Vec<f32>,
     d_up: Vec<f32>,
     live: backward::Live,
-    /// Of chosen rows: the residual's gradient, and the input of q.
+    /// Of chosen rows: the residual, or its gradient, and the input of q.
     chosen: Vec<f32>,
     x_q: Vec<f32>,
     /// Inputs of the MLP's matrices, where the tape does not have them.
@@ -113,7 +113,7 @@ impl Decoder {
         &self,
         layer: usize,
         batch: &Batch,
-        resid: &mut [f32],
+        resid: &mut Vec<f32>,
         tape: Option<&mut BlockTape>,
         hooks: &mut dyn Hooks,
     ) -> Result<()> {
@@ -125,7 +125,7 @@ impl Decoder {
     }
 
     /// As [`Decoder::block_forward`], for tokens that go on from those whose keys and values `kept` holds; it takes in theirs.
-    pub(super) fn block_forward_kept(&self, layer: usize, batch: &Batch, resid: &mut [f32], kept: &mut KeptLayer) -> Result<()> {
+    pub(super) fn block_forward_kept(&self, layer: usize, batch: &Batch, resid: &mut Vec<f32>, kept: &mut KeptLayer) -> Result<()> {
         let mut scratch = self.take_scratch();
         let Scratch { tape, wide, .. } = &mut scratch;
         let done = self.forward_into(layer, batch, Some(kept), resid, tape, wide, &mut NoHooks);
@@ -151,18 +151,18 @@ impl Decoder {
         let d = spec.d_model;
         assert_eq!(resid.len(), batch.n_tokens() * d, "residual of {} tokens", batch.n_tokens());
         let mut scratch = self.take_scratch();
-        let wide = &mut scratch.wide;
+        let Scratch { wide, chosen, .. } = &mut scratch;
         call(hooks, HookPoint::ResidPre(layer), batch, resid)?;
         keep(&mut t.resid_pre, resid);
-        let mut chosen = at.of(resid, d);
         let done = self
-            .attention_part(layer, block, batch, Some(at), None, &mut chosen, t, wide, hooks)
-            .and_then(|()| self.mlp_part(layer, block, &at.batch, &mut chosen, t, wide, hooks));
+            .attention_part(layer, block, batch, Some(at), None, chosen, t, wide, hooks)
+            .and_then(|()| self.mlp_part(layer, block, &at.batch, chosen, t, wide, hooks));
+        if done.is_ok() {
+            resid.fill(0.0);
+            at.put(chosen, resid, d);
+        }
         self.return_scratch(scratch);
-        done?;
-        resid.fill(0.0);
-        at.put(&chosen, resid, d);
-        Ok(())
+        done
     }
 
     #[expect(clippy::too_many_arguments, reason = "one block's forward")]
@@ -171,7 +171,7 @@ impl Decoder {
         l: usize,
         batch: &Batch,
         kept: Option<&mut KeptLayer>,
-        resid: &mut [f32],
+        resid: &mut Vec<f32>,
         t: &mut BlockTape,
         out: &mut Vec<f32>,
         hooks: &mut dyn Hooks,
@@ -179,14 +179,14 @@ impl Decoder {
         assert_eq!(resid.len(), batch.n_tokens() * self.model.spec.d_model, "residual of {} tokens", batch.n_tokens());
         let block = &*self.model.weights.block(l);
         call(hooks, HookPoint::ResidPre(l), batch, resid)?;
-        keep(&mut t.resid_pre, resid);
+        std::mem::swap(&mut t.resid_pre, resid);
         self.attention_part(l, block, batch, None, kept, resid, t, out, hooks)?;
         self.mlp_part(l, block, batch, resid, t, out, hooks)
     }
 
-    /// From `t.resid_pre` `[n, d_model]` to `hook_resid_mid` (of a parallel block: what the MLP's part is added to), which `resid` becomes. With
-    /// `at`, keys and values are those of all rows and everything else of the chosen ones; then `resid` holds these, and so does the tape. With `kept`, the
-    /// tokens go on from those whose keys and values it holds.
+    /// From `t.resid_pre` `[n, d_model]` to `hook_resid_mid` (of a parallel block: what the MLP's part is added to), which `resid` becomes, whatever it
+    /// held. With `at`, keys and values are those of all rows and everything else of the chosen ones; then `resid` holds these, and so does the tape.
+    /// With `kept`, the tokens go on from those whose keys and values it holds.
     #[expect(clippy::too_many_arguments, reason = "one part of a block's forward")]
     pub(super) fn attention_part(
         &self,
@@ -195,7 +195,7 @@ impl Decoder {
         batch: &Batch,
         at: Option<&RowsAt>,
         kept: Option<&mut KeptLayer>,
-        resid: &mut [f32],
+        resid: &mut Vec<f32>,
         t: &mut BlockTape,
         out: &mut Vec<f32>,
         hooks: &mut dyn Hooks,
@@ -263,10 +263,11 @@ impl Decoder {
         }
         call(hooks, HookPoint::AttnOut(l), rows, out)?;
         // Not by a GEMM that accumulates into the residual: with and without a hook the sums must round alike.
-        b.add(resid, out);
+        let pre = if at.is_some() { &t.resid_pre_at } else { &t.resid_pre };
+        b.sum(sized(resid, m * spec.d_model), pre, out);
         if spec.residual == Residual::PostNorm {
-            keep(&mut t.before_post_attn, resid);
-            self.norm_into(block, BlockNorm::Attn, &t.before_post_attn, resid);
+            std::mem::swap(&mut t.before_post_attn, resid);
+            self.norm(block, BlockNorm::Attn, &t.before_post_attn, resid);
         }
         if spec.residual == Residual::Parallel { Ok(()) } else { call(hooks, HookPoint::ResidMid(l), rows, resid) }
     }
@@ -278,7 +279,7 @@ impl Decoder {
         l: usize,
         block: &Block,
         batch: &Batch,
-        resid: &mut [f32],
+        resid: &mut Vec<f32>,
         t: &mut BlockTape,
         out: &mut Vec<f32>,
         hooks: &mut dyn Hooks,
@@ -286,16 +287,16 @@ impl Decoder {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
         let w = |m: Matrix| (block.matrix(m), block.bias(m));
         if spec.residual != Residual::Parallel {
-            keep(&mut t.resid_mid, resid);
+            std::mem::swap(&mut t.resid_mid, resid);
         }
         match spec.residual {
-            Residual::PostNorm => keep(&mut t.x_mlp, resid),
+            Residual::PostNorm => keep(&mut t.x_mlp, &t.resid_mid),
             Residual::Parallel => {
                 let mut x = std::mem::take(&mut t.x_mlp);
                 self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), &mut x);
                 t.x_mlp = x;
             }
-            Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, resid, &mut t.x_mlp),
+            Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, &mut t.x_mlp),
         }
         self.linear(&t.x_mlp, w(Matrix::Up), n, &mut t.up);
         match spec.mlp {
@@ -317,22 +318,21 @@ impl Decoder {
             self.norm(block, BlockNorm::PostMlp, &t.before_post_mlp, out);
         }
         call(hooks, HookPoint::MlpOut(l), batch, out)?;
-        b.add(resid, out);
+        match spec.residual {
+            Residual::Parallel => b.add(resid, out),
+            _ => b.sum(sized(resid, n * spec.d_model), &t.resid_mid, out),
+        }
         if spec.residual == Residual::PostNorm {
-            keep(&mut t.before_post_mlp, resid);
-            self.norm_into(block, BlockNorm::Mlp, &t.before_post_mlp, resid);
+            std::mem::swap(&mut t.before_post_mlp, resid);
+            self.norm(block, BlockNorm::Mlp, &t.before_post_mlp, resid);
         }
         call(hooks, HookPoint::ResidPost(l), batch, resid)
     }
 
     /// A norm of the block over rows of its own width.
     pub(super) fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut Vec<f32>) {
-        self.norm_into(block, norm, x, sized(y, x.len()));
-    }
-
-    fn norm_into(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut [f32]) {
         let bias = block.norm_bias(norm).map(Tensor::values);
-        self.backend.norm(&self.model.spec.norm.norm(), x, block.norm(norm), bias, y);
+        self.backend.norm(&self.model.spec.norm.norm(), x, block.norm(norm), bias, sized(y, x.len()));
     }
 
     /// `out = x W^T + bias`

@@ -77,16 +77,16 @@ mod tests {
     #[test]
     fn tokens_are_summed_before_the_absolute_value_and_samples_after() {
         // Two sequences of two and one token, three neurons.
-        let batch = Batch::new(&[vec![1u32, 2], vec![3]]);
+        let starts = [0, 2, 3];
         let a = [1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0];
         let g = [1.0, -1.0, 0.5, -1.0, -1.0, 0.5, -3.0, 0.0, 1.0];
         let (mut sums, mut signed) = (vec![vec![0.0; 3]], vec![vec![0.0; 3]]);
-        add_relevance(&batch.starts, &[0, 0], &a, &g, 1, &mut sums, Some(&mut signed));
+        add_relevance(&starts, &[0, 0], &a, &g, 1, &mut sums, Some(&mut signed));
         // |1 - 1| + |-6|, |-2 - 1| + 0, |1.5 + 0.5| + 2
         assert_eq!(sums, vec![vec![6.0, 3.0, 4.0]]);
         assert_eq!(signed, vec![vec![-6.0, -3.0, 4.0]]);
         let mut heads = vec![vec![0.0; 1]];
-        add_relevance(&batch.starts, &[0, 0], &a, &g, 3, &mut heads, None);
+        add_relevance(&starts, &[0, 0], &a, &g, 3, &mut heads, None);
         // |1 - 2 + 1.5 - 1 - 1 + 0.5| + |-6 + 0 + 2|
         assert_eq!(heads, vec![vec![1.0 + 4.0]]);
     }
