@@ -1,13 +1,13 @@
 //! Causal softmax attention inside packed sequences, forward and backward.
 //!
 //! One task a (sequence, head), or (sequence, key-value head) backward, so that the query heads that share keys add up in order and without
-//! a race. Heads are read and written in place through strided views. Queries go in blocks that see only the keys up to their end: the score
-//! block stays in cache and half of the work is never done.
+//! a race. Queries go in blocks that see only the keys up to their end: the score block stays in cache and half of the work is never done. Rows of a head
+//! are put side by side first: a width of the model that is a power of two lies between them else, and they share a few lines of the cache.
 
 use super::{
     isa::{Isa, per_isa},
     matmul::{K_BLOCK, View, product},
-    numeric::{LANES, dot, exp, fold, max, tanh},
+    numeric::{LANES, dot, exp, fold, tanh},
     panel::{self, Job, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
@@ -89,13 +89,30 @@ unsafe fn times(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: V
     }
 }
 
-/// Working memory of a task: scores, packed keys, and the keys and values of one head where they lie apart.
+/// Queries of a span from which it pays to copy its values.
+const GATHER_FROM: usize = 8;
+
+/// Working memory of a task: scores, packed keys, and rows of one head side by side.
 #[derive(Default)]
 struct Gathered {
     scores: Vec<f32>,
     packed: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
+}
+
+/// Columns `column..column + d` of `count` rows of `from` `[.., width]`, one after another.
+fn gather(from: &[f32], rows: impl Iterator<Item = usize>, count: usize, width: usize, column: usize, d: usize, to: &mut Vec<f32>) {
+    to.resize(count * d, 0.0);
+    for (r, to) in rows.zip(to.chunks_exact_mut(d)) {
+        // Fixed lengths become plain moves.
+        let (from, from_rest) = from[r * width + column..][..d].as_chunks::<LANES>();
+        let (to, to_rest) = to.as_chunks_mut::<LANES>();
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+        to_rest.copy_from_slice(from_rest);
+    }
 }
 
 /// See [`crate::compute::Backend::attention_spans`]. Queries go in blocks that begin at the same positions whatever the span begins at: sums
@@ -129,14 +146,20 @@ pub(super) fn attention_spans(
         }
         let Gathered { scores, packed, k: own_k, v: own_v } = own;
         let at_head = h / w.group * d;
-        let (keys, values, stride) = match span.keys.as_slice() {
-            [whole] => (&k[whole.start * w.kv + at_head..], &v[whole.start * w.kv + at_head..], w.kv),
-            parts => {
-                for (all, from) in [(&mut *own_k, k), (&mut *own_v, v)] {
-                    all.clear();
-                    parts.iter().cloned().flatten().for_each(|r| all.extend_from_slice(&from[r * w.kv + at_head..][..d]));
-                }
-                (own_k.as_slice(), own_v.as_slice(), d)
+        let side_by_side = |from: &[f32], own: &mut Vec<f32>| gather(from, span.keys.iter().cloned().flatten(), t, w.kv, at_head, d, own);
+        // Keys are packed before they are multiplied by, values only here.
+        let (keys, key_row) = match span.keys.as_slice() {
+            [whole] => (&k[whole.start * w.kv + at_head..], w.kv),
+            _ => {
+                side_by_side(k, own_k);
+                (own_k.as_slice(), d)
+            }
+        };
+        let (values, value_row) = match span.keys.as_slice() {
+            [whole] if queries < GATHER_FROM => (&v[whole.start * w.kv + at_head..], w.kv),
+            _ => {
+                side_by_side(v, own_v);
+                (own_v.as_slice(), d)
             }
         };
         scores.resize(QUERIES.min(t) * t, 0.0);
@@ -145,14 +168,14 @@ pub(super) fn attention_spans(
             let block = first / QUERIES * QUERIES;
             let m = (block + QUERIES).min(t) - first;
             let seen = keys_of(block, first - block + m, shape);
-            let (here, width, from) = ((span.rows.start + first - span.first) * w.q + h * d, seen.len(), seen.start * stride);
+            let (here, width) = ((span.rows.start + first - span.first) * w.q + h * d, seen.len());
             #[expect(unsafe_code, reason = "strided views of one head")]
             // SAFETY: rows of this span and columns of this head, checked above; only this task writes these of `z`.
             unsafe {
-                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&keys[from..], stride).transposed());
+                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&keys[seen.start * key_row..], key_row).transposed());
                 times(m, width, d, scores.as_mut_ptr(), width, qv, kt, false, packed);
                 softmax_rows(pool.isa, &mut scores[..m * width], width, first - seen.start, shape);
-                let (p, vv) = (View::new(scores, width), View::new(&values[from..], stride));
+                let (p, vv) = (View::new(scores, width), View::new(&values[seen.start * value_row..], value_row));
                 times(m, d, width, z.ptr(here), w.q, p, vv, false, packed);
             }
             first += m;
@@ -319,45 +342,95 @@ unsafe fn add_to_keys(
     }
 }
 
+/// A register of `x` from `at` on, of which `n` lanes count; `fill` in the others.
+#[inline(always)]
+fn lanes_of(x: &[f32], at: usize, n: usize, fill: f32) -> [f32; LANES] {
+    let mut lanes = [fill; LANES];
+    if let Some(v) = x.get(at..at + LANES) {
+        for j in 0..LANES {
+            lanes[j] = if j < n { v[j] } else { fill };
+        }
+    } else {
+        lanes[..n].copy_from_slice(&x[at..at + n]);
+    }
+    lanes
+}
+
+/// Writes the first `n` lanes of a register.
+#[inline(always)]
+fn put_lanes(x: &mut [f32], at: usize, n: usize, lanes: &[f32; LANES]) {
+    if let Some(v) = x.get_mut(at..at + LANES) {
+        for j in 0..LANES {
+            v[j] = if j < n { lanes[j] } else { v[j] };
+        }
+    } else {
+        x[at..at + n].copy_from_slice(&lanes[..n]);
+    }
+}
+
 /// Softmax of `scale * score`, soft-capped where the shape says so, over the keys a query sees: row `i` sees those before `first + i + 1` of
-/// `width`, as far back as its window goes. The others become 0.
+/// `width`, as far back as its window goes. The others become 0. What does not fill a register goes through one all the same, with lanes that count
+/// nothing, so that a row's bits do not depend on what follows it.
 #[inline(always)]
 fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, shape: &AttentionShape) {
-    for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-        let (row, ahead) = row.split_at_mut(first + i + 1);
-        ahead.fill(0.0);
-        let (behind, row) = row.split_at_mut(shape.window.map_or(0, |window| row.len().saturating_sub(window)));
-        behind.fill(0.0);
-        match shape.soft_cap {
-            None => {
-                for x in row.iter_mut() {
-                    *x *= shape.scale;
-                }
-            }
-            Some(cap) => {
-                for x in row.iter_mut() {
-                    *x = cap * tanh::<FMA>(*x * (shape.scale / cap));
-                }
-            }
-        }
-        let highest = max(row);
-        let mut acc = [0.0f32; LANES];
-        let mut chunks = row.chunks_exact_mut(LANES);
-        for c in &mut chunks {
+    match shape.soft_cap {
+        None => softmax_of::<FMA>(scores, width, first, shape.window, |x| x * shape.scale),
+        Some(cap) => softmax_of::<FMA>(scores, width, first, shape.window, |x| cap * tanh::<FMA>(x * (shape.scale / cap))),
+    }
+}
+
+#[inline(always)]
+fn softmax_of<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, window: Option<usize>, logit: impl Fn(f32) -> f32) {
+    for i in 0..scores.len() / width {
+        let (row, end) = (i * width, i * width + first + i + 1);
+        let begin = row + window.map_or(0, |window| (end - row).saturating_sub(window));
+        scores[row..begin].fill(0.0);
+        scores[end..row + width].fill(0.0);
+        // Something neutral to a maximum.
+        let (fill, whole) = (scores[begin], (end - begin) / LANES * LANES);
+        let (last, rest) = (begin + whole, end - begin - whole);
+        let mut highest = [f32::NEG_INFINITY; LANES];
+        for x in scores[begin..last].as_chunks_mut::<LANES>().0 {
             for j in 0..LANES {
-                c[j] = exp::<FMA>(c[j] - highest);
-                acc[j] += c[j];
+                x[j] = logit(x[j]);
+                highest[j] = if x[j] > highest[j] { x[j] } else { highest[j] };
             }
         }
-        let mut rest = 0.0;
-        for x in chunks.into_remainder() {
-            *x = exp::<FMA>(*x - highest);
-            rest += *x;
+        let mut tail = lanes_of(scores, last, rest, fill);
+        for j in 0..LANES {
+            tail[j] = logit(tail[j]);
+            highest[j] = if tail[j] > highest[j] { tail[j] } else { highest[j] };
         }
-        let norm = 1.0 / (fold(&acc) + rest);
-        for x in row.iter_mut() {
+        let mut half = LANES / 2;
+        while half > 0 {
+            for j in 0..half {
+                highest[j] = if highest[j + half] > highest[j] { highest[j + half] } else { highest[j] };
+            }
+            half /= 2;
+        }
+        let highest = highest[0];
+        let mut sum = [0.0f32; LANES];
+        for x in scores[begin..last].as_chunks_mut::<LANES>().0 {
+            for j in 0..LANES {
+                x[j] = exp::<FMA>(x[j] - highest);
+                sum[j] += x[j];
+            }
+        }
+        for j in 0..LANES {
+            tail[j] = exp::<FMA>(tail[j] - highest);
+            sum[j] += if j < rest { tail[j] } else { 0.0 };
+        }
+        // A value that is not a number is one of the sum, and so of every quotient.
+        let norm = 1.0 / fold(&sum);
+        for x in scores[begin..last].as_chunks_mut::<LANES>().0 {
+            for x in x {
+                *x *= norm;
+            }
+        }
+        for x in &mut tail {
             *x *= norm;
         }
+        put_lanes(scores, last, rest, &tail);
     }
 }
 per_isa! { fn softmax_rows(scores: &mut [f32], width: usize, first: usize, shape: &AttentionShape) { softmax_rows_body } }
