@@ -94,26 +94,20 @@ pub trait Taps {
     /// # Errors
     /// Ends the backward pass.
     fn linear_at(&mut self, layer: usize, matrix: Matrix, at: &RowsAt, x: &[f32], delta: &[f32]) -> Result<()> {
-        self.linear(layer, matrix, &among_zeros(at, x), &among_zeros(at, delta))
+        self.linear(layer, matrix, &at.among_zeros(x), &at.among_zeros(delta))
     }
     /// As [`Taps::activation`], for a pass as in [`Taps::linear_at`].
     ///
     /// # Errors
     /// Ends the backward pass.
     fn activation_at(&mut self, point: HookPoint, at: &RowsAt, values: &[f32], gradient: &[f32]) -> Result<()> {
-        self.activation(point, &among_zeros(at, values), &among_zeros(at, gradient))
+        self.activation(point, &at.among_zeros(values), &at.among_zeros(gradient))
     }
     /// Wanted by a trainer: the gradient of any other parameter (norm gains and biases, embedding, positions, head) is added to the returned
     /// slice, which has its shape. Asked only for what the model has; a tied head asks for [`Role::Embedding`].
     fn parameter(&mut self, _role: Role) -> Option<&mut [f32]> {
         None
     }
-}
-
-fn among_zeros(at: &RowsAt, rows: &[f32]) -> Vec<f32> {
-    let mut all = rows.to_vec();
-    at.spread(&mut all);
-    all
 }
 
 /// Looks at nothing.

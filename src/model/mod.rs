@@ -2,6 +2,7 @@
 
 pub mod batch;
 mod block;
+mod buffer;
 pub mod decoder;
 pub mod family;
 pub mod generate;

@@ -35,12 +35,11 @@ impl RowsAt {
         let n = batch.n_tokens();
         Self::new(&batch.repeat(times), (0..times).flat_map(|i| self.rows.iter().map(move |r| i * n + r)).collect())
     }
-    /// Keeps the chosen rows of `values` `[n, width]`.
-    pub(super) fn take(&self, values: &mut Vec<f32>, width: usize) {
+    /// Moves the chosen rows of `values` `[n, width]` to its beginning.
+    pub(super) fn take(&self, values: &mut [f32], width: usize) {
         for (i, &r) in self.rows.iter().enumerate() {
             values.copy_within(r * width..(r + 1) * width, i * width);
         }
-        values.truncate(self.rows.len() * width);
     }
     /// Writes `[rows, width]` over the chosen rows of `values` `[n, width]`.
     pub fn put(&self, chosen: &[f32], values: &mut [f32], width: usize) {
@@ -48,29 +47,27 @@ impl RowsAt {
             values[r * width..(r + 1) * width].copy_from_slice(row);
         }
     }
-    /// Moves `[rows, width]` to their places among all rows of the batch, the others being 0. What is empty stays so.
-    pub fn spread(&self, values: &mut Vec<f32>) {
-        let (count, width) = (self.rows.len(), values.len() / self.rows.len().max(1));
-        values.resize(self.n * width, 0.0);
-        // From the back, for a row moves to a place that is no nearer to the beginning than its own. What lies behind the rows is 0 already.
-        let mut end = count;
-        for (i, &r) in self.rows.iter().enumerate().rev() {
-            values.copy_within(i * width..(i + 1) * width, r * width);
-            values[(r + 1).min(end) * width..end * width].fill(0.0);
-            end = end.min(r);
-        }
-        values[..end * width].fill(0.0);
+    /// `[rows, width]` at their places in `all` `[n, width]`, the others being 0.
+    pub(super) fn spread(&self, chosen: &[f32], all: &mut [f32]) {
+        all.fill(0.0);
+        self.put(chosen, all, all.len() / self.n.max(1));
+    }
+    /// `[rows, width]` at their places among all rows of the batch, the others being 0.
+    pub fn among_zeros(&self, chosen: &[f32]) -> Vec<f32> {
+        let width = chosen.len() / self.rows.len().max(1);
+        let mut all = vec![0.0; self.n * width];
+        self.put(chosen, &mut all, width);
+        all
     }
     /// A copy of the chosen rows of `values` `[n, width]`.
     pub fn of(&self, values: &[f32], width: usize) -> Vec<f32> {
-        let mut chosen = Vec::new();
-        self.copy(values, width, &mut chosen);
-        chosen
+        self.rows.iter().flat_map(|&r| &values[r * width..(r + 1) * width]).copied().collect()
     }
-    /// As [`RowsAt::of`], into `chosen`, whose memory is used again.
-    pub(super) fn copy(&self, values: &[f32], width: usize, chosen: &mut Vec<f32>) {
-        chosen.clear();
-        self.rows.iter().for_each(|&r| chosen.extend_from_slice(&values[r * width..(r + 1) * width]));
+    /// As [`RowsAt::of`], into `chosen` `[rows, width]`.
+    pub(super) fn copy(&self, values: &[f32], width: usize, chosen: &mut [f32]) {
+        for (&r, row) in self.rows.iter().zip(chosen.chunks_exact_mut(width)) {
+            row.copy_from_slice(&values[r * width..(r + 1) * width]);
+        }
     }
 }
 
@@ -145,6 +142,7 @@ impl Decoder {
         let x = match spec.residual {
             Residual::PostNorm => read,
             _ => {
+                normed.resize(read.len(), 0.0);
                 self.norm(block, BlockNorm::Mlp, read, &mut normed);
                 &normed
             }
@@ -197,9 +195,13 @@ mod tests {
             let all: Vec<f32> = (1..=10).map(|v| v as f32).collect();
             let mut values = all.clone();
             at.take(&mut values, 2);
-            at.spread(&mut values);
+            let chosen = &values[..2 * rows.len()];
+            assert_eq!(chosen, at.of(&all, 2), "rows {rows:?}");
             let expected: Vec<f32> = (0..10).map(|i| if rows.contains(&(i / 2)) { all[i] } else { 0.0 }).collect();
-            assert_eq!(values, expected, "rows {rows:?}");
+            assert_eq!(at.among_zeros(chosen), expected, "rows {rows:?}");
+            let mut spread = vec![7.0; 10];
+            at.spread(chosen, &mut spread);
+            assert_eq!(spread, expected, "rows {rows:?}");
         }
     }
 }

@@ -335,7 +335,8 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
         })?;
     }
     if let Kept::Tapes(tapes) = kept {
-        input.decoder.return_tapes(tapes.into_iter().flatten());
+        // The first are taken first, each for the layer that it was.
+        input.decoder.return_tapes(tapes.into_iter().rev().flatten());
     }
     Ok(PassOutput { values, layers: sums })
 }

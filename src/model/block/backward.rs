@@ -1,6 +1,6 @@
 //! The vector-Jacobian product of a block, from what its forward pass kept.
 
-use super::{BlockTape, Scratch, keep};
+use super::{BlockTape, Buffer, Scratch};
 use crate::{
     base::{Error, HookPoint, Result},
     compute::{Mat, MatMut, all_zero},
@@ -119,7 +119,7 @@ impl Decoder {
         let d = match at {
             None => &mut *d_resid,
             Some(at) => {
-                at.copy(d_resid, spec.d_model, &mut chosen);
+                at.copy(d_resid, spec.d_model, sized(&mut chosen, at.rows.len() * spec.d_model));
                 &mut chosen
             }
         };
@@ -130,7 +130,7 @@ impl Decoder {
             }),
             Residual::Parallel => {
                 // Both parts write into the same sum, so both get its gradient, not the one that the other has added to.
-                keep(&mut d_branch, d);
+                d_branch.copy(d);
                 self.mlp_backward(l, block, t, rows, &d_branch, onward, taps, s).and_then(|()| {
                     if onward {
                         self.norm_gradient(l, block, BlockNorm::Mlp, t.read_by_parallel_mlp(rows.count(), spec.d_model), &s.wide, d, taps);
@@ -190,24 +190,26 @@ impl Decoder {
         let again = t.post.is_empty();
         if again {
             match spec.residual {
-                Residual::PostNorm => keep(&mut own_x, &t.resid_mid),
-                Residual::Parallel => self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), &mut own_x),
-                Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, &mut own_x),
+                Residual::PostNorm => own_x.copy(&t.resid_mid),
+                Residual::Parallel => {
+                    self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), own_x.sized(n * spec.d_model))
+                }
+                Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, own_x.sized(t.resid_mid.len())),
             }
             match spec.mlp {
-                MlpSpec::Gated { act, .. } => b.gated(act, &t.gate, &t.up, sized(&mut own_post, n * spec.d_mlp)),
-                MlpSpec::Plain { act, .. } => b.activate(act, &t.up, sized(&mut own_post, n * spec.d_mlp)),
+                MlpSpec::Gated { act, .. } => b.gated(act, &t.gate, &t.up, own_post.sized(n * spec.d_mlp)),
+                MlpSpec::Plain { act, .. } => b.activate(act, &t.up, own_post.sized(n * spec.d_mlp)),
             }
         }
         let (x, post): (&[f32], &[f32]) = if again { (&own_x, &own_post) } else { (&t.x_mlp, &t.post) };
         tap(taps, l, Matrix::Down, rows, post, delta, block)?;
-        self.input_gradient(delta, block.matrix(Matrix::Down), n, sized(&mut s.d_post, n * spec.d_mlp), false, &mut s.live);
+        self.input_gradient(delta, block.matrix(Matrix::Down), n, s.d_post.sized(n * spec.d_mlp), false, &mut s.live);
         tap_activation(taps, HookPoint::MlpPost(l), rows, post, &s.d_post)?;
-        let d_up = sized(&mut s.d_up, n * spec.d_mlp);
-        let d_x = sized(&mut s.wide, n * spec.d_model);
+        let d_up = s.d_up.sized(n * spec.d_mlp);
+        let d_x = s.wide.sized(n * spec.d_model);
         match spec.mlp {
             MlpSpec::Gated { act, .. } => {
-                let d_gate = sized(&mut s.d_gate, n * spec.d_mlp);
+                let d_gate = s.d_gate.sized(n * spec.d_mlp);
                 b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
                 tap(taps, l, Matrix::Gate, rows, x, d_gate, block)?;
                 tap(taps, l, Matrix::Up, rows, x, d_up, block)?;
@@ -247,25 +249,25 @@ impl Decoder {
         let rows = at.map_or(Rows::All(n), Rows::At);
         let m = rows.count();
         tap(taps, l, Matrix::O, rows, &t.z, delta, block)?;
-        self.input_gradient(delta, block.matrix(Matrix::O), m, sized(&mut s.d_z, m * spec.q_width()), false, &mut s.live);
+        self.input_gradient(delta, block.matrix(Matrix::O), m, s.d_z.sized(m * spec.q_width()), false, &mut s.live);
         tap_activation(taps, HookPoint::Z(l), rows, &t.z, &s.d_z)?;
-        sized(&mut s.d_q, n * spec.q_width());
-        sized(&mut s.d_k, n * spec.kv_width());
-        sized(&mut s.d_v, n * spec.kv_width());
+        s.d_q.sized(n * spec.q_width());
+        s.d_k.sized(n * spec.kv_width());
+        s.d_v.sized(n * spec.kv_width());
         // Queries without a gradient cost nothing there, whatever they are.
-        let q = match at {
-            None => &t.q,
+        let (q, d_z) = match at {
+            None => (&t.q, &s.d_z),
             Some(at) => {
-                keep(&mut s.x_q, &t.q);
-                at.spread(&mut s.x_q);
-                at.spread(&mut s.d_z);
-                &s.x_q
+                at.spread(&t.q, s.q_spread.sized(n * spec.q_width()));
+                at.spread(&s.d_z, s.d_z_spread.sized(n * spec.q_width()));
+                (&s.q_spread, &s.d_z_spread)
             }
         };
-        b.attention_backward(q, &t.k, &t.v, &s.d_z, &batch.starts, &shape, &mut s.d_q, &mut s.d_k, &mut s.d_v);
+        b.attention_backward(q, &t.k, &t.v, d_z, &batch.starts, &shape, &mut s.d_q, &mut s.d_k, &mut s.d_v);
         if let Some(at) = at {
             at.take(&mut s.d_q, spec.q_width());
-            at.copy(&t.x_attn, spec.d_model, &mut s.x_q);
+            s.d_q.sized(m * spec.q_width());
+            at.copy(&t.x_attn, spec.d_model, s.x_q.sized(m * spec.d_model));
         }
         if let Some((table, places)) = self.rope_for(l, batch) {
             let chosen = at.map(|at| at.rows.iter().map(|&r| places[r]).collect::<Vec<u32>>());
@@ -279,13 +281,13 @@ impl Decoder {
                 std::mem::swap(d, &mut s.d_raw);
             }
         }
-        let d_x = sized(&mut s.wide, n * spec.d_model);
+        let d_x = s.wide.sized(n * spec.d_model);
         tap(taps, l, Matrix::Q, rows, if at.is_some() { &s.x_q } else { &t.x_attn }, &s.d_q, block)?;
         if onward {
             match at {
                 None => self.input_gradient(&s.d_q, block.matrix(Matrix::Q), n, d_x, false, &mut s.live),
                 Some(at) => {
-                    let d_chosen = sized(&mut s.x_q, m * spec.d_model);
+                    let d_chosen = s.x_q.sized(m * spec.d_model);
                     self.input_gradient(&s.d_q, block.matrix(Matrix::Q), m, d_chosen, false, &mut s.live);
                     d_x.fill(0.0);
                     at.put(d_chosen, d_x, spec.d_model);
@@ -325,9 +327,7 @@ impl Decoder {
         let (width, of_chosen) = match point {
             HookPoint::ResidPre(_) => (spec.d_model, false),
             HookPoint::K(_) | HookPoint::V(_) => (spec.kv_width(), false),
-            // Spread for attention's sake.
-            HookPoint::Z(_) => (spec.q_width(), false),
-            HookPoint::Q(_) => (spec.q_width(), true),
+            HookPoint::Z(_) | HookPoint::Q(_) => (spec.q_width(), true),
             _ => (spec.d_mlp, true),
         };
         let (row, column) = (place / width, place % width);
@@ -418,7 +418,6 @@ fn tap_activation(taps: &mut dyn Taps, point: HookPoint, rows: Rows<'_>, values:
     }
 }
 
-fn zeroed(buffer: &mut Vec<f32>, len: usize) {
-    buffer.clear();
-    buffer.resize(len, 0.0);
+fn zeroed(buffer: &mut Buffer, len: usize) {
+    buffer.sized(len).fill(0.0);
 }

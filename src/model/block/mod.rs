@@ -4,6 +4,7 @@ mod backward;
 
 use super::{
     Batch, Decoder, Hooks, Matrix, NoHooks, RowsAt,
+    buffer::Buffer,
     decoder::{call, sized},
     kept::KeptLayer,
     spec::{MlpSpec, Residual},
@@ -21,29 +22,29 @@ pub struct BlockTape {
     /// `[n, d_model]`
     pub(super) resid_pre: Vec<f32>,
     /// Its chosen rows, which the MLP of a parallel block reads; stale where all were computed.
-    resid_pre_at: Vec<f32>,
+    resid_pre_at: Buffer,
     /// Input of q, k and v, `[n, d_model]`.
-    x_attn: Vec<f32>,
+    x_attn: Buffer,
     /// Before their norm, where there is one.
-    q_raw: Vec<f32>,
-    k_raw: Vec<f32>,
+    q_raw: Buffer,
+    k_raw: Buffer,
     /// Normed and rotated.
-    q: Vec<f32>,
+    q: Buffer,
     /// Normed and rotated.
-    k: Vec<f32>,
-    v: Vec<f32>,
-    z: Vec<f32>,
+    k: Buffer,
+    v: Buffer,
+    z: Buffer,
     /// What goes into the norm after attention, where there is one, `[n, d_model]`.
-    before_post_attn: Vec<f32>,
+    before_post_attn: Buffer,
     resid_mid: Vec<f32>,
     /// Input of gate and up, `[n, d_model]`.
-    x_mlp: Vec<f32>,
+    x_mlp: Buffer,
     /// Stays empty without a gate.
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    post: Vec<f32>,
+    gate: Buffer,
+    up: Buffer,
+    post: Buffer,
     /// What goes into the norm after the MLP, where there is one.
-    before_post_mlp: Vec<f32>,
+    before_post_mlp: Buffer,
 }
 
 impl BlockTape {
@@ -58,11 +59,9 @@ impl BlockTape {
     }
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
-        let Self { resid_pre, resid_pre_at, x_attn, q_raw, k_raw, q, k, v, z, .. } = self;
-        let Self { before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp, .. } = self;
-        let attention = [resid_pre, resid_pre_at, x_attn, q_raw, k_raw, q, k, v, z];
-        let mlp = [before_post_attn, resid_mid, x_mlp, gate, up, post, before_post_mlp];
-        4 * attention.into_iter().chain(mlp).map(Vec::capacity).sum::<usize>()
+        let Self { resid_pre_at, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, x_mlp, gate, up, post, before_post_mlp, .. } = self;
+        let all = [resid_pre_at, x_attn, q_raw, k_raw, q, k, v, z, before_post_attn, x_mlp, gate, up, post, before_post_mlp];
+        all.into_iter().map(Buffer::bytes).sum::<usize>() + 4 * (self.resid_pre.capacity() + self.resid_mid.capacity())
     }
     /// What the MLP's norm of a parallel block reads, of `rows` rows, all or the chosen ones.
     fn read_by_parallel_mlp(&self, rows: usize, d_model: usize) -> &[f32] {
@@ -83,24 +82,27 @@ impl BlockTape {
 pub(super) struct Scratch {
     pub tape: BlockTape,
     /// Output of attention or MLP in a forward pass; gradient of a normed input in a backward pass.
-    pub wide: Vec<f32>,
+    pub wide: Buffer,
     /// Gradient of what attention or MLP writes, where that is not the residual's.
-    d_branch: Vec<f32>,
-    d_z: Vec<f32>,
-    d_q: Vec<f32>,
-    d_k: Vec<f32>,
-    d_v: Vec<f32>,
-    d_raw: Vec<f32>,
-    d_post: Vec<f32>,
-    d_gate: Vec<f32>,
-    d_up: Vec<f32>,
+    d_branch: Buffer,
+    d_z: Buffer,
+    d_q: Buffer,
+    d_k: Buffer,
+    d_v: Buffer,
+    d_raw: Buffer,
+    d_post: Buffer,
+    d_gate: Buffer,
+    d_up: Buffer,
     live: backward::Live,
+    /// Inputs of the MLP's matrices, where the tape does not have them.
+    x_mlp: Buffer,
+    post: Buffer,
     /// Of chosen rows: the residual, or its gradient, and the input of q.
     chosen: Vec<f32>,
-    x_q: Vec<f32>,
-    /// Inputs of the MLP's matrices, where the tape does not have them.
-    x_mlp: Vec<f32>,
-    post: Vec<f32>,
+    x_q: Buffer,
+    /// Chosen queries and the gradient at `attn.hook_z` among zeros.
+    q_spread: Buffer,
+    d_z_spread: Buffer,
 }
 
 impl Decoder {
@@ -173,7 +175,7 @@ impl Decoder {
         kept: Option<&mut KeptLayer>,
         resid: &mut Vec<f32>,
         t: &mut BlockTape,
-        out: &mut Vec<f32>,
+        out: &mut Buffer,
         hooks: &mut dyn Hooks,
     ) -> Result<()> {
         assert_eq!(resid.len(), batch.n_tokens() * self.model.spec.d_model, "residual of {} tokens", batch.n_tokens());
@@ -197,7 +199,7 @@ impl Decoder {
         kept: Option<&mut KeptLayer>,
         resid: &mut Vec<f32>,
         t: &mut BlockTape,
-        out: &mut Vec<f32>,
+        out: &mut Buffer,
         hooks: &mut dyn Hooks,
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
@@ -206,15 +208,15 @@ impl Decoder {
         // The rows whose queries are computed.
         let (rows, m) = at.map_or((batch, n), |at| (&at.batch, at.rows.len()));
         match spec.residual {
-            Residual::PostNorm => keep(&mut t.x_attn, &t.resid_pre),
-            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, &mut t.x_attn),
+            Residual::PostNorm => t.x_attn.copy(&t.resid_pre),
+            _ => self.norm(block, BlockNorm::Attn, &t.resid_pre, t.x_attn.sized(t.resid_pre.len())),
         }
         self.linear(&t.x_attn, w(Matrix::K), n, &mut t.k);
         self.linear(&t.x_attn, w(Matrix::V), n, &mut t.v);
         let x_q = match at {
             Some(at) => {
-                at.copy(&t.resid_pre, spec.d_model, &mut t.resid_pre_at);
-                at.copy(&t.x_attn, spec.d_model, out);
+                at.copy(&t.resid_pre, spec.d_model, t.resid_pre_at.sized(m * spec.d_model));
+                at.copy(&t.x_attn, spec.d_model, out.sized(m * spec.d_model));
                 &*out
             }
             None => &t.x_attn,
@@ -226,8 +228,8 @@ impl Decoder {
         if a.qk_norm {
             std::mem::swap(&mut t.q_raw, &mut t.q);
             std::mem::swap(&mut t.k_raw, &mut t.k);
-            self.norm(block, BlockNorm::Q, &t.q_raw, &mut t.q);
-            self.norm(block, BlockNorm::K, &t.k_raw, &mut t.k);
+            self.norm(block, BlockNorm::Q, &t.q_raw, t.q.sized(t.q_raw.len()));
+            self.norm(block, BlockNorm::K, &t.k_raw, t.k.sized(t.k_raw.len()));
         }
         if let Some((table, places)) = self.rope_for(l, batch) {
             let chosen = at.map(|at| at.rows.iter().map(|&r| places[r]).collect::<Vec<u32>>());
@@ -245,7 +247,7 @@ impl Decoder {
                 hooks.at(HookPoint::Pattern(l), batch, &mut pattern)?;
             }
         }
-        let z = sized(&mut t.z, m * spec.q_width());
+        let z = t.z.sized(m * spec.q_width());
         match (kept, at) {
             (Some(kept), _) => {
                 let span = kept.push(&t.k, &t.v, n);
@@ -259,14 +261,14 @@ impl Decoder {
         self.linear(&t.z, w(Matrix::O), m, out);
         if spec.residual == Residual::Sandwich {
             std::mem::swap(&mut t.before_post_attn, out);
-            self.norm(block, BlockNorm::PostAttn, &t.before_post_attn, out);
+            self.norm(block, BlockNorm::PostAttn, &t.before_post_attn, out.sized(t.before_post_attn.len()));
         }
         call(hooks, HookPoint::AttnOut(l), rows, out)?;
         // Not by a GEMM that accumulates into the residual: with and without a hook the sums must round alike.
-        let pre = if at.is_some() { &t.resid_pre_at } else { &t.resid_pre };
+        let pre: &[f32] = if at.is_some() { &t.resid_pre_at } else { &t.resid_pre };
         b.sum(sized(resid, m * spec.d_model), pre, out);
         if spec.residual == Residual::PostNorm {
-            std::mem::swap(&mut t.before_post_attn, resid);
+            t.before_post_attn.copy(resid);
             self.norm(block, BlockNorm::Attn, &t.before_post_attn, resid);
         }
         if spec.residual == Residual::Parallel { Ok(()) } else { call(hooks, HookPoint::ResidMid(l), rows, resid) }
@@ -281,7 +283,7 @@ impl Decoder {
         batch: &Batch,
         resid: &mut Vec<f32>,
         t: &mut BlockTape,
-        out: &mut Vec<f32>,
+        out: &mut Buffer,
         hooks: &mut dyn Hooks,
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
@@ -290,13 +292,13 @@ impl Decoder {
             std::mem::swap(&mut t.resid_mid, resid);
         }
         match spec.residual {
-            Residual::PostNorm => keep(&mut t.x_mlp, &t.resid_mid),
+            Residual::PostNorm => t.x_mlp.copy(&t.resid_mid),
             Residual::Parallel => {
                 let mut x = std::mem::take(&mut t.x_mlp);
-                self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), &mut x);
+                self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), x.sized(n * spec.d_model));
                 t.x_mlp = x;
             }
-            Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, &mut t.x_mlp),
+            Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, t.x_mlp.sized(t.resid_mid.len())),
         }
         self.linear(&t.x_mlp, w(Matrix::Up), n, &mut t.up);
         match spec.mlp {
@@ -304,18 +306,18 @@ impl Decoder {
                 self.linear(&t.x_mlp, w(Matrix::Gate), n, &mut t.gate);
                 call(hooks, HookPoint::MlpPre(l), batch, &mut t.gate)?;
                 call(hooks, HookPoint::MlpPreLinear(l), batch, &mut t.up)?;
-                b.gated(act, &t.gate, &t.up, sized(&mut t.post, n * spec.d_mlp));
+                b.gated(act, &t.gate, &t.up, t.post.sized(n * spec.d_mlp));
             }
             MlpSpec::Plain { act, .. } => {
                 call(hooks, HookPoint::MlpPre(l), batch, &mut t.up)?;
-                b.activate(act, &t.up, sized(&mut t.post, n * spec.d_mlp));
+                b.activate(act, &t.up, t.post.sized(n * spec.d_mlp));
             }
         }
         call(hooks, HookPoint::MlpPost(l), batch, &mut t.post)?;
         self.linear(&t.post, w(Matrix::Down), n, out);
         if spec.residual == Residual::Sandwich {
             std::mem::swap(&mut t.before_post_mlp, out);
-            self.norm(block, BlockNorm::PostMlp, &t.before_post_mlp, out);
+            self.norm(block, BlockNorm::PostMlp, &t.before_post_mlp, out.sized(t.before_post_mlp.len()));
         }
         call(hooks, HookPoint::MlpOut(l), batch, out)?;
         match spec.residual {
@@ -323,22 +325,22 @@ impl Decoder {
             _ => b.sum(sized(resid, n * spec.d_model), &t.resid_mid, out),
         }
         if spec.residual == Residual::PostNorm {
-            std::mem::swap(&mut t.before_post_mlp, resid);
+            t.before_post_mlp.copy(resid);
             self.norm(block, BlockNorm::Mlp, &t.before_post_mlp, resid);
         }
         call(hooks, HookPoint::ResidPost(l), batch, resid)
     }
 
     /// A norm of the block over rows of its own width.
-    pub(super) fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut Vec<f32>) {
+    pub(super) fn norm(&self, block: &Block, norm: BlockNorm, x: &[f32], y: &mut [f32]) {
         let bias = block.norm_bias(norm).map(Tensor::values);
-        self.backend.norm(&self.model.spec.norm.norm(), x, block.norm(norm), bias, sized(y, x.len()));
+        self.backend.norm(&self.model.spec.norm.norm(), x, block.norm(norm), bias, y);
     }
 
     /// `out = x W^T + bias`
-    fn linear(&self, x: &[f32], (w, bias): (&Tensor, Option<&Tensor>), n: usize, out: &mut Vec<f32>) {
+    fn linear(&self, x: &[f32], (w, bias): (&Tensor, Option<&Tensor>), n: usize, out: &mut Buffer) {
         let (rows, cols) = (w.shape[0], w.shape[1]);
-        let out = sized(out, n * rows);
+        let out = out.sized(n * rows);
         self.backend.gemm_nt(MatMut::new(out, n, rows), Mat::new(x, n, cols), Mat::new(w, rows, cols), 1.0, 0.0);
         if let Some(bias) = bias {
             self.backend.add_bias(out, bias);
