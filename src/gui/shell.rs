@@ -369,7 +369,8 @@ impl eframe::App for Shell {
         if self.library_open {
             let shown = SidePanel::left("library")
                 .default_size(if small { 200.0 } else { 228.0 })
-                .size_range(180.0..=400.0)
+                // What was widened in a large window leaves a small one, or one at a larger scale, its maps.
+                .size_range(180.0..=(0.18 * width).clamp(200.0, 400.0))
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| library.ui(ui, &mut cx)));
             library_rect = Some(shown.response.rect);
@@ -377,7 +378,7 @@ impl eframe::App for Shell {
         if self.inspector_open {
             SidePanel::right("inspector")
                 .default_size(if width < 1600.0 { 280.0 } else { 320.0 })
-                .size_range(240.0..=520.0)
+                .size_range(240.0..=(0.28 * width).clamp(280.0, 520.0))
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| inspector.ui(ui, &mut cx)));
         }

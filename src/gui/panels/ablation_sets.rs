@@ -200,7 +200,8 @@ impl Adder {
 
     fn typed_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         ui.horizontal(|ui| {
-            let edit = TextEdit::singleline(&mut self.typed).hint_text("L3N17, L4N0-15").desired_width(220.0);
+            let width = (ui.available_width() - 104.0).clamp(80.0, 220.0);
+            let edit = TextEdit::singleline(&mut self.typed).hint_text("L3N17, L4N0-15").desired_width(width);
             let field = ui.add(edit).accessible_name("Neurons by name");
             if field.changed() {
                 self.problem = None;

@@ -43,7 +43,8 @@ pub fn working_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, job: &JobView) {
         ui.label(cx.theme.strong(&job.title));
         ui.label(cx.theme.small(&job.progress.phase));
         ui.add_space(theme::GRID);
-        job_bar_ui(ui, job, 240.0);
+        let width = (ui.available_width() - 24.0).clamp(60.0, 240.0);
+        job_bar_ui(ui, job, width);
         ui.label(cx.theme.small(progress_line(job)));
         ui.add_space(theme::GRID);
         if ui.button("Cancel").clicked() {
