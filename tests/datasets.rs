@@ -83,6 +83,15 @@ fn columns_that_say_nothing_are_listed_with_the_way_to_map_them() {
 }
 
 #[test]
+fn a_file_without_one_good_row_says_so_instead_of_asking_for_a_mapping() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("words.jsonl");
+    std::fs::write(&path, "hello\nworld\n").expect("written");
+    let message = open(&path, &Mapping::default()).expect_err("no JSON");
+    assert!(message.contains("none of its 2 rows can be read; line 1: ") && !message.contains("--map"), "{message}");
+}
+
+#[test]
 fn a_preview_spells_out_the_mapping_it_found() {
     let p = preview(&fixture("mmlu.csv"), &Mapping::default()).expect("preview");
     let reading = p.reading.expect("reading");

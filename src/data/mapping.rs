@@ -83,6 +83,11 @@ fn detect(table: &Table, wanted: Option<&'static Recipe>) -> Result<Reading, Str
             return Ok(Reading { recipe, fields });
         }
     }
+    // No mapping helps where there is nothing to map.
+    if let (true, Some(first)) = (table.rows.is_empty(), table.problems.first()) {
+        let (count, line, message) = (table.problems.len(), first.line, &first.message);
+        return Err(format!("none of its {count} rows can be read; line {line}: {message}"));
+    }
     let columns = found(table);
     Err(match wanted {
         Some(recipe) => format!("{columns}; recipe {} needs {}: map each as --map NAME.FIELD=COLUMN", recipe.id, needs(recipe)),
