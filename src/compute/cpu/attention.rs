@@ -1,8 +1,9 @@
 //! Causal softmax attention inside packed sequences, forward and backward.
 //!
 //! One task a (sequence, head), or (sequence, key-value head) backward, so that the query heads that share keys add up in order and without
-//! a race. Queries go in blocks that see only the keys up to their end: the score block stays in cache and half of the work is never done. Rows of a head
-//! are put side by side first: a width of the model that is a power of two lies between them else, and they share a few lines of the cache.
+//! a race. Heads are read and written in place through strided views, but for values in the forward pass: where the width is a power of two, rows of one
+//! head share a few lines of the cache. Queries go in blocks that see only the keys up to their end: the score block stays in cache and half of the work is
+//! never done.
 
 use super::{
     isa::{Isa, per_isa},
