@@ -447,7 +447,7 @@ impl App {
                 begun,
                 ctx,
                 &mut |now| {
-                    if let Some(step) = now.steps.last() {
+                    if let Some(step) = now.steps.last().filter(|_| now.tried.is_empty()) {
                         out.send(Event::Sweep(SweepNews::Step(*step)));
                     }
                     write_begun(&path, &key, now)

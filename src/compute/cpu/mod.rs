@@ -28,6 +28,7 @@ mod row_lanes;
 mod scan;
 mod scan_block;
 mod scan_gram;
+mod scan_order;
 mod scan_pairs;
 #[cfg(target_arch = "x86_64")]
 mod scan_planes;

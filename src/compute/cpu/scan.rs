@@ -1,10 +1,10 @@
 //! The fused scan: parameter activations of one matrix, formed and reduced tile by tile.
 //!
 //! The matrix is walked in super-blocks. For each, the rows of `x` and `delta` that it needs are packed into panels once and shared; its tiles
-//! are tasks. A tile goes through all samples, domain after domain, with one mean in hand; the activations of samples that take part in pairs
-//! stay until the tile's end and are multiplied there, piece by piece in cache. Tiles hand back small partial sums, which are added in the
-//! order of the tiles whatever thread made them. Where nearly every two samples are a pair, those sums are not small: then every n-th tile adds to
-//! one of a fixed number of lanes, in order, and the lanes are added up at the end.
+//! are tasks. A tile goes through all samples in an order that keeps few of them ([`super::scan_order`]), with the sums of its domains in hand;
+//! the activations of samples that take part in pairs stay until the last of their partners has come. Tiles hand back small partial sums, which are added in the
+//! order of the tiles whatever thread made them. Where nearly every two samples are a pair, all are kept to the tile's end and multiplied there, and the sums are not
+//! small: then every n-th tile adds to one of a fixed number of lanes, in order, and the lanes are added up at the end.
 
 #[cfg(target_arch = "x86_64")]
 use super::scan_planes;
@@ -13,18 +13,22 @@ use super::{
     pool::{Pool, SharedMut},
     scan_block::Geometry,
     scan_gram,
-    scan_pairs::{self, Star},
+    scan_order::{Asked, Turns},
     scan_tile::{self, GramSums, Panels, TileJob, TileScratch, TileSums},
 };
 use crate::compute::{Mat, ScanJob, ScanSums, all_zero};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 /// Floats of packed input that all threads share (64 MiB).
 const PACKED_BUDGET: usize = 16 << 20;
 /// Floats of one tile's rows that a thread packs for itself, in its second-level cache (1 MiB), instead of all rows for all threads.
 const STRIP: usize = 256 << 10;
-/// Floats of kept activations that leave a thread's second-level cache room for a tile's weights, mean and inputs (384 KiB).
-const KEPT_NEAR: usize = 96 << 10;
+/// Floats of kept activations and sums that a thread holds near (1.25 MiB), whether all of its second-level cache or a little more: smaller tiles lose more on
+/// their inputs than on these.
+const KEPT_NEAR: usize = 320 << 10;
 /// Floats of kept activations for each thread where they do not fit there (5 MiB: the third level).
 const KEPT_FAR: usize = 5 << 18;
 /// Elements below which a tile spends more on its inputs than it saves on kept activations.
@@ -46,34 +50,27 @@ const LANES: usize = 64;
 const LANE_SUMS: usize = 8 << 20;
 const LEAST_LANES: usize = 4;
 
-/// Which samples stand in which order, and what of them is kept.
+/// What a tile goes through, and where its operands lie.
 pub(super) struct Plan {
-    /// Sample indices ordered by domain, in the given order within each.
-    pub order: Vec<usize>,
+    pub turns: Turns,
     /// Tokens of each sample whose gradient is not all zero; the others add nothing. In the last layer, with an objective at one position,
     /// that is one token for most matrices.
     pub active: Vec<Vec<usize>>,
-    /// Where each sample begins in the packed panels, in the order of `order`, and how long it is there: in tokens, or in floats of a panel of the tile
+    /// Where each sample begins in the packed panels, in the order of the turns, and how long it is there: in tokens, or in floats of a panel of the tile
     /// unit's.
     pub packed_start: Vec<usize>,
     pub packed_len: Vec<usize>,
     pub packed_total: usize,
     /// Samples of each domain.
     pub domain_sizes: Vec<usize>,
-    /// Slot of each sample that is kept for a pair with another one.
-    pub slot: Vec<Option<usize>>,
-    pub n_slots: usize,
-    /// Pairs of different samples; none where `gram` has them.
-    pub stars: Vec<Star>,
-    /// Slots of both samples and index in the job of every such pair, where nearly every two samples are one.
+    /// Slots of both samples and number in the job of every pair, where nearly every two samples are one.
     pub gram: Option<Vec<(usize, usize, usize)>>,
 }
 
 impl Plan {
     fn new(pool: &Pool, job: &ScanJob<'_>) -> Self {
         let n = job.samples.len();
-        let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by_key(|&s| job.samples[s].domain);
+        let mut domain_sizes = vec![0; job.n_domains];
         for (s, sample) in job.samples.iter().enumerate() {
             assert!(
                 sample.start <= sample.end && sample.end <= job.x.rows && sample.domain < job.n_domains,
@@ -84,7 +81,20 @@ impl Plan {
                 sample.domain,
                 job.n_domains
             );
+            domain_sizes[sample.domain] += 1;
         }
+        let domain_of: Vec<usize> = job.samples.iter().map(|s| s.domain).collect();
+        let asked = Asked { domain_of: &domain_of, n_domains: job.n_domains, pairs: job.pairs, want_means: job.want_means };
+        let (turns, gram) = if asks_for_all(job) {
+            let turns = Turns::keeping_all(asked);
+            let mut slot = vec![0; n];
+            turns.list.iter().for_each(|t| slot[t.sample] = t.slot.unwrap_or_default());
+            let pairs = job.pairs.iter().enumerate().filter(|(_, (a, b))| a != b);
+            let gram = pairs.map(|(i, &(a, b))| (slot[a], slot[b], i)).collect();
+            (turns, Some(gram))
+        } else {
+            (Turns::new(asked), None)
+        };
         let active = pool.map_with(
             n,
             || (),
@@ -96,36 +106,11 @@ impl Plan {
         let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
         let mut packed_start = vec![0; n];
         let mut packed_total = 0;
-        let mut domain_sizes = vec![0; job.n_domains];
-        // Place of each sample within its domain.
-        let mut rank = vec![0; n];
-        for &s in &order {
-            packed_start[s] = packed_total;
-            packed_total += packed_len[s];
-            let domain = job.samples[s].domain;
-            rank[s] = domain_sizes[domain];
-            domain_sizes[domain] += 1;
+        for turn in &turns.list {
+            packed_start[turn.sample] = packed_total;
+            packed_total += packed_len[turn.sample];
         }
-        let mut slot = vec![None; n];
-        let mut n_slots = 0usize;
-        let mut cross = Vec::new();
-        for (i, &(a, b)) in job.pairs.iter().enumerate() {
-            if a == b {
-                continue;
-            }
-            let mut slot_of = |s: usize| {
-                *slot[s].get_or_insert_with(|| {
-                    n_slots += 1;
-                    n_slots - 1
-                })
-            };
-            cross.push((rank[a], slot_of(a), slot_of(b), i));
-        }
-        let possible = n_slots * n_slots.saturating_sub(1) / 2;
-        let dense = !job.want_means && n_slots >= GRAM_FROM && 4 * cross.len() >= 3 * possible;
-        let gram = dense.then(|| cross.iter().map(|&(_, a, b, i)| (a, b, i)).collect());
-        let stars = if dense { Vec::new() } else { scan_pairs::stars(cross) };
-        Self { order, active, packed_start, packed_len, packed_total, domain_sizes, slot, n_slots, stars, gram }
+        Self { turns, active, packed_start, packed_len, packed_total, domain_sizes, gram }
     }
     /// Floats of all samples' panels for `length` rows or columns, `width` a panel, of so many floats a unit of packed length.
     pub(super) fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
@@ -133,11 +118,11 @@ impl Plan {
     }
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
-        let slots = self.n_slots.max(1);
+        let held = self.turns.held().max(1);
         let near = if g.by_unit { KEPT_UNIT } else { KEPT_NEAR };
         let limit = match self.gram {
-            Some(_) => (KEPT_GRAM / slots).max(SMALL_TILE),
-            None => (near / slots).max(SMALL_TILE.min(KEPT_FAR / slots)),
+            Some(_) => (KEPT_GRAM / held).max(SMALL_TILE),
+            None => (near / held).max(SMALL_TILE.min(KEPT_FAR / held)),
         };
         let (mut rows, mut cols) = (if g.by_unit { UNIT_ROWS } else { TILE_ROWS }, TILE_COLUMNS);
         while rows * cols > limit {
@@ -190,34 +175,40 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
             if !strips {
                 pack(pool, &plan, job.delta.columns(r0, rows), Operand::Gradient, g, delta_panels);
             }
-            let (down, across) = (rows.div_ceil(tile_rows), cols.div_ceil(tile_cols));
+            let (down, across) = (Cut::new(rows, g.rows, tile_rows).even(), Cut::new(cols, g.cols, tile_cols));
+            let tiles = down.parts * across.parts;
             let tile = |i: usize| {
-                let (tr, tc) = (i / across * tile_rows, i % across * tile_cols);
+                let (tr, tc) = (down.part(i / across.parts), across.part(i % across.parts));
                 TileJob {
                     job,
                     plan: &plan,
                     geometry: g,
-                    delta_panels: (!strips).then_some(Panels { values: &*delta_panels, count: rows.div_ceil(g.rows), first: tr / g.rows }),
-                    x_panels: Panels { values: &*x_panels, count: cols.div_ceil(g.cols), first: tc / g.cols },
-                    first_row: r0 + tr,
-                    first_col: c0 + tc,
-                    rows: tile_rows.min(rows - tr),
-                    cols: tile_cols.min(cols - tc),
+                    delta_panels: (!strips).then_some(Panels {
+                        values: &*delta_panels,
+                        count: rows.div_ceil(g.rows),
+                        first: tr.start / g.rows,
+                    }),
+                    x_panels: Panels { values: &*x_panels, count: cols.div_ceil(g.cols), first: tc.start / g.cols },
+                    first_row: r0 + tr.start,
+                    first_col: c0 + tc.start,
+                    rows: tr.len(),
+                    cols: tc.len(),
                 }
             };
             let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
             if plan.gram.is_some() {
                 pool.map_with(lanes.len(), scratch, |scratch, lane| {
                     let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
-                    for i in (lane..down * across).step_by(lanes.len()) {
+                    for i in (lane..tiles).step_by(lanes.len()) {
                         scan_tile::run_all_pairs(pool, &tile(i), scratch, &mut sums);
                     }
                 });
                 continue;
             }
-            let tiles = pool.map_with(down * across, scratch, |scratch, i| scan_tile::run(pool, &tile(i), scratch));
-            for (i, tile) in tiles.iter().enumerate() {
-                total.add(tile, r0 + i / across * tile_rows, c0 + i % across * tile_cols);
+            let found = pool.map_with(tiles, scratch, |scratch, i| scan_tile::run(pool, &tile(i), scratch));
+            for (i, sums) in found.iter().enumerate() {
+                let of = tile(i);
+                total.add(sums, of.first_row, of.first_col);
             }
         }
     }
@@ -229,9 +220,48 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
     total.finish(job, sums);
 }
 
+/// A side of a super-block cut into tiles, whole blocks each and as even as can be.
+#[derive(Clone, Copy)]
+struct Cut {
+    len: usize,
+    block: usize,
+    parts: usize,
+}
+
+impl Cut {
+    /// Into tiles of at most `most`, a multiple of `block`.
+    fn new(len: usize, block: usize, most: usize) -> Self {
+        Self { len, block, parts: len.div_ceil(most) }
+    }
+    /// One part more where that makes an even number: two threads with as many tiles each are done at the same time.
+    fn even(self) -> Self {
+        let parts = self.parts.next_multiple_of(2);
+        if self.parts > 1 && parts <= self.blocks() { Self { parts, ..self } } else { self }
+    }
+    fn blocks(self) -> usize {
+        self.len.div_ceil(self.block)
+    }
+    fn part(self, i: usize) -> Range<usize> {
+        let start = |i: usize| (self.blocks() * i / self.parts * self.block).min(self.len);
+        start(i)..start(i + 1)
+    }
+}
+
+/// True where nearly every two of the samples that are multiplied with others are a pair, and means do not ask for an order.
+fn asks_for_all(job: &ScanJob<'_>) -> bool {
+    let mut paired = vec![false; job.samples.len()];
+    let mut pairs = 0;
+    for &(a, b) in job.pairs.iter().filter(|(a, b)| a != b) {
+        (paired[a], paired[b]) = (true, true);
+        pairs += 1;
+    }
+    let samples = paired.iter().filter(|p| **p).count();
+    !job.want_means && samples >= GRAM_FROM && 4 * pairs >= 3 * (samples * (samples - 1) / 2)
+}
+
 /// One for every n-th tile, none where the plan has no Gram matrix; depends on the job alone.
 fn lanes(plan: &Plan, job: &ScanJob<'_>) -> Vec<Mutex<GramSums>> {
-    let sums = scan_gram::half(plan.n_slots);
+    let sums = scan_gram::half(plan.turns.slots);
     let count = if plan.gram.is_some() { (LANE_SUMS / sums.max(1)).clamp(LEAST_LANES, LANES) } else { 0 };
     (0..count).map(|_| Mutex::new(GramSums { squares: vec![0.0; job.samples.len()], gram: vec![0.0; sums] })).collect()
 }
@@ -277,8 +307,8 @@ fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry
     let floats = if operand == Operand::Input { g.col_floats } else { g.row_floats };
     let row = source.cols.div_ceil(operand.width(g)) * floats;
     let panels = SharedMut::new(panels);
-    pool.for_each(plan.order.len(), |i| {
-        let s = plan.order[i];
+    pool.for_each(plan.turns.list.len(), |i| {
+        let s = plan.turns.list[i].sample;
         #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
         // SAFETY: samples have disjoint ranges of packed lengths.
         let out = unsafe { panels.slice(plan.packed_start[s] * row, plan.packed_len[s] * row) };

@@ -1,7 +1,6 @@
-//! Products of kept activations, `A(a) . A(b)`, over one tile.
+//! Products of a sample's activations with those kept before it, `A(a) . A(b)`, over one tile.
 //!
-//! Partners of one sample go four at a time, so that its activations are loaded once for four products, and the pairs are ordered by the
-//! samples' place in their domains: a run asks for sample m of every domain with sample m of every other, and those few are then hot together.
+//! Partners go four at a time, so that the sample's activations are loaded once for four products.
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
@@ -12,50 +11,24 @@ use super::{
 
 /// Partners handled together.
 const PARTNERS: usize = 4;
-/// Floats of kept activations gone through at a time, so that all of them come from the second-level cache.
-const PIECE: usize = 96 * 1024;
-/// Shorter pieces would spend their time adding up lanes.
-const LEAST_PIECE: usize = 384;
+/// Floats gone through at a time: a sample's and its partners' come from the second-level cache, and single precision sums no more of them.
+const PIECE: usize = 12 * 1024;
 
-/// One sample and up to [`PARTNERS`] others.
-#[derive(Clone, Debug)]
-pub(super) struct Star {
-    slot: usize,
-    /// Slot of the partner and index of the pair in the job.
-    partners: Vec<(usize, usize)>,
-}
-
-/// `(rank of the first sample in its domain, its slot, the second's slot, index in the job)` for each pair.
-pub(super) fn stars(mut pairs: Vec<(usize, usize, usize, usize)>) -> Vec<Star> {
-    pairs.sort_unstable();
-    let mut stars: Vec<Star> = Vec::new();
-    for (_, slot, partner, index) in pairs {
-        match stars.last_mut() {
-            Some(star) if star.slot == slot && star.partners.len() < PARTNERS => star.partners.push((partner, index)),
-            _ => stars.push(Star { slot, partners: vec![(partner, index)] }),
-        }
-    }
-    stars
-}
-
-/// Adds the products over a tile of `elements` (a multiple of 16) to `dots`; `kept` is `[n_slots, elements]`.
-pub(super) fn add_products(isa: Isa, kept: &[f32], elements: usize, stars: &[Star], dots: &mut [f64]) {
-    if elements == 0 {
-        return;
-    }
-    let piece = (PIECE / (kept.len() / elements).max(1) / 32 * 32).max(LEAST_PIECE);
+/// Adds the products of the tile in slot `slot` with those of its `partners` (slot and number of the pair) to `dots`; `kept` is `[slots, elements]`,
+/// `elements` a multiple of 16.
+pub(super) fn add_products(isa: Isa, kept: &[f32], elements: usize, slot: usize, partners: &[(usize, usize)], dots: &mut [f64]) {
     let mut out = [0.0f64; PARTNERS];
-    for first in (0..elements).step_by(piece) {
-        let len = piece.min(elements - first);
-        for star in stars {
-            let part = |slot: usize| &kept[slot * elements + first..][..len];
-            let mut partners = [part(star.slot); PARTNERS];
-            for (p, (slot, _)) in partners.iter_mut().zip(&star.partners) {
-                *p = part(*slot);
+    for first in (0..elements).step_by(PIECE) {
+        let len = PIECE.min(elements - first);
+        let part = |slot: usize| &kept[slot * elements + first..][..len];
+        for some in partners.chunks(PARTNERS) {
+            let mut others = [part(slot); PARTNERS];
+            for (other, (slot, _)) in others.iter_mut().zip(some) {
+                *other = part(*slot);
             }
-            products(isa, part(star.slot), &partners[..star.partners.len()], &mut out);
-            for ((_, index), v) in star.partners.iter().zip(&out) {
-                dots[*index] += v;
+            products(isa, part(slot), &others[..some.len()], &mut out);
+            for ((_, pair), v) in some.iter().zip(&out) {
+                dots[*pair] += v;
             }
         }
     }

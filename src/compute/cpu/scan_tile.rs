@@ -10,7 +10,9 @@ use super::{
     pool::{Lent, Pool},
     scan::{Operand, Plan, pack_sample},
     scan_block::{Geometry, Operands, scan_blocks},
-    scan_gram, scan_pairs,
+    scan_gram,
+    scan_order::Turn,
+    scan_pairs,
 };
 #[cfg(target_arch = "x86_64")]
 use super::{scan_planes, tile_unit::Session};
@@ -62,8 +64,9 @@ impl TileJob<'_> {
 /// Buffers of one thread.
 pub(super) struct TileScratch<'a> {
     weights: Lent<'a>,
-    mean: Lent<'a>,
-    /// `[n_slots, tile]`
+    /// Sums of domains, `[means, tile]`.
+    means: Lent<'a>,
+    /// `[slots, tile]`
     kept: Lent<'a>,
     /// The packed gradients of a tile's rows, and which row is their first.
     strip: Lent<'a>,
@@ -73,9 +76,15 @@ pub(super) struct TileScratch<'a> {
 impl<'a> TileScratch<'a> {
     /// `strip` floats where threads pack their gradients themselves.
     pub fn new(pool: &'a Pool, plan: &Plan, elements: usize, strip: usize) -> Self {
-        let [weights, mean, kept, strip] = [elements, elements, plan.n_slots * elements, strip].map(|len| pool.lend(len + LINE));
-        Self { weights, mean, kept, strip, strip_of: None }
+        let lengths = [elements, sums(plan) * elements, plan.turns.slots * elements, strip];
+        let [weights, means, kept, strip] = lengths.map(|len| pool.lend(len + LINE));
+        Self { weights, means, kept, strip, strip_of: None }
     }
+}
+
+/// Sums of domains in hand at a time; one where all domains are empty.
+fn sums(plan: &Plan) -> usize {
+    plan.turns.means.max(1)
 }
 
 /// Sums over one tile, fields as in [`crate::compute::ScanSums`].
@@ -107,23 +116,33 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
     let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
     let delta = gradient_panels(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
-    let mean = aligned(&mut scratch.mean.buffer, elements);
-    let kept = aligned(&mut scratch.kept.buffer, plan.n_slots * elements);
-    let mut squares = vec![0.0; job.samples.len()];
-    let mut domains = Vec::new();
-    let mut order = plan.order.iter();
-    for (domain, &size) in plan.domain_sizes.iter().enumerate() {
-        mean.fill(0.0);
-        for &s in order.by_ref().take(size) {
-            debug_assert_eq!(job.samples[s].domain, domain);
-            squares[s] = sample(&kernel, t, delta, s, weights, job.want_means.then_some(&mut *mean), kept);
+    let means = aligned(&mut scratch.means.buffer, sums(plan) * elements);
+    let kept = aligned(&mut scratch.kept.buffer, plan.turns.slots * elements);
+    let (mut squares, mut dots) = (vec![0.0; job.samples.len()], vec![0.0; job.pairs.len()]);
+    let mut domains: Vec<Option<DomainTile>> = plan.domain_sizes.iter().map(|_| None).collect();
+    for turn in &plan.turns.list {
+        let mean = &mut means[turn.mean * elements..][..elements];
+        if turn.begins {
+            mean.fill(0.0);
         }
-        if job.want_means {
-            domains.push(read_mean(pool.isa, t, down, &*mean, size));
+        squares[turn.sample] = sample(&kernel, t, delta, turn, weights, job.want_means.then_some(&mut *mean), kept);
+        if turn.ends {
+            domains[turn.domain] = Some(read_mean(pool.isa, t, down, mean, plan.domain_sizes[turn.domain]));
+        }
+        if let Some(slot) = turn.slot {
+            scan_pairs::add_products(pool.isa, kept, elements, slot, &turn.partners, &mut dots);
         }
     }
-    let mut dots = vec![0.0; job.pairs.len()];
-    scan_pairs::add_products(pool.isa, kept, elements, &plan.stars, &mut dots);
+    let domains = if job.want_means {
+        let mut of_none = || {
+            let mean = &mut means[..elements];
+            mean.fill(0.0);
+            read_mean(pool.isa, t, down, mean, 0)
+        };
+        domains.into_iter().map(|d| d.unwrap_or_else(&mut of_none)).collect()
+    } else {
+        Vec::new()
+    };
     TileSums { squares, dots, domains }
 }
 
@@ -135,11 +154,12 @@ pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScra
     let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
     let delta = gradient_panels(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
-    let kept = aligned(&mut scratch.kept.buffer, plan.n_slots * elements);
-    for &s in &plan.order {
-        sums.squares[s] += sample(&kernel, t, delta, s, weights, None, kept);
+    let slots = plan.turns.slots;
+    let kept = aligned(&mut scratch.kept.buffer, slots * elements);
+    for turn in &plan.turns.list {
+        sums.squares[turn.sample] += sample(&kernel, t, delta, turn, weights, None, kept);
     }
-    scan_gram::add_gram(pool.isa, kept, plan.n_slots, elements, &mut sums.gram);
+    scan_gram::add_gram(pool.isa, kept, slots, elements, &mut sums.gram);
 }
 
 /// What multiplies the blocks on this thread.
@@ -164,12 +184,12 @@ fn sample(
     kernel: &Kernel,
     t: &TileJob<'_>,
     delta: Panels<'_>,
-    s: usize,
+    turn: &Turn,
     weights: &[f32],
     mean: Option<&mut [f32]>,
     kept: &mut [f32],
 ) -> f64 {
-    let (plan, g) = (t.plan, t.geometry);
+    let (plan, g, s) = (t.plan, t.geometry, turn.sample);
     let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
     let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
     let operands = Operands {
@@ -180,7 +200,7 @@ fn sample(
         down,
         across,
     };
-    let kept = plan.slot[s].map(|slot| &mut kept[slot * weights.len()..][..weights.len()]);
+    let kept = turn.slot.map(|slot| &mut kept[slot * weights.len()..][..weights.len()]);
     match kernel {
         Kernel::Level(isa) => scan_blocks(*isa, &operands, mean, kept),
         #[cfg(target_arch = "x86_64")]
@@ -197,7 +217,8 @@ fn gradient_panels<'a>(pool: &Pool, t: &TileJob<'a>, down: usize, strip: &'a mut
     if *strip_of != Some(t.first_row) {
         let source = t.job.delta.columns(t.first_row, t.rows);
         let mut rest = &mut *values;
-        for &s in &t.plan.order {
+        for turn in &t.plan.turns.list {
+            let s = turn.sample;
             let (panels, others) = rest.split_at_mut(t.plan.packed_len[s] * down * t.geometry.row_floats);
             pack_sample(pool, t.plan, source, Operand::Gradient, t.geometry, s, panels);
             rest = others;
