@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench ablation` takes the demo's model and 64 questions of each of two of its domains;
 //! `-- --model FOLDER --data FILE [--items 64] [--rounds 7] [--layers 0,15,29]` takes others. Full passes are timed twice, both running every layer
-//! over every token: `plain` reads every choice as a sequence of its own, `shared` lets the choices of a question share what they can.
+//! over every token: `plain` reads every choice as a sequence of its own, `shared` lets choices and questions share what they can.
 //!
 //! `--serve MODEL DATA ITEMS THREADS` is our half of benches/peers/ablation_vs_pytorch.py: prints what is scored, then for every line on stdin
 //! (`plain L`, `shared L`, `toggle L`) one evaluation's seconds and log-likelihoods.
@@ -16,7 +16,7 @@ use brodmann::{
         demo::{self, Split, model_files},
         open_domain,
     },
-    eval::{AblationMode, Intervention, ItemScore, Limits, Step, Switch, SwitchHooks, encode_pair, prepare, prompt_text},
+    eval::{AblationMode, Intervention, ItemScore, Limits, Sharing, Step, Switch, SwitchHooks, encode_pair, prepare, prompt_text},
     model::{Decoder, NoHooks, load_embedded, load_model},
 };
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ impl Subject {
             let spec = &decoder.model.spec;
             prepare(&domain.name, domain.kind, &domain.items, &decoder.model.tokenizer, spec, limits, ctx)
         };
-        let (plain, shared) = (steps(false)?, steps(true)?);
+        let (plain, shared) = (steps(Sharing::Nothing)?, steps(Sharing::Questions)?);
         let limits = SessionLimits { cache_bytes: 4 << 30, ..SessionLimits::default() };
         let session = EvalSession::new(decoder.clone(), &domain.name, domain.kind, &domain.items, limits, ctx)?;
         Ok(Self { decoder, domain, plain, shared, session })

@@ -5,7 +5,10 @@ use brodmann::{
     base::{CancelToken, Ctx, Head, Neuron, NeuronSet, job::silently},
     compute::cpu::CpuBackend,
     data::{Domain, Item, Mapping, open_domain},
-    eval::{AblationAt, AblationMode, DomainScore, EvalConfig, Intervention, Limits, evaluate, means, positional_means, resample_donors},
+    eval::{
+        AblationAt, AblationMode, DomainScore, EvalConfig, Intervention, Limits, Sharing, evaluate, means, positional_means,
+        resample_donors,
+    },
     model::{Decoder, Matrix, Role, load_model},
 };
 use proptest::{prelude::*, test_runner::TestCaseError};
@@ -44,7 +47,7 @@ fn session(domain: &Domain, cache_bytes: usize, batch_tokens: usize) -> EvalSess
 
 /// Every layer over every choice by itself: nothing cached, nothing shared.
 fn full_of(decoder: &Decoder, domain: &Domain, change: Option<&Intervention>) -> DomainScore {
-    let plain = EvalConfig { share: false, ..EvalConfig::default() };
+    let plain = EvalConfig { share: Sharing::Nothing, ..EvalConfig::default() };
     silently(|ctx| evaluate(decoder, domain, &plain, change, ctx, &mut |_| {})).expect("score")
 }
 
@@ -105,7 +108,7 @@ proptest! {
         cache in prop_oneof![Just(0usize), Just(20_000), Just(1 << 20)],
         spill in prop_oneof![Just(0u64), Just(1 << 20)],
         batch_tokens in prop_oneof![Just(1usize), Just(100), Just(4096)],
-        share in proptest::bool::ANY,
+        share in prop_oneof![Just(Sharing::Nothing), Just(Sharing::Choices), Just(Sharing::Questions)],
     ) {
         let decoder = &FAMILIES[family];
         for name in ["eval_choices.jsonl", "eval_contexts.jsonl", "eval_texts.txt"] {
@@ -166,13 +169,15 @@ fn a_model_with_the_columns_of_its_neurons_cleared_scores_the_same() {
 }
 
 #[test]
-fn choices_that_share_their_prompt_cost_fewer_tokens() {
+fn what_choices_and_questions_have_in_common_costs_its_tokens_once() {
     let d = domain("eval_choices.jsonl");
     let tokens = |share| {
         let eval = Limits { share, ..Limits::default() };
         session_of(&DECODER, &d, SessionLimits { eval, ..SessionLimits::default() }).n_tokens()
     };
-    assert!(tokens(true) * 2 < tokens(false), "{} of {}", tokens(true), tokens(false));
+    let [nothing, choices, questions] = [Sharing::Nothing, Sharing::Choices, Sharing::Questions].map(tokens);
+    assert!(choices * 2 < nothing, "{choices} of {nothing}");
+    assert!(questions < choices, "{questions} of {choices}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::predict::{Known, Quantity};
 use crate::{
     base::{Ctx, Error, Head, HookPoint, Neuron, NeuronSet, Result},
     data::{DomainKind, Item},
-    eval::{AblationAt, AblationMode, Intervention, ItemScore, Limits, Question, Step, Switch, prepare},
+    eval::{AblationAt, AblationMode, Intervention, ItemScore, Limits, Question, Sharing, Step, Switch, prepare},
     model::{BlockTape, Decoder, DecoderSpec, Matrix, NoHooks, ScoredToken, Taps},
 };
 use std::collections::BTreeSet;
@@ -103,8 +103,8 @@ pub fn attribute(
     let empty = || Effects { neurons: vec![0.0; layers * f * n], heads: vec![0.0; layers * heads * n] };
     let mut effects: Vec<(Quantity, Effects)> = quantities.iter().map(|&q| (q, empty())).collect();
     let a_step = (limits.tape_bytes / tape_bytes_a_token(spec)).clamp(64, limits.eval.batch_tokens.max(64));
-    // A gradient runs through whole sequences: choices do not share their prompt here.
-    let eval = Limits { batch_tokens: a_step, share: false, ..limits.eval };
+    // A gradient runs through whole sequences: nothing is shared here.
+    let eval = Limits { batch_tokens: a_step, share: Sharing::Nothing, ..limits.eval };
     let steps = prepare(domain, kind, &chosen, &decoder.model.tokenizer, spec, eval, ctx)?;
     let mut known = Vec::with_capacity(n);
     for step in &steps {

@@ -120,12 +120,12 @@ impl Scale {
 }
 
 /// What a set does on the halves that are searched.
-#[derive(Clone, Copy)]
-struct Outcome {
-    accuracy: Option<f64>,
-    damage: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub accuracy: Option<f64>,
+    pub damage: f64,
     /// Mean over the other domains.
-    others: f64,
+    pub others: f64,
 }
 
 /// The search at work.
@@ -155,16 +155,32 @@ impl Search<'_> {
     }
 }
 
-/// A search between two rounds: enough to go on to the same end.
+/// A search between two rounds or in the middle of one: enough to go on to the same end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BreakBegun {
     pub steps: Vec<BreakStep>,
-    /// Candidates that are left, with what each added when it was last tried.
-    pub open: Vec<(Neuron, f64)>,
+    /// Candidates that are left, in the order in which this round tries them, with what each added when it was last tried in a round before; `None`: never.
+    pub open: Vec<(Neuron, Option<f64>)>,
+    /// What the first of them, with the set so far, did in this round.
+    #[serde(default)]
+    pub tried: Vec<Outcome>,
 }
 
-/// Searches. `change` makes the intervention of a set; `control` the random set of a seed beside it; `begun`: of a search for the same that was stopped; `round`
-/// hears of where it stands after each.
+impl BreakBegun {
+    fn new(candidates: &[Neuron]) -> Self {
+        let mut begun = Self { open: candidates.iter().map(|&n| (n, None)).collect(), ..Self::default() };
+        begun.order();
+        begun
+    }
+    /// Not yet tried counts as most.
+    fn order(&mut self) {
+        let gain = |g: Option<f64>| g.unwrap_or(f64::INFINITY);
+        self.open.sort_by(|a, b| gain(b.1).total_cmp(&gain(a.1)).then(a.0.cmp(&b.0)));
+    }
+}
+
+/// Searches. `change` makes the intervention of a set; `control` the random set of a seed beside it; `begun`: of a search for the same that was stopped; `heard`
+/// is told where it stands after every few candidates and at the end of every round, which is when none of the next has been tried.
 ///
 /// # Errors
 /// When the domain has no choices and no threshold can be told, there is no candidate, or of the evaluation; when the work is cancelled.
@@ -180,7 +196,7 @@ pub fn run(
     (ranking, provenance): (String, Provenance),
     begun: Option<BreakBegun>,
     ctx: &Ctx<'_>,
-    round: &mut dyn FnMut(&BreakBegun) -> Result<()>,
+    heard: &mut dyn FnMut(&BreakBegun) -> Result<()>,
 ) -> Result<Broken> {
     if candidates.is_empty() {
         return Err(Error::invalid("there is no candidate to break the domain with"));
@@ -208,49 +224,46 @@ pub fn run(
         change,
     };
 
-    // Not yet tried counts as most.
-    let untried = || BreakBegun { steps: Vec::new(), open: candidates.iter().map(|&n| (n, f64::INFINITY)).collect() };
-    let BreakBegun { mut steps, mut open } = begun.filter(|b| !b.steps.is_empty()).unwrap_or_else(untried);
-    let mut set: NeuronSet = steps.iter().map(|s| s.neuron).collect();
-    let (mut merit, mut accuracy) = steps.last().map_or((0.0, accuracy_before), |s| (s.merit, s.accuracy));
+    let mut now = begun.unwrap_or_else(|| BreakBegun::new(candidates));
+    let mut set: NeuronSet = now.steps.iter().map(|s| s.neuron).collect();
+    let (mut merit, mut accuracy) = now.steps.last().map_or((0.0, accuracy_before), |s| (s.merit, s.accuracy));
     let broken = |accuracy: Option<f64>| accuracy.is_some_and(|a| a <= threshold);
-    while set.len() < rule.most && !broken(accuracy) && !open.is_empty() {
+    while set.len() < rule.most && !broken(accuracy) && !now.open.is_empty() {
         ctx.progress(format!("{} neurons, accuracy {:.3}", set.len(), accuracy.unwrap_or(0.0)), set.len(), rule.most, "neurons");
-        open.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let mut best: Option<(usize, Outcome)> = None;
-        let mut tried = 0;
-        while tried < open.len() {
-            let end = (tried + rule.tried.max(1)).min(open.len());
-            let with = |&(n, _): &(Neuron, f64)| set.union(&NeuronSet::from_iter([n]));
-            let sets: Vec<NeuronSet> = open[tried..end].iter().map(with).collect();
+        // Of those tried, the first of the best.
+        let gains = |tried: &[Outcome]| tried.iter().map(|o| search.merit(o) - merit).collect::<Vec<f64>>();
+        let best = |gains: &[f64]| (0..gains.len()).reduce(|best, i| if gains[i] > gains[best] { i } else { best });
+        let ended = |now: &BreakBegun| {
+            let gains = gains(&now.tried);
+            let next = now.open.get(now.tried.len()).map(|(_, gain)| gain.unwrap_or(f64::INFINITY));
+            best(&gains).is_some_and(|b| next.is_none_or(|next| gains[b] >= next))
+        };
+        while !ended(&now) {
+            let first = now.tried.len();
+            let end = (first + rule.tried.max(1)).min(now.open.len());
+            let with = |&(n, _): &(Neuron, Option<f64>)| set.union(&NeuronSet::from_iter([n]));
+            let sets: Vec<NeuronSet> = now.open[first..end].iter().map(with).collect();
             if set.is_empty() {
                 // Later rounds try a few; this one takes longest.
-                ctx.progress("trying every candidate by itself", tried, open.len(), "candidates");
+                ctx.progress("trying every candidate by itself", first, now.open.len(), "candidates");
             }
-            for (i, outcome) in search.try_sets(&sets, ctx)?.into_iter().enumerate() {
-                let gain = search.merit(&outcome) - merit;
-                open[tried + i].1 = gain;
-                if best.is_none_or(|(b, _)| gain > open[b].1) {
-                    best = Some((tried + i, outcome));
-                }
-            }
-            tried = end;
-            if let Some((b, _)) = best
-                && open.get(tried).is_none_or(|next| open[b].1 >= next.1)
-            {
-                break;
-            }
+            now.tried.extend(search.try_sets(&sets, ctx)?);
+            heard(&now)?;
         }
-        let Some((b, outcome)) = best.filter(|(b, _)| open[*b].1 > 0.0) else { break };
-        let (neuron, _) = open.remove(b);
+        let tried = std::mem::take(&mut now.tried);
+        let gains = gains(&tried);
+        now.open.iter_mut().zip(&gains).for_each(|(candidate, gain)| candidate.1 = Some(*gain));
+        let Some(b) = best(&gains).filter(|b| gains[*b] > 0.0) else { break };
+        let (neuron, _) = now.open.remove(b);
         set.insert(neuron);
+        let outcome = tried[b];
         merit = search.merit(&outcome);
         accuracy = outcome.accuracy;
-        steps.push(BreakStep { neuron, accuracy, damage: outcome.damage, others: outcome.others, merit });
-        let now = BreakBegun { steps, open };
-        round(&now)?;
-        BreakBegun { steps, open } = now;
+        now.steps.push(BreakStep { neuron, accuracy, damage: outcome.damage, others: outcome.others, merit });
+        now.order();
+        heard(&now)?;
     }
+    let steps = now.steps;
     let reached = broken(accuracy);
     if reached {
         // Those that added least first.

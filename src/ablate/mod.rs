@@ -19,7 +19,7 @@ pub mod sweep_file;
 
 pub use against_k::{KCurve, KPoint};
 pub use attribution::{Attribution, AttributionLimits, attribute, attributed_mode, everything};
-pub use break_domain::{BreakBegun, BreakStep, Broken, Halves, Judged, Rule};
+pub use break_domain::{BreakBegun, BreakStep, Broken, Halves, Judged, Outcome, Rule};
 pub use controls::{ControlMatch, random_heads_like, random_neurons};
 pub use formula::Formula;
 pub use paired::Difference;

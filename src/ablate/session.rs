@@ -13,10 +13,11 @@ use super::{
 use crate::{
     base::{Ctx, HookPoint, Result},
     data::{DomainKind, Item},
-    eval::{Cancellable, DomainScore, Intervention, ItemScore, Limits, Step, Switch, prepare},
+    eval::{Cancellable, DomainScore, Intervention, ItemScore, Limits, Sharing, Step, Switch, prepare},
     model::{Batch, Decoder, Hooks, NoHooks, spec::Residual},
 };
 use std::{
+    ops::Range,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
@@ -49,7 +50,10 @@ pub struct EvalSession {
     name: String,
     kind: DomainKind,
     n_items: usize,
-    pub(super) steps: Vec<CachedStep>,
+    steps: Vec<CachedStep>,
+    /// The same items without a row in common, for changes that draw something for every item. Their numbers follow those of `steps`.
+    apart: OnceLock<Vec<CachedStep>>,
+    limits: Limits,
     plan: Plan,
     /// Whether logits are kept: decided once, so that a change's bits do not depend on what was evaluated before.
     keeps_logits: bool,
@@ -62,6 +66,12 @@ pub(super) struct CachedStep {
     baseline: OnceLock<Vec<ItemScore>>,
     /// [`Decoder::undivided_logits`] of the scored rows.
     logits: OnceLock<Resid>,
+}
+
+impl CachedStep {
+    fn new(step: Step) -> Self {
+        Self { step, baseline: OnceLock::new(), logits: OnceLock::new() }
+    }
 }
 
 /// A residual, `[rows, d_model]`.
@@ -92,8 +102,38 @@ impl EvalSession {
         let room = limits.cache_bytes.saturating_add(usize::try_from(limits.spill_bytes).unwrap_or(usize::MAX));
         let plan = Plan::of(spec.n_layers, layer, scored, room, spec.residual != Residual::Parallel);
         let cache = ResidualCache::new(limits.cache_bytes, limits.spill_bytes, limits.spill_folder.unwrap_or_else(std::env::temp_dir));
-        let steps = steps.into_iter().map(|step| CachedStep { step, baseline: OnceLock::new(), logits: OnceLock::new() }).collect();
-        Ok(Self { name: name.to_owned(), kind, n_items: items.len(), steps, plan, keeps_logits, cache, decoder })
+        let steps = steps.into_iter().map(CachedStep::new).collect();
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            n_items: items.len(),
+            steps,
+            apart: OnceLock::new(),
+            limits: limits.eval,
+            plan,
+            keeps_logits,
+            cache,
+            decoder,
+        })
+    }
+
+    /// Step `s` of those with or of those without common rows.
+    pub(super) fn step(&self, s: usize) -> &CachedStep {
+        match s.checked_sub(self.steps.len()) {
+            None => &self.steps[s],
+            Some(s) => &self.apart()[s],
+        }
+    }
+
+    fn apart(&self) -> &[CachedStep] {
+        let limits = Limits { share: self.limits.share.min(Sharing::Choices), ..self.limits };
+        self.apart.get_or_init(|| Step::again(self.steps.iter().map(|s| &s.step), limits).into_iter().map(CachedStep::new).collect())
+    }
+
+    /// The numbers of the steps that a change may run on.
+    fn steps_for(&self, switch: Option<&Switch>) -> Range<usize> {
+        let n = self.steps.len();
+        if switch.is_some_and(Switch::draws) { n..n + self.apart().len() } else { 0..n }
     }
 
     pub fn n_items(&self) -> usize {
@@ -144,8 +184,8 @@ impl EvalSession {
     ) -> Result<()> {
         let switch = change.map(|c| Switch::new(c, &self.decoder.model.spec)).transpose()?.filter(|s| s.first_layer().is_some());
         let mut first = 0;
-        for (s, cached) in self.steps.iter().enumerate() {
-            let end = first + cached.step.n_items();
+        for s in self.steps_for(switch.as_ref()) {
+            let end = first + self.step(s).step.n_items();
             if end > known {
                 ctx.check()?;
                 let new = match &switch {
@@ -169,20 +209,24 @@ impl EvalSession {
         let switches = changes.iter().map(|c| Switch::new(c, spec)).collect::<Result<Vec<_>>>()?;
         let mut items: Vec<Vec<ItemScore>> = vec![Vec::with_capacity(self.n_items); changes.len()];
         let mut done = 0;
-        for (s, cached) in self.steps.iter().enumerate() {
-            for group in stack::groups(&switches, &cached.step, spec.n_layers) {
-                ctx.check()?;
-                let together: Vec<&Switch> = group.iter().map(|&i| &switches[i]).collect();
-                let scores = if together.iter().any(|t| t.first_layer().is_none()) {
-                    vec![self.baseline(s, ctx)?; group.len()]
-                } else {
-                    stack::scores(self, s, &together, ctx)?
-                };
-                for (&i, scores) in group.iter().zip(scores) {
-                    done += scores.len();
-                    items[i].extend(scores);
+        for draws in [false, true] {
+            let of: Vec<usize> = (0..switches.len()).filter(|&i| switches[i].draws() == draws).collect();
+            let Some(&first) = of.first() else { continue };
+            for s in self.steps_for(Some(&switches[first])) {
+                for group in stack::groups(&switches, &of, &self.step(s).step, spec.n_layers) {
+                    ctx.check()?;
+                    let together: Vec<&Switch> = group.iter().map(|&i| &switches[i]).collect();
+                    let scores = if together.iter().any(|t| t.first_layer().is_none()) {
+                        vec![self.baseline(s, ctx)?; group.len()]
+                    } else {
+                        stack::scores(self, s, &together, ctx)?
+                    };
+                    for (&i, scores) in group.iter().zip(scores) {
+                        done += scores.len();
+                        items[i].extend(scores);
+                    }
+                    on_step(done);
                 }
-                on_step(done);
             }
         }
         Ok(items.into_iter().map(|items| self.score_of(items)).collect())
@@ -193,7 +237,7 @@ impl EvalSession {
     }
 
     fn baseline(&self, s: usize, ctx: &Ctx<'_>) -> Result<Vec<ItemScore>> {
-        let CachedStep { step, baseline, .. } = &self.steps[s];
+        let CachedStep { step, baseline, .. } = self.step(s);
         if let Some(known) = baseline.get() {
             return Ok(known.clone());
         }
@@ -208,7 +252,7 @@ impl EvalSession {
         if let (Some(mid), Some(post)) = (self.cache.get(s, Place::LastMid), self.cache.get(s, Place::LastPost)) {
             return Ok((mid, post));
         }
-        let (decoder, step) = (&self.decoder, &self.steps[s].step);
+        let (decoder, step) = (&self.decoder, &self.step(s).step);
         let spec = &decoder.model.spec;
         let last = spec.n_layers - 1;
         let pre = self.resid_pre(s, last, ctx)?;
@@ -227,7 +271,7 @@ impl EvalSession {
 
     /// [`Decoder::undivided_logits`] of the unablated pass at the scored rows, whose last residual is `post`.
     pub(super) fn logits(&self, s: usize, post: &[f32]) -> Resid {
-        self.steps[s].logits.get_or_init(|| Arc::new(self.decoder.undivided_logits(post))).clone()
+        self.step(s).logits.get_or_init(|| Arc::new(self.decoder.undivided_logits(post))).clone()
     }
 
     /// What the MLP of a layer reads, for all rows of the unablated pass.
@@ -240,7 +284,7 @@ impl EvalSession {
         }
         let pre = self.resid_pre(s, layer, ctx)?;
         let mut resid = pre.to_vec();
-        let step = &self.steps[s].step;
+        let step = &self.step(s).step;
         self.decoder.attention_forward(layer, &step.batch, &mut resid, &mut Cancellable { hooks: &mut NoHooks, ctx })?;
         if layer >= self.plan.mid_from {
             self.cache.put(s, Place::Mid(layer), &resid);
@@ -250,7 +294,7 @@ impl EvalSession {
 
     /// Unablated `hook_resid_pre` of `layer`, from the nearest cached layer before it; what it passes on the way is cached.
     pub(super) fn resid_pre(&self, s: usize, layer: usize, ctx: &Ctx<'_>) -> Result<Resid> {
-        let (decoder, batch) = (&self.decoder, &self.steps[s].step.batch);
+        let (decoder, batch) = (&self.decoder, &self.step(s).step.batch);
         let nearest = (1..=layer).rev().find_map(|l| Some((l, self.cache.get(s, Place::Pre(l))?)));
         let (mut at, mut resid) = match nearest {
             Some((l, held)) if l == layer => return Ok(held),
@@ -275,7 +319,7 @@ impl EvalSession {
 
     /// One unablated layer over all rows of a step.
     pub(super) fn run_block(&self, s: usize, layer: usize, resid: &mut Vec<f32>, ctx: &Ctx<'_>) -> Result<()> {
-        let batch = &self.steps[s].step.batch;
+        let batch = &self.step(s).step.batch;
         let wanted = layer >= self.plan.mid_from && !self.cache.holds(s, Place::Mid(layer));
         let point = if wanted { HookPoint::ResidMid(layer) } else { HookPoint::FinalNorm };
         let mut keep = Keep { point, values: Vec::new() };

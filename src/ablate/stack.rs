@@ -16,9 +16,9 @@ const RANK_PART: usize = 8;
 /// Kept logits pay while the neurons are at most this part of the residual's width.
 const LOGIT_PART: usize = 4;
 
-/// Which changes run together: by number, in the order of their first layer, those without one apart.
-pub(super) fn groups(switches: &[Switch], step: &Step, layers: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..switches.len()).collect();
+/// Which of the changes `of` run together: by number, in the order of their first layer, those without one apart.
+pub(super) fn groups(switches: &[Switch], of: &[usize], step: &Step, layers: usize) -> Vec<Vec<usize>> {
+    let mut order = of.to_vec();
     let first = |i: usize| switches[i].first_layer();
     order.sort_by_key(|&i| first(i));
     let rows = |i: usize| match first(i) {
@@ -48,7 +48,7 @@ pub(super) fn groups(switches: &[Switch], step: &Step, layers: usize) -> Vec<Vec
 
 /// Scores of a step's items under each of the changes, which are in the order of their first layer.
 pub(super) fn scores(session: &EvalSession, s: usize, switches: &[&Switch], ctx: &Ctx<'_>) -> Result<Vec<Vec<ItemScore>>> {
-    let (decoder, step) = (&session.decoder, &session.steps[s].step);
+    let (decoder, step) = (&session.decoder, &session.step(s).step);
     if let [one] = switches
         && one.at() == AblationAt::Answer
     {
@@ -128,7 +128,7 @@ fn parts<'a>(switches: &[&'a Switch], rows: usize, tags: &'a RowTags) -> SwitchH
 
 /// Appends `hook_resid_post` of `layer`, the first that each of the changes touches: of all rows or, of the last layer, the scored ones.
 fn begin(session: &EvalSession, s: usize, layer: usize, switches: &[&Switch], resid: &mut Vec<f32>, ctx: &Ctx<'_>) -> Result<()> {
-    let (decoder, step) = (&session.decoder, &session.steps[s].step);
+    let (decoder, step) = (&session.decoder, &session.step(s).step);
     let spec = &decoder.model.spec;
     let is_last = layer + 1 == spec.n_layers;
     let (batch, tags) = if is_last { (&step.at.batch, &step.at_tags) } else { (&step.batch, &step.tags) };
@@ -178,7 +178,7 @@ fn moves_logits(session: &EvalSession, switch: &Switch) -> bool {
 
 /// Scores under changes of a few neurons of the last layer each: kept logits and what the neurons write to them.
 fn moved_scores(session: &EvalSession, s: usize, switches: &[&Switch], ctx: &Ctx<'_>) -> Result<Vec<Vec<ItemScore>>> {
-    let (decoder, step) = (&session.decoder, &session.steps[s].step);
+    let (decoder, step) = (&session.decoder, &session.step(s).step);
     let last = decoder.model.spec.n_layers - 1;
     let (read, post) = session.last_rows(s, ctx)?;
     let logits = session.logits(s, &post);
@@ -242,7 +242,7 @@ impl Correction {
 /// The last `hook_resid_post` at the scored rows under a change of these rows alone: what stands before them stays as it was, so from the first
 /// changed layer on only they are computed, on the unablated keys and values of the others.
 fn answer_rows(session: &EvalSession, s: usize, switch: &Switch, ctx: &Ctx<'_>) -> Result<Vec<f32>> {
-    let (decoder, step) = (&session.decoder, &session.steps[s].step);
+    let (decoder, step) = (&session.decoder, &session.step(s).step);
     let (layers, d) = (decoder.model.spec.n_layers, decoder.model.spec.d_model);
     let first = switch.first_layer().unwrap_or(0);
     let mut base = session.resid_pre(s, first, ctx)?.to_vec();

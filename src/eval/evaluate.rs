@@ -1,6 +1,9 @@
 //! Scores a domain, step by step.
 
-use super::{DomainScore, Intervention, ItemScore, Switch, SwitchHooks, prepared::Limits, prepared::prepare};
+use super::{
+    DomainScore, Intervention, ItemScore, Switch, SwitchHooks,
+    prepared::{Limits, Sharing, prepare},
+};
 use crate::{
     base::{Ctx, Error, HookPoint, Result},
     data::{Domain, Item},
@@ -18,7 +21,7 @@ pub struct EvalConfig {
     pub max_tokens: usize,
     pub batch_tokens: usize,
     /// See [`Limits::share`].
-    pub share: bool,
+    pub share: Sharing,
 }
 
 impl Default for EvalConfig {
@@ -82,7 +85,9 @@ pub fn evaluate(
     let spec = &decoder.model.spec;
     let switch = intervention.map(|i| Switch::new(i, spec)).transpose()?;
     let items = config.choose(domain)?;
-    let steps = prepare(&domain.name, domain.kind, &items, &decoder.model.tokenizer, spec, config.limits(), ctx)?;
+    let most = if switch.as_ref().is_some_and(Switch::draws) { Sharing::Choices } else { Sharing::Questions };
+    let limits = Limits { share: config.share.min(most), ..config.limits() };
+    let steps = prepare(&domain.name, domain.kind, &items, &decoder.model.tokenizer, spec, limits, ctx)?;
     let mut scores = Vec::with_capacity(items.len());
     for step in &steps {
         ctx.progress(format!("scoring {}", domain.name), scores.len(), items.len(), "items");

@@ -16,6 +16,6 @@ pub use encode::{Encoded, encode_pair, encode_prompt, encode_text};
 pub use evaluate::{Cancellable, EvalConfig, evaluate};
 pub use intervention::{AblationAt, AblationMode, Intervention, Means};
 pub use means::means;
-pub use prepared::{Limits, Question, Step, prepare};
+pub use prepared::{Limits, Question, Sharing, Step, prepare};
 pub use score::{DomainScore, ItemScore};
 pub use switch::{RowTags, RowTagsRef, Switch, SwitchHooks};

@@ -2,7 +2,8 @@
 //!
 //! A model reads each sequence without its last token, which is only predicted. Choices whose reading is the beginning of another's share one
 //! sequence: all one-token choices of a question cost one forward pass. What the choices of a question have in common at the beginning (the
-//! prompt) is read once, and each goes on from there. That is exact, for attention looks only back.
+//! prompt) is read once, and each goes on from there; so is what questions of a step have in common (a template, examples, a system prompt). That is
+//! exact, for attention looks only back.
 
 use super::{ItemScore, RowTags, encode_pair, encode_text, prompt_text};
 use crate::{
@@ -18,13 +19,24 @@ pub struct Limits {
     pub max_tokens: usize,
     /// Tokens of a step, unless one item alone has more.
     pub batch_tokens: usize,
-    /// Whether the choices of a question share what they can; without, each is a sequence of its own. Changes the time, no result.
-    pub share: bool,
+    /// Changes the time, no result.
+    pub share: Sharing,
+}
+
+/// Which beginnings are read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sharing {
+    /// None: every choice is a sequence of its own.
+    Nothing,
+    /// What the choices of a question have in common.
+    Choices,
+    /// That, and what the questions of a step have in common. Not where a question's own chance changes its activations ([`super::Switch::draws`]).
+    Questions,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_tokens: 256, batch_tokens: 2048, share: true }
+        Self { max_tokens: 256, batch_tokens: 2048, share: Sharing::Questions }
     }
 }
 
@@ -58,6 +70,8 @@ struct Prepared {
     sequences: Vec<Reading>,
     /// One for each choice; one for a text.
     targets: Vec<Target>,
+    /// Tokens at the beginning that other items may share: where nothing is scored, of texts that turn alike whatever follows.
+    open: usize,
 }
 
 /// Items that run in one forward pass.
@@ -79,30 +93,67 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub gold: Option<usize>,
-    /// Rows of all sequences of the item.
+    /// Rows of all sequences of the item, but for what others had read for it.
     pub rows: std::ops::Range<usize>,
     /// For each choice (one for a text): the rows that predict it, and the tokens asked of them.
     pub choices: Vec<Vec<(usize, u32)>>,
 }
 
-impl Step {
-    fn new(items: Vec<Prepared>) -> Self {
-        let (mut batch, mut tags) = (Batch::default(), RowTags::default());
-        let mut asked: Vec<(usize, u32)> = Vec::new();
-        for item in &items {
-            let first = batch.n_sequences();
-            for reading in &item.sequences {
-                match reading.len {
-                    0 => batch.push(&reading.tokens),
-                    len => batch.branch(first, len, &reading.tokens),
-                }
-            }
-            for t in &item.targets {
-                let row = |i: usize| batch.row(first + t.sequence, t.first + i);
-                asked.extend(t.tokens.iter().enumerate().map(|(i, &token)| (row(i), token)));
-            }
-            tags.lines.resize(batch.n_tokens(), u32::try_from(item.line).unwrap_or(u32::MAX));
+/// A step in the making.
+#[derive(Default)]
+struct StepLayout {
+    items: Vec<Prepared>,
+    batch: Batch,
+    tags: RowTags,
+    /// Tokens that are asked for, by row of the batch.
+    asked: Vec<(usize, u32)>,
+    /// Sequences that begin a text, and how much of the text, up to their end, others may share.
+    texts: Vec<(usize, Vec<u32>)>,
+}
+
+impl StepLayout {
+    /// The sequence that has most tokens in common with the beginning of `reading`, and how many may be shared.
+    fn parent(&self, item: &Prepared, reading: &Reading, share: Sharing) -> Option<(usize, usize)> {
+        if share < Sharing::Questions || reading.len > 0 {
+            return None;
         }
+        // A sequence keeps a token of its own.
+        let own = &reading.tokens[..item.open.min(reading.tokens.len().saturating_sub(1))];
+        let same = |text: &[u32]| own.iter().zip(text).take_while(|(a, b)| a == b).count();
+        let longest =
+            self.texts.iter().map(|(sequence, text)| (*sequence, same(text))).reduce(|best, t| if t.1 > best.1 { t } else { best });
+        longest.filter(|l| l.1 > 0)
+    }
+
+    /// Tokens that an item would add.
+    fn cost(&self, item: &Prepared, share: Sharing) -> usize {
+        let of = |reading: &Reading| reading.tokens.len() - self.parent(item, reading, share).map_or(0, |p| p.1);
+        item.sequences.iter().map(of).sum()
+    }
+
+    fn push(&mut self, item: Prepared, share: Sharing) {
+        let first = self.batch.n_sequences();
+        for reading in &item.sequences {
+            let sequence = self.batch.n_sequences();
+            match (reading.len, self.parent(&item, reading, share)) {
+                (0, None) => self.batch.push(&reading.tokens),
+                (0, Some((parent, len))) => self.batch.branch(parent, len, &reading.tokens[len..]),
+                (len, _) => self.batch.branch(first, len, &reading.tokens),
+            }
+            if reading.len == 0 {
+                self.texts.push((sequence, reading.tokens[..item.open.min(reading.tokens.len())].to_vec()));
+            }
+        }
+        for t in &item.targets {
+            let row = |i: usize| self.batch.row(first + t.sequence, t.first + i);
+            self.asked.extend(t.tokens.iter().enumerate().map(|(i, &token)| (row(i), token)));
+        }
+        self.tags.lines.resize(self.batch.n_tokens(), u32::try_from(item.line).unwrap_or(u32::MAX));
+        self.items.push(item);
+    }
+
+    fn finish(self) -> Step {
+        let Self { items, batch, mut tags, asked, .. } = self;
         let mut rows: Vec<usize> = asked.iter().map(|w| w.0).collect();
         rows.sort_unstable();
         rows.dedup();
@@ -111,7 +162,31 @@ impl Step {
         let wanted = asked.into_iter().map(|(row, token)| (rows.partition_point(|&r| r < row), token)).collect();
         let at_tags = tags.select(&rows);
         let at = RowsAt::new(&batch, rows);
-        Self { items, batch, tags, at, at_tags, wanted }
+        Step { items, batch, tags, at, at_tags, wanted }
+    }
+}
+
+/// Items in steps, in order.
+fn in_steps(items: impl IntoIterator<Item = Prepared>, limits: Limits) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut pending = StepLayout::default();
+    for item in items {
+        let full = pending.batch.n_tokens() + pending.cost(&item, limits.share) > limits.batch_tokens || pending.items.len() == STEP_ITEMS;
+        if full && !pending.items.is_empty() {
+            steps.push(std::mem::take(&mut pending).finish());
+        }
+        pending.push(item, limits.share);
+    }
+    if !pending.items.is_empty() {
+        steps.push(pending.finish());
+    }
+    steps
+}
+
+impl Step {
+    /// The items of steps laid out anew.
+    pub fn again<'a>(steps: impl IntoIterator<Item = &'a Step>, limits: Limits) -> Vec<Step> {
+        in_steps(steps.into_iter().flat_map(|s| s.items.iter().cloned()), limits)
     }
 
     pub fn n_items(&self) -> usize {
@@ -263,26 +338,15 @@ pub fn prepare(
     // The last token is only predicted, so one more than the model's positions fits.
     let max_tokens = limits.max_tokens.min(spec.max_positions.saturating_add(1)).max(2);
     // A text that is long to its rotation turns from its first token on otherwise than a short one.
-    let share = limits.share.then(|| spec.long_from().unwrap_or(usize::MAX));
-    let mut steps = Vec::new();
-    let (mut pending, mut tokens): (Vec<Prepared>, usize) = (Vec::new(), 0);
+    let share = (limits.share > Sharing::Nothing).then(|| spec.long_from().unwrap_or(usize::MAX));
+    let mut prepared = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         if i % 64 == 0 {
             ctx.check()?;
         }
-        let item = prepare_item(domain, kind, item, tokenizer, max_tokens, share)?;
-        let n: usize = item.sequences.iter().map(|s| s.tokens.len()).sum();
-        if !pending.is_empty() && (tokens + n > limits.batch_tokens || pending.len() == STEP_ITEMS) {
-            steps.push(Step::new(std::mem::take(&mut pending)));
-            tokens = 0;
-        }
-        tokens += n;
-        pending.push(item);
+        prepared.push(prepare_item(domain, kind, item, tokenizer, max_tokens, share)?);
     }
-    if !pending.is_empty() {
-        steps.push(Step::new(pending));
-    }
-    Ok(steps)
+    Ok(in_steps(prepared, limits))
 }
 
 fn prepare_item(
@@ -350,14 +414,18 @@ fn lay_out(item: &Item, kind: DomainKind, encoded: &[(Vec<u32>, usize)], share_u
         first: r.1,
         tokens: tokens.get(*from..).unwrap_or_default().to_vec(),
     });
-    let targets = targets.collect();
+    let targets: Vec<Target> = targets.collect();
+    let open = match share_up_to {
+        Some(most) if whole.iter().all(|w| w.0.len() <= most) => targets.iter().map(|t| t.first).min().unwrap_or(0),
+        _ => 0,
+    };
     let mut sequences = Vec::with_capacity(whole.len() + shift);
     if common > 0 {
         sequences.push(Reading { len: 0, tokens: whole[0].0[..common].to_vec() });
     }
     sequences.extend(whole.iter().map(|w| Reading { len: common, tokens: w.0[common..].to_vec() }));
     let chars = item.choices.iter().map(|c| c.chars().count()).collect();
-    Prepared { line: item.line, kind, gold: item.gold, chars, sequences, targets }
+    Prepared { line: item.line, kind, gold: item.gold, chars, sequences, targets, open }
 }
 
 /// Tokens at the beginning that all sequences have in common and may share: each keeps one of its own, and where their scored positions begin
@@ -403,7 +471,7 @@ mod tests {
         let p = lay_out(&item(&["a", "b", "c"]), DomainKind::MultipleChoice, &encoded, SHARED);
         let reading = |len, tokens: &[u32]| Reading { len, tokens: tokens.to_vec() };
         assert_eq!(p.sequences, [reading(0, &[1, 2, 3]), reading(3, &[7]), reading(3, &[6, 9])]);
-        let s = Step::new(vec![p.clone()]);
+        let s = in_steps([p.clone()], Limits::default()).swap_remove(0);
         assert_eq!((s.batch.n_tokens(), s.batch.positions.as_slice()), (6, &[0, 1, 2, 3, 3, 4][..]));
         // 7 8 and 6 9 4 and 5: the first token of each is predicted where the prompt ends, in row 2.
         assert_eq!(s.at.rows, [2, 3, 4, 5]);
@@ -429,6 +497,55 @@ mod tests {
         let encoded = [(vec![1, 2, 5, 6], 2), (vec![1, 2, 4, 6], 3)];
         let p = lay_out(&item(&["5 6", "6"]), DomainKind::MultipleChoice, &encoded, SHARED);
         assert_eq!(p.sequences[0].tokens, [1]);
+    }
+
+    #[test]
+    fn questions_read_what_they_have_in_common_once() {
+        let question = |line: usize, encoded: &[(Vec<u32>, usize)]| {
+            lay_out(&Item { line, ..item(&["a", "b"]) }, DomainKind::MultipleChoice, encoded, SHARED)
+        };
+        // Two words of template, then each question's own; the third begins as the second does; answers of one token and of two.
+        let questions = || {
+            [
+                question(1, &[(vec![1, 2, 10, 7], 3), (vec![1, 2, 10, 8], 3)]),
+                question(2, &[(vec![1, 2, 20, 21, 7, 9], 4), (vec![1, 2, 20, 21, 8, 9], 4)]),
+                question(3, &[(vec![1, 2, 20, 30, 7], 4), (vec![1, 2, 20, 30, 8], 4)]),
+                // What is scored in another question is not shared with it, nor the other way round: of 1 2 10 7 the row of 10 is.
+                question(4, &[(vec![1, 2, 10, 40, 7], 4), (vec![1, 2, 10, 40, 8], 4)]),
+            ]
+        };
+        let step = in_steps(questions(), Limits::default()).swap_remove(0);
+        let b = &step.batch;
+        assert_eq!(b.tokens, [1, 2, 10, 20, 21, 7, 8, 30, 10, 40]);
+        assert_eq!(b.positions, [0, 1, 2, 2, 3, 4, 4, 3, 2, 3]);
+        assert_eq!(step.tags.lines, [1, 1, 1, 2, 2, 2, 2, 3, 4, 4]);
+        assert_eq!(step.at.rows, [2, 4, 5, 6, 7, 9]);
+        assert_eq!(b.spans()[4].keys, [0..2, 3..4, 7..8]);
+        let apart = in_steps(questions(), Limits { share: Sharing::Choices, ..Limits::default() }).swap_remove(0);
+        assert_eq!(apart.batch.n_tokens(), 3 + 6 + 4 + 4);
+        assert_eq!(apart.wanted.iter().map(|w| w.1).collect::<Vec<_>>(), step.wanted.iter().map(|w| w.1).collect::<Vec<_>>());
+        // Nothing is lost when it is laid out anew.
+        let again = Step::again([&apart], Limits::default()).swap_remove(0);
+        assert_eq!((again.batch, again.wanted), (step.batch, step.wanted));
+    }
+
+    #[test]
+    fn a_step_counts_what_is_read() {
+        // Twelve tokens of examples before a question of two and an answer of one: 14 tokens are read for the first, 2 for each of the others.
+        let question = |i: u32| {
+            let tokens: Vec<u32> = (0..12).chain([100 + i, 99, 7]).collect();
+            lay_out(&item(&["a"]), DomainKind::MultipleChoice, &[(tokens, 14)], SHARED)
+        };
+        let steps = |share| in_steps((0..10).map(question), Limits { batch_tokens: 20, share, ..Limits::default() });
+        assert_eq!(steps(Sharing::Questions).iter().map(Step::n_items).collect::<Vec<_>>(), [4, 4, 2]);
+        assert_eq!(steps(Sharing::Choices).len(), 10);
+    }
+
+    #[test]
+    fn a_text_is_scored_from_its_beginning_so_nothing_is_shared() {
+        let text = |line| lay_out(&Item { line, context: "x".into(), ..Item::default() }, DomainKind::Text, &[(vec![4, 5, 6], 1)], SHARED);
+        let step = in_steps([text(1), text(2)], Limits::default()).swap_remove(0);
+        assert!(!step.batch.is_branched() && step.batch.n_tokens() == 4);
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl Switch {
         self.at
     }
 
+    /// True when a text is drawn for every item: then items may have no row in common.
+    pub fn draws(&self) -> bool {
+        self.draw.is_some()
+    }
+
     fn acts(&self, point: HookPoint) -> &[(usize, Act)] {
         match point {
             HookPoint::MlpPost(l) => self.mlp.get(l).map_or(&[], Vec::as_slice),
