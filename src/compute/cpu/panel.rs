@@ -17,7 +17,7 @@ const WIDEST: usize = 32;
 const TALLEST: usize = 12;
 
 /// Asks for what will be read soon.
-fn prefetch(values: &[f32]) {
+pub(super) fn prefetch(values: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -178,7 +178,11 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
             let (down, across) = (Cut::new(rows, g.rows, tile_rows).even(), Cut::new(cols, g.cols, tile_cols));
             let tiles = down.parts * across.parts;
             let tile = |i: usize| {
-                let (tr, tc) = (down.part(i / across.parts), across.part(i % across.parts));
+                let place = |i: usize| {
+                    let moved = |part: Range<usize>, by: usize| part.start + by..part.end + by;
+                    (moved(down.part(i / across.parts), r0), moved(across.part(i % across.parts), c0))
+                };
+                let (tr, tc) = place(i);
                 TileJob {
                     job,
                     plan: &plan,
@@ -186,13 +190,14 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
                     delta_panels: (!strips).then_some(Panels {
                         values: &*delta_panels,
                         count: rows.div_ceil(g.rows),
-                        first: tr.start / g.rows,
+                        first: (tr.start - r0) / g.rows,
                     }),
-                    x_panels: Panels { values: &*x_panels, count: cols.div_ceil(g.cols), first: tc.start / g.cols },
-                    first_row: r0 + tr.start,
-                    first_col: c0 + tc.start,
+                    x_panels: Panels { values: &*x_panels, count: cols.div_ceil(g.cols), first: (tc.start - c0) / g.cols },
+                    first_row: tr.start,
+                    first_col: tc.start,
                     rows: tr.len(),
                     cols: tc.len(),
+                    next: (i + 1 < tiles).then(|| place(i + 1)),
                 }
             };
             let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });

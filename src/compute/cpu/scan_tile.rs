@@ -6,7 +6,7 @@
 use super::{
     isa::{Isa, per_isa},
     numeric::{LANES, fold},
-    panel::{LINE, aligned},
+    panel::{LINE, aligned, prefetch},
     pool::{Lent, Pool},
     scan::{Operand, Plan, pack_sample},
     scan_block::{Geometry, Operands, scan_blocks},
@@ -17,7 +17,7 @@ use super::{
 #[cfg(target_arch = "x86_64")]
 use super::{scan_planes, tile_unit::Session};
 use crate::compute::{HISTOGRAM_BINS, ScanJob, scan_job::histogram_bin};
-use std::hint::black_box;
+use std::{hint::black_box, ops::Range};
 
 /// Packed operands; see `scan::pack`.
 #[derive(Clone, Copy)]
@@ -50,9 +50,18 @@ pub(super) struct TileJob<'a> {
     pub first_col: usize,
     pub rows: usize,
     pub cols: usize,
+    /// Rows and columns of the tile that the same thread is likely to make next.
+    pub next: Option<(Range<usize>, Range<usize>)>,
 }
 
 impl TileJob<'_> {
+    /// Asks for the weights of the next tile's rows that fall to turn `i` of `n`: nothing has read them for a whole pass, so they lie far away.
+    fn ask_for_next(&self, i: usize, n: usize) {
+        if let Some((rows, cols)) = &self.next {
+            let part = |i: usize| rows.start + rows.len() * i / n;
+            (part(i)..part(i + 1)).for_each(|r| prefetch(&self.job.w.row(r)[cols.clone()]));
+        }
+    }
     /// Blocks from top to bottom, and elements of the whole tile.
     fn shape(&self) -> (usize, usize) {
         let g = self.geometry;
@@ -120,7 +129,8 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
     let kept = aligned(&mut scratch.kept.buffer, plan.turns.slots * elements);
     let (mut squares, mut dots) = (vec![0.0; job.samples.len()], vec![0.0; job.pairs.len()]);
     let mut domains: Vec<Option<DomainTile>> = plan.domain_sizes.iter().map(|_| None).collect();
-    for turn in &plan.turns.list {
+    for (i, turn) in plan.turns.list.iter().enumerate() {
+        t.ask_for_next(i, plan.turns.list.len());
         let mean = &mut means[turn.mean * elements..][..elements];
         if turn.begins {
             mean.fill(0.0);
