@@ -225,6 +225,34 @@ fn many_pairs_and_many_tokens_change_the_cutting_only() {
 }
 
 #[test]
+fn matrices_that_read_one_input_have_the_bits_of_each_alone() {
+    // Gradients of three matrices for one input; in the last case one of them lacks a token, so nothing can be shared.
+    let pairs = [(0, 1), (1, 2), (2, 3), (3, 0)];
+    let mut cases: Vec<Case> = [(5, 230), (6, 97), (7, 1)].map(|(seed, out)| Case::new(seed, out, 300, &[20, 33, 7, 1], 2, &pairs)).into();
+    let x = cases[0].x.clone();
+    for lacking in [false, true] {
+        if lacking {
+            cases[1].delta[5 * 97..6 * 97].fill(0.0);
+        }
+        for (backend, want_means) in backends().iter().flat_map(|b| [(b, true), (b, false)]) {
+            let tokens = x.len() / 300;
+            let jobs: Vec<ScanJob<'_>> = cases.iter().map(|c| ScanJob { x: Mat::new(&x, tokens, 300), ..c.job(want_means) }).collect();
+            let alone: Vec<ScanSums> = jobs
+                .iter()
+                .map(|job| {
+                    let mut sums = ScanSums::zeros(job);
+                    backend.scan(job, &mut sums);
+                    sums
+                })
+                .collect();
+            let mut together: Vec<ScanSums> = jobs.iter().map(ScanSums::zeros).collect();
+            backend.scan_all(&jobs, &mut together);
+            assert_eq!(together, alone);
+        }
+    }
+}
+
+#[test]
 fn a_second_job_adds_to_the_first() {
     let case = Case::new(13, 33, 20, &[4, 6], 1, &[(0, 1)]);
     let backend = CpuBackend::new(None);

@@ -201,4 +201,9 @@ pub trait Backend: Send + Sync {
 
     /// Parameter activation of one matrix over all samples, reduced tile by tile (METHODS 1). Adds to `sums`.
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums);
+
+    /// [`Backend::scan`] of several matrices, to the same bits: those that read one input ([`ScanJob::reads_as`]) may share its preparation.
+    fn scan_all(&self, jobs: &[ScanJob<'_>], sums: &mut [ScanSums]) {
+        jobs.iter().zip(sums).for_each(|(job, sums)| self.scan(job, sums));
+    }
 }

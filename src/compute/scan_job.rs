@@ -18,6 +18,7 @@ pub struct SampleSpan {
 pub const HISTOGRAM_BINS: usize = 48 * 8;
 
 /// One weight matrix `[out, in]` with the inputs and output gradients of every sample.
+#[derive(Clone, Copy)]
 pub struct ScanJob<'a> {
     pub w: Mat<'a>,
     /// `[tokens, in]`
@@ -32,6 +33,17 @@ pub struct ScanJob<'a> {
     pub gamma: f32,
     /// Domain means, counts, histograms and sums are wanted.
     pub want_means: bool,
+}
+
+impl ScanJob<'_> {
+    /// True where another matrix' scan has the same inputs, samples and questions.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        std::ptr::eq(self.x.data, other.x.data)
+            && (self.x.rows, self.x.cols, self.x.stride) == (other.x.rows, other.x.cols, other.x.stride)
+            && (self.n_domains, self.gamma, self.want_means) == (other.n_domains, other.gamma, other.want_means)
+            && self.samples == other.samples
+            && self.pairs == other.pairs
+    }
 }
 
 /// Sums over one matrix; add those of a block's matrices for the block.

@@ -83,6 +83,13 @@ pub trait Taps {
     /// # Errors
     /// Ends the backward pass.
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()>;
+    /// [`Taps::linear`] of the matrices that read one `x`, with the `delta` of each.
+    ///
+    /// # Errors
+    /// Ends the backward pass.
+    fn linears(&mut self, layer: usize, x: &[f32], of: &[(Matrix, &[f32])]) -> Result<()> {
+        of.iter().try_for_each(|(matrix, delta)| self.linear(layer, *matrix, x, delta))
+    }
     /// `mlp.hook_post` or `attn.hook_z` with its gradient, both `[n, width]`.
     ///
     /// # Errors

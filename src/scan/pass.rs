@@ -7,7 +7,7 @@
 use super::{
     lane::{Lane, Load},
     metrics::{mean_abs_activation::add_abs_activation, mean_activation::add_activation},
-    plan::{Limits, MemoryPlan, Sizes, micro_batches},
+    plan::{Input, Limits, MemoryPlan, Sizes, micro_batches},
     scanner::{CallSize, LayerSums, Scanner},
     taps::{Gathered, ScanTaps, Seen, Sink},
 };
@@ -313,9 +313,10 @@ pub(super) fn run(input: &PassInput<'_>, meter: &mut Meter<'_>) -> Result<PassOu
                             })?;
                         }
                         (None, Some(all)) => {
-                            for &m in *group {
-                                scanner.scan(layer, m, &samples, all.x(m), all.delta(m), &mut sums[layer])?;
-                                meter.add(input.scan_cost() * share(m))?;
+                            for alike in group.chunk_by(|a, b| Input::of(*a) == Input::of(*b)) {
+                                let of: Vec<(Matrix, &[f32])> = alike.iter().map(|&m| (m, all.delta(m))).collect();
+                                scanner.scan(layer, &of, &samples, all.x(alike[0]), &mut sums[layer])?;
+                                meter.add(input.scan_cost() * alike.iter().map(|&m| share(m)).sum::<f64>())?;
                             }
                         }
                         _ => {}

@@ -57,24 +57,37 @@ impl Default for CallSize {
 }
 
 impl Scanner<'_> {
-    /// Adds matrix `matrix` of layer `layer`: `x` `[tokens, in]`, `delta` `[tokens, out]`, of `samples`: all of them, whether with all their tokens or
-    /// with those alone that have a gradient.
-    pub fn scan(&self, layer: usize, matrix: Matrix, samples: &[SampleSpan], x: &[f32], delta: &[f32], into: &mut LayerSums) -> Result<()> {
+    /// Adds matrices of layer `layer` that read one `x` `[tokens, in]`, each with its `delta` `[tokens, out]`, of `samples`: all of them, whether with all their
+    /// tokens or with those alone that have a gradient.
+    pub fn scan(&self, layer: usize, of: &[(Matrix, &[f32])], samples: &[SampleSpan], x: &[f32], into: &mut LayerSums) -> Result<()> {
         let block = self.weights.block(layer);
-        let whole = self.job(&block, layer, matrix, samples, x, delta)?;
-        let out = whole.w.rows;
-        // All pairs of many samples cost more than their gradients.
-        let a_row = 2.0 * whole.x.rows.max(self.pairs.len()) as f64 * whole.x.cols as f64;
-        let rows_a_call = ((self.call.flops / a_row.max(1.0)) as usize).max(self.call.least_rows);
-        for first in (0..out).step_by(rows_a_call) {
-            self.ctx.check()?;
-            let rows = rows_a_call.min(out - first);
-            let job = ScanJob { w: whole.w.rows(first, rows), delta: whole.delta.columns(first, rows), ..whole };
-            let mut sums = ScanSums::zeros(&job);
-            self.backend.scan(&job, &mut sums);
-            self.add(layer, matrix, first, &sums, into)?;
+        // Parts of a call: first rows and jobs.
+        let (mut call, mut flops): (Vec<(Matrix, usize, ScanJob<'_>)>, f64) = (Vec::new(), 0.0);
+        for &(matrix, delta) in of {
+            let whole = self.job(&block, layer, matrix, samples, x, delta)?;
+            let out = whole.w.rows;
+            // All pairs of many samples cost more than their gradients.
+            let a_row = 2.0 * whole.x.rows.max(self.pairs.len()) as f64 * whole.x.cols as f64;
+            let rows_a_call = ((self.call.flops / a_row.max(1.0)) as usize).max(self.call.least_rows);
+            for first in (0..out).step_by(rows_a_call) {
+                let rows = rows_a_call.min(out - first);
+                if flops + rows as f64 * a_row > self.call.flops && !call.is_empty() {
+                    self.scan_call(layer, &std::mem::take(&mut call), into)?;
+                    flops = 0.0;
+                }
+                call.push((matrix, first, ScanJob { w: whole.w.rows(first, rows), delta: whole.delta.columns(first, rows), ..whole }));
+                flops += rows as f64 * a_row;
+            }
         }
-        Ok(())
+        self.scan_call(layer, &call, into)
+    }
+
+    fn scan_call(&self, layer: usize, call: &[(Matrix, usize, ScanJob<'_>)], into: &mut LayerSums) -> Result<()> {
+        self.ctx.check()?;
+        let jobs: Vec<ScanJob<'_>> = call.iter().map(|c| c.2).collect();
+        let mut sums: Vec<ScanSums> = jobs.iter().map(ScanSums::zeros).collect();
+        self.backend.scan_all(&jobs, &mut sums);
+        call.iter().zip(&sums).try_for_each(|((matrix, first, _), sums)| self.add(layer, *matrix, *first, sums, into))
     }
 
     /// The scan of a whole matrix of `layer`, which is `block`.
@@ -190,7 +203,7 @@ mod tests {
                 };
                 let mut sums = LayerSums::zeros(3, 2, 2, true, 88, 4);
                 for (m, x, delta) in &operands {
-                    scanner.scan(1, *m, &samples, x, delta, &mut sums).expect("scan");
+                    scanner.scan(1, &[(*m, delta)], &samples, x, &mut sums).expect("scan");
                 }
                 sums
             })

@@ -91,7 +91,7 @@ impl Taps for ScanTaps<'_> {
         }
         match &mut self.sink {
             Sink::None => Ok(()),
-            Sink::Scan(scanner) => scanner.scan(layer, matrix, scanner.samples, x, delta, self.sums),
+            Sink::Scan(scanner) => scanner.scan(layer, &[(matrix, delta)], scanner.samples, x, self.sums),
             Sink::Gather(all) => {
                 let n = self.batch.n_tokens();
                 // Matrices that read the same tensor bring it each.
@@ -105,6 +105,19 @@ impl Taps for ScanTaps<'_> {
         }
     }
 
+    fn linears(&mut self, layer: usize, x: &[f32], of: &[(Matrix, &[f32])]) -> Result<()> {
+        let Sink::Scan(scanner) = self.sink else {
+            return of.iter().try_for_each(|(matrix, delta)| self.linear(layer, *matrix, x, delta));
+        };
+        let mut wanted = Vec::with_capacity(of.len());
+        for &(matrix, delta) in of {
+            if self.looks_at(layer, matrix)? {
+                wanted.push((matrix, delta));
+            }
+        }
+        scanner.scan(layer, &wanted, scanner.samples, x, self.sums)
+    }
+
     fn linear_at(&mut self, layer: usize, matrix: Matrix, at: &RowsAt, x: &[f32], delta: &[f32]) -> Result<()> {
         if !self.looks_at(layer, matrix)? {
             return Ok(());
@@ -114,7 +127,7 @@ impl Taps for ScanTaps<'_> {
             Sink::Scan(scanner) => {
                 let spans = at.starts.windows(2).zip(scanner.samples);
                 let samples: Vec<SampleSpan> = spans.map(|(w, s)| SampleSpan { start: w[0], end: w[1], ..*s }).collect();
-                scanner.scan(layer, matrix, &samples, x, delta, self.sums)
+                scanner.scan(layer, &[(matrix, delta)], &samples, x, self.sums)
             }
             Sink::Gather(all) => {
                 let places = self.first_token..self.first_token + self.batch.n_tokens();

@@ -130,6 +130,9 @@ impl Backend for CpuBackend {
         moved_logits::moved_logits(&self.pool, job, log_sums, picked);
     }
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums) {
-        scan::scan(&self.pool, job, sums);
+        scan::scan_all(&self.pool, std::slice::from_ref(job), std::slice::from_mut(sums));
+    }
+    fn scan_all(&self, jobs: &[ScanJob<'_>], sums: &mut [ScanSums]) {
+        scan::scan_all(&self.pool, jobs, sums);
     }
 }

@@ -95,14 +95,7 @@ impl Plan {
         } else {
             (Turns::new(asked), None)
         };
-        let active = pool.map_with(
-            n,
-            || (),
-            |(), s| {
-                let tokens = job.samples[s].start..job.samples[s].end;
-                tokens.filter(|&t| !all_zero(job.delta.row(t))).collect::<Vec<usize>>()
-            },
-        );
+        let active = active(pool, job);
         let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
         let mut packed_start = vec![0; n];
         let mut packed_total = 0;
@@ -140,11 +133,117 @@ impl Plan {
     }
 }
 
-/// See [`crate::compute::Backend::scan`].
+/// See [`crate::compute::Backend::scan`] and [`crate::compute::Backend::scan_all`].
 ///
 /// # Panics
-/// When the job's shapes do not fit together: a bug of the caller.
-pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
+/// When a job's shapes do not fit together: a bug of the caller.
+pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums]) {
+    assert_eq!(jobs.len(), sums.len(), "sums for each of {} jobs", jobs.len());
+    let Some(first) = jobs.first() else { return };
+    jobs.iter().for_each(check);
+    let plan = Plan::new(pool, first);
+    let alike = |job: &ScanJob<'_>| first.reads_as(job) && plan.gram.is_none() && active(pool, job) == plan.active;
+    if jobs.len() > 1 && !jobs[1..].iter().all(alike) {
+        return jobs.iter().zip(sums).for_each(|(job, sums)| scan_all(pool, std::slice::from_ref(job), std::slice::from_mut(sums)));
+    }
+    let g = Geometry::of(pool);
+    let (tile_rows, tile_cols) = plan.tile(g);
+    let inp = first.x.cols;
+    let (super_rows, super_cols) = super_block(&plan, g, inp, tile_rows, tile_cols);
+    let mut totals: Vec<Total> = jobs.iter().map(Total::new).collect();
+    let lanes = lanes(&plan, first);
+    let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
+    // A thread goes through the tiles of the same rows one after another.
+    let strip_len = plan.floats(tile_rows, g.rows, g.row_floats);
+    let strips = plan.gram.is_none() && strip_len <= STRIP;
+    let longest = jobs.iter().map(|job| super_rows.min(job.w.rows)).max().unwrap_or(0);
+    let delta_len = if strips { 0 } else { plan.floats(longest, g.rows, g.row_floats) };
+    let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
+    let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
+    for c0 in (0..inp).step_by(super_cols) {
+        let cols = super_cols.min(inp - c0);
+        pack(pool, &plan, first.x.columns(c0, cols), Operand::Input, g, x_panels);
+        let across = Cut::new(c0..c0 + cols, g.cols, tile_cols);
+        let mut blocks: Vec<Block> = Vec::new();
+        for (j, job) in jobs.iter().enumerate() {
+            for r0 in (0..job.w.rows).step_by(super_rows) {
+                let rows = r0..job.w.rows.min(r0 + super_rows);
+                blocks.push(Block { job: j, down: Cut::new(rows, g.rows, tile_rows).even() });
+            }
+        }
+        // With gradients that all threads share, one super-block at a time; else as many as the sums of their tiles have room.
+        let elements = |block: &Block| block.down.range.len() * cols;
+        let room = |together: &[Block]| strips && together.iter().map(elements).sum::<usize>() <= SUPER_ELEMENTS;
+        let mut rest = &blocks[..];
+        while !rest.is_empty() {
+            let many = (2..=rest.len()).take_while(|n| room(&rest[..*n])).last().unwrap_or(1);
+            let (together, others) = rest.split_at(many);
+            rest = others;
+            if !strips {
+                let (job, rows) = (&jobs[together[0].job], &together[0].down.range);
+                pack(pool, &plan, job.delta.columns(rows.start, rows.len()), Operand::Gradient, g, delta_panels);
+            }
+            let places: Vec<Place> = together.iter().flat_map(|block| block.places(&across)).collect();
+            let tile = |i: usize| {
+                let Place { job, rows, cols: columns } = places[i].clone();
+                let start = together[0].down.range.start;
+                TileJob {
+                    job: &jobs[job],
+                    number: job,
+                    plan: &plan,
+                    geometry: g,
+                    delta_panels: (!strips).then_some(Panels {
+                        values: &*delta_panels,
+                        count: together[0].down.blocks(),
+                        first: (rows.start.saturating_sub(start)) / g.rows,
+                    }),
+                    x_panels: Panels { values: &*x_panels, count: across.blocks(), first: (columns.start - c0) / g.cols },
+                    first_row: rows.start,
+                    first_col: columns.start,
+                    rows: rows.len(),
+                    cols: columns.len(),
+                    next: places.get(i + 1).map(|p| (jobs[p.job].w, p.rows.clone(), p.cols.clone())),
+                }
+            };
+            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
+            if plan.gram.is_some() {
+                pool.map_with(lanes.len(), scratch, |scratch, lane| {
+                    let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
+                    for i in (lane..places.len()).step_by(lanes.len()) {
+                        scan_tile::run_all_pairs(pool, &tile(i), scratch, &mut sums);
+                    }
+                });
+                continue;
+            }
+            let found = pool.map_with(places.len(), scratch, |scratch, i| scan_tile::run(pool, &tile(i), scratch));
+            for (sums, place) in found.iter().zip(&places) {
+                totals[place.job].add(sums, place.rows.start, place.cols.start);
+            }
+        }
+    }
+    for lane in lanes {
+        totals[0].add_gram(&plan, &lane.into_inner().unwrap_or_else(PoisonError::into_inner));
+    }
+    pool.return_buffer(x_store);
+    pool.return_buffer(delta_store);
+    for ((total, job), sums) in totals.into_iter().zip(jobs).zip(sums) {
+        total.finish(job, sums);
+    }
+}
+
+/// See [`Plan::active`].
+fn active(pool: &Pool, job: &ScanJob<'_>) -> Vec<Vec<usize>> {
+    pool.map_with(
+        job.samples.len(),
+        || (),
+        |(), s| {
+            let tokens = job.samples[s].start..job.samples[s].end;
+            tokens.filter(|&t| !all_zero(job.delta.row(t))).collect::<Vec<usize>>()
+        },
+    )
+}
+
+fn check(job: &ScanJob<'_>) {
     let (out, inp) = (job.w.rows, job.w.cols);
     assert!(
         job.x.cols == inp && job.delta.cols == out && job.x.rows == job.delta.rows,
@@ -154,100 +253,55 @@ pub(super) fn scan(pool: &Pool, job: &ScanJob<'_>, sums: &mut ScanSums) {
         job.delta.rows,
         job.delta.cols
     );
-    let plan = Plan::new(pool, job);
-    let g = Geometry::of(pool);
-    let (tile_rows, tile_cols) = plan.tile(g);
-    let (super_rows, super_cols) = super_block(&plan, g, out, inp, tile_rows, tile_cols);
-    let mut total = Total::new(job);
-    let lanes = lanes(&plan, job);
-    let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
-    // A thread goes through the tiles of the same rows one after another.
-    let strip_len = plan.floats(tile_rows, g.rows, g.row_floats);
-    let strips = plan.gram.is_none() && strip_len <= STRIP;
-    let delta_len = if strips { 0 } else { plan.floats(super_rows.min(out), g.rows, g.row_floats) };
-    let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
-    let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
-    for c0 in (0..inp).step_by(super_cols) {
-        let cols = super_cols.min(inp - c0);
-        pack(pool, &plan, job.x.columns(c0, cols), Operand::Input, g, x_panels);
-        for r0 in (0..out).step_by(super_rows) {
-            let rows = super_rows.min(out - r0);
-            if !strips {
-                pack(pool, &plan, job.delta.columns(r0, rows), Operand::Gradient, g, delta_panels);
-            }
-            let (down, across) = (Cut::new(rows, g.rows, tile_rows).even(), Cut::new(cols, g.cols, tile_cols));
-            let tiles = down.parts * across.parts;
-            let tile = |i: usize| {
-                let place = |i: usize| {
-                    let moved = |part: Range<usize>, by: usize| part.start + by..part.end + by;
-                    (moved(down.part(i / across.parts), r0), moved(across.part(i % across.parts), c0))
-                };
-                let (tr, tc) = place(i);
-                TileJob {
-                    job,
-                    plan: &plan,
-                    geometry: g,
-                    delta_panels: (!strips).then_some(Panels {
-                        values: &*delta_panels,
-                        count: rows.div_ceil(g.rows),
-                        first: (tr.start - r0) / g.rows,
-                    }),
-                    x_panels: Panels { values: &*x_panels, count: cols.div_ceil(g.cols), first: (tc.start - c0) / g.cols },
-                    first_row: tr.start,
-                    first_col: tc.start,
-                    rows: tr.len(),
-                    cols: tc.len(),
-                    next: (i + 1 < tiles).then(|| place(i + 1)),
-                }
-            };
-            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
-            if plan.gram.is_some() {
-                pool.map_with(lanes.len(), scratch, |scratch, lane| {
-                    let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
-                    for i in (lane..tiles).step_by(lanes.len()) {
-                        scan_tile::run_all_pairs(pool, &tile(i), scratch, &mut sums);
-                    }
-                });
-                continue;
-            }
-            let found = pool.map_with(tiles, scratch, |scratch, i| scan_tile::run(pool, &tile(i), scratch));
-            for (i, sums) in found.iter().enumerate() {
-                let of = tile(i);
-                total.add(sums, of.first_row, of.first_col);
-            }
-        }
+}
+
+/// Rows of one matrix whose tiles are made in one go.
+struct Block {
+    job: usize,
+    down: Cut,
+}
+
+impl Block {
+    /// Its tiles, row by row.
+    fn places(&self, across: &Cut) -> Vec<Place> {
+        let tiles = (0..self.down.parts).flat_map(|d| (0..across.parts).map(move |a| (d, a)));
+        tiles.map(|(d, a)| Place { job: self.job, rows: self.down.part(d), cols: across.part(a) }).collect()
     }
-    for lane in lanes {
-        total.add_gram(&plan, &lane.into_inner().unwrap_or_else(PoisonError::into_inner));
-    }
-    pool.return_buffer(x_store);
-    pool.return_buffer(delta_store);
-    total.finish(job, sums);
+}
+
+/// A tile within its matrix.
+#[derive(Clone)]
+struct Place {
+    job: usize,
+    rows: Range<usize>,
+    cols: Range<usize>,
 }
 
 /// A side of a super-block cut into tiles, whole blocks each and as even as can be.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Cut {
-    len: usize,
+    /// Rows or columns of the matrix.
+    range: Range<usize>,
     block: usize,
     parts: usize,
 }
 
 impl Cut {
     /// Into tiles of at most `most`, a multiple of `block`.
-    fn new(len: usize, block: usize, most: usize) -> Self {
-        Self { len, block, parts: len.div_ceil(most) }
+    fn new(range: Range<usize>, block: usize, most: usize) -> Self {
+        let parts = range.len().div_ceil(most);
+        Self { range, block, parts }
     }
     /// One part more where that makes an even number: two threads with as many tiles each are done at the same time.
     fn even(self) -> Self {
         let parts = self.parts.next_multiple_of(2);
         if self.parts > 1 && parts <= self.blocks() { Self { parts, ..self } } else { self }
     }
-    fn blocks(self) -> usize {
-        self.len.div_ceil(self.block)
+    fn blocks(&self) -> usize {
+        self.range.len().div_ceil(self.block)
     }
-    fn part(self, i: usize) -> Range<usize> {
-        let start = |i: usize| (self.blocks() * i / self.parts * self.block).min(self.len);
+    fn part(&self, i: usize) -> Range<usize> {
+        let start = |i: usize| (self.range.start + self.blocks() * i / self.parts * self.block).min(self.range.end);
         start(i)..start(i + 1)
     }
 }
@@ -272,11 +326,11 @@ fn lanes(plan: &Plan, job: &ScanJob<'_>) -> Vec<Mutex<GramSums>> {
 }
 
 /// Rows and columns of a super-block, multiples of the tile's; depends on the job alone.
-fn super_block(plan: &Plan, g: Geometry, out: usize, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
+fn super_block(plan: &Plan, g: Geometry, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
     // Columns whose panels fit; those of rows take as much.
     let side = PACKED_BUDGET / plan.floats(g.cols, g.cols, g.col_floats).max(1) * g.cols;
     let cols = inp.min(side / 2).next_multiple_of(tile_cols);
-    let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).min(out).max(1).next_multiple_of(tile_rows);
+    let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).max(1).next_multiple_of(tile_rows);
     (rows, cols)
 }
 

@@ -102,7 +102,7 @@ mod tests {
         base::rng::Rng,
         compute::{
             SampleSpan, ScanJob, ScanSums,
-            cpu::{Isa, pool::Pool, scan::scan},
+            cpu::{Isa, pool::Pool, scan::scan_all},
         },
     };
 
@@ -145,7 +145,7 @@ mod tests {
                 want_means,
             };
             let mut sums = ScanSums::zeros(&job);
-            scan(pool, &job, &mut sums);
+            scan_all(pool, std::slice::from_ref(&job), std::slice::from_mut(&mut sums));
             sums
         }
     }

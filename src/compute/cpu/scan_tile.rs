@@ -16,7 +16,7 @@ use super::{
 };
 #[cfg(target_arch = "x86_64")]
 use super::{scan_planes, tile_unit::Session};
-use crate::compute::{HISTOGRAM_BINS, ScanJob, scan_job::histogram_bin};
+use crate::compute::{HISTOGRAM_BINS, Mat, ScanJob, scan_job::histogram_bin};
 use std::{hint::black_box, ops::Range};
 
 /// Packed operands; see `scan::pack`.
@@ -39,6 +39,8 @@ impl<'a> Panels<'a> {
 /// What a tile is made from.
 pub(super) struct TileJob<'a> {
     pub job: &'a ScanJob<'a>,
+    /// Of the job among those at work.
+    pub number: usize,
     pub plan: &'a Plan,
     pub geometry: Geometry,
     /// Of the super-block's rows; `None` where each thread packs those of a tile for itself.
@@ -50,16 +52,16 @@ pub(super) struct TileJob<'a> {
     pub first_col: usize,
     pub rows: usize,
     pub cols: usize,
-    /// Rows and columns of the tile that the same thread is likely to make next.
-    pub next: Option<(Range<usize>, Range<usize>)>,
+    /// The tile that the same thread is likely to make next: its matrix, rows and columns.
+    pub next: Option<(Mat<'a>, Range<usize>, Range<usize>)>,
 }
 
 impl TileJob<'_> {
     /// Asks for the weights of the next tile's rows that fall to turn `i` of `n`: nothing has read them for a whole pass, so they lie far away.
     fn ask_for_next(&self, i: usize, n: usize) {
-        if let Some((rows, cols)) = &self.next {
+        if let Some((w, rows, cols)) = &self.next {
             let part = |i: usize| rows.start + rows.len() * i / n;
-            (part(i)..part(i + 1)).for_each(|r| prefetch(&self.job.w.row(r)[cols.clone()]));
+            (part(i)..part(i + 1)).for_each(|r| prefetch(&w.row(r)[cols.clone()]));
         }
     }
     /// Blocks from top to bottom, and elements of the whole tile.
@@ -77,9 +79,9 @@ pub(super) struct TileScratch<'a> {
     means: Lent<'a>,
     /// `[slots, tile]`
     kept: Lent<'a>,
-    /// The packed gradients of a tile's rows, and which row is their first.
+    /// The packed gradients of a tile's rows, and which job's and row they begin with.
     strip: Lent<'a>,
-    strip_of: Option<usize>,
+    strip_of: Option<(usize, usize)>,
 }
 
 impl<'a> TileScratch<'a> {
@@ -219,12 +221,18 @@ fn sample(
 }
 
 /// The gradients of the tile's rows: those that all threads share, else this thread's strip, packed where it holds other rows.
-fn gradient_panels<'a>(pool: &Pool, t: &TileJob<'a>, down: usize, strip: &'a mut Vec<f32>, strip_of: &mut Option<usize>) -> Panels<'a> {
+fn gradient_panels<'a>(
+    pool: &Pool,
+    t: &TileJob<'a>,
+    down: usize,
+    strip: &'a mut Vec<f32>,
+    strip_of: &mut Option<(usize, usize)>,
+) -> Panels<'a> {
     if let Some(shared) = t.delta_panels {
         return shared;
     }
     let values = aligned(strip, t.plan.floats(t.rows, t.geometry.rows, t.geometry.row_floats));
-    if *strip_of != Some(t.first_row) {
+    if *strip_of != Some((t.number, t.first_row)) {
         let source = t.job.delta.columns(t.first_row, t.rows);
         let mut rest = &mut *values;
         for turn in &t.plan.turns.list {
@@ -233,7 +241,7 @@ fn gradient_panels<'a>(pool: &Pool, t: &TileJob<'a>, down: usize, strip: &'a mut
             pack_sample(pool, t.plan, source, Operand::Gradient, t.geometry, s, panels);
             rest = others;
         }
-        *strip_of = Some(t.first_row);
+        *strip_of = Some((t.number, t.first_row));
     }
     Panels { values, count: down, first: 0 }
 }

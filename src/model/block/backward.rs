@@ -211,8 +211,7 @@ impl Decoder {
             MlpSpec::Gated { act, .. } => {
                 let d_gate = s.d_gate.sized(n * spec.d_mlp);
                 b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
-                tap(taps, l, Matrix::Gate, rows, x, d_gate, block)?;
-                tap(taps, l, Matrix::Up, rows, x, d_up, block)?;
+                tap_all(taps, l, rows, x, &[(Matrix::Gate, d_gate), (Matrix::Up, d_up)], block)?;
                 if onward {
                     self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
                     self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
@@ -282,23 +281,28 @@ impl Decoder {
             }
         }
         let d_x = s.wide.sized(n * spec.d_model);
-        tap(taps, l, Matrix::Q, rows, if at.is_some() { &s.x_q } else { &t.x_attn }, &s.d_q, block)?;
-        if onward {
-            match at {
-                None => self.input_gradient(&s.d_q, block.matrix(Matrix::Q), n, d_x, false, &mut s.live),
-                Some(at) => {
-                    let d_chosen = s.x_q.sized(m * spec.d_model);
-                    self.input_gradient(&s.d_q, block.matrix(Matrix::Q), m, d_chosen, false, &mut s.live);
-                    d_x.fill(0.0);
-                    at.put(d_chosen, d_x, spec.d_model);
-                }
+        let (d_k, d_v) = ((Matrix::K, &s.d_k[..]), (Matrix::V, &s.d_v[..]));
+        match at {
+            None => tap_all(taps, l, rows, &t.x_attn, &[(Matrix::Q, &s.d_q), d_k, d_v], block)?,
+            Some(_) => {
+                tap(taps, l, Matrix::Q, rows, &s.x_q, &s.d_q, block)?;
+                tap_all(taps, l, Rows::All(n), &t.x_attn, &[d_k, d_v], block)?;
+            }
+        }
+        if !onward {
+            return Ok(());
+        }
+        match at {
+            None => self.input_gradient(&s.d_q, block.matrix(Matrix::Q), n, d_x, false, &mut s.live),
+            Some(at) => {
+                let d_chosen = s.x_q.sized(m * spec.d_model);
+                self.input_gradient(&s.d_q, block.matrix(Matrix::Q), m, d_chosen, false, &mut s.live);
+                d_x.fill(0.0);
+                at.put(d_chosen, d_x, spec.d_model);
             }
         }
         for (m, d) in [(Matrix::K, &s.d_k), (Matrix::V, &s.d_v)] {
-            tap(taps, l, m, Rows::All(n), &t.x_attn, d, block)?;
-            if onward {
-                self.input_gradient(d, block.matrix(m), n, d_x, true, &mut s.live);
-            }
+            self.input_gradient(d, block.matrix(m), n, d_x, true, &mut s.live);
         }
         Ok(())
     }
@@ -399,14 +403,21 @@ impl Rows<'_> {
 
 /// Shows a linear layer to the taps, and sums its bias gradient where one is wanted.
 fn tap(taps: &mut dyn Taps, l: usize, m: Matrix, rows: Rows<'_>, x: &[f32], delta: &[f32], block: &Block) -> Result<()> {
+    tap_all(taps, l, rows, x, &[(m, delta)], block)
+}
+
+/// [`tap`] for linear layers that read the same.
+fn tap_all(taps: &mut dyn Taps, l: usize, rows: Rows<'_>, x: &[f32], of: &[(Matrix, &[f32])], block: &Block) -> Result<()> {
     match rows {
-        Rows::All(_) => taps.linear(l, m, x, delta)?,
-        Rows::At(at) => taps.linear_at(l, m, at, x, delta)?,
+        Rows::All(_) => taps.linears(l, x, of)?,
+        Rows::At(at) => of.iter().try_for_each(|(m, delta)| taps.linear_at(l, *m, at, x, delta))?,
     }
-    if block.bias(m).is_some()
-        && let Some(sum) = taps.parameter(Role::Bias(l, m))
-    {
-        add_rows(sum, delta);
+    for (m, delta) in of {
+        if block.bias(*m).is_some()
+            && let Some(sum) = taps.parameter(Role::Bias(l, *m))
+        {
+            add_rows(sum, delta);
+        }
     }
     Ok(())
 }
