@@ -7,7 +7,10 @@ mod harness;
 #[path = "support/window.rs"]
 mod support;
 
-use brodmann::app::{App, Command, EvalConfig, Loading, testing};
+use brodmann::{
+    ablate::SweepUnit,
+    app::{App, Command, EvalConfig, Loading, SweepRequest, testing},
+};
 use eframe::egui::{Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::Queryable;
 use std::path::{Path, PathBuf};
@@ -141,6 +144,44 @@ fn a_toggle_is_predicted_within_its_frame_then_measured_then_undone() {
     h.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     h.run_steps(3);
     assert!(app(&h).prediction.domains.is_empty() && sees(&h, "Nothing is switched off"));
+}
+
+/// What a session that was closed in the middle of a sweep had measured stands in the next one's map at once, marked as a part.
+#[test]
+fn a_sweep_that_was_broken_off_is_seen_in_the_next_session() {
+    let dir = tempfile::tempdir().expect("folder");
+    let animals = dir.path().join("animals.jsonl");
+    questions(&animals, &["cat", "dog", "horse"]);
+    let session = || {
+        let mut program = testing::for_tests(dir.path());
+        program.apply(Command::OpenModel { path: PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama") });
+        program.apply(Command::AddDomain { name: "animals".into(), path: animals.clone(), mapping: Default::default() });
+        let mut h = window(program);
+        wait(&mut h, "model and dataset", |a| a.library.spec().is_some() && a.library.domains.iter().all(|d| d.scored().is_some()));
+        press_button(&mut h, "Ablate");
+        press(&mut h, "Sweep");
+        h
+    };
+    let mut h = session();
+    let request = SweepRequest::Units { unit: SweepUnit::Neuron, domain: "animals".into(), layers: Some((2, 2)) };
+    h.state_mut().app.apply(Command::Sweep { request, out: None });
+    wait(&mut h, "the sweep", |a| a.sweeps.units.as_ref().is_some_and(|v| !v.running));
+    assert!(sees(&h, "88 of 88 measured") && !sees(&h, "partial"));
+    let file = app(&h).sweeps.units.as_ref().and_then(|v| v.folder.clone()).expect("folder").join("sweep.csv");
+    drop(h);
+    // What a kill leaves: the beginning of the file.
+    let text = std::fs::read_to_string(&file).expect("file");
+    std::fs::write(&file, text.lines().take(2 + 40).map(|l| format!("{l}\n")).collect::<String>()).expect("cut");
+
+    let mut h = session();
+    wait(&mut h, "the sweep of the session before", |a| a.sweeps.units.is_some());
+    assert!(
+        sees(&h, "partial") && sees(&h, "40 of 88 measured") && sees(&h, "Sweep 88 neurons"),
+        "what is there, and the form that asks for it"
+    );
+    press_button(&mut h, "Resume");
+    wait(&mut h, "the rest", |a| a.sweeps.units.as_ref().is_some_and(|v| !v.running));
+    assert!(sees(&h, "88 of 88 measured") && !sees(&h, "partial"));
 }
 
 #[test]

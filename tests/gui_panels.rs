@@ -248,16 +248,20 @@ fn sweeps_are_asked_for_stopped_and_gone_on_with_by_label() {
     h.get_by_label("Sweep 64 heads").click();
     h.run();
     let asked = SweepRequest::Units { unit: SweepUnit::Head, domain: "arithmetic".into(), layers: None };
-    assert_eq!(sent(&h), [Command::Sweep { request: asked.clone(), out: None }]);
+    // First whatever an earlier session left, then what it left of the heads.
+    let found = |request| Command::FindSweep { request };
+    assert_eq!(sent(&h), [found(None), found(Some(asked.clone())), Command::Sweep { request: asked.clone(), out: None }]);
 
     // What was stopped can be gone on with.
     let mut app = testing_sweeps::sample_app_swept(dir.path(), SweepUnit::Head, 0.5);
     app.sweeps.units.as_mut().expect("sweep").failed = Some(Failure::Cancelled);
     let mut h = bench("sweep", (760.0, 700.0), egui::Theme::Dark, app);
-    assert!(h.query_by_label_contains("32 of 64 measured").is_some());
+    assert!(h.query_by_label("partial").is_some() && h.query_by_label_contains("32 of 64 measured").is_some());
+    // The form asks for what is shown.
+    assert!(h.query_by_label("Sweep 64 heads").is_some());
     h.get_by_label("Resume").click();
     h.run();
-    assert!(matches!(&sent(&h)[..], [Command::Sweep { request, .. }] if *request == asked));
+    assert!(matches!(&sent(&h)[..], [_, Command::Sweep { request, .. }] if *request == asked));
 
     let mut h = bench("sweep", (760.0, 900.0), egui::Theme::Dark, testing_sweeps::sample_app_curve_and_set(dir.path()));
     h.get_by_label("smallest set").click();
@@ -265,7 +269,7 @@ fn sweeps_are_asked_for_stopped_and_gone_on_with_by_label() {
     h.get_by_label("Make set").click();
     h.run();
     let commands = sent(&h);
-    let [Command::AddSet { name, neurons, chosen_on, .. }] = &commands[..] else { panic!("{commands:?}") };
+    let [Command::FindSweep { .. }, Command::AddSet { name, neurons, chosen_on, .. }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(
         (name.as_str(), neurons.len(), chosen_on.as_slice()),
         ("smallest set that breaks arithmetic", 18, &["arithmetic".to_owned()][..])

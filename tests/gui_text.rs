@@ -13,7 +13,10 @@ mod seen;
 use bench::folder;
 use brodmann::{
     ablate::SweepUnit,
-    app::{App, Command, MapChange, OverlapView, PanelView, testing, testing_lessons, testing_sweeps, testing_tasks, testing_tuning},
+    app::{
+        App, Command, MapChange, OverlapView, PanelView, testing, testing_lessons, testing_sweeps, testing_tasks,
+        testing_tuning,
+    },
     base::Neuron,
     gui::{Shell, Theme, dock::LayoutId, panels},
     tune::Ended,
@@ -112,6 +115,7 @@ const STATES: &[State] = &[
         make: |dir| testing_sweeps::sample_app_swept(dir, SweepUnit::Neuron, 1.0),
         shown: &[(Ablate, "sweep", &["Show the sweep as a table"])],
     },
+    State { name: "broken off", make: testing_sweeps::sample_app_broken_off, shown: &[(Ablate, "sweep", &[])] },
     State {
         name: "swept heads",
         make: |dir| testing_sweeps::sample_app_swept(dir, SweepUnit::Head, 1.0),

@@ -12,7 +12,7 @@ use crate::base::{Error, Result, one_writer, provenance::Provenance};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,8 @@ use std::{
 pub const SWEEP_FILE: &str = "sweep.csv";
 const FORMAT: &str = "brodmann sweep";
 const VERSION: u32 = 1;
+/// Far longer than any that is written; a file that is none may have no line at all.
+const LONGEST_HEADER: u64 = 1 << 20;
 const COLUMNS: &str = "layer,unit,n,correct,margin,loss";
 
 /// What a file holds.
@@ -132,11 +134,27 @@ pub fn read(folder: &Path) -> Result<(SweepHeader, Vec<Measured>)> {
     parse(&path, &text[..text.rfind('\n').map_or(0, |end| end + 1)])
 }
 
+/// What a sweep's folder is about, without its numbers.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_header(folder: &Path) -> Result<SweepHeader> {
+    let path = folder.join(SWEEP_FILE);
+    let mut line = String::new();
+    let file = File::open(&path).map_err(|e| Error::io(&path, e))?;
+    BufReader::new(file.take(LONGEST_HEADER)).read_line(&mut line).map_err(|e| Error::io(&path, e))?;
+    parse_header(&path, line.trim_end_matches('\n'))
+}
+
+fn parse_header(path: &Path, line: &str) -> Result<SweepHeader> {
+    let json = line.strip_prefix("# ").unwrap_or_default();
+    serde_json::from_str(json)
+        .map_err(|e| Error::format(path, format!("is no sweep of Brodmann: its first line does not say what it holds ({e})")))
+}
+
 fn parse(path: &Path, text: &str) -> Result<(SweepHeader, Vec<Measured>)> {
     let mut lines = text.lines();
-    let header = lines.next().and_then(|l| l.strip_prefix("# ")).unwrap_or_default();
-    let header: SweepHeader = serde_json::from_str(header)
-        .map_err(|e| Error::format(path, format!("is no sweep of Brodmann: its first line does not say what it holds ({e})")))?;
+    let header = parse_header(path, lines.next().unwrap_or_default())?;
     if header.format != FORMAT || header.version > VERSION || lines.next() != Some(COLUMNS) {
         return Err(Error::format(
             path,
@@ -198,6 +216,7 @@ mod tests {
             let (mut file, _, rows) = SweepFile::open(dir.path(), &header()).expect("again");
             assert!(rows.iter().enumerate().all(|(i, r)| *r == row(i)), "{cut}: {rows:?}");
             file.append(&[row(5)]).expect("written");
+            assert_eq!(read_header(dir.path()).expect("header"), header());
             let (back, all) = read(dir.path()).expect("read");
             assert_eq!((back, all.len(), all.last()), (header(), rows.len() + 1, Some(&row(5))));
         }

@@ -105,6 +105,12 @@ pub enum Command {
         #[serde(default)]
         out: Option<PathBuf>,
     },
+    /// Shows what the data folder holds of a sweep of single units that would be gone on with: of this one, or (`None`) of the one that was worked
+    /// on last.
+    FindSweep {
+        #[serde(default)]
+        request: Option<super::SweepRequest>,
+    },
     /// LLMDcos of every two samples at these layers, exactly. Of a shown run: the same rows in the same order, kept beside it.
     SampleSimilarity {
         layers: Vec<usize>,
@@ -472,6 +478,7 @@ impl Command {
             | Self::FindTaskNeurons { .. }
             | Self::ProveTasks { .. }
             | Self::Sweep { .. }
+            | Self::FindSweep { .. }
             | Self::SampleSimilarity { .. }
             | Self::CheckModel { .. }
             | Self::Generate { .. }

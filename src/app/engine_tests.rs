@@ -255,6 +255,53 @@ fn a_sweep_fills_its_map_and_goes_on_where_it_was_stopped() {
 }
 
 #[test]
+fn a_sweep_that_was_broken_off_is_shown_by_the_next_session() {
+    let dir = tempfile::tempdir().expect("folder");
+    let session = || {
+        let mut app = opening(dir.path());
+        app.apply(Command::SetEvalConfig { config: EvalConfig { samples: Some(20), ..EvalConfig::default() } });
+        testing::settle(&mut app);
+        app
+    };
+    let request = |layers| SweepRequest::Units { unit: SweepUnit::Neuron, domain: "b".into(), layers };
+    let mut app = session();
+    app.apply(Command::Sweep { request: request(Some((2, 2))), out: None });
+    testing::settle(&mut app);
+    let view = app.sweeps.units.clone().expect("view");
+    let (whole, folder) = (view.result.expect("all"), view.folder.expect("folder"));
+    // What a kill leaves: the beginning of the file.
+    let path = folder.join(crate::ablate::sweep_file::SWEEP_FILE);
+    let text = std::fs::read_to_string(&path).expect("file");
+    std::fs::write(&path, text.lines().take(2 + 30).map(|l| format!("{l}\n")).collect::<String>()).expect("cut");
+
+    let mut app = session();
+    let find = |app: &mut App, request| {
+        app.apply(Command::FindSweep { request });
+        testing::settle(app);
+        app.sweeps.units.clone()
+    };
+    assert!(find(&mut app, Some(request(None))).is_none(), "one over all layers was never begun");
+    let view = find(&mut app, None).expect("found");
+    assert_eq!((&view.request, view.running, view.failed), (&request(Some((2, 2))), false, Some(Failure::Cancelled)));
+    let part = view.result.expect("what is there");
+    assert_eq!((part.done(), part.total), (30, 88));
+    assert!(part.effects.iter().zip(&whole.effects).all(|(p, w)| p.is_none() || p == w));
+    // Gone on with, it is the session's own; a second look changes nothing.
+    app.apply(Command::Sweep { request: view.request, out: view.folder });
+    testing::settle(&mut app);
+    let version = app.sweeps.units.as_ref().expect("view").version;
+    let view = find(&mut app, Some(request(Some((2, 2))))).expect("the same");
+    assert_eq!((view.version, view.failed), (version, None));
+    assert_eq!(view.result.expect("all").effects, whole.effects);
+
+    // Another way to switch them is another sweep.
+    let mut app = session();
+    app.apply(Command::SetAblationMode { mode: AblationMode::Scale(2.0) });
+    assert!(find(&mut app, None).is_none());
+    assert_eq!(errors(&app), Vec::<String>::new());
+}
+
+#[test]
 fn a_curve_and_a_search_rank_by_the_shown_run() {
     let dir = tempfile::tempdir().expect("folder");
     let mut app = ranked(dir.path());

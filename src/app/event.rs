@@ -48,6 +48,8 @@ pub enum JobTarget {
     Evaluation(u64),
     Attribution(u64),
     Sweep(super::SweepKind),
+    /// A look for a sweep on the disk.
+    KeptSweep,
     Tasks(TaskJob),
     /// The sequence of tasks.
     Continual,
@@ -61,9 +63,13 @@ pub enum JobTarget {
 }
 
 impl JobTarget {
-    /// Whether such a job stands in the list of jobs: most looks at one neuron, head or text are over before anybody could read of them.
+    /// Whether such a job stands in the list of jobs: most looks at one neuron, head, text or folder are over before anybody could read of them.
     pub fn is_listed(&self) -> bool {
-        !matches!(self, Self::Looking(looking) if *looking != Looking::Index)
+        match self {
+            Self::Looking(looking) => *looking == Looking::Index,
+            Self::KeptSweep => false,
+            _ => true,
+        }
     }
 }
 

@@ -44,6 +44,7 @@ mod sets;
 pub mod settings;
 pub mod state;
 pub mod sweep;
+mod sweep_kept;
 mod task_rows;
 pub mod tasks;
 pub mod testing;

@@ -235,6 +235,12 @@ impl App {
             return self.looked(looking, result);
         }
         let failure = result.err();
+        if target == JobTarget::KeptSweep {
+            if let Some(Failure::Failed(message)) = failure {
+                self.notice(NoticeLevel::Warn, "A sweep of an earlier session could not be read", message);
+            }
+            return;
+        }
         match &failure {
             None => {}
             Some(Failure::Cancelled) => self.notice(NoticeLevel::Info, format!("{title}: stopped"), String::new()),

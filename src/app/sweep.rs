@@ -7,6 +7,7 @@ use super::{
     held_out::hold_out,
     run::shell_word,
     score::{Change, Scorer},
+    sweep_kept::KeptSweep,
 };
 use crate::{
     ablate::{
@@ -103,6 +104,8 @@ pub struct Sweeps {
 
 /// From a sweep's worker.
 pub(super) enum SweepNews {
+    /// Found on the disk.
+    Kept(Box<KeptSweep>),
     Started(Box<Sweep>),
     Measured(Vec<(UnitId, Totals)>),
     Curve(Box<KCurve>),
@@ -111,15 +114,20 @@ pub(super) enum SweepNews {
     Broken(Arc<Broken>),
 }
 
+/// No version is given twice: what is made of a result must not be taken for that of the one before.
+pub(super) fn next_version<T>(view: &Option<SweepView<T>>) -> u64 {
+    view.as_ref().map_or(0, |v| v.version + 1)
+}
+
 impl Sweeps {
     fn begin(&mut self, request: SweepRequest, folder: Option<PathBuf>) {
-        fn view<T>(request: SweepRequest, result: Option<T>, folder: Option<PathBuf>) -> Option<SweepView<T>> {
-            Some(SweepView { request, result, version: 0, running: true, failed: None, folder })
+        fn begin<T>(view: &mut Option<SweepView<T>>, request: SweepRequest, result: Option<T>, folder: Option<PathBuf>) {
+            *view = Some(SweepView { request, result, version: next_version(view), running: true, failed: None, folder });
         }
         match request.kind() {
-            SweepKind::Units => self.units = view(request, None, folder),
-            SweepKind::AgainstK => self.against_k = view(request, None, folder),
-            SweepKind::Break => self.broken = view(request, Some(BreakLive::default()), folder),
+            SweepKind::Units => begin(&mut self.units, request, None, folder),
+            SweepKind::AgainstK => begin(&mut self.against_k, request, None, folder),
+            SweepKind::Break => begin(&mut self.broken, request, Some(BreakLive::default()), folder),
         }
     }
 
@@ -131,6 +139,7 @@ impl Sweeps {
             }
         }
         match news {
+            SweepNews::Kept(kept) => self.show_kept(*kept),
             SweepNews::Started(sweep) => change(&mut self.units, |r| *r = Some(*sweep)),
             SweepNews::Measured(rows) => change(&mut self.units, |r| {
                 if let Some(sweep) = r {
@@ -165,7 +174,7 @@ impl Sweeps {
 }
 
 /// How sets are switched: the project's settings when the job began.
-struct Switching {
+pub(super) struct Switching {
     scorer: Scorer,
     mode: AblationMode,
     at: AblationAt,
@@ -180,7 +189,7 @@ impl Switching {
         self.scorer.intervention(&Change { neurons, heads, mode: self.mode.clone(), at: self.at }, ctx)
     }
     /// Where what is written in a neuron's place comes from; empty where the way to switch needs no other texts.
-    fn reference(&self) -> String {
+    pub(super) fn reference(&self) -> String {
         if !self.mode.needs_data() {
             return String::new();
         }
@@ -226,7 +235,7 @@ impl App {
         self.sweeps.end(kind, failure);
     }
 
-    fn switching(&self) -> Result<Switching, String> {
+    pub(super) fn switching(&self) -> Result<Switching, String> {
         let decoder = self.decoder.clone().ok_or("There is no model: open one and wait until it is read.")?;
         let p = &self.project;
         let d_mlp = decoder.model.spec.d_mlp;
@@ -246,7 +255,7 @@ impl App {
     }
 
     /// Items of the enabled domains, `first` before the others, without rows that a choice by its map would judge.
-    fn sweep_sources(&self, first: &str, chosen: &[ChosenOn]) -> Result<Vec<ItemSource>, String> {
+    pub(super) fn sweep_sources(&self, first: &str, chosen: &[ChosenOn]) -> Result<Vec<ItemSource>, String> {
         let decoder = self.decoder.as_ref().ok_or("There is no model: open one and wait until it is read.")?;
         let mut domains = self.scored_domains().ok_or("A domain is still being read.")?;
         let place = domains.iter().position(|d| d.name == first).ok_or_else(|| {
@@ -273,7 +282,11 @@ impl App {
 
     /// `out`, or a folder that the same request finds again.
     fn sweep_folder(&self, out: Option<PathBuf>, word: &str, key: &str) -> PathBuf {
-        out.unwrap_or_else(|| self.settings.data_dir.join("sweeps").join(format!("{word}-{}", &sha256_bytes(key.as_bytes())[..12])))
+        out.unwrap_or_else(|| self.sweeps_dir().join(format!("{word}-{}", &sha256_bytes(key.as_bytes())[..12])))
+    }
+
+    pub(super) fn sweeps_dir(&self) -> PathBuf {
+        self.settings.data_dir.join("sweeps")
     }
 
     fn sweep_provenance(&self, what: &str, domains: &[&ItemSource], command: String) -> Provenance {
@@ -301,6 +314,7 @@ impl App {
         let model = switching.scorer.decoder.model.clone();
         let spec = SweepSpec { unit, layers, mode: self.project.mode.clone(), at: self.project.at };
         let units = spec.units(&model.spec).map_err(|e| e.to_string())?;
+        let key = units_key(&source, &switching);
         let folder = self.sweep_folder(out, &format!("{unit}-{domain}"), &format!("{}\n{spec:?}{}", source.key, switching.reference()));
         let provenance = self.sweep_provenance(
             &format!("each {unit} by itself, change against nothing switched"),
@@ -317,7 +331,6 @@ impl App {
             let session = switching.scorer.session(&source, ctx)?;
             let baseline = Totals::of(&session.evaluate(None, ctx, &mut |_| {})?);
             let shape = (model.spec.n_layers, unit.per_layer(&model.spec));
-            let key = format!("{}{}", source.key, switching.reference());
             let header = SweepHeader::new(spec.clone(), &source.domain.name, shape, &key, baseline, provenance);
             let (mut file, header, known) = SweepFile::open(&folder, &header)?;
             let mut state = Sweep::new(spec.clone(), &source.domain.name, &model.spec, baseline, header.provenance)?;
@@ -491,6 +504,11 @@ impl App {
         words.extend(self.eval_words(&p.eval));
         words.join(" ")
     }
+}
+
+/// Digest of the items that a sweep of single units scores, and of what takes the place of what is switched.
+pub(super) fn units_key(source: &ItemSource, switching: &Switching) -> String {
+    format!("{}{}", source.key, switching.reference())
 }
 
 fn baselines(sessions: &[Arc<EvalSession>], ctx: &Ctx<'_>) -> Result<Vec<Totals>> {

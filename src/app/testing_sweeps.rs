@@ -1,7 +1,7 @@
 //! Made-up sweeps for tests and snapshots of the fronts.
 
 use super::{
-    App, BreakLive, SweepRequest, SweepView,
+    App, BreakLive, Failure, SweepRequest, SweepView,
     testing::{DOMAINS, sample_app_predicted, sample_set},
 };
 use crate::{
@@ -56,6 +56,15 @@ pub fn sample_app_swept(data_dir: &Path, unit: SweepUnit, share: f64) -> App {
         sweep.set(id, after);
     }
     app.sweeps.units = view(SweepRequest::Units { unit, domain: DOMAINS[0].into(), layers: None }, sweep);
+    app
+}
+
+/// A sweep that an earlier session did not finish.
+pub fn sample_app_broken_off(data_dir: &Path) -> App {
+    let mut app = sample_app_swept(data_dir, SweepUnit::Neuron, 0.4);
+    if let Some(view) = &mut app.sweeps.units {
+        view.failed = Some(Failure::Cancelled);
+    }
     app
 }
 

@@ -50,6 +50,7 @@ mod similarity_samples;
 pub mod sweep;
 mod sweep_break;
 mod sweep_curve;
+mod sweep_sought;
 mod sweep_units;
 pub mod tasks;
 mod tasks_continual;

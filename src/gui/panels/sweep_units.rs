@@ -3,10 +3,11 @@
 use super::{
     map_controls::{MarksCache, scale_kind},
     sweep::{GOES_ON, control_ui, domain_choice, settings_words},
+    sweep_sought::Sought,
 };
 use crate::{
     ablate::{Sweep, SweepMeasure, SweepUnit, UnitId},
-    app::{Command, SweepRequest},
+    app::{Command, SweepRequest, SweepView},
     base::{
         Grid, Neuron, NeuronSet,
         heatmap::{ColourMap, Scale, scale::PERCENTILE},
@@ -16,7 +17,7 @@ use crate::{
         widgets::{
             axis::Axis,
             cell_grid::CellGrid,
-            control::{bar, caption, choice, group, remark, room_for},
+            control::{bar, caption, choice, group, remark, room_for, tag},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             line_chart::{LineChart, Series},
@@ -32,6 +33,8 @@ use std::sync::Arc;
 
 /// Units listed by the size of their effect.
 const LISTED: usize = 10;
+/// Height of their title and one of them.
+const LEAST_LIST: f32 = 48.0;
 
 pub struct UnitsTab {
     unit: SweepUnit,
@@ -44,6 +47,9 @@ pub struct UnitsTab {
     /// Version of the sweep, measure, and the map made of it.
     map: Option<((u64, usize, SweepMeasure), Arc<PreparedMap>)>,
     marks: MarksCache,
+    /// The shown sweep's request, which the form has taken over.
+    followed: Option<SweepRequest>,
+    sought: Sought,
 }
 
 impl Default for UnitsTab {
@@ -57,6 +63,8 @@ impl Default for UnitsTab {
             view: HeatmapView::default(),
             map: None,
             marks: MarksCache::default(),
+            followed: None,
+            sought: Sought::default(),
         }
     }
 }
@@ -65,8 +73,10 @@ impl UnitsTab {
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let app = cx.app;
         let view = app.sweeps.units.as_ref();
+        self.follow(view);
         control_ui(ui, cx, view, crate::app::SweepKind::Units, |ui, cx| {
             let request = self.request_ui(ui, cx);
+            self.sought.look(cx, view, request.as_ref());
             let words = request.as_ref().map_or("Start".to_owned(), |_| self.words(cx));
             (request, words)
         });
@@ -76,7 +86,7 @@ impl UnitsTab {
         };
         let Some(sweep) = &view.result else { return };
         self.measure = shown_measure(sweep, self.measure);
-        self.done_ui(ui, cx, sweep);
+        self.done_ui(ui, cx, sweep, view.running);
         if self.table {
             table(sweep, self.measure).ui(ui, cx.theme, "units of the sweep");
             return;
@@ -87,7 +97,19 @@ impl UnitsTab {
             SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, (room - 190.0).max(120.0)),
             SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, (room - 190.0).clamp(120.0, 320.0)),
         }
-        ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| largest_ui(ui, cx, sweep, self.measure));
+        // Less would be half a line; the table has them all.
+        if ui.available_height() >= LEAST_LIST {
+            ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| largest_ui(ui, cx, sweep, self.measure));
+        }
+    }
+
+    /// The form asks for what is shown, wherever that came from.
+    fn follow(&mut self, view: Option<&SweepView<Sweep>>) {
+        let Some(view) = view.filter(|v| self.followed.as_ref() != Some(&v.request)) else { return };
+        if let SweepRequest::Units { unit, domain, layers } = &view.request {
+            (self.unit, self.domain, self.layers) = (*unit, Some(domain.clone()), *layers);
+        }
+        self.followed = Some(view.request.clone());
     }
 
     fn request_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) -> Option<SweepRequest> {
@@ -120,10 +142,11 @@ impl UnitsTab {
     }
 
     /// How far it is, of what, and what is shown of it.
-    fn done_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, sweep: &Sweep) {
+    fn done_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, sweep: &Sweep, running: bool) {
         let theme = cx.theme;
         let (measure, table_shown) = (&mut self.measure, &mut self.table);
         let shown = *measure;
+        let partial = !running && sweep.done() < sweep.total;
         bar(
             ui,
             3,
@@ -132,6 +155,10 @@ impl UnitsTab {
                 let known: Vec<_> = SweepMeasure::ALL.into_iter().filter(|m| sweep.baseline.get(*m).is_some()).collect();
                 let options: Vec<_> = known.iter().map(|m| (*m, m.label(), "Change against nothing switched")).collect();
                 choice(ui, theme, measure, &options);
+                if partial {
+                    tag(ui, theme, "partial", theme.warn)
+                        .on_hover_text("Broken off before every unit was measured; it can be gone on with");
+                }
                 let n = format!("{} of {} measured, n {}", count(sweep.done() as u64), count(sweep.total as u64), sweep.baseline.n);
                 ui.label(theme.small(format!("{} · {n}", sweep.domain)));
             },

@@ -2,7 +2,7 @@
 
 use super::{
     chart::{small_font, small_width},
-    matrix::ColourBar,
+    matrix::{ColourBar, readable_on},
     number::sig3,
 };
 use crate::{base::heatmap::ColourMap, gui::Theme};
@@ -35,6 +35,9 @@ const BAR: f32 = 52.0;
 /// The same where the bar is too low for its name to stand along it: the name lies beside it.
 const WIDE_BAR: f32 = 108.0;
 
+/// Largest cells: those that hold their number.
+const MOST: (f32, f32) = (72.0, 36.0);
+
 /// Blue, white, red over a share of the range.
 fn diverging(share: f32) -> Color32 {
     let [r, g, b] = ColourMap::BlueRed.at(f64::from(share));
@@ -53,8 +56,8 @@ impl CellGrid<'_> {
         let (rows, cols) = (self.rows.max(1), self.cols.max(1));
         let bar = if small_width(ui, self.unit) + 60.0 < self.size.y { BAR } else { WIDE_BAR };
         let side = vec2(
-            ((self.size.x - LEFT - bar) / cols as f32).clamp(6.0, 40.0).floor(),
-            ((self.size.y - TOP - 6.0) / rows as f32).clamp(6.0, 28.0).floor(),
+            ((self.size.x - LEFT - bar) / cols as f32).clamp(6.0, MOST.0).floor(),
+            ((self.size.y - TOP - 6.0) / rows as f32).clamp(6.0, MOST.1).floor(),
         );
         let (outer, response) = ui.allocate_exact_size(vec2(self.size.x, TOP + side.y * rows as f32 + 6.0), Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, self.name));
@@ -62,6 +65,8 @@ impl CellGrid<'_> {
         let (p, font) = (ui.painter_at(outer), small_font());
         let range = symmetric(self.values.iter().flatten().copied());
         let share = |v: f64| ((v - range.0) / (range.1 - range.0)).clamp(0.0, 1.0) as f32;
+        let widest = self.values.iter().flatten().map(|&v| small_width(ui, &sig3(v))).fold(0.0f32, f32::max);
+        let written = widest + 8.0 <= side.x && side.y >= 18.0;
         let mut out = CellOutput { hovered: None, clicked: None };
         for r in 0..self.rows {
             for c in 0..self.cols {
@@ -73,7 +78,11 @@ impl CellGrid<'_> {
                 cell.widget_info(|| WidgetInfo::selected(Role::Button, true, self.selected == Some((r, c)), &words));
                 match value {
                     Some(v) => {
-                        p.rect_filled(rect, 2.0, diverging(share(v)));
+                        let fill = diverging(share(v));
+                        p.rect_filled(rect, 2.0, fill);
+                        if written {
+                            p.text(rect.center(), Align2::CENTER_CENTER, sig3(v), font.clone(), readable_on(fill));
+                        }
                     }
                     None => {
                         p.rect_filled(rect, 2.0, theme.raised);
