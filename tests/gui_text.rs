@@ -14,7 +14,7 @@ use bench::folder;
 use brodmann::{
     ablate::SweepUnit,
     app::{
-        App, Command, MapChange, OverlapView, PanelView, testing, testing_lessons, testing_sweeps, testing_tasks,
+        App, Command, MapChange, OverlapView, PanelView, testing, testing_jobs, testing_lessons, testing_sweeps, testing_tasks,
         testing_tuning,
     },
     base::Neuron,
@@ -172,6 +172,18 @@ const STATES: &[State] = &[
         make: |dir| testing_lessons::sample_app_transfer(dir, 1.0),
         shown: &[(Tasks, "tasks", &["Generalise", "by layer"])],
     },
+    State {
+        name: "at work",
+        make: testing_jobs::sample_app_at_work,
+        shown: &[
+            (Explore, "jobs", &[]),
+            (Ablate, "jobs", &[]),
+            (Ablate, "ablation", &[]),
+            (Ablate, "sweep", &[]),
+            (Tasks, "jobs", &[]),
+            (Tasks, "tasks", &[]),
+        ],
+    },
     State { name: "tabs of tasks", make: testing::sample_app, shown: &[(Tasks, "tasks", &["Prove", "Train", "Continual", "Generalise"])] },
 ];
 
@@ -253,6 +265,24 @@ fn every_state_of_a_panel_is_whole() {
     });
     found.report();
     assert!(missing.is_empty(), "there is no {missing:?}");
+}
+
+/// How far work is and how long it takes is never shortened, in however small a window.
+#[test]
+fn what_a_job_says_of_itself_is_whole() {
+    for size in [(1024.0, 576.0), SIZES[0], SIZES[1]] {
+        let dir = folder();
+        let mut h = window(testing_jobs::sample_app_at_work(dir.path()), size, egui::Theme::Dark);
+        for (layout, panel) in [(Ablate, "sweep"), (Ablate, "ablation"), (Ablate, "prediction"), (Tasks, "tasks"), (Explore, "jobs")] {
+            h.state_mut().dock.active = layout;
+            h.state_mut().dock.show_panel(panel);
+            h.run_steps(4);
+            assert!(h.query_all_by_label_contains("left").next().is_some(), "{panel} says how long it takes");
+            let notes = seen(&h, false).notes;
+            let cut: Vec<&String> = notes.iter().filter(|n| n.contains(" left") || n.contains(" /s")).collect();
+            assert!(cut.is_empty(), "{panel} at {}: {cut:?}", size.0);
+        }
+    }
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod sweep_kept;
 mod task_rows;
 pub mod tasks;
 pub mod testing;
+pub mod testing_jobs;
 pub mod testing_lessons;
 pub mod testing_sweeps;
 pub mod testing_tasks;

@@ -8,7 +8,7 @@ use crate::{
         Ask, PanelCx,
         widgets::{
             provenance,
-            states::{failed_strip_ui, job_bar_ui, progress_line},
+            states::{failed_strip_ui, job_bar_ui, progress_line, short_progress},
         },
     },
 };
@@ -56,10 +56,7 @@ pub fn index_state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
                 if ui.button("Cancel").accessible_name("Cancel indexing").clicked() {
                     cx.send(Command::CancelJob { id: id.0 });
                 }
-                let share = (100 * job.progress.done).checked_div(job.progress.total).map(|p| format!("{p} %"));
-                let left = job.left.map(|d| format!("{} left", number::duration(d)));
-                let words: Vec<String> = share.into_iter().chain(left).collect();
-                ui.add(egui::Label::new(cx.theme.small(words.join(" · "))).truncate()).on_hover_text(progress_line(job));
+                ui.add(egui::Label::new(cx.theme.small(short_progress(job))).truncate()).on_hover_text(progress_line(job));
             });
         }
     }

@@ -5,9 +5,10 @@ use crate::{
     gui::{
         Ask, PanelCx,
         widgets::{
+            chart::small_width,
             control::remark,
             number::counted,
-            states::{job_bar_ui, progress_line, stopped_line_ui},
+            states::{job_bar_ui, progress_line, short_progress, stopped_line_ui},
         },
     },
 };
@@ -68,7 +69,10 @@ pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, low: bool) {
         line.label(cx.theme.small(ready));
         if let Some(job) = job {
             job_bar_ui(&mut line, job, 80.0);
-            line.add(egui::Label::new(cx.theme.small(progress_line(job))).truncate());
+            let whole = progress_line(job);
+            let fits = small_width(&line, &whole) <= line.available_width();
+            let words = if fits { whole.clone() } else { short_progress(job) };
+            line.add(egui::Label::new(cx.theme.small(words)).truncate()).on_hover_text(whole);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
             number::{bytes, count, counted, duration, sig3},
             provenance,
             sample_matrix::{SampleMatrix, SampleMatrixView},
-            states::{failed_ui, job_bar_ui, progress_line, working_ui},
+            states::{failed_ui, job_line_ui, working_ui},
             table::{Table, icon_button, twin_switch},
         },
     },
@@ -102,7 +102,7 @@ impl SamplesState {
         match (made, job(cx)) {
             (Some(s), job) => {
                 if let Some(job) = job.filter(|j| j.state == JobState::Running) {
-                    strip_ui(ui, cx, job);
+                    job_line_ui(ui, cx, Some(job), "Cancel", "The layers that are there stay", "");
                 }
                 self.matrix_ui(ui, cx, run, s, layer);
             }
@@ -426,17 +426,6 @@ fn cost_words(cost: &SamplesCost) -> String {
         count(n * n.saturating_sub(1) / 2),
         bytes(cost.estimate.fast_bytes)
     )
-}
-
-/// A thin line while another layer is worked on.
-fn strip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, job: &JobView) {
-    ui.horizontal(|ui| {
-        job_bar_ui(ui, job, 120.0);
-        ui.add(Label::new(cx.theme.small(progress_line(job))).truncate());
-        if ui.small_button("Cancel").clicked() {
-            cx.send(Command::CancelJob { id: job.id.0 });
-        }
-    });
 }
 
 fn blocks_table(s: &SampleSimilarity, layer: usize) -> Table {

@@ -73,8 +73,8 @@ pub(super) fn control_ui<T>(
     kind: SweepKind,
     form: impl FnOnce(&mut Ui, &mut PanelCx<'_>) -> (Option<SweepRequest>, String),
 ) {
+    // What runs says itself what it is; the form would only take its place.
     if view.is_some_and(|v| v.running) {
-        ui.horizontal_wrapped(|ui| form(ui, cx));
         let job = cx.app.job_for(|t| *t == JobTarget::Sweep(kind));
         job_line_ui(ui, cx, job, "Cancel", "What was measured stays, and can be gone on with", "");
         return;

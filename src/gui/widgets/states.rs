@@ -4,7 +4,11 @@ use crate::{
     app::{Command, JobView},
     gui::{
         Ask, PanelCx, Theme, theme,
-        widgets::number::{count, duration, sig3},
+        widgets::{
+            chart::small_width,
+            control::remark,
+            number::{count, duration, sig3},
+        },
     },
 };
 use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui, vec2};
@@ -115,22 +119,29 @@ pub fn job_bar_ui(ui: &mut Ui, job: &JobView, width: f32) {
     bar.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ProgressIndicator, true, format!("{}: {}", job.title, progress_line(job))));
 }
 
-/// A bar, a way to stop it, and how far it is, in one line; the words give way where there is no room. `hover`: what stopping keeps.
+/// A bar, a way to stop it, and how far it is: in one line, or with the words below where they have no room beside. `hover`: what stopping keeps.
 pub fn job_line_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, job: Option<&JobView>, stop: &str, hover: &str, more: &str) {
     let Some(job) = job else {
         ui.label(cx.theme.small("starting…"));
         return;
     };
-    ui.horizontal(|ui| {
+    let line = progress_line(job);
+    let words: Vec<&str> = [job.progress.phase.as_str(), &line, more].into_iter().filter(|w| !w.is_empty()).collect();
+    let words = words.join(" · ");
+    let beside = ui.horizontal(|ui| {
         job_bar_ui(ui, job, 120.0);
         if ui.button(stop).on_hover_text(hover).clicked() {
             cx.send(Command::CancelJob { id: job.id.0 });
         }
-        let line = progress_line(job);
-        let words: Vec<&str> = [job.progress.phase.as_str(), &line, more].into_iter().filter(|w| !w.is_empty()).collect();
-        let words = words.join(" · ");
-        ui.add(egui::Label::new(cx.theme.small(&words)).truncate()).on_hover_text(words);
+        let fits = small_width(ui, &words) <= ui.available_width();
+        if fits {
+            ui.label(cx.theme.small(&words));
+        }
+        fits
     });
+    if !beside.inner {
+        remark(ui, cx.theme, words);
+    }
 }
 
 /// `41/64 samples · 3.9 /s · 6 s left`
@@ -148,6 +159,14 @@ pub fn progress_line(job: &JobView) -> String {
         None => parts.push(duration(job.elapsed)),
     }
     parts.join(" · ")
+}
+
+/// The same where there is little room: `63 % · 6 s left`
+pub fn short_progress(job: &JobView) -> String {
+    let share = (100 * job.progress.done).checked_div(job.progress.total).map(|p| format!("{p} %"));
+    let left = job.left.map(|d| format!("{} left", duration(d)));
+    let words: Vec<String> = share.into_iter().chain(left).collect();
+    words.join(" · ")
 }
 
 /// A column of about `height` in the middle of what is left of `ui`.
