@@ -13,8 +13,9 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx,
         widgets::{
+            chart::grown,
             control::{bar, fits, group, keep_together, remark},
-            dumbbell::Dumbbell,
+            dumbbell::{self, Dumbbell},
             number::{count, counted, sig3},
             states::stopped_line_ui,
             table::{icon_button, twin_switch},
@@ -182,12 +183,21 @@ fn held_out_ui(ui: &mut Ui, cx: &PanelCx<'_>) {
     }
 }
 
+/// Head and foot of the charts, the sets and what adds to them.
+const BELOW_CHART: f32 = 340.0;
+/// Rows that stand further apart no longer read as one chart.
+const HIGHEST_ROW: f32 = 54.0;
+
 fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
     let width = ui.available_width();
     let marked = cx.link.hover().domain.clone();
-    let shown = ablation_rows::columns(width);
-    let columns: Vec<_> = shown.iter().map(|&c| ablation_rows::COLUMNS[c]).collect();
     let predicted = rows.predicted();
+    // The column is there from the beginning, so that none moves when predictions come; not where there will be none.
+    let explained = predicted || cx.app.settings.predicts && cx.app.prediction.not_predicted.is_none();
+    let shown = ablation_rows::columns(width, explained);
+    let n = (rows.accuracy.len() + rows.perplexity.len()).max(1) as f32;
+    let row = ((ui.available_height() - BELOW_CHART) / n).clamp(dumbbell::ROW, grown(ui, dumbbell::ROW).min(HIGHEST_ROW));
+    let columns: Vec<_> = shown.iter().map(|&c| ablation_rows::COLUMNS[c]).collect();
     let mut hovered = None;
     for (name, all, axis, chance) in
         [("Accuracy", &rows.accuracy, rows.accuracy_axis(), true), ("Perplexity", &rows.perplexity, rows.perplexity_axis(), false)]
@@ -195,9 +205,9 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
         if all.is_empty() {
             continue;
         }
-        let fitting: Vec<_> = all.iter().map(|r| r.with_cells(shown)).collect();
+        let fitting: Vec<_> = all.iter().map(|r| r.with_cells(&shown)).collect();
         let marked = marked.as_deref();
-        let chart = Dumbbell { name, axis, rows: &fitting, columns: &columns, width, marked, chance, predicted };
+        let chart = Dumbbell { name, axis, rows: &fitting, columns: &columns, width, row, marked, chance, predicted };
         hovered = chart.show(ui, cx.theme).map(|i| &all[i]).or(hovered);
     }
     if let Some(row) = hovered {
@@ -212,7 +222,6 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
         "whiskers: 95 % Wilson interval · band: mean ± standard deviation of the random controls · before, after: ± standard error · \
                      points: difference with its paired 95 % interval · p: McNemar, exact"
             .to_owned();
-    let explained = predicted || cx.app.settings.predicts;
     if explained {
         words.push_str(" · hollow diamond: first-order prediction");
     }

@@ -30,12 +30,13 @@ pub const COLUMNS: [(&str, f32); 8] = [
 ];
 
 /// Those that a chart of this width has room for, most telling first to stay.
-pub fn columns(width: f32) -> &'static [usize] {
-    match width {
+pub fn columns(width: f32, predicted: bool) -> Vec<usize> {
+    let all: &[usize] = match width {
         w if w >= 800.0 => &[0, 1, 2, 3, 4, 5, 6],
         w if w >= 670.0 => &[0, 2, 3, 5, 6],
         _ => &[0, 2, 3, 6],
-    }
+    };
+    all.iter().copied().filter(|&c| predicted || COLUMNS[c].0 != "predicted").collect()
 }
 
 #[derive(Default)]
@@ -340,5 +341,20 @@ impl Rows {
             }
         }
         t
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLUMNS, columns};
+
+    #[test]
+    fn no_column_stands_empty_where_nothing_is_predicted() {
+        for width in [400.0, 700.0, 1000.0, 2000.0] {
+            let names = |predicted| columns(width, predicted).into_iter().map(|c| COLUMNS[c].0).collect::<Vec<_>>();
+            assert!(!names(false).contains(&"predicted"));
+            assert!(names(true).iter().filter(|n| **n != "predicted").eq(names(false).iter()));
+        }
+        assert!(columns(1000.0, true).iter().any(|&c| COLUMNS[c].0 == "predicted"));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
-            control::{caption, combo_width, fits, log_slider, parse_number, room_for, toolbar},
+            control::{caption, combo_width, fits, keep_together, log_slider, parse_number, room_for, toolbar},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             number::{self, sig3},
@@ -27,7 +27,11 @@ use crate::{
     },
     scan::MetricKind,
 };
-use eframe::egui::{self, Align, ComboBox, DragValue, Layout, Response, RichText, Ui, containers::menu::MenuButton, vec2};
+use eframe::egui::{
+    self, Align, ComboBox, DragValue, Layout, PopupCloseBehavior, Response, RichText, Ui,
+    containers::menu::{MenuButton, MenuConfig},
+    vec2,
+};
 use egui_material_icons::icons;
 use std::sync::{Arc, mpsc};
 
@@ -50,6 +54,8 @@ pub struct Neurons {
 const LEAST: f32 = 72.0;
 /// Narrower rows ask with one button what is compared, and how.
 const WIDE: f32 = 520.0;
+/// Narrower rows have the share and what is done with it behind one button: two rows of them would leave the map none.
+const TIGHT: f32 = 240.0;
 /// A rail, the two buttons beside it and what is selected need this much.
 const RAIL: f32 = 490.0;
 
@@ -67,8 +73,10 @@ impl Panel for Neurons {
         let view = &cx.app.project.view;
         let metric = view.metric;
         ui.spacing_mut().item_spacing.y = 6.0;
-        self.choices_ui(ui, cx, run, metric);
-        let Some(shown) = shown_maps(cx, run, metric) else {
+        let tight = ui.available_width() < TIGHT;
+        let shown = shown_maps(cx, run, metric);
+        let folded = self.choices_ui(ui, cx, run, metric, shown.as_ref().filter(|_| tight));
+        let Some(shown) = shown else {
             let label = metric.info().label;
             let text = if metric.info().map.is_none() {
                 format!("{label} compares domains; it has no map of neurons.")
@@ -105,7 +113,13 @@ impl Panel for Neurons {
             ui.centered_and_justified(|ui| ui.spinner());
             return;
         };
-        let top = self.actions_ui(ui, cx, &shown, metric, &map);
+        let top = if tight { folded } else { self.actions_ui(ui, cx, &shown, metric) };
+        if self.top.select_when_done
+            && let Some(set) = self.top.get(ui.ctx(), &map, view.top_percent)
+        {
+            self.top.select_when_done = false;
+            cx.send(Command::SelectNeurons { neurons: (*set).clone() });
+        }
         let signed = shown.minus.is_some() || metric.info().signed;
         let scale = Scale::fit(&map.summary(view.map.percentile), scale_kind(view.scale), signed);
         let colours = if signed { ColourMap::BlueRed } else { cx.app.settings.preferences.colours };
@@ -166,9 +180,18 @@ impl Panel for Neurons {
 }
 
 impl Neurons {
-    fn choices_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry, metric: MetricKind) {
+    /// What is shown. `tight`: the maps whose share is chosen in the same rows; then whether that is being done.
+    fn choices_ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: &mut PanelCx<'_>,
+        run: &RunEntry,
+        metric: MetricKind,
+        tight: Option<&Shown<'_>>,
+    ) -> Option<(bool, Response)> {
         let view = &cx.app.project.view;
         let wide = ui.available_width() >= WIDE;
+        let mut share = None;
         toolbar(ui, |ui| {
             if let Some(metric) = metric_ui(ui, "metric", run, metric) {
                 cx.send(Command::SetMetric { metric });
@@ -230,63 +253,69 @@ impl Neurons {
             if !folded && icon_button(ui, icon, &format!("Show the neurons as a {name}"), "").clicked() {
                 self.table_shown = !self.table_shown;
             }
+            if let Some(shown) = tight.filter(|_| !folded && !self.table_shown) {
+                share = self.share_menu_ui(ui, cx, shown, metric);
+            }
         });
+        share
     }
 
     /// Share and selection; gives back whether the slider is in use, and its response.
-    fn actions_ui(
-        &mut self,
-        ui: &mut Ui,
-        cx: &mut PanelCx<'_>,
-        shown: &Shown<'_>,
-        metric: MetricKind,
-        map: &Arc<PreparedMap>,
-    ) -> Option<(bool, Response)> {
-        let view = &cx.app.project.view;
-        let roomy = ui.available_width() >= RAIL;
+    fn actions_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, shown: &Shown<'_>, metric: MetricKind) -> Option<(bool, Response)> {
+        let rail = ui.available_width() >= RAIL;
         let mut slider = None;
         toolbar(ui, |ui| {
             caption(ui, cx.theme, "Top");
-            let mut percent = view.top_percent;
-            const NAME: &str = "Top percent of neurons";
-            let r = if roomy {
-                let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, NAME);
-                caption(ui, cx.theme, "%");
-                r
-            } else {
-                // A drag moves it by a share of itself, as a logarithmic rail does.
-                let speed = percent * 0.01;
-                let drag = DragValue::new(&mut percent)
-                    .range(0.01..=100.0)
-                    .speed(speed)
-                    .custom_formatter(|v, _| format!("{} %", sig3(v)))
-                    .custom_parser(parse_number);
-                ui.name_inputs(NAME, |ui| ui.add(drag)).accessible_name(NAME)
-            };
-            if r.changed() {
-                cx.send(Command::SetTopPercent { percent });
-            }
-            let hot = r.dragged() || r.hovered() || r.has_focus();
-            slider =
-                Some((hot, r.on_hover_text("The share of all neurons with the largest values; outlined in the map while this is in use")));
-            let of = format!("the top {} %", sig3(view.top_percent));
-            if ui.button("Select").on_hover_text(format!("Selects {of}")).clicked() {
-                self.top.select_when_done = true;
-            }
-            if self.top.select_when_done
-                && let Some(set) = self.top.get(ui.ctx(), map, view.top_percent)
-            {
-                self.top.select_when_done = false;
-                cx.send(Command::SelectNeurons { neurons: (*set).clone() });
-            }
-            if shown.minus.is_none() && ui.button("Switch off").on_hover_text(format!("Makes a set of {of} and switches it off")).clicked()
-            {
-                cx.send(Command::AddTopSet { domain: shown.domain.to_owned(), metric, percent: view.top_percent });
-                cx.link.ask(Ask::ShowPanel("ablation"));
-            }
+            slider = Some(self.share_ui(ui, cx, shown, metric, rail));
             selection_ui(ui, cx, shown);
         });
         slider
+    }
+
+    /// The share and what is done with it behind one button; the selection after it.
+    fn share_menu_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, shown: &Shown<'_>, metric: MetricKind) -> Option<(bool, Response)> {
+        let words = format!("Top {} %", sig3(cx.app.project.view.top_percent));
+        keep_together(ui, std::iter::once(words.as_str()));
+        let menu = MenuButton::new(words).config(MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside));
+        let (r, open) = menu.ui(ui, |ui| ui.horizontal(|ui| self.share_ui(ui, cx, shown, metric, false)).inner);
+        r.on_hover_text("Select or switch off the neurons with the largest values").accessible_name("Top neurons");
+        selection_ui(ui, cx, shown);
+        open.map(|o| o.inner)
+    }
+
+    /// The share and what is done with the neurons it takes. `rail`: there is room for one.
+    fn share_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, shown: &Shown<'_>, metric: MetricKind, rail: bool) -> (bool, Response) {
+        let view = &cx.app.project.view;
+        let mut percent = view.top_percent;
+        const NAME: &str = "Top percent of neurons";
+        let r = if rail {
+            let r = log_slider(ui, cx.theme, &mut percent, 0.01..=100.0, 10.0, NAME);
+            caption(ui, cx.theme, "%");
+            r
+        } else {
+            // A drag moves it by a share of itself, as a logarithmic rail does.
+            let speed = percent * 0.01;
+            let drag = DragValue::new(&mut percent)
+                .range(0.01..=100.0)
+                .speed(speed)
+                .custom_formatter(|v, _| format!("{} %", sig3(v)))
+                .custom_parser(parse_number);
+            ui.name_inputs(NAME, |ui| ui.add(drag)).accessible_name(NAME)
+        };
+        if r.changed() {
+            cx.send(Command::SetTopPercent { percent });
+        }
+        let hot = r.dragged() || r.hovered() || r.has_focus();
+        let r = r.on_hover_text("The share of all neurons with the largest values; outlined in the map while this is in use");
+        let of = format!("the top {} %", sig3(view.top_percent));
+        if ui.button("Select").on_hover_text(format!("Selects {of}")).clicked() {
+            self.top.select_when_done = true;
+        }
+        if shown.minus.is_none() && ui.button("Switch off").on_hover_text(format!("Makes a set of {of} and switches it off")).clicked() {
+            cx.send(Command::AddTopSet { domain: shown.domain.to_owned(), metric, percent: view.top_percent });
+            cx.link.ask(Ask::ShowPanel("ablation"));
+        }
+        (hot, r)
     }
 }
 

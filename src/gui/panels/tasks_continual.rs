@@ -213,6 +213,9 @@ impl ContinualTab {
         let shown = self.shown.filter(|m| methods.contains(m)).or(filling).or_else(|| methods.first().copied());
         let Some(shown) = shown else { return };
         self.seed = self.seed.filter(|s| state.config.seeds.contains(s));
+        // Where several matrices fit beside each other nothing has to be chosen: all are seen.
+        let across = ((ui.available_width() + APART) / (matrix_width(state) + APART)) as usize;
+        let all = across > 1 && methods.len() > 1 && !self.table;
         let table = &mut self.table;
         let (chosen, seed) = (&mut self.shown, &mut self.seed);
         bar(
@@ -221,7 +224,9 @@ impl ContinualTab {
             cx,
             |ui, cx| {
                 let mut of = shown;
-                if ui.available_width() > 520.0 {
+                if all {
+                    ui.label(cx.theme.strong("Every method"));
+                } else if ui.available_width() > 520.0 {
                     let options: Vec<(Method, &str, &str)> = methods.iter().map(|&m| (m, m.label(), m.words())).collect();
                     if choice(ui, cx.theme, &mut of, &options) {
                         *chosen = Some(of);
@@ -260,12 +265,29 @@ impl ContinualTab {
             table_of(state).ui(ui, cx.theme, "continual");
             return;
         }
-        matrix_ui(ui, cx, state, shown, self.seed);
+        if all {
+            for row in methods.chunks(across) {
+                ui.horizontal_top(|ui| {
+                    ui.spacing_mut().item_spacing.x = APART;
+                    for &method in row {
+                        ui.vertical(|ui| {
+                            ui.set_width(matrix_width(state));
+                            matrix_ui(ui, cx, state, method, self.seed, true);
+                        });
+                    }
+                });
+                ui.add_space(theme::GRID);
+            }
+            remark(ui, cx.theme, reading(Method::Ncft));
+        } else {
+            matrix_ui(ui, cx, state, shown, self.seed, false);
+            remark(ui, cx.theme, reading(shown));
+        }
         if view.running {
             lesson_ui(ui, cx, view, state);
         }
         summary_ui(ui, cx, state);
-        if shown == Method::Wncft {
+        if shown == Method::Wncft || all && methods.contains(&Method::Wncft) {
             weights_ui(ui, cx, state);
         }
         remark(ui, cx.theme, rows_words(state));
@@ -320,8 +342,24 @@ fn chip_ui(ui: &mut Ui, cx: &PanelCx<'_>, name: &str, place: Option<usize>) -> R
     }
 }
 
-/// Accuracy on every column, before and after each task.
-fn matrix_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, state: &ContinualState, method: Method, seed: Option<u64>) {
+/// Space between matrices beside each other.
+const APART: f32 = 24.0;
+
+fn matrix_width(state: &ContinualState) -> f32 {
+    130.0 + 72.0 * state.columns() as f32
+}
+
+/// What rows and frames of a matrix mean.
+fn reading(method: Method) -> &'static str {
+    if method == Method::Single {
+        "rows: the model that learnt it · framed: its own task"
+    } else {
+        "rows: what was learnt last · framed: right after learning · below the frame: what is left of it"
+    }
+}
+
+/// Accuracy on every column, before and after each task. `named`: the title says of which method.
+fn matrix_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, state: &ContinualState, method: Method, seed: Option<u64>, named: bool) {
     let matrix = match seed {
         Some(s) => state.matrix(method, s).unwrap_or_default(),
         None => state.mean_matrix(method),
@@ -351,11 +389,12 @@ fn matrix_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, state: &ContinualState, method: 
     let what = if method == Method::Single { "accuracy of each task's own model, %" } else { "accuracy after each task, %" };
     let of = seed.map_or_else(|| state.mean_seeds(method), |s| vec![s]);
     let seeds = if of.is_empty() { String::new() } else { format!(": {}", seeds_words(&of, &state.config.seeds)) };
-    ui.label(cx.theme.group(format!("{what}{seeds}")));
-    let named = format!("Accuracy after each task, {}", method.label());
+    let title = if named { format!("{}: {what}{seeds}", method.label()) } else { format!("{what}{seeds}") };
+    ui.add(eframe::egui::Label::new(cx.theme.group(title)).truncate());
+    let spoken = format!("Accuracy after each task, {}", method.label());
     let framed = |r: usize, c: usize| r > 0 && r - 1 == c;
     let grid = LabelledGrid {
-        name: &named,
+        name: &spoken,
         rows: &rows,
         columns: &columns,
         values: &values,
@@ -365,22 +404,13 @@ fn matrix_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, state: &ContinualState, method: 
         map: sequential(cx.app.settings.preferences.colours),
         framed: &framed,
         head_rows: 1,
-        width: ui.available_width().min(130.0 + 72.0 * m as f32),
+        width: ui.available_width().min(matrix_width(state)),
         tip: &tip,
     };
     if let Some((r, c)) = grid.show(ui, cx.theme) {
         cx.link.hover_domain(&columns[c].0);
         cx.link.readout(format!("{} · {} · {}: {} %", method.label(), rows[r], columns[c].0, percent_text(spread(r, c))));
     }
-    remark(
-        ui,
-        cx.theme,
-        if method == Method::Single {
-            "rows: the model that learnt it · framed: its own task"
-        } else {
-            "rows: what was learnt last · framed: right after learning · below the frame: what is left of it"
-        },
-    );
 }
 
 /// The lesson under way.

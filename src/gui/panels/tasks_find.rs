@@ -16,7 +16,7 @@ use crate::{
         Panel, PanelCx,
         export::Subject,
         widgets::{
-            chart::grown,
+            chart::{filled, grown},
             control::{bar, caption, choice, log_slider, remark, room_for},
             matrix::{Matrix, sequential},
             number::{count, counted, sig3},
@@ -66,6 +66,13 @@ struct Taken {
 /// Neurons of the ranked list.
 const LISTED: usize = 200;
 const DEFAULT_PERCENT: f64 = 10.0;
+/// The legend of the charts, and two rows of the first neurons.
+const BELOW_CHARTS: f32 = 150.0;
+/// Of the first neurons are shown at least as many; more where the panel has room.
+const CHIPS: usize = 24;
+const MOST_ROWS: usize = 8;
+/// Width and height of a chip with the space after it.
+const CHIP: (f32, f32) = (72.0, 24.0);
 
 impl Default for FindTab {
     fn default() -> Self {
@@ -214,7 +221,8 @@ impl FindTab {
         let wide = ui.available_width() >= 560.0;
         let colour = cx.domain_colour(&task.name);
         let width = if wide { (ui.available_width() - 12.0) / 2.0 } else { ui.available_width() };
-        let size = vec2(width, grown(ui, 170.0));
+        let high = if wide { filled(ui, 170.0, BELOW_CHARTS, width) } else { grown(ui, 170.0) };
+        let size = vec2(width, high);
         let draw = |ui: &mut Ui, cx: &mut PanelCx<'_>, right: bool| {
             if right {
                 shares_ui(ui, cx, view, task, curve, self.percent, size)
@@ -298,8 +306,10 @@ fn ranked_table(taken: &Taken) -> Table {
 /// The first neurons as chips: a click points every view at one.
 fn list_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, taken: &Taken) {
     ui.label(cx.theme.group("highest relevance"));
+    let room = ui.available_size();
+    let chips = ((room.x / CHIP.0) as usize * ((room.y / CHIP.1) as usize).saturating_sub(1).min(MOST_ROWS)).max(CHIPS);
     ui.horizontal_wrapped(|ui| {
-        for (n, v) in taken.first.iter().take(24) {
+        for (n, v) in taken.first.iter().take(chips) {
             let hover = format!("relevance {} nat; click to look at it", sig3(f64::from(*v)));
             let chip = ui.small_button(n.to_string()).on_hover_text(hover);
             if chip.hovered() {
@@ -310,8 +320,9 @@ fn list_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, taken: &Taken) {
                 cx.link.reveal = Some(*n);
             }
         }
-        if taken.set.len() > 24 {
-            ui.label(cx.theme.small(format!("and {} more", count(taken.set.len() as u64 - 24))));
+        let more = taken.set.len() - taken.first.len().min(chips);
+        if more > 0 {
+            ui.label(cx.theme.small(format!("and {} more", count(more as u64))));
         }
     });
 }

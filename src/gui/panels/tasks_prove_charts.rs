@@ -6,7 +6,7 @@ use crate::{
         PanelCx,
         widgets::{
             axis::Axis,
-            chart::{Chart, EndLabel, Plot, grown, spread},
+            chart::{Chart, EndLabel, Plot, filled, grown, spread},
             number::sig3,
         },
     },
@@ -100,7 +100,9 @@ pub fn factors_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix) {
     }
     let percent = m.plan.percents.get(m.plan.scaled_at).copied().unwrap_or_default();
     let x = Axis::linear(0.0, last * 1.02, format!("own top {} % times", percent_of(percent)));
-    let size = vec2(ui.available_width(), grown(ui, 210.0));
+    // The last of the charts has what is left.
+    let wide = ui.available_width();
+    let size = vec2(wide, filled(ui, 210.0, 60.0, 0.5 * wide));
     let spoken = || {
         let say = |t: usize| lines[t].0.iter().map(|(f, a)| format!("{} times {f}: {}", names[t], sig3(*a))).collect::<Vec<_>>().join(", ");
         (0..names.len()).map(say).collect::<Vec<_>>().join("; ")

@@ -1,6 +1,6 @@
 //! Where a matrix and what belongs to one of its cells stand: beside each other, one over the other, or one at a time.
 
-use super::matrix::{height_of, width_of};
+use super::matrix::{height_of, largest_cell, width_of};
 use eframe::egui::Vec2;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,15 +23,15 @@ fn small(n: usize) -> f32 {
 impl Arrange {
     /// `names`: width of the row names; `n` rows; `rest`: the least that the other part needs.
     pub fn of(room: Vec2, names: f32, n: usize, rest: Vec2) -> Self {
-        let small = small(n);
-        let (gap, cell) = (16.0, ((room.y - height_of(n, 0.0)) / n.max(1) as f32).clamp(small, 64.0));
+        let (small, largest) = (small(n), largest_cell(room.y));
+        let (gap, cell) = (16.0, ((room.y - height_of(n, 0.0)) / n.max(1) as f32).clamp(small, largest));
         let beside = room.x - rest.x - gap;
         let stacked = room.y - rest.y - gap;
         let fits_beside = beside >= width_of(names, n, small) && room.y >= height_of(n, small).min(rest.y);
         let fits_stacked = stacked >= height_of(n, small) && room.x >= rest.x;
         let wide = Self::Beside(width_of(names, n, cell).min(beside).min(room.x * 0.6).max(width_of(names, n, small)));
         // A share for the matrix that leaves the rest at least as much as it needs.
-        let tall = Self::Stacked((room.y * 0.58).min(height_of(n, 64.0)).max(height_of(n, COMFORTABLE)).min(stacked));
+        let tall = Self::Stacked((room.y * 0.58).min(height_of(n, largest)).max(height_of(n, COMFORTABLE)).min(stacked));
         match (fits_beside, fits_stacked) {
             (true, true) if room.x > 1.3 * room.y => wide,
             (_, true) => tall,

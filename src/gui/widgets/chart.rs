@@ -25,6 +25,11 @@ pub fn grown(ui: &Ui, usual: f32) -> f32 {
     usual * (ui.ctx().content_rect().height() / 1080.0).clamp(1.0, 2.0)
 }
 
+/// Height of a chart that takes what `below` leaves of the visible part of its panel: no lower than [`grown`], no higher than becomes its width.
+pub fn filled(ui: &Ui, usual: f32, below: f32, width: f32) -> f32 {
+    (ui.available_height() - below).min(0.75 * width).max(grown(ui, usual))
+}
+
 /// What is asked of a chart.
 pub struct Chart<'a> {
     /// Spoken name: `Density by layer`.

@@ -4,6 +4,9 @@ use super::{axis::Axis, chart::small_font};
 use crate::gui::{Theme, theme};
 use eframe::egui::{self, Align2, Color32, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
 
+/// Usual height of a row.
+pub const ROW: f32 = 30.0;
+
 /// A value and its interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mark {
@@ -48,6 +51,8 @@ pub struct Dumbbell<'a> {
     /// Titles and widths of the columns at the right. Where there is no room for all of them the numbers stand under the marks.
     pub columns: &'a [(&'a str, f32)],
     pub width: f32,
+    /// Height of a row's marks.
+    pub row: f32,
     /// A domain to mark.
     pub marked: Option<&'a str>,
     /// Rows have a chance level.
@@ -74,7 +79,7 @@ impl Dumbbell<'_> {
             let lay_out = |r: &DumbbellRow| ui.painter().layout(r.folded.clone(), small_font(), theme.text, self.width - 18.0);
             self.rows.iter().map(lay_out).collect()
         };
-        let row_height = 30.0 + under.iter().map(|g| g.size().y + 2.0).fold(0.0f32, f32::max);
+        let row_height = self.row + under.iter().map(|g| g.size().y + 2.0).fold(0.0f32, f32::max);
         // The legend does not share a line with the titles of the columns.
         let apart = table > 0.0;
         let (head, foot) = (if apart { 38.0 } else { 22.0 }, 32.0);
@@ -120,13 +125,13 @@ impl Dumbbell<'_> {
             if response.hovered() {
                 hovered = Some(i);
             }
-            let y = painter.round_to_pixel_center(band.top() + 15.0);
+            let y = painter.round_to_pixel_center(band.top() + self.row / 2.0);
             painter.circle_filled(pos2(outer.left() + 5.0, y), 4.0, row.colour);
             let mut job = egui::text::LayoutJob::simple_singleline(row.name.clone(), egui::FontId::proportional(theme::BODY), theme.text);
             job.wrap = egui::text::TextWrapping::truncate_at_width(left - 22.0);
             let galley = painter.layout_job(job);
             painter.galley(pos2(outer.left() + 14.0, y - galley.size().y / 2.0), galley, theme.text);
-            marks(&painter, theme, row, y, x_of, plot);
+            marks(&painter, theme, row, (y, (self.row / ROW).sqrt()), x_of, plot);
             if table > 0.0 {
                 let mut right = outer.right();
                 for (cell, (_, width)) in row.cells.iter().zip(self.columns).rev() {
@@ -135,7 +140,7 @@ impl Dumbbell<'_> {
                 }
             }
             if let Some(galley) = under.get(i) {
-                painter.galley(pos2(outer.left() + 14.0, band.top() + 29.0), galley.clone(), theme.text);
+                painter.galley(pos2(outer.left() + 14.0, band.top() + self.row - 1.0), galley.clone(), theme.text);
             }
         }
         if let Some(i) = hovered {
@@ -146,11 +151,12 @@ impl Dumbbell<'_> {
     }
 }
 
-fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl Fn(f64) -> f32, plot: Rect) {
+/// `scale`: of the marks, 1 in a row of the usual height.
+fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, (y, scale): (f32, f32), x_of: impl Fn(f64) -> f32, plot: Rect) {
     if let Some(chance) = row.chance {
         let x = x_of(chance);
         painter.extend(Shape::dashed_line(
-            &[pos2(x, y - 10.0), pos2(x, y + 10.0)],
+            &[pos2(x, y - 10.0 * scale), pos2(x, y + 10.0 * scale)],
             Stroke::new(1.0, theme.tint(theme.secondary, 0.7)),
             2.0,
             2.0,
@@ -159,50 +165,50 @@ fn marks(painter: &Painter, theme: &Theme, row: &DumbbellRow, y: f32, x_of: impl
     if let Some(control) = row.control {
         let ghost = theme.tint(theme.secondary, 0.45);
         if let Some((lo, hi)) = control.interval {
-            let mut span = Rect::from_x_y_ranges(x_of(lo)..=x_of(hi), y - 7.0..=y + 7.0);
+            let mut span = Rect::from_x_y_ranges(x_of(lo)..=x_of(hi), y - 7.0 * scale..=y + 7.0 * scale);
             if span.width() < 3.0 {
-                span = Rect::from_center_size(span.center(), vec2(3.0, 14.0));
+                span = Rect::from_center_size(span.center(), vec2(3.0, 14.0 * scale));
             }
             painter.rect_filled(span.intersect(plot.expand(3.0)), 2.0, theme.tint(theme.secondary, 0.22));
         }
-        painter.vline(x_of(control.value), y - 7.0..=y + 7.0, Stroke::new(2.0, ghost));
+        painter.vline(x_of(control.value), y - 7.0 * scale..=y + 7.0 * scale, Stroke::new(2.0, ghost));
     }
     if let (Some(b), Some(a)) = (row.before, row.after) {
-        painter.hline(x_of(b.value.min(a.value))..=x_of(b.value.max(a.value)), y, Stroke::new(3.0, theme.tint(row.colour, 0.4)));
+        painter.hline(x_of(b.value.min(a.value))..=x_of(b.value.max(a.value)), y, Stroke::new(3.0 * scale, theme.tint(row.colour, 0.4)));
     }
     let whisker = |mark: Mark, y: f32, colour: Color32| {
         if let Some((lo, hi)) = mark.interval {
             let (a, b) = (x_of(lo), x_of(hi));
             painter.hline(a..=b, y, Stroke::new(1.25, colour));
-            painter.vline(a, y - 3.0..=y + 3.0, Stroke::new(1.25, colour));
-            painter.vline(b, y - 3.0..=y + 3.0, Stroke::new(1.25, colour));
+            painter.vline(a, y - 3.0 * scale..=y + 3.0 * scale, Stroke::new(1.25, colour));
+            painter.vline(b, y - 3.0 * scale..=y + 3.0 * scale, Stroke::new(1.25, colour));
         }
     };
     if let Some(v) = row.predicted {
-        let at = pos2(x_of(v), y + 4.0);
+        let at = pos2(x_of(v), y + 4.0 * scale);
         // Alone it stands for the effect; under the solid mark its tips look out.
         if let Some(b) = row.before.filter(|_| row.after.is_none()) {
             let line = [pos2(x_of(b.value), y), pos2(at.x, y)];
             painter.extend(Shape::dashed_line(&line, Stroke::new(1.5, theme.tint(row.colour, 0.6)), 4.0, 3.0));
         }
-        painter.add(diamond(at, theme.panel, Stroke::new(1.75, row.colour)));
+        painter.add(diamond(at, scale, theme.panel, Stroke::new(1.75, row.colour)));
     }
     // Before and its interval sit a little above the line, after a little below, so that equal values stay readable.
     if let Some(b) = row.before {
-        whisker(b, y - 4.0, theme.tint(row.colour, 0.75));
-        painter.circle(pos2(x_of(b.value), y - 4.0), 4.5, theme.panel, Stroke::new(1.75, row.colour));
+        whisker(b, y - 4.0 * scale, theme.tint(row.colour, 0.75));
+        painter.circle(pos2(x_of(b.value), y - 4.0 * scale), 4.5 * scale, theme.panel, Stroke::new(1.75, row.colour));
     }
     if let Some(a) = row.after {
         let colour = if row.scored < 1.0 { theme.tint(row.colour, 0.6) } else { row.colour };
-        whisker(a, y + 4.0, colour);
-        painter.circle_filled(pos2(x_of(a.value), y + 4.0), 5.0, colour);
+        whisker(a, y + 4.0 * scale, colour);
+        painter.circle_filled(pos2(x_of(a.value), y + 4.0 * scale), 5.0 * scale, colour);
     }
 }
 
 /// Hollow where `fill` is the ground's colour.
-fn diamond(at: Pos2, fill: Color32, stroke: Stroke) -> Shape {
-    const R: f32 = 7.0;
-    let tips = vec![at + vec2(0.0, -R), at + vec2(R, 0.0), at + vec2(0.0, R), at + vec2(-R, 0.0)];
+fn diamond(at: Pos2, scale: f32, fill: Color32, stroke: Stroke) -> Shape {
+    let r = 7.0 * scale;
+    let tips = vec![at + vec2(0.0, -r), at + vec2(r, 0.0), at + vec2(0.0, r), at + vec2(-r, 0.0)];
     Shape::convex_polygon(tips, fill, stroke)
 }
 
@@ -227,7 +233,7 @@ fn legend(painter: Option<&Painter>, ui: &Ui, theme: &Theme, at: Pos2, predicted
     entry(vec![ring], "before", &mut x);
     entry(vec![Shape::circle_filled(pos2(x, at.y), 4.5, ink)], "after", &mut x);
     if predicted {
-        let mark = diamond(pos2(x + 1.0, at.y), theme.panel, line);
+        let mark = diamond(pos2(x + 1.0, at.y), 1.0, theme.panel, line);
         x += 3.0;
         entry(vec![mark], "predicted", &mut x);
     }

@@ -35,6 +35,11 @@ const BAR_BESIDE: f32 = 44.0;
 /// Smallest cells that can be told apart, and clicked.
 const LEAST_CELL: f32 = 14.0;
 
+/// Largest cells in a room of this height: in a very large window they grow with it.
+pub fn largest_cell(room: f32) -> f32 {
+    (0.085 * room).clamp(64.0, 112.0)
+}
+
 /// Colour of a share of the range, for magnitudes.
 pub fn sequential(map: ColourMap) -> fn(f32) -> Color32 {
     fn of(map: ColourMap, share: f32) -> Color32 {
@@ -95,7 +100,10 @@ impl Matrix<'_> {
         let ends = small_width(ui, &short(self.range.0)).max(small_width(ui, &short(self.range.1)));
         let bar = if beside { vec2(BAR_BESIDE.max(ends + 22.0), 0.0) } else { vec2(0.0, BAR_UNDER) };
         let side_with = |top: f32, lean: f32| {
-            ((self.size.x - left - bar.x.max(lean)) / n_f).min((self.size.y - top - bar.y) / n_f).clamp(10.0, 64.0).floor()
+            ((self.size.x - left - bar.x.max(lean)) / n_f)
+                .min((self.size.y - top - bar.y) / n_f)
+                .clamp(10.0, largest_cell(self.size.y))
+                .floor()
         };
         // Names stand level where they fit the cells, lean where the cells stay large enough, and are left to the rows otherwise: the matrix is
         // symmetric and every column keeps its colour.

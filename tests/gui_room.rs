@@ -1,0 +1,110 @@
+//! The room of a window is used: a very large one shows more at once, and in a small one what matters keeps its place.
+#![cfg(feature = "gui")]
+
+#[path = "support/bench.rs"]
+mod bench;
+#[path = "support/harness.rs"]
+mod harness;
+#[path = "support/window.rs"]
+mod support;
+
+use bench::folder;
+use brodmann::{
+    app::{App, testing, testing_jobs, testing_lessons, testing_tasks},
+    gui::dock::LayoutId,
+};
+use eframe::egui::{self, Rect};
+use egui_kittest::kittest::{NodeT as _, Queryable};
+use support::{Window, press, sees, window_of};
+
+const SMALL: (f32, f32) = (1280.0, 720.0);
+/// 1280 by 720 at an interface scale of 125 %.
+const SMALL_AT_125: (f32, f32) = (1024.0, 576.0);
+const LARGE: (f32, f32) = (1920.0, 1080.0);
+const VERY_LARGE: (f32, f32) = (3840.0, 2160.0);
+
+fn shown(app: App, size: (f32, f32), layout: LayoutId, panel: &str) -> Window {
+    let mut h = window_of(app, size, egui::Theme::Dark);
+    h.state_mut().dock.active = layout;
+    h.state_mut().dock.show_panel(panel);
+    h.run_steps(4);
+    h
+}
+
+/// Where the first thing stands whose name has these words.
+fn place(h: &Window, words: &str) -> Rect {
+    let Some(node) = h.query_all_by_label_contains(words).next() else { panic!("there is no `{words}`") };
+    node.rect()
+}
+
+#[test]
+fn charts_of_task_neurons_fill_a_very_large_window() {
+    let dir = folder();
+    let at = |size| {
+        let h = shown(testing_tasks::sample_app_found(dir.path(), 6), size, LayoutId::Tasks, "tasks");
+        let chips = h
+            .query_all_by_label_contains("L")
+            .filter(|n| n.accesskit_node().label().is_some_and(|l| l.starts_with('L') && l.contains('N')))
+            .count();
+        (place(&h, "Neurons by layer").height(), chips)
+    };
+    let (large, very_large) = (at(LARGE), at(VERY_LARGE));
+    assert!(very_large.0 > 500.0 && very_large.0 > 1.8 * large.0, "{} of 2160 points, {} of 1080", very_large.0, large.0);
+    assert!(very_large.1 >= 150 && large.1 >= 24, "{} and {} neurons are listed", very_large.1, large.1);
+}
+
+#[test]
+fn every_method_of_a_sequence_is_seen_where_there_is_room() {
+    let dir = folder();
+    let at = |size| {
+        let mut h = shown(testing_lessons::sample_app_continual(dir.path(), 1.0), size, LayoutId::Tasks, "tasks");
+        press(&mut h, "Continual");
+        let of = |method: &str| h.query_all_by_label(&format!("Accuracy after each task, {method}")).map(|n| n.rect()).next();
+        (of("sequential, full"), of("sequential, LoRA"), of("W-NCFT"))
+    };
+    let (first, second, other) = at(VERY_LARGE);
+    let (first, second) = (first.expect("one"), second.expect("beside it"));
+    assert!(first.top() == second.top() && first.right() < second.left() && other.is_some());
+    let (first, second, _) = at(SMALL);
+    assert!(first.is_some() && second.is_none(), "one at a time");
+}
+
+#[test]
+fn rows_and_cells_grow_in_a_very_large_window() {
+    let dir = folder();
+    let at = |size| {
+        let h = shown(testing::sample_app_ablated(dir.path()), size, LayoutId::Ablate, "ablation");
+        let row = place(&h, "arithmetic: accuracy before").height();
+        let h = shown(testing::sample_app(dir.path()), size, LayoutId::Compare, "similarity");
+        (row, place(&h, "arithmetic and logic: 0.").width())
+    };
+    assert_eq!(at(LARGE).0, 30.0);
+    let (row, cell) = at(VERY_LARGE);
+    assert!(row > 45.0 && cell > 76.0, "rows of {row}, cells of {cell}");
+}
+
+#[test]
+fn a_small_map_keeps_its_layers_and_its_colour_bar() {
+    let dir = folder();
+    let mut app = testing::sample_app_ablated(dir.path());
+    app.apply(brodmann::app::Command::SelectNeurons { neurons: testing::sample_set() });
+    let mut h = shown(app, SMALL_AT_125, LayoutId::Tasks, "neurons");
+    let bar = place(&h, "Colour bar: Relevance");
+    assert!(bar.bottom() <= 576.0 - 26.0, "the colour bar ends above the status bar: {bar}");
+    // What the row has no room for is behind one button.
+    assert!(h.query_by_label("Top percent of neurons").is_none());
+    h.get_by_label("Top neurons").click();
+    h.run_steps(4);
+    assert!(h.query_by_label("Top percent of neurons").is_some() && h.query_by_label("Select").is_some());
+}
+
+/// While a sweep fills its map, that and its colour bar are seen in the smallest window; the form gives way.
+#[test]
+fn a_sweep_at_work_shows_its_map_in_a_small_window() {
+    let dir = folder();
+    let h = shown(testing_jobs::sample_app_at_work(dir.path()), SMALL, LayoutId::Ablate, "sweep");
+    assert!(h.query_by_label("First layer of the sweep").is_none());
+    let bar = place(&h, "Colour bar: Change of loss");
+    assert!(bar.bottom() <= 720.0 - 26.0 - 4.0, "{bar}");
+    assert!(sees(&h, "1,639 of 4,096 measured") && !sees(&h, "partial"));
+}
