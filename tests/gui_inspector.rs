@@ -335,3 +335,11 @@ fn an_index_goes_with_its_data() {
     testing::settle(&mut app);
     assert_eq!(app.index().expect("made unasked").index.n_samples(), 10);
 }
+
+/// A run of another model may have neurons that the open one has not.
+#[test]
+fn a_neuron_that_the_open_model_has_not_is_said_to_be_none_of_its() {
+    let dir = tempfile::tempdir().expect("folder");
+    let h = bench(inspector(), (304.0, 700.0), egui::Theme::Dark, indexed(dir.path()), |link| link.focus_neuron = Some(Neuron::new(7, 3)));
+    assert!(h.query_by_label_contains("The open model has no such neuron").is_some());
+}

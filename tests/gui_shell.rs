@@ -558,3 +558,19 @@ fn a_fresh_window_says_what_to_do() {
     // Drawing it must work too, at the smallest size; panels have their own pictures.
     h.render().expect("picture");
 }
+
+#[test]
+fn maps_of_another_model_are_said_to_be_of_another() {
+    let dir = tempfile::tempdir().expect("folder");
+    let says = |app: App| {
+        let h = window(app, LayoutId::Explore, (1280.0, 720.0), egui::Theme::Dark);
+        h.query_by_label_contains("The shown run is of another model").is_some()
+    };
+    assert!(!says(testing::sample_app(dir.path())));
+    let mut app = testing::sample_app(dir.path());
+    let run = &mut app.library.runs[0].output;
+    let mut other = (**run).clone();
+    other.provenance.model_sha256 = "77".repeat(32);
+    *run = Arc::new(other);
+    assert!(says(app));
+}

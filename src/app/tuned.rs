@@ -89,6 +89,13 @@ impl App {
         self.tuned.as_ref().map(|t| t.base.clone()).or_else(|| self.decoder.clone())
     }
 
+    /// Whether what the panels show was measured on another model than the open one; base and tuned are one.
+    pub fn shows_another_model(&self) -> bool {
+        let Some(run) = self.library.scan() else { return false };
+        let open = [self.library.model_info(), self.base_info()];
+        open[0].is_some() && open.into_iter().flatten().all(|m| m.sha256 != run.provenance.model_sha256)
+    }
+
     /// What the project's model is, also while its tuned child computes.
     pub fn base_info(&self) -> Option<&ModelInfo> {
         self.tuned.as_ref().map(TunedModel::base_info).or_else(|| self.library.model_info())

@@ -321,6 +321,8 @@ pub fn next_step(app: &App) -> &'static str {
         "Drop a dataset (JSONL, CSV, TSV, text) to add a domain"
     } else if app.library.scan().is_none() {
         "Press Scan to see which neurons serve each domain"
+    } else if app.shows_another_model() {
+        "The shown run is of another model: press Scan to see the open one's neurons"
     } else if app.project.sets.is_empty() && app.project.single.is_empty() {
         "Point at a neuron and press Space to switch it off, then watch accuracy in Ablate"
     } else {

@@ -1,7 +1,7 @@
 //! One attention head: what it looks at, on the whole and in one text.
 
 use super::{
-    inspect_index::{index_line_ui, index_state_ui},
+    inspect_index::{index_line_ui, unknown_ui},
     inspect_parts::{export_button, remark, section, words_ui},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl HeadView {
                 remark(ui, cx, first);
                 index_line_ui(ui, cx, entry);
             }
-            None => index_state_ui(ui, cx),
+            None => unknown_ui(ui, cx, "head"),
         });
         if let Some((entry, facts)) = &facts {
             section(ui, cx, "Length of its output by domain", true, |ui, cx| {

@@ -14,6 +14,15 @@ use crate::{
 };
 use eframe::egui::{self, Ui};
 
+/// Says why nothing is known of a neuron or head: there is no index yet, or the index is of a model without it.
+pub fn unknown_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, what: &str) {
+    if cx.app.index().is_some() {
+        remark(ui, cx, format!("The open model has no such {what}: the shown run is of another model."));
+    } else {
+        index_state_ui(ui, cx);
+    }
+}
+
 /// Says why there is no index yet and what can be done; nothing once it is there.
 pub fn index_state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let app = cx.app;

@@ -1,7 +1,7 @@
 //! One neuron: where it fires, the texts that drive it, what it writes, what is like it, what happens without it.
 
 use super::{
-    inspect_index::{index_line_ui, index_state_ui},
+    inspect_index::{index_line_ui, index_state_ui, unknown_ui},
     inspect_parts::{export_button, remark, section, words_ui},
     inspect_without::without_ui,
 };
@@ -50,7 +50,7 @@ impl NeuronView {
         }
         section(ui, cx, "Activation by domain", true, |ui, cx| match &facts {
             Some((entry, facts)) => activation_ui(ui, cx, entry, facts),
-            None => index_state_ui(ui, cx),
+            None => unknown_ui(ui, cx, "neuron"),
         });
         if let Some((entry, facts)) = &facts {
             section(ui, cx, "Texts that drive it", true, |ui, cx| self.texts_ui(ui, cx, entry, facts, preview));

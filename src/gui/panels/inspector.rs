@@ -12,13 +12,15 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
+            chart::small_font,
+            matrix::readable_on,
             number::{self, sig3},
             table::{Fact, facts},
         },
     },
     scan::ScanOutput,
 };
-use eframe::egui::{self, Align, Color32, Label, Layout, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
+use eframe::egui::{self, Align, Align2, Color32, Label, Layout, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 
 #[derive(Default)]
 pub struct Inspector {
@@ -39,6 +41,8 @@ impl Panel for Inspector {
         if std::mem::replace(&mut self.kept, kept) != kept && kept.is_some() {
             cx.link.focus_head = None;
         }
+        // Numbers stand at the right edge: the scroll bar beside them, not on them.
+        ui.spacing_mut().scroll.floating_allocated_width = 6.0;
         ScrollArea::vertical().id_salt("inspector").auto_shrink([false, false]).show(ui, |ui| {
             if hover.neuron.is_none()
                 && let Some((a, b)) = &hover.pair
@@ -147,8 +151,10 @@ fn heads_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &ScanOutput, layer: usize) {
             let [red, green, blue] = app.settings.preferences.colours.at(share);
             let fill = if value.is_some() { Color32::from_rgb(red, green, blue) } else { cx.theme.raised };
             ui.painter().rect_filled(place, 3.0, fill);
+            let ink = if value.is_some() { readable_on(fill) } else { cx.theme.text };
+            ui.painter().text(place.center(), Align2::CENTER_CENTER, h, small_font(), ink);
             if app.project.heads.contains(&head) {
-                ui.painter().line_segment([place.left_bottom(), place.right_top()], Stroke::new(1.5, cx.theme.text));
+                ui.painter().line_segment([place.left_bottom(), place.right_top()], Stroke::new(1.5, ink));
             }
             if r.hovered() || r.has_focus() || cx.link.focus_head == Some(head) {
                 ui.painter().rect_stroke(place, 3.0, Stroke::new(1.5, cx.theme.accent), StrokeKind::Outside);
