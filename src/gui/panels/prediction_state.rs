@@ -17,6 +17,10 @@ use egui_material_icons::icons;
 
 /// Height of the line that says how far the effects are.
 const LINE: f32 = 18.0;
+/// Width of the bar in it.
+const BAR: f32 = 80.0;
+/// A shorter one shows nothing.
+const LEAST_BAR: f32 = 16.0;
 
 /// Asks for the effects once a model, as soon as it and its domains are read: the first toggle then finds them ready.
 pub fn ask_ui(cx: &mut PanelCx<'_>, asked: &mut Option<String>) {
@@ -62,16 +66,26 @@ pub fn state_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, low: bool) {
         let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), LINE), Sense::hover());
         let mut line = ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::left_to_right(Align::Center)));
         line.set_clip_rect(rect.intersect(ui.clip_rect()));
-        let ready = match live.ready.len() {
-            0 => "first-order effects: none ready yet".to_owned(),
-            n => format!("first-order effects: {} ready", counted(n as u64, "domain")),
+        let (what, how_many) = match live.ready.len() {
+            0 => ("none ready yet".to_owned(), "none yet".to_owned()),
+            n => (format!("{} ready", counted(n as u64, "domain")), format!("{n} ready")),
         };
+        let gap = line.spacing().item_spacing.x;
+        let short = job.map(short_progress).unwrap_or_default();
+        let mut ready = format!("first-order effects: {what}");
+        if small_width(&line, &ready) + small_width(&line, &short) + LEAST_BAR + 2.0 * gap > rect.width() {
+            ready = format!("effects: {how_many}");
+        }
         line.label(cx.theme.small(ready));
         if let Some(job) = job {
-            job_bar_ui(&mut line, job, 80.0);
+            // The words are whole: they are shorter, and so is the bar, where there is little room.
             let whole = progress_line(job);
-            let fits = small_width(&line, &whole) <= line.available_width();
-            let words = if fits { whole.clone() } else { short_progress(job) };
+            let room = line.available_width() - gap;
+            let words = if small_width(&line, &whole) + BAR <= room { whole.clone() } else { short };
+            let bar = (room - small_width(&line, &words)).min(BAR);
+            if bar >= LEAST_BAR {
+                job_bar_ui(&mut line, job, bar);
+            }
             line.add(egui::Label::new(cx.theme.small(words)).truncate()).on_hover_text(whole);
         }
     }
