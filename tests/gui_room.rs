@@ -11,7 +11,7 @@ mod support;
 use bench::folder;
 use brodmann::{
     app::{App, testing, testing_jobs, testing_lessons, testing_tasks},
-    gui::dock::LayoutId,
+    gui::{LEAST_SIZE, dock::LayoutId},
 };
 use eframe::egui::{self, Rect};
 use egui_kittest::kittest::{NodeT as _, Queryable};
@@ -19,7 +19,7 @@ use support::{Window, press, sees, window_of};
 
 const SMALL: (f32, f32) = (1280.0, 720.0);
 /// 1280 by 720 at an interface scale of 125 %.
-const SMALL_AT_125: (f32, f32) = (1024.0, 576.0);
+const SMALL_AT_125: (f32, f32) = (SMALL.0 / 1.25, SMALL.1 / 1.25);
 const LARGE: (f32, f32) = (1920.0, 1080.0);
 const VERY_LARGE: (f32, f32) = (3840.0, 2160.0);
 
@@ -81,6 +81,11 @@ fn rows_and_cells_grow_in_a_very_large_window() {
     assert_eq!(at(LARGE).0, 30.0);
     let (row, cell) = at(VERY_LARGE);
     assert!(row > 45.0 && cell > 76.0, "rows of {row}, cells of {cell}");
+}
+
+#[test]
+fn a_small_screen_holds_the_window_at_a_large_scale() {
+    assert!(LEAST_SIZE[0] <= SMALL_AT_125.0 && LEAST_SIZE[1] <= SMALL_AT_125.1, "{LEAST_SIZE:?}");
 }
 
 #[test]

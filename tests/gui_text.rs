@@ -18,7 +18,7 @@ use brodmann::{
         testing_tuning,
     },
     base::Neuron,
-    gui::{Shell, Theme, dock::LayoutId, panels},
+    gui::{LEAST_SIZE, Shell, Theme, dock::LayoutId, panels},
     tune::Ended,
 };
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
@@ -270,7 +270,7 @@ fn every_state_of_a_panel_is_whole() {
 /// How far work is and how long it takes is never shortened, in however small a window.
 #[test]
 fn what_a_job_says_of_itself_is_whole() {
-    for size in [(1024.0, 576.0), SIZES[0], SIZES[1]] {
+    for size in [LEAST_SIZE.into(), SIZES[0], SIZES[1]] {
         let dir = folder();
         let mut h = window(testing_jobs::sample_app_at_work(dir.path()), size, egui::Theme::Dark);
         for (layout, panel) in [(Ablate, "sweep"), (Ablate, "ablation"), (Ablate, "prediction"), (Tasks, "tasks"), (Explore, "jobs")] {
@@ -307,9 +307,9 @@ fn what_opens_over_the_window_is_whole() {
 #[test]
 fn a_larger_scale_of_the_interface_leaves_all_whole() {
     let mut found = Found::default();
-    // A window shows as much at a larger scale as a smaller one does at 100 %: 1280 by 720 at 125 %, the least the
-    // window can be, 1920 by 1080 at 125 %.
-    for size in [(1024.0, 576.0), (1024.0, 640.0), (1536.0, 864.0)] {
+    // A window shows as much at a larger scale as a smaller one does at 100 %: the least the window can be, which is
+    // 1280 by 720 at 125 %, and 1920 by 1080 at 125 %.
+    for size in [LEAST_SIZE.into(), (1536.0, 864.0)] {
         let dir = folder();
         let mut h = window(testing::sample_app_ablated(dir.path()), size, egui::Theme::Dark);
         for layout in LayoutId::ALL {

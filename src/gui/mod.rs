@@ -28,6 +28,6 @@ mod typed_path;
 pub mod widgets;
 
 pub use panel::{Ask, Hover, Link, Panel, PanelCx, PanelInfo};
-pub use run::run;
+pub use run::{LEAST_SIZE, run};
 pub use shell::Shell;
 pub use theme::Theme;

@@ -13,6 +13,9 @@ use eframe::{
 };
 use std::sync::Arc;
 
+/// The window is never smaller, in points: a screen of 1280 by 720 at a scale of 125 % holds it.
+pub const LEAST_SIZE: [f32; 2] = [1024.0, 576.0];
+
 /// Runs the window until it is closed. `initial` empty: the last project, or the demo. `products` as in [`Settings`].
 ///
 /// # Errors
@@ -54,7 +57,7 @@ pub fn options() -> NativeOptions {
             .with_title("Brodmann")
             .with_app_id("brodmann")
             .with_inner_size([1440.0, 900.0])
-            .with_min_inner_size([1024.0, 640.0])
+            .with_min_inner_size(LEAST_SIZE)
             .with_icon(icon())
             .with_drag_and_drop(true),
         ..NativeOptions::default()
