@@ -36,6 +36,19 @@ pub struct ScanJob<'a> {
 }
 
 impl ScanJob<'_> {
+    /// # Panics
+    /// When weights, inputs and gradients do not fit together: a bug of the caller.
+    pub fn assert_fits(&self) {
+        let (out, inp) = (self.w.rows, self.w.cols);
+        assert!(
+            self.x.cols == inp && self.delta.cols == out && self.x.rows == self.delta.rows,
+            "scan of {out} x {inp} with inputs {} x {} and gradients {} x {}",
+            self.x.rows,
+            self.x.cols,
+            self.delta.rows,
+            self.delta.cols
+        );
+    }
     /// True where another matrix' scan has the same inputs, samples and questions.
     pub fn reads_as(&self, other: &Self) -> bool {
         std::ptr::eq(self.x.data, other.x.data)

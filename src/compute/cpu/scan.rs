@@ -140,7 +140,7 @@ impl Plan {
 pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums]) {
     assert_eq!(jobs.len(), sums.len(), "sums for each of {} jobs", jobs.len());
     let Some(first) = jobs.first() else { return };
-    jobs.iter().for_each(check);
+    jobs.iter().for_each(ScanJob::assert_fits);
     let plan = Plan::new(pool, first);
     let alike = |job: &ScanJob<'_>| first.reads_as(job) && plan.gram.is_none() && active(pool, job) == plan.active;
     if jobs.len() > 1 && !jobs[1..].iter().all(alike) {
@@ -186,16 +186,15 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
             let places: Vec<Place> = together.iter().flat_map(|block| block.places(&across)).collect();
             let tile = |i: usize| {
                 let Place { job, rows, cols: columns } = places[i].clone();
-                let start = together[0].down.range.start;
                 TileJob {
                     job: &jobs[job],
                     number: job,
                     plan: &plan,
                     geometry: g,
-                    delta_panels: (!strips).then_some(Panels {
+                    delta_panels: (!strips).then(|| Panels {
                         values: &*delta_panels,
                         count: together[0].down.blocks(),
-                        first: (rows.start.saturating_sub(start)) / g.rows,
+                        first: (rows.start - together[0].down.range.start) / g.rows,
                     }),
                     x_panels: Panels { values: &*x_panels, count: across.blocks(), first: (columns.start - c0) / g.cols },
                     first_row: rows.start,
@@ -241,18 +240,6 @@ fn active(pool: &Pool, job: &ScanJob<'_>) -> Vec<Vec<usize>> {
             tokens.filter(|&t| !all_zero(job.delta.row(t))).collect::<Vec<usize>>()
         },
     )
-}
-
-fn check(job: &ScanJob<'_>) {
-    let (out, inp) = (job.w.rows, job.w.cols);
-    assert!(
-        job.x.cols == inp && job.delta.cols == out && job.x.rows == job.delta.rows,
-        "scan of {out} x {inp} with inputs {} x {} and gradients {} x {}",
-        job.x.rows,
-        job.x.cols,
-        job.delta.rows,
-        job.delta.cols
-    );
 }
 
 /// Rows of one matrix whose tiles are made in one go.

@@ -162,15 +162,7 @@ impl Card {
     }
 
     fn one(&mut self, job: &ScanJob<'_>, check: &dyn Fn() -> Result<()>) -> Outcome<ScanSums> {
-        let (out, inp) = (job.w.rows, job.w.cols);
-        assert!(
-            job.x.cols == inp && job.delta.cols == out && job.x.rows == job.delta.rows,
-            "scan of {out} x {inp} with inputs {} x {} and gradients {} x {}",
-            job.x.rows,
-            job.x.cols,
-            job.delta.rows,
-            job.delta.cols
-        );
+        job.assert_fits();
         let (layout, whole) = self.lay_out(job)?;
         let mut total = Total::new(job);
         for (n, pass) in layout.passes.iter().enumerate() {
