@@ -281,9 +281,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     }
     let shared = SharedMut::new(out.data);
     let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 2;
-    // A weight of many rows takes longer to turn than the crate's pieces lose, and a deep sum longer to come back to.
-    let narrow = form != Form::Nt || n <= TURNED_TO;
-    if plain && narrow && k <= PACKED_DEPTH && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
+    // For few rows a large weight takes longer to turn than the crate's pieces lose.
+    let turns = form != Form::Nt || n <= TURNED_TO || m >= TURNED_FOR;
+    if plain && turns && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
         return packed::multiply(pool, form, shared, stride, a, b, beta == 1.0);
     }
     let (rows, cols) = pieces(pool.threads, m, n, k);
@@ -301,9 +301,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
 
 /// Rows and columns from which a packed operand is worth its packing.
 const PACKED_FROM: usize = 24;
-/// Rows of a weight up to which turning it once pays, and depth up to which packing does: measured.
+/// Rows of a weight up to which turning it once always pays, and rows that a larger one has to be multiplied by: measured.
 const TURNED_TO: usize = 1024;
-const PACKED_DEPTH: usize = 8192;
+const TURNED_FOR: usize = 256;
 
 /// Rows up to which a weight is turned a little at a time instead of as a whole.
 const FEW_ROWS: usize = 32;

@@ -1,10 +1,11 @@
 //! The fused scan's inner loops: `|W o (delta^T x)|` of one sample over one tile, block by block, from registers straight into the mean, the
-//! kept activations and the square norm. The gradient is never stored.
+//! kept activations, the square norm and the product with another sample's. The gradient is never stored.
 
 use super::{
     isa::{Isa, Level},
     panel::LINE,
     pool::Pool,
+    scan_pairs::fold,
     vector::{Portable, Vector},
 };
 #[cfg(target_arch = "x86_64")]
@@ -63,9 +64,23 @@ pub(super) struct Operands<'a> {
     pub across: usize,
 }
 
-/// Adds the sample's activations to `mean` and writes them to `kept` (both laid out as the weights), where wanted. Returns the sum of their
-/// squares.
-pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, kept: Option<&mut [f32]>) -> f64 {
+/// Sums over one sample's activations in a tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct BlockSums {
+    pub squares: f64,
+    /// Of products with the partner's; 0 without one.
+    pub dot: f64,
+}
+
+/// Adds the sample's activations to `mean` and writes them to `kept`, where wanted, and multiplies them with those of a `partner`, another sample that is kept
+/// (all laid out as the weights). The bits of the product are those of [`super::scan_pairs`].
+pub(super) fn scan_blocks(
+    isa: Isa,
+    o: &Operands<'_>,
+    mean: Option<&mut [f32]>,
+    kept: Option<&mut [f32]>,
+    partner: Option<&[f32]>,
+) -> BlockSums {
     let g = Geometry::of_level(isa);
     let elements = o.down * o.across * g.rows * g.cols;
     assert!(
@@ -73,20 +88,22 @@ pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, 
             && o.x.len() == o.across * o.tokens * g.cols
             && o.weights.len() == elements
             && mean.as_ref().is_none_or(|m| m.len() == elements)
-            && kept.as_ref().is_none_or(|k| k.len() == elements),
+            && kept.as_ref().is_none_or(|k| k.len() == elements)
+            && partner.is_none_or(|p| p.len() == elements && kept.is_some()),
         "operands of a tile do not fit"
     );
     let mean = mean.map(<[f32]>::as_mut_ptr);
     let kept = kept.map(<[f32]>::as_mut_ptr);
+    let partner = partner.map(<[f32]>::as_ptr);
     #[expect(unsafe_code, reason = "calls code compiled for more than the baseline, on raw pointers")]
     // SAFETY: the lengths were checked above; an `Isa` of a level exists only where the processor has it.
     unsafe {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512(o, mean, kept),
+            Level::Avx512 => avx512(o, mean, kept, partner),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => avx2(o, mean, kept),
-            _ => six_rows::choose::<Portable>(o, mean, kept),
+            Level::Avx2 => avx2(o, mean, kept, partner),
+            _ => six_rows::choose::<Portable>(o, mean, kept, partner),
         }
     }
 }
@@ -94,17 +111,17 @@ pub(super) fn scan_blocks(isa: Isa, o: &Operands<'_>, mean: Option<&mut [f32]>, 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "see `blocks`")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn avx512(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
+unsafe fn avx512(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>, partner: Option<*const f32>) -> BlockSums {
     // SAFETY: the caller's promise.
-    unsafe { twelve_rows::choose::<Avx512>(o, mean, kept) }
+    unsafe { twelve_rows::choose::<Avx512>(o, mean, kept, partner) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "see `blocks`")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
+unsafe fn avx2(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>, partner: Option<*const f32>) -> BlockSums {
     // SAFETY: the caller's promise.
-    unsafe { six_rows::choose::<Avx2>(o, mean, kept) }
+    unsafe { six_rows::choose::<Avx2>(o, mean, kept, partner) }
 }
 
 /// Tokens whose gradients are asked for ahead of their use.
@@ -117,21 +134,28 @@ const LINES: usize = 32;
 macro_rules! rows {
     ($name:ident, $rows:literal: $($r:literal)*) => {
         mod $name {
-            use super::{AHEAD, LINE, LINES, Operands, Vector, finish};
+            use super::{AHEAD, BlockSums, LINE, LINES, Operands, Vector, finish, fold};
 
             /// # Safety
             /// As [`blocks`]; a pointer is good where it is given.
             #[inline(always)]
             #[expect(unsafe_code, reason = "see `blocks`")]
-            pub(super) unsafe fn choose<V: Vector>(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>) -> f64 {
-                let none = std::ptr::null_mut();
+            pub(super) unsafe fn choose<V: Vector>(
+                o: &Operands<'_>,
+                mean: Option<*mut f32>,
+                kept: Option<*mut f32>,
+                partner: Option<*const f32>,
+            ) -> BlockSums {
+                let (none, nobody) = (std::ptr::null_mut(), std::ptr::null());
                 // SAFETY: the caller's promise; a null pointer is never followed.
                 unsafe {
-                    match (mean, kept) {
-                        (Some(mean), Some(kept)) => blocks::<V, true, true>(o, mean, kept),
-                        (Some(mean), None) => blocks::<V, true, false>(o, mean, none),
-                        (None, Some(kept)) => blocks::<V, false, true>(o, none, kept),
-                        (None, None) => blocks::<V, false, false>(o, none, none),
+                    match (mean, kept, partner) {
+                        (Some(mean), Some(kept), Some(partner)) => blocks::<V, true, true, true>(o, mean, kept, partner),
+                        (None, Some(kept), Some(partner)) => blocks::<V, false, true, true>(o, none, kept, partner),
+                        (Some(mean), Some(kept), None) => blocks::<V, true, true, false>(o, mean, kept, nobody),
+                        (Some(mean), None, _) => blocks::<V, true, false, false>(o, mean, none, nobody),
+                        (None, Some(kept), None) => blocks::<V, false, true, false>(o, none, kept, nobody),
+                        (None, None, _) => blocks::<V, false, false, false>(o, none, none, nobody),
                     }
                 }
             }
@@ -140,11 +164,16 @@ macro_rules! rows {
             /// Inside code compiled for `V`; operands as long as `scan_blocks` checks.
             #[inline(always)]
             #[expect(unsafe_code, reason = "registers are placed by hand and pointers walk the packed operands")]
-            unsafe fn blocks<V: Vector, const MEAN: bool, const KEEP: bool>(o: &Operands<'_>, mean: *mut f32, kept: *mut f32) -> f64 {
+            unsafe fn blocks<V: Vector, const MEAN: bool, const KEEP: bool, const PAIR: bool>(
+                o: &Operands<'_>,
+                mean: *mut f32,
+                kept: *mut f32,
+                partner: *const f32,
+            ) -> BlockSums {
                 let cols = 2 * V::WIDTH;
                 // SAFETY: every pointer stays inside the lengths that `scan_blocks` checked.
                 unsafe {
-                    let mut squares = [V::zero(); 2];
+                    let (mut squares, mut dots) = ([V::zero(); 2], [V::zero(); 2]);
                     let mut at = 0;
                     for c in 0..o.across {
                         let panel = o.x.as_ptr().add(c * o.tokens * cols);
@@ -164,6 +193,9 @@ macro_rules! rows {
                                 if KEEP {
                                     V::prefetch(kept.wrapping_add(soon));
                                 }
+                                if PAIR {
+                                    V::prefetch(partner.wrapping_add(soon));
+                                }
                                 $(
                                     let d = V::splat(*delta.add($r));
                                     acc[$r][0] = d.fma(x0, acc[$r][0]);
@@ -173,16 +205,21 @@ macro_rules! rows {
                                 x = x.add(cols);
                             }
                             $(
-                                let i = at + $r * cols;
-                                squares[0] = finish::<V, MEAN, KEEP>(acc[$r][0], squares[0], o.weights.as_ptr(), mean, kept, i);
-                                squares[1] = finish::<V, MEAN, KEEP>(acc[$r][1], squares[1], o.weights.as_ptr(), mean, kept, i + V::WIDTH);
+                                let i = [at + $r * cols, at + $r * cols + V::WIDTH];
+                                let a0 = finish::<V, MEAN, KEEP>(acc[$r][0], o.weights.as_ptr(), mean, kept, i[0]);
+                                let a1 = finish::<V, MEAN, KEEP>(acc[$r][1], o.weights.as_ptr(), mean, kept, i[1]);
+                                squares = [a0.fma(a0, squares[0]), a1.fma(a1, squares[1])];
+                                if PAIR {
+                                    let others = i.map(|i| V::load(partner.add(i)));
+                                    dots = [a0.fma(others[0], dots[0]), a1.fma(others[1], dots[1])];
+                                }
                             )*
                             at += $rows * cols;
                         }
                     }
                     let mut lanes = [0.0f32; 16];
                     squares[0].add(squares[1]).store(lanes.as_mut_ptr());
-                    lanes.iter().map(|v| f64::from(*v)).sum()
+                    BlockSums { squares: lanes.iter().map(|v| f64::from(*v)).sum(), dot: f64::from(fold(dots)) }
                 }
             }
         }
@@ -192,7 +229,7 @@ rows!(six_rows, 6: 0 1 2 3 4 5);
 #[cfg(target_arch = "x86_64")]
 rows!(twelve_rows, 12: 0 1 2 3 4 5 6 7 8 9 10 11);
 
-/// One register of gradients to activations at element `i`; returns the squares so far.
+/// One register of gradients to activations at element `i`, which are returned.
 ///
 /// # Safety
 /// As `blocks`; element `i` and the next `V::WIDTH` inside the tile.
@@ -200,7 +237,6 @@ rows!(twelve_rows, 12: 0 1 2 3 4 5 6 7 8 9 10 11);
 #[expect(unsafe_code, reason = "see `blocks`")]
 pub(super) unsafe fn finish<V: Vector, const MEAN: bool, const KEEP: bool>(
     g: V,
-    squares: V,
     weights: *const f32,
     mean: *mut f32,
     kept: *mut f32,
@@ -215,6 +251,6 @@ pub(super) unsafe fn finish<V: Vector, const MEAN: bool, const KEEP: bool>(
         if KEEP {
             a.store(kept.add(i));
         }
-        a.fma(a, squares)
+        a
     }
 }

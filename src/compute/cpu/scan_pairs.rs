@@ -1,6 +1,7 @@
 //! Products of a sample's activations with those kept before it, `A(a) . A(b)`, over one tile.
 //!
-//! Partners go four at a time, so that the sample's activations are loaded once for four products.
+//! Partners go four at a time, so that the sample's activations are loaded once for four products. Where there is one alone, the inner loops of
+//! [`super::scan_block`] multiply with it while the activations are in registers.
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
@@ -12,7 +13,7 @@ use super::{
 /// Partners handled together.
 const PARTNERS: usize = 4;
 /// Floats gone through at a time: a sample's and its partners' come from the second-level cache, and single precision sums no more of them.
-const PIECE: usize = 12 * 1024;
+pub(super) const PIECE: usize = 12 * 1024;
 
 /// Adds the products of the tile in slot `slot` with those of its `partners` (slot and number of the pair) to `dots`; `kept` is `[slots, elements]`,
 /// `elements` a multiple of 16.
@@ -107,16 +108,27 @@ unsafe fn several<V: Vector, const N: usize>(a: &[f32], partners: &[&[f32]], out
             }
         }
         for (out, acc) in out.iter_mut().zip(acc) {
-            let mut lanes = [0.0f32; 16];
-            acc[0].add(acc[1]).store(lanes.as_mut_ptr());
-            let mut width = V::WIDTH / 2;
-            while width > 0 {
-                for i in 0..width {
-                    lanes[i] += lanes[i + width];
-                }
-                width /= 2;
-            }
-            *out = f64::from(lanes[0]);
+            *out = f64::from(fold(acc));
         }
     }
+}
+
+/// The sum over all lanes of two registers.
+///
+/// # Safety
+/// Inside code compiled for `V`.
+#[inline(always)]
+#[expect(unsafe_code, reason = "stores a register")]
+pub(super) unsafe fn fold<V: Vector>(sums: [V; 2]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    // SAFETY: the caller's promise; no register is wider.
+    unsafe { sums[0].add(sums[1]).store(lanes.as_mut_ptr()) };
+    let mut width = V::WIDTH / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
 }

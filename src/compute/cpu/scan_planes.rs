@@ -84,8 +84,9 @@ unsafe fn blocks<const MEAN: bool, const KEEP: bool>(session: &Session, o: &Oper
             // SAFETY: `SIZE` floats lie behind each pointer that is followed; the caller's promise about the processor.
             unsafe {
                 let (g0, g1) = (Avx512::load(gradients[e..].as_ptr()), Avx512::load(gradients[e + Avx512::WIDTH..].as_ptr()));
-                squares[0] = finish::<Avx512, MEAN, KEEP>(g0, squares[0], weights, mean, kept, e);
-                squares[1] = finish::<Avx512, MEAN, KEEP>(g1, squares[1], weights, mean, kept, e + Avx512::WIDTH);
+                let a0 = finish::<Avx512, MEAN, KEEP>(g0, weights, mean, kept, e);
+                let a1 = finish::<Avx512, MEAN, KEEP>(g1, weights, mean, kept, e + Avx512::WIDTH);
+                squares = [a0.fma(a0, squares[0]), a1.fma(a1, squares[1])];
             }
         }
     }

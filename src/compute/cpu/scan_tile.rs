@@ -9,7 +9,7 @@ use super::{
     panel::{LINE, aligned, prefetch},
     pool::{Lent, Pool},
     scan::{Operand, Plan, pack_sample},
-    scan_block::{Geometry, Operands, scan_blocks},
+    scan_block::{BlockSums, Geometry, Operands, scan_blocks},
     scan_gram,
     scan_order::Turn,
     scan_pairs,
@@ -137,12 +137,22 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
         if turn.begins {
             mean.fill(0.0);
         }
-        squares[turn.sample] = sample(&kernel, t, delta, turn, weights, job.want_means.then_some(&mut *mean), kept);
+        // The first partner is multiplied with on the way, the others once the tile is there.
+        let (partner, others) = match (&kernel, turn.partners.split_first()) {
+            (Kernel::Level(_), Some((partner, others))) if elements <= scan_pairs::PIECE => (Some(partner), others),
+            _ => (None, &turn.partners[..]),
+        };
+        let mean_of_domain = job.want_means.then_some(&mut *mean);
+        let sums = sample(&kernel, t, delta, turn, weights, mean_of_domain, kept, partner.map(|p| p.0));
+        squares[turn.sample] = sums.squares;
+        if let Some((_, pair)) = partner {
+            dots[*pair] += sums.dot;
+        }
         if turn.ends {
             domains[turn.domain] = Some(read_mean(pool.isa, t, down, mean, plan.domain_sizes[turn.domain]));
         }
         if let Some(slot) = turn.slot {
-            scan_pairs::add_products(pool.isa, kept, elements, slot, &turn.partners, &mut dots);
+            scan_pairs::add_products(pool.isa, kept, elements, slot, others, &mut dots);
         }
     }
     let domains = if job.want_means {
@@ -169,7 +179,7 @@ pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScra
     let slots = plan.turns.slots;
     let kept = aligned(&mut scratch.kept.buffer, slots * elements);
     for turn in &plan.turns.list {
-        sums.squares[turn.sample] += sample(&kernel, t, delta, turn, weights, None, kept);
+        sums.squares[turn.sample] += sample(&kernel, t, delta, turn, weights, None, kept, None).squares;
     }
     scan_gram::add_gram(pool.isa, kept, slots, elements, &mut sums.gram);
 }
@@ -191,7 +201,8 @@ impl Kernel {
     }
 }
 
-/// One sample's activations over the tile, added to `mean` and put into its slot of `kept`; the sum of their squares.
+/// One sample's activations over the tile, added to `mean`, put into its slot of `kept` and multiplied with those in slot `partner` there.
+#[expect(clippy::too_many_arguments, reason = "a tile, a sample and where its activations go")]
 fn sample(
     kernel: &Kernel,
     t: &TileJob<'_>,
@@ -200,7 +211,8 @@ fn sample(
     weights: &[f32],
     mean: Option<&mut [f32]>,
     kept: &mut [f32],
-) -> f64 {
+    partner: Option<usize>,
+) -> BlockSums {
     let (plan, g, s) = (t.plan, t.geometry, turn.sample);
     let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
     let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
@@ -212,11 +224,19 @@ fn sample(
         down,
         across,
     };
-    let kept = turn.slot.map(|slot| &mut kept[slot * weights.len()..][..weights.len()]);
+    let place = |slot: usize| slot * weights.len()..(slot + 1) * weights.len();
+    let (kept, partner): (_, Option<&[f32]>) = match (turn.slot, partner) {
+        (Some(slot), Some(other)) => {
+            let [own, other] =
+                kept.get_disjoint_mut([place(slot), place(other)]).expect("two samples that are kept at once have two slots");
+            (Some(own), Some(other))
+        }
+        (slot, _) => (slot.map(|slot| &mut kept[place(slot)]), None),
+    };
     match kernel {
-        Kernel::Level(isa) => scan_blocks(*isa, &operands, mean, kept),
+        Kernel::Level(isa) => scan_blocks(*isa, &operands, mean, kept, partner),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Tiles(session) => scan_planes::scan_blocks(session, &operands, mean, kept),
+        Kernel::Tiles(session) => BlockSums { squares: scan_planes::scan_blocks(session, &operands, mean, kept), dot: 0.0 },
     }
 }
 
