@@ -37,6 +37,31 @@ fn place(h: &Window, words: &str) -> Rect {
     node.rect()
 }
 
+/// What stands behind tabs in a large window has a place of its own in a very large one, and goes back behind them.
+#[test]
+fn a_very_large_window_shows_more_panels_at_once() {
+    let dir = folder();
+    let all = [
+        (LayoutId::Explore, "neurons", ["scan", "domains", "sets", "lens", "similarity", "overlap"].as_slice()),
+        (LayoutId::Compare, "maps", &["maps", "neurons", "density", "similarity", "overlap"]),
+        (LayoutId::Ablate, "ablation", &["ablation", "neurons", "prediction", "sweep", "overlap", "sets"]),
+        (LayoutId::Tasks, "tasks", &["tasks", "neurons", "overlap", "similarity", "sets", "domains"]),
+    ];
+    for (layout, front, panels) in all {
+        let mut h = shown(testing::sample_app_ablated(dir.path()), LARGE, layout, front);
+        let seen = |h: &Window| panels.iter().filter(|p| h.state().dock.shows(p)).count();
+        let before = h.state().dock.arrangement();
+        assert!(seen(&h) < panels.len(), "{layout:?}");
+        h.set_size(VERY_LARGE.into());
+        h.run_steps(4);
+        assert_eq!(seen(&h), panels.len(), "{layout:?}");
+        assert!(h.state().app.undo_label().is_none_or(|l| !l.contains("arrange")), "a window's size is no change of the project");
+        h.set_size(LARGE.into());
+        h.run_steps(4);
+        assert!(h.state().dock.arrangement() == before && h.state().dock.shows(front), "{layout:?}");
+    }
+}
+
 #[test]
 fn charts_of_task_neurons_fill_a_very_large_window() {
     let dir = folder();

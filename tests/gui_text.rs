@@ -1,6 +1,6 @@
 //! No text of the window is cut at its sides, painted over or laid upon other text: every layout with every panel in front,
 //! in every state that has words of its own, at three sizes and in both themes. Nothing is painted, so that all of it takes seconds;
-//! `BRODMANN_PICTURES=FOLDER` paints it too, to be looked at.
+//! `BRODMANN_PICTURES=FOLDER` paints it too, to be looked at; `BRODMANN_PICTURES_OF="3840 light"` only what has these words in its name.
 #![cfg(feature = "gui")]
 
 #[path = "support/bench.rs"]
@@ -38,6 +38,11 @@ fn pictures() -> Option<PathBuf> {
     std::env::var_os("BRODMANN_PICTURES").map(PathBuf::from)
 }
 
+/// Whether a picture of this name is.
+fn wanted(name: &str) -> bool {
+    std::env::var("BRODMANN_PICTURES_OF").map_or(true, |words| words.split(' ').all(|w| name.contains(w)))
+}
+
 /// Without a renderer frames are laid out, none is painted.
 fn window(app: App, size: (f32, f32), theme: egui::Theme) -> Window {
     let builder = Harness::builder().with_size(size).with_theme(theme).with_max_steps(200);
@@ -58,7 +63,7 @@ struct Found {
 
 impl Found {
     fn look(&mut self, h: &mut Window, place: &str) {
-        if let Some(folder) = pictures() {
+        if let Some(folder) = pictures().filter(|_| wanted(place)) {
             std::fs::create_dir_all(&folder).expect("folder");
             h.render().expect("picture").save(folder.join(format!("{}.png", place.replace(' ', "_")))).expect("written");
         }

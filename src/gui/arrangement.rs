@@ -19,17 +19,16 @@ impl Dock {
             if self.trees.get(id.name()).and_then(place_of).as_ref() == Some(place) {
                 continue;
             }
-            let Some(mut tree) = tree_of(place, id) else { continue };
-            for front in self.trees.get(id.name()).map(in_front).unwrap_or_default() {
-                tree.make_active(|_, tile| matches!(tile, Tile::Pane(p) if p.id == front));
+            if let Some(tree) = tree_of(place, id) {
+                self.lay(id, tree);
+                self.unfitted = true;
             }
-            self.trees.insert(id.name(), tree);
         }
     }
 }
 
 /// Ids of the panels that are seen.
-fn in_front(tree: &Tree<Pane>) -> Vec<String> {
+pub(super) fn in_front(tree: &Tree<Pane>) -> Vec<String> {
     let pane = |id: TileId| match tree.tiles.get(id) {
         Some(Tile::Pane(p)) => Some(p.id.clone()),
         _ => None,
@@ -38,7 +37,7 @@ fn in_front(tree: &Tree<Pane>) -> Vec<String> {
 }
 
 /// As the next frame will show it: what a panel left empty is gone, which is no change of its own.
-fn place_of(tree: &Tree<Pane>) -> Option<Place> {
+pub(super) fn place_of(tree: &Tree<Pane>) -> Option<Place> {
     let mut tree = tree.clone();
     tree.simplify(&simple());
     part(&tree.tiles, tree.root?)
@@ -72,7 +71,7 @@ fn part(tiles: &Tiles<Pane>, id: TileId) -> Option<Place> {
     }
 }
 
-fn tree_of(place: &Place, layout: LayoutId) -> Option<Tree<Pane>> {
+pub(super) fn tree_of(place: &Place, layout: LayoutId) -> Option<Tree<Pane>> {
     let mut tiles = Tiles::default();
     let root = tile_of(place, &mut tiles)?;
     let mut tree = Tree::new(Id::unique(("dock", layout.name())), root, tiles);

@@ -1,16 +1,19 @@
 //! The middle of the window: panels in tabs and splits, and saved layouts over the same panels. A layout is no mode: every panel can stand in
 //! every one.
 
+pub use super::layouts::{LayoutId, Room};
+
 use super::{
     Panel, PanelCx, PanelInfo, Theme,
+    arrangement::{in_front, place_of},
     dock_tabs::Bar,
     export::{self, Subject},
     panels, theme,
 };
 use crate::report::export::View;
-use eframe::egui::{self, Color32, Id, Response, Stroke, Ui, Visuals, WidgetText, vec2};
+use eframe::egui::{self, Color32, Id, Response, Stroke, Ui, Vec2, Visuals, WidgetText, vec2};
 use egui_material_icons::icons;
-use egui_tiles::{Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
+use egui_tiles::{Behavior, Container, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -18,83 +21,6 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pane {
     pub(super) id: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LayoutId {
-    Explore,
-    Compare,
-    Ablate,
-    Tasks,
-}
-
-impl LayoutId {
-    pub const ALL: [Self; 4] = [Self::Explore, Self::Compare, Self::Ablate, Self::Tasks];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Explore => "Explore",
-            Self::Compare => "Compare",
-            Self::Ablate => "Ablate",
-            Self::Tasks => "Tasks",
-        }
-    }
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::Explore => "One domain: its neurons, density and similarity by layer",
-            Self::Compare => "Domains beside each other: similarity, overlap, maps",
-            Self::Ablate => "Switch neurons off and watch each domain's accuracy",
-            Self::Tasks => "The neurons that each task needs: find them, prove them, tune only them",
-        }
-    }
-    fn tree(self) -> Tree<Pane> {
-        // Columns of rows of tabs: (share, [(share, panels)]).
-        type Rows = &'static [(f32, &'static [&'static str])];
-        let columns: &[(f32, Rows)] = match self {
-            Self::Explore => &[
-                (0.57, &[(0.62, &["neurons"]), (0.38, &["scan", "domains", "models", "sets", "history", "lens", "jobs", "log"])]),
-                (0.43, &[(0.46, &["density"]), (0.54, &["similarity", "overlap"])]),
-            ],
-            Self::Compare => {
-                &[(0.45, &[(0.5, &["similarity"]), (0.5, &["overlap"])]), (0.55, &[(0.62, &["maps", "neurons"]), (0.38, &["density"])])]
-            }
-            Self::Ablate => &[
-                (0.52, &[(1.0, &["ablation"])]),
-                (0.48, &[(0.55, &["neurons"]), (0.45, &["prediction", "sweep", "sets", "overlap", "history", "lens", "jobs", "log"])]),
-            ],
-            Self::Tasks => &[
-                (0.62, &[(1.0, &["tasks"])]),
-                (0.38, &[(0.5, &["sets", "domains", "models", "jobs", "log"]), (0.5, &["neurons", "overlap"])]),
-            ],
-        };
-        let mut tiles = Tiles::default();
-        let split = |tiles: &mut Tiles<Pane>, dir: LinearDir, parts: Vec<(f32, TileId)>| {
-            let mut linear = Linear::new(dir, parts.iter().map(|(_, id)| *id).collect());
-            for (share, id) in parts {
-                linear.shares.set_share(id, share);
-            }
-            tiles.insert_new(Tile::Container(Container::Linear(linear)))
-        };
-        let mut whole = Vec::new();
-        for (share, rows) in columns {
-            let mut parts = Vec::new();
-            for (share, ids) in *rows {
-                let tabs: Vec<TileId> =
-                    ids.iter().filter(|id| panels::find(id).is_some()).map(|id| tiles.insert_pane(Pane { id: (*id).to_owned() })).collect();
-                if !tabs.is_empty() {
-                    parts.push((*share, tiles.insert_tab_tile(tabs)));
-                }
-            }
-            if !parts.is_empty() {
-                whole.push((*share, split(&mut tiles, LinearDir::Vertical, parts)));
-            }
-        }
-        let root = split(&mut tiles, LinearDir::Horizontal, whole);
-        let mut tree = Tree::new(Id::unique(("dock", self.name())), root, tiles);
-        // As the first frame would make it: a picture of it must not look like a change.
-        tree.simplify(&simple());
-        tree
-    }
 }
 
 /// What is kept of the window between sessions, apart from projects.
@@ -114,14 +40,17 @@ pub struct Dock {
     /// The panel that was pressed last, and the one under the pointer.
     focus: Option<String>,
     pointed: Option<String>,
+    /// The room that layouts which nobody changed were delivered for.
+    room: Room,
+    /// Whether they may be those of another: they came from elsewhere.
+    pub(super) unfitted: bool,
 }
 
 impl Dock {
     pub fn new(saved: Option<SavedDock>) -> Self {
-        let mut dock = Self { active: LayoutId::Explore, trees: HashMap::new(), made: HashMap::new(), focus: None, pointed: None };
-        for id in LayoutId::ALL {
-            dock.trees.insert(id.name(), id.tree());
-        }
+        let room = Room::Usual;
+        let trees = LayoutId::ALL.into_iter().map(|id| (id.name(), id.tree(room))).collect();
+        let mut dock = Self { active: LayoutId::Explore, trees, made: HashMap::new(), focus: None, pointed: None, room, unfitted: false };
         if let Some(saved) = saved {
             dock.restore(saved);
         }
@@ -132,6 +61,7 @@ impl Dock {
         if saved.version == VERSION {
             self.active = saved.active;
             self.trees.extend(saved.trees.into_iter().filter(|(_, t)| !t.is_empty()).map(|(id, t)| (id.name(), t)));
+            self.unfitted = true;
         }
     }
     pub fn saved(&self) -> SavedDock {
@@ -140,7 +70,34 @@ impl Dock {
     }
     /// The shown layout as it was delivered.
     pub fn reset(&mut self) {
-        self.trees.insert(self.active.name(), self.active.tree());
+        self.trees.insert(self.active.name(), self.active.tree(self.room));
+    }
+    /// Layouts that nobody changed become those for a window of this size, in points; whether any did.
+    pub fn fit(&mut self, window: Vec2) -> bool {
+        let room = Room::of(window);
+        if room == self.room && !self.unfitted {
+            return false;
+        }
+        (self.room, self.unfitted) = (room, false);
+        let before = self.arrangement();
+        for id in LayoutId::ALL {
+            let of_other =
+                Room::ALL.into_iter().filter(|r| *r != room).any(|r| place_of(&id.tree(r)).as_ref() == before.layouts.get(id.name()));
+            if of_other {
+                self.lay(id, id.tree(room));
+            }
+        }
+        self.arrangement() != before
+    }
+    /// Puts `tree` in the place of a layout; panels that were in front stay there, the one that was pressed last before others.
+    pub(super) fn lay(&mut self, id: LayoutId, mut tree: Tree<Pane>) {
+        let before = self.trees.get(id.name()).map(in_front).unwrap_or_default();
+        // The first of several that share a bar now is the last to come to the front.
+        let focus = before.iter().find(|p| Some(*p) == self.focus.as_ref());
+        for front in before.iter().rev().chain(focus) {
+            tree.make_active(|_, tile| matches!(tile, Tile::Pane(p) if p.id == *front));
+        }
+        self.trees.insert(id.name(), tree);
     }
     /// Brings a panel to the front, adding it where the layout has it not.
     pub fn show_panel(&mut self, id: &str) {

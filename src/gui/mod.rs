@@ -10,6 +10,7 @@ mod dropped;
 pub mod export;
 mod find;
 mod keys;
+mod layouts;
 mod missing;
 mod motion;
 pub mod paint;

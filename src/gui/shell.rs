@@ -358,6 +358,10 @@ impl eframe::App for Shell {
         self.files(&ctx);
         let mut out = Vec::new();
 
+        if self.dock.fit(ctx.content_rect().size()) {
+            // The window's doing, not the user's.
+            self.laid = self.dock.arrangement();
+        }
         let Self { app, link, dock, library, inspector, gpu, settings, export, missing, dialogs, .. } = self;
         let mut cx = PanelCx { app, out: &mut out, theme, link, gpu: gpu.as_ref() };
         let bar = |y: i8| Frame::NONE.fill(theme.panel).inner_margin(Margin::symmetric(8, y));
@@ -370,7 +374,7 @@ impl eframe::App for Shell {
         let mut library_rect = None;
         if self.library_open {
             let shown = SidePanel::left("library")
-                .default_size(if small { 200.0 } else { 228.0 })
+                .default_size(if small { 200.0 } else { (0.075 * width).clamp(228.0, 280.0) })
                 // What was widened in a large window leaves a small one, or one at a larger scale, its maps.
                 .size_range(180.0..=(0.18 * width).clamp(200.0, 400.0))
                 .frame(side)
@@ -379,7 +383,7 @@ impl eframe::App for Shell {
         }
         if self.inspector_open {
             SidePanel::right("inspector")
-                .default_size(if width < 1600.0 { 280.0 } else { 320.0 })
+                .default_size(if width < 1600.0 { 280.0 } else { (0.115 * width).clamp(320.0, 440.0) })
                 .size_range(240.0..=(0.28 * width).clamp(280.0, 520.0))
                 .frame(side)
                 .show(ui, |ui| kept(ui, |ui| inspector.ui(ui, &mut cx)));
