@@ -10,7 +10,7 @@ mod support;
 
 use bench::folder;
 use brodmann::{
-    app::{App, testing, testing_jobs, testing_lessons, testing_tasks},
+    app::{App, testing, testing_jobs, testing_lessons, testing_tasks, testing_tuning},
     gui::{LEAST_SIZE, dock::LayoutId},
 };
 use eframe::egui::{self, Rect};
@@ -60,6 +60,21 @@ fn a_very_large_window_shows_more_panels_at_once() {
         h.run_steps(4);
         assert!(h.state().dock.arrangement() == before && h.state().dock.shows(front), "{layout:?}");
     }
+}
+
+#[test]
+fn outcomes_and_charts_stand_beside_each_other_in_a_very_large_window() {
+    let dir = folder();
+    let beside = |app, tab: &str, left: &str, right: &str| {
+        let mut h = shown(app, VERY_LARGE, LayoutId::Tasks, "tasks");
+        press(&mut h, tab);
+        let (left, right) = (place(&h, left), place(&h, right));
+        assert!(left.right() <= right.left() && right.top() < left.bottom(), "{tab}: {left} and {right}");
+    };
+    let tuned = testing_tuning::sample_app_tuned(dir.path(), brodmann::tune::Ended::Finished);
+    beside(tuned, "Train", "the weights of step", "arithmetic: accuracy before");
+    beside(testing_lessons::sample_app_transfer(dir.path(), 1.0), "Generalise", "Pairs of tasks", "Correlation by layer");
+    beside(testing_tasks::sample_app_found(dir.path(), 6), "overlap", "arithmetic and logic: 0.", "Neurons of every task by layer");
 }
 
 #[test]

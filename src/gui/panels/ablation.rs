@@ -207,7 +207,7 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, rows: &Rows) {
         }
         let fitting: Vec<_> = all.iter().map(|r| r.with_cells(&shown)).collect();
         let marked = marked.as_deref();
-        let chart = Dumbbell { name, axis, rows: &fitting, columns: &columns, width, row, marked, chance, predicted };
+        let chart = Dumbbell { name, axis, rows: &fitting, columns: &columns, width, row, marked, control: true, chance, predicted };
         hovered = chart.show(ui, cx.theme).map(|i| &all[i]).or(hovered);
     }
     if let Some(row) = hovered {

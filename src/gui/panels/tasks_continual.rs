@@ -286,9 +286,22 @@ impl ContinualTab {
         if view.running {
             lesson_ui(ui, cx, view, state);
         }
-        summary_ui(ui, cx, state);
-        if shown == Method::Wncft || all && methods.contains(&Method::Wncft) {
-            weights_ui(ui, cx, state);
+        let weighed = shown == Method::Wncft || all && methods.contains(&Method::Wncft);
+        let figures = ui.available_width() - APART - grid_width(state.tasks.len());
+        if weighed && figures >= FIGURES.len() as f32 * (FIGURE_WIDTH + FIGURE_GAP) + NAMES_OF_METHODS {
+            ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = APART;
+                ui.vertical(|ui| {
+                    ui.set_width(figures);
+                    summary_ui(ui, cx, state);
+                });
+                ui.vertical(|ui| weights_ui(ui, cx, state));
+            });
+        } else {
+            summary_ui(ui, cx, state);
+            if weighed {
+                weights_ui(ui, cx, state);
+            }
         }
         remark(ui, cx.theme, rows_words(state));
     }
@@ -345,8 +358,13 @@ fn chip_ui(ui: &mut Ui, cx: &PanelCx<'_>, name: &str, place: Option<usize>) -> R
 /// Space between matrices beside each other.
 const APART: f32 = 24.0;
 
+/// Of a grid with so many columns and names before its rows.
+fn grid_width(columns: usize) -> f32 {
+    130.0 + 72.0 * columns as f32
+}
+
 fn matrix_width(state: &ContinualState) -> f32 {
-    130.0 + 72.0 * state.columns() as f32
+    grid_width(state.columns())
 }
 
 /// What rows and frames of a matrix mean.
@@ -457,7 +475,7 @@ fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
         let widths: Vec<f32> = std::iter::once(names).chain(figures.iter().map(|_| FIGURE_WIDTH)).collect();
         let mut window = ColumnWindow::new(ui, &widths, 1);
         let figures: Vec<&Figure> = window.shown().into_iter().filter_map(|i| i.checked_sub(1)).map(|i| figures[i]).collect();
-        let grid = eframe::egui::Grid::new("figures").num_columns(figures.len() + 1).spacing(vec2(10.0, 2.0)).show(ui, |ui| {
+        let grid = eframe::egui::Grid::new("figures").num_columns(figures.len() + 1).spacing(vec2(FIGURE_GAP, 2.0)).show(ui, |ui| {
             ui.label("");
             for f in &figures {
                 cell(ui, &mut |ui| {
@@ -481,6 +499,8 @@ fn summary_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
 
 /// `0.913 ± 0.004` in the font of numbers.
 const FIGURE_WIDTH: f32 = 100.0;
+const FIGURE_GAP: f32 = 10.0;
+const NAMES_OF_METHODS: f32 = 140.0;
 
 /// Which task's update W-NCFT takes for which questions.
 fn weights_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
@@ -510,7 +530,7 @@ fn weights_ui(ui: &mut Ui, cx: &PanelCx<'_>, state: &ContinualState) {
         map: sequential(cx.app.settings.preferences.colours),
         framed: &|r, c| r == c,
         head_rows: 0,
-        width: ui.available_width().min(130.0 + 72.0 * learnt as f32),
+        width: ui.available_width().min(grid_width(learnt)),
         tip: &tip,
     }
     .show(ui, cx.theme);

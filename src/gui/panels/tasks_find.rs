@@ -16,8 +16,10 @@ use crate::{
         Panel, PanelCx,
         export::Subject,
         widgets::{
+            axis::Axis,
             chart::{filled, grown},
             control::{bar, caption, choice, log_slider, remark, room_for},
+            curves::{Curve, Curves},
             matrix::{Matrix, sequential},
             number::{count, counted, sig3},
             states::{failed_strip_ui, job_line_ui},
@@ -27,7 +29,7 @@ use crate::{
     report::export::View,
     task::{self, TaskNeurons},
 };
-use eframe::egui::{Button, RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{Button, RichText, ScrollArea, Ui, Vec2, vec2};
 
 pub(super) const TAB: TabInfo = TabInfo {
     id: "find",
@@ -347,7 +349,9 @@ fn overlap_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &FindView, percent: f64, 
             count(tops.sets[b].len() as u64)
         ));
     };
-    let size = vec2(ui.available_width(), (ui.available_height() - 24.0).clamp(220.0, 460.0));
+    let wide = ui.available_width() >= 900.0;
+    let high = (ui.available_height() - 24.0).clamp(220.0, grown(ui, 460.0));
+    let size = vec2(if wide { (0.5 * ui.available_width()).min(high + 160.0) } else { ui.available_width() }, high);
     let matrix = Matrix {
         name: "Overlap of the tasks' neurons",
         labels: &labels,
@@ -360,6 +364,50 @@ fn overlap_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &FindView, percent: f64, 
         size,
         tip: &tip,
     };
-    matrix.show(ui, cx.theme);
+    if wide {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 24.0;
+            matrix.show(ui, cx.theme);
+            by_layer_ui(ui, cx, tops, vec2(ui.available_width(), high));
+        });
+    } else {
+        matrix.show(ui, cx.theme);
+    }
     remark(ui, cx.theme, "Two random sets of this size would share about k/(200 − k) of their union (k in %): 0.053 at 10 %.");
+}
+
+/// How many neurons each layer gives to every task's set: where sets can overlap.
+fn by_layer_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, tops: &TopSets, size: Vec2) {
+    let forward = cx.link.hover().domain.clone();
+    let curves: Vec<Curve> = tops
+        .names
+        .iter()
+        .zip(&tops.sets)
+        .map(|(name, set)| {
+            let of_layer = |layer: usize| set.iter().filter(|n| **n as usize / tops.d_mlp.max(1) == layer).count() as f64;
+            Curve {
+                name: name.clone(),
+                colour: cx.domain_colour(name),
+                points: (0..tops.n_layers).map(|layer| (layer as f64, Some(of_layer(layer)))).collect(),
+                dashed: false,
+                ghost: forward.as_ref().is_some_and(|f| f != name),
+            }
+        })
+        .collect();
+    let most = curves.iter().flat_map(|c| c.points.iter().filter_map(|p| p.1)).fold(1.0, f64::max);
+    let chart = Curves {
+        name: "Neurons of every task by layer",
+        x: Axis::layers(tops.n_layers),
+        y: Axis::linear(0.0, 1.05 * most, "neurons of the set"),
+        curves: &curves,
+        band: None,
+        size,
+        mark: None,
+        place: cx.link.hover().layer,
+    };
+    if let Some(layer) = chart.show(ui, cx.theme).hovered {
+        cx.link.hover_layer(layer);
+        let at = |c: &Curve| c.points.get(layer).and_then(|p| Some(format!("{} {:.0}", c.name, p.1?)));
+        cx.link.readout(format!("layer {layer} · {}", curves.iter().filter_map(at).collect::<Vec<_>>().join(" · ")));
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
         theme,
         widgets::{
             axis::Axis,
-            chart::{Chart, grown},
+            chart::{Chart, filled, grown},
             control::{bar, caption, choice, remark, room_for},
             curves::{Band, Curve, Curves},
             number::sig3,
@@ -26,7 +26,7 @@ use crate::{
     report::export::View,
     task::{Outcome, Pair, Proportion, Spread, TransferConfig, TransferState, seeds_words},
 };
-use eframe::egui::{Color32, ScrollArea, Shape, Slider, Stroke, TextEdit, Ui, vec2};
+use eframe::egui::{Color32, ScrollArea, Shape, Slider, Stroke, TextEdit, Ui, Vec2, vec2};
 use egui_material_icons::icons;
 use std::sync::Arc;
 
@@ -206,6 +206,7 @@ impl GeneraliseTab {
         let outcome = worked.outcome;
         if worked.pairs.is_empty() {
             remark(ui, cx.theme, "The first task is being learnt.");
+            proportions_ui(ui, cx, state, &worked.proportions);
         } else {
             let (x, title, found): (Quantity, String, Option<Correlation>) = match self.against {
                 Against::Overlap => (Box::new(|p: &Pair| Some(p.overlap)), "overlap of the sets (Jaccard)".into(), worked.overlap),
@@ -219,14 +220,42 @@ impl GeneraliseTab {
                     )
                 }
             };
-            scatter_ui(ui, cx, state, &worked.pairs, outcome, &*x, &title, found);
-            if let Some(layer) = layers_ui(ui, cx, worked) {
+            let scatter = |ui: &mut Ui, cx: &mut PanelCx<'_>, size| {
+                scatter_ui(ui, cx, state, &worked.pairs, outcome, &*x, &title, found, size);
+            };
+            let mut layer = None;
+            if ui.available_width() >= BESIDE {
+                let width = (ui.available_width() - APART) / 2.0;
+                ui.horizontal_top(|ui| {
+                    ui.spacing_mut().item_spacing.x = APART;
+                    ui.vertical(|ui| {
+                        ui.set_width(width);
+                        scatter(ui, cx, vec2(width, filled(ui, 320.0, AROUND_SCATTER, width)));
+                    });
+                    ui.vertical(|ui| {
+                        ui.set_width(width);
+                        layer = layers_ui(ui, cx, worked);
+                        proportions_ui(ui, cx, state, &worked.proportions);
+                    });
+                });
+            } else {
+                let width = ui.available_width().min(grown(ui, 640.0));
+                scatter(ui, cx, vec2(width, (0.55 * ui.available_width()).clamp(200.0, grown(ui, 320.0))));
+                layer = layers_ui(ui, cx, worked);
+                proportions_ui(ui, cx, state, &worked.proportions);
+            }
+            if let Some(layer) = layer {
                 (self.against, self.layer) = (Against::Layer, layer);
             }
         }
-        proportions_ui(ui, cx, state, &worked.proportions);
     }
 }
+
+/// The scatter plot stands beside the other charts in a panel of this width.
+const BESIDE: f32 = 1200.0;
+const APART: f32 = 24.0;
+/// What is written over and under the scatter plot.
+const AROUND_SCATTER: f32 = 130.0;
 
 /// Every ordered pair of tasks, with the least-squares line.
 #[expect(clippy::too_many_arguments, reason = "the parts of one chart")]
@@ -239,6 +268,7 @@ fn scatter_ui(
     x: &dyn Fn(&Pair) -> Option<f64>,
     title: &str,
     found: Option<Correlation>,
+    size: Vec2,
 ) {
     let names: Vec<&str> = state.tasks().collect();
     let scale = 100.0;
@@ -266,7 +296,6 @@ fn scatter_ui(
     if let Some(c) = found {
         remark(ui, cx.theme, format!("{}; as if pairs were independent p would be {} (t)", c.words(), sig3(c.pearson_p_t)));
     }
-    let size = vec2(ui.available_width().min(grown(ui, 640.0)), (0.55 * ui.available_width()).clamp(200.0, grown(ui, 320.0)));
     let chart = Chart {
         name: "Pairs of tasks",
         x: padded(dots.iter().map(|d| d.0), title),

@@ -14,6 +14,7 @@ use crate::{
             chart::{grown, small_width},
             control::{caption, choice, group, remark},
             curves::{Curve, Curves},
+            dumbbell::{Dumbbell, DumbbellRow, Mark},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
             number::{change, count, counted, duration, sig3},
@@ -272,7 +273,6 @@ fn outcome_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, r: &TuneReport) {
             cx.link.ask(Ask::Copy(table.tsv()));
         }
     });
-    table.ui(ui, cx.theme, "domains before and after");
     let p = &r.provenance;
     let list = [
         Fact::new("kept", format!("the weights of step {}, judged best", r.best_step)),
@@ -281,7 +281,65 @@ fn outcome_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, r: &TuneReport) {
         Fact::copied("made by", provenance::short(p), provenance::text(p, None)),
         Fact::copied("command", p.command.clone(), p.command.clone()),
     ];
-    facts(ui, cx.theme, &list);
+    let numbers = |ui: &mut Ui, cx: &PanelCx<'_>| {
+        table.ui(ui, cx.theme, "domains before and after");
+        facts(ui, cx.theme, &list);
+    };
+    if ui.available_width() < BESIDE || r.after.accuracy.is_empty() {
+        return numbers(ui, cx);
+    }
+    let width = (ui.available_width() - 24.0) / 2.0;
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = 24.0;
+        ui.vertical(|ui| {
+            ui.set_width(width);
+            numbers(ui, cx);
+        });
+        ui.vertical(|ui| accuracies_ui(ui, cx, r, width));
+    });
+}
+
+/// The table has the same as a chart beside it in a panel of this width.
+const BESIDE: f32 = 1200.0;
+
+/// Accuracy of every domain before and after.
+fn accuracies_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, r: &TuneReport, width: f32) {
+    let mark = |v: Option<&f64>| v.map(|&value| Mark { value, interval: None });
+    let row = |name: &String| {
+        let (before, after) = (r.before.accuracy.get(name), r.after.accuracy.get(name));
+        let text = |v: Option<&f64>| v.map_or_else(|| "not measured".to_owned(), |v| sig3(*v));
+        DumbbellRow {
+            name: name.clone(),
+            colour: cx.domain_colour(name),
+            before: mark(before),
+            after: mark(after),
+            predicted: None,
+            control: None,
+            chance: None,
+            cells: Vec::new(),
+            folded: String::new(),
+            summary: format!("{name}: accuracy before {}, after {}", text(before), text(after)),
+            scored: 1.0,
+        }
+    };
+    let rows: Vec<DumbbellRow> = r.after.accuracy.keys().map(row).collect();
+    let marked = cx.link.hover().domain.clone();
+    let chart = Dumbbell {
+        name: "Accuracy before and after",
+        axis: Axis::linear(0.0, 1.0, "accuracy (share of questions answered right)"),
+        rows: &rows,
+        columns: &[],
+        width,
+        row: grown(ui, 22.0),
+        marked: marked.as_deref(),
+        control: false,
+        chance: false,
+        predicted: false,
+    };
+    if let Some(i) = chart.show(ui, cx.theme) {
+        cx.link.hover_domain(&rows[i].name);
+        cx.link.readout(rows[i].summary.clone());
+    }
 }
 
 fn before_after(r: &TuneReport) -> Table {

@@ -55,13 +55,27 @@ pub struct Dumbbell<'a> {
     pub row: f32,
     /// A domain to mark.
     pub marked: Option<&'a str>,
+    /// Rows have random controls.
+    pub control: bool,
     /// Rows have a chance level.
     pub chance: bool,
     /// Rows have a prediction.
     pub predicted: bool,
 }
 
+/// Which marks beside before and after the legend explains.
+#[derive(Clone, Copy)]
+struct Explained {
+    predicted: bool,
+    control: bool,
+    chance: bool,
+}
+
 impl Dumbbell<'_> {
+    fn legend(&self) -> Explained {
+        Explained { predicted: self.predicted, control: self.control, chance: self.chance }
+    }
+
     /// The hovered row.
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> Option<usize> {
         let names = self
@@ -102,9 +116,9 @@ impl Dumbbell<'_> {
         }
         painter.text(pos2(plot.right(), outer.bottom() - 1.0), Align2::RIGHT_BOTTOM, &self.axis.title, font.clone(), theme.secondary);
         // Over the marks; where it would not end there, from where there is room.
-        let legend_width = legend(None, ui, theme, Pos2::ZERO, self.predicted, self.chance);
+        let legend_width = legend(None, ui, theme, Pos2::ZERO, self.legend());
         let legend_left = plot.left().min(outer.right() - legend_width).max(outer.left());
-        legend(Some(&painter), ui, theme, pos2(legend_left, outer.top() + 9.0), self.predicted, self.chance);
+        legend(Some(&painter), ui, theme, pos2(legend_left, outer.top() + 9.0), self.legend());
         if table > 0.0 {
             let mut right = outer.right();
             let y = outer.top() + if apart { 27.0 } else { 9.0 };
@@ -213,7 +227,7 @@ fn diamond(at: Pos2, scale: f32, fill: Color32, stroke: Stroke) -> Shape {
 }
 
 /// Its width; draws it where there is a painter.
-fn legend(painter: Option<&Painter>, ui: &Ui, theme: &Theme, at: Pos2, predicted: bool, chance: bool) -> f32 {
+fn legend(painter: Option<&Painter>, ui: &Ui, theme: &Theme, at: Pos2, explained: Explained) -> f32 {
     let ink = theme.secondary;
     let mut x = at.x + 5.0;
     let draw = |shape: Shape| {
@@ -232,15 +246,17 @@ fn legend(painter: Option<&Painter>, ui: &Ui, theme: &Theme, at: Pos2, predicted
     let ring = Shape::Circle(egui::epaint::CircleShape { center: pos2(x, at.y), radius: 4.0, fill: theme.panel, stroke: line });
     entry(vec![ring], "before", &mut x);
     entry(vec![Shape::circle_filled(pos2(x, at.y), 4.5, ink)], "after", &mut x);
-    if predicted {
+    if explained.predicted {
         let mark = diamond(pos2(x + 1.0, at.y), 1.0, theme.panel, line);
         x += 3.0;
         entry(vec![mark], "predicted", &mut x);
     }
-    let band = Shape::rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
-    let middle = Shape::line_segment([pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
-    entry(vec![band, middle], "random control", &mut x);
-    if chance {
+    if explained.control {
+        let band = Shape::rect_filled(Rect::from_center_size(pos2(x, at.y), vec2(10.0, 12.0)), 2.0, theme.tint(theme.secondary, 0.22));
+        let middle = Shape::line_segment([pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(2.0, theme.tint(theme.secondary, 0.45)));
+        entry(vec![band, middle], "random control", &mut x);
+    }
+    if explained.chance {
         let dashes = Shape::dashed_line(&[pos2(x, at.y - 6.0), pos2(x, at.y + 6.0)], Stroke::new(1.0, ink), 2.0, 2.0);
         entry(dashes, "chance", &mut x);
     }
