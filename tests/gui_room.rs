@@ -77,6 +77,17 @@ fn outcomes_and_charts_stand_beside_each_other_in_a_very_large_window() {
     beside(testing_tasks::sample_app_found(dir.path(), 6), "overlap", "arithmetic and logic: 0.", "Neurons of every task by layer");
 }
 
+/// More of the selection is read where the inspector is high enough.
+#[test]
+fn selected_neurons_are_listed_with_their_values() {
+    let dir = folder();
+    let mut app = testing::sample_app(dir.path());
+    app.apply(brodmann::app::Command::SelectNeurons { neurons: testing::sample_set() });
+    let first = testing::sample_set().iter().next().expect("a neuron");
+    let h = shown(app, LARGE, LayoutId::Ablate, "ablation");
+    assert!(sees(&h, &format!("{first}: arithmetic 0.")));
+}
+
 #[test]
 fn charts_of_task_neurons_fill_a_very_large_window() {
     let dir = folder();

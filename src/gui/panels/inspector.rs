@@ -5,6 +5,7 @@ use super::{
     inspect_index::{index_line_ui, index_state_ui},
     inspect_neuron::NeuronView,
     inspect_parts::section,
+    neuron_list::{self, neurons_ui},
 };
 use crate::{
     app::{Command, Loading},
@@ -12,12 +13,13 @@ use crate::{
     gui::{
         Ask, Panel, PanelCx, theme,
         widgets::{
-            chart::small_font,
+            chart::{lines_that_fit, small_font},
             matrix::readable_on,
             number::{self, sig3},
             table::{Fact, facts},
         },
     },
+    report,
     scan::ScanOutput,
 };
 use eframe::egui::{self, Align, Align2, Color32, Label, Layout, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
@@ -242,5 +244,28 @@ fn selection_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, selection: &NeuronSet) {
         if ui.button("Clear").clicked() {
             cx.send(Command::SelectNeurons { neurons: NeuronSet::new() });
         }
+    });
+    selected_ui(ui, cx, selection);
+}
+
+/// Fewer lines are no list.
+const LEAST_LIST: usize = 4;
+
+/// As many of the selected neurons as fit below, by layer and index, with what the shown map has of each.
+fn selected_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, selection: &NeuronSet) {
+    let lines = lines_that_fit(ui, neuron_list::LINE).saturating_sub(2).min(selection.len());
+    let (Some(run), true) = (cx.app.library.scan(), lines >= LEAST_LIST) else { return };
+    let view = &cx.app.project.view;
+    let metric = report::metric_of(run, view.metric);
+    let shown: Vec<_> = view.domain.iter().chain(&view.minus).filter_map(|d| run.domain(d)).collect();
+    let maps: Vec<_> = shown.iter().filter_map(|d| Some((d.name.as_str(), d.map(metric)?))).collect();
+    let values = |n: Neuron| maps.iter().map(|(_, map)| map.get(n.layer as usize, n.index as usize).unwrap_or(f32::NAN)).collect();
+    let first: Vec<(Neuron, Vec<f32>)> = selection.iter().take(lines).map(|n| (n, values(n))).collect();
+    let names: Vec<&str> = maps.iter().map(|m| m.0).collect();
+    let left = selection.len() - lines;
+    let more = if left > 0 { format!(" · the first {lines}") } else { String::new() };
+    ui.label(cx.theme.small(format!("{} of {}{more}", metric.label(), names.join(" and "))));
+    ui.allocate_ui(vec2(ui.available_width(), ui.available_height()), |ui| {
+        neurons_ui(ui, cx, metric, "selected neurons", &first, &names);
     });
 }

@@ -29,6 +29,7 @@ pub mod maps;
 mod maps_grid;
 mod maps_head;
 pub mod models;
+mod neuron_list;
 mod neuron_rows;
 mod neuron_table;
 pub mod neurons;

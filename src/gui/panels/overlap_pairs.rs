@@ -1,6 +1,7 @@
 //! The Jaccard matrix, and one of its pairs: against chance, by layer or by share, and the shared neurons by name.
 
 use super::{
+    neuron_list::neurons_ui,
     overlap::Overlap,
     overlap_found::{Found, text},
 };
@@ -15,7 +16,7 @@ use crate::{
         PanelCx,
         widgets::{
             axis::Axis,
-            chart::small_width,
+            chart::{grown, small_width},
             control::keep_together,
             curves::{Band, Curve, Curves},
             matrix::{Matrix, sequential},
@@ -25,7 +26,7 @@ use crate::{
     },
     scan::{MetricKind, ScanOutput},
 };
-use eframe::egui::{self, Color32, Label, RichText, ScrollArea, Sense, Ui, Vec2, vec2};
+use eframe::egui::{Color32, Label, Sense, Ui, Vec2, vec2};
 use std::sync::Arc;
 
 /// Shared neurons of a pair, strongest first; and what chance gives in each layer.
@@ -158,7 +159,7 @@ impl Overlap {
         );
         ui.add(Label::new(cx.theme.small(words)).wrap()).on_hover_text(NULL);
         let room = ui.available_height();
-        let size = vec2(ui.available_width(), (room * 0.45).clamp(90.0, 220.0));
+        let size = vec2(ui.available_width(), (room * 0.45).clamp(90.0, grown(ui, 220.0)));
         match cx.app.project.view.overlap {
             OverlapView::Curve => match curves {
                 Some(curves) => self.share_ui(ui, cx, run, curves, (a, b), size),
@@ -267,14 +268,10 @@ impl Overlap {
                 cx.send(Command::AddSet { name: format!("{a} ∩ {b}"), neurons: set(), source, chosen_on });
             }
         });
-        neurons_ui(
-            ui,
-            cx,
-            metric,
-            "shared neurons",
-            &shared.neurons.iter().map(|(n, x, y)| (*n, vec![*x, *y])).collect::<Vec<_>>(),
-            &[a, b],
-        );
+        let neurons: Vec<_> = shared.neurons.iter().map(|(n, x, y)| (*n, vec![*x, *y])).collect();
+        if let Some(n) = neurons_ui(ui, cx, metric, "shared neurons", &neurons, &[a, b]) {
+            cx.send(Command::SelectNeurons { neurons: NeuronSet::from_iter([n]) });
+        }
     }
 }
 
@@ -285,65 +282,4 @@ fn curve(name: &str, colour: Color32, points: Vec<(f64, Option<f64>)>) -> Curve 
 fn band(cx: &PanelCx<'_>, points: impl Iterator<Item = (f64, Option<Chance>)>) -> Band {
     let colour = cx.theme.tint(cx.theme.secondary, 0.22);
     Band { colour, points: points.filter_map(|(x, c)| c.map(|c| (x, c.low, c.high))).collect() }
-}
-
-/// Neurons line by line with their values in some domains; a click selects one in every view.
-pub(super) fn neurons_ui(
-    ui: &mut Ui,
-    cx: &mut PanelCx<'_>,
-    metric: MetricKind,
-    salt: &str,
-    neurons: &[(Neuron, Vec<f32>)],
-    domains: &[&str],
-) {
-    if neurons.is_empty() {
-        ui.label(RichText::new("None at this share.").color(cx.theme.secondary));
-        return;
-    }
-    let row = 20.0;
-    let width = ui.available_width();
-    ScrollArea::vertical().id_salt(salt).auto_shrink([false, false]).show_rows(ui, row, neurons.len(), |ui, rows| {
-        ui.spacing_mut().item_spacing.y = 0.0;
-        for (n, values) in &neurons[rows] {
-            let n = *n;
-            let (rect, r) = ui.allocate_exact_size(vec2(width, row), Sense::click());
-            let off = cx.app.project.is_off(n);
-            let each: Vec<String> = domains.iter().zip(values).map(|(d, v)| format!("{d} {}", sig3(f64::from(*v)))).collect();
-            let words = format!("{n}: {}{}", each.join(", "), if off { ", off" } else { "" });
-            r.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &words));
-            if r.hovered() || cx.link.hover().neuron == Some(n) {
-                ui.painter().rect_filled(rect, 3.0, cx.theme.raised);
-            }
-            if r.hovered() {
-                cx.link.hover_neuron(n);
-                cx.link.readout(format!("{words} · {}", metric.info().label.to_lowercase()));
-            }
-            if r.clicked() {
-                cx.link.focus_neuron = Some(n);
-                cx.link.reveal = Some(n);
-                cx.send(Command::SelectNeurons { neurons: NeuronSet::from_iter([n]) });
-            }
-            let mono = egui::FontId::monospace(12.0);
-            let body = egui::FontId::proportional(crate::gui::theme::BODY);
-            let p = ui.painter();
-            let ink = if off { cx.theme.secondary } else { cx.theme.text };
-            let at = |x: f32| egui::pos2(rect.left() + x, rect.center().y);
-            let name = p.text(at(4.0), egui::Align2::LEFT_CENTER, n.to_string(), mono, ink);
-            if off {
-                p.hline(name.x_range(), name.center().y, egui::Stroke::new(1.0, ink));
-            }
-            // Columns of figures after the name, as far apart as there is room; as many as fit.
-            let column = ((width - 72.0) / domains.len().max(1) as f32).clamp(44.0, 96.0);
-            for (i, (v, name)) in values.iter().zip(domains).enumerate() {
-                let right = 72.0 + column * (i as f32 + 1.0);
-                if right > width + 1.0 {
-                    break;
-                }
-                if column > 72.0 {
-                    p.circle_filled(at(right - 64.0), 3.0, cx.domain_colour(name));
-                }
-                p.text(at(right), egui::Align2::RIGHT_CENTER, sig3(f64::from(*v)), body.clone(), cx.theme.text);
-            }
-        }
-    });
 }

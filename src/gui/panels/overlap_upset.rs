@@ -1,6 +1,6 @@
 //! The UpSet view of the overlap panel: a column is clicked, its neurons are selected, and can be made a set.
 
-use super::{overlap_found::Found, overlap_pairs::neurons_ui};
+use super::{neuron_list::neurons_ui, overlap_found::Found};
 use crate::{
     app::{Command, RunEntry},
     base::{
@@ -187,7 +187,9 @@ impl UpsetState {
         }
         let Some(l) = &self.listed else { return };
         let domains: Vec<&str> = c.members.iter().map(|&i| top.names[i].as_str()).collect();
-        neurons_ui(ui, cx, metric, "neurons of the column", &l.neurons, &domains);
+        if let Some(n) = neurons_ui(ui, cx, metric, "neurons of the column", &l.neurons, &domains) {
+            cx.send(Command::SelectNeurons { neurons: NeuronSet::from_iter([n]) });
+        }
     }
 }
 

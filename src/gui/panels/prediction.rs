@@ -7,9 +7,9 @@ use crate::{
     base::{provenance, stats},
     eval::AblationAt,
     gui::{
-        Ask, Panel, PanelCx,
+        Ask, Panel, PanelCx, theme,
         widgets::{
-            chart::small_font,
+            chart::{lines_that_fit, small_font},
             control::{bar, choice, group, remark, remark_height, room_for},
             number::{count, counted, sig3},
             scatter::{Dot, Scatter, Shape},
@@ -346,12 +346,13 @@ fn outliers_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, of: Of, shown: &[Shown<'_>]) {
     if order.is_empty() {
         return;
     }
-    if order.len() > OUTLIERS {
-        order.select_nth_unstable_by(OUTLIERS, by_error);
-        order.truncate(OUTLIERS);
+    group(ui, cx.theme, "LARGEST DISAGREEMENT");
+    let lines = lines_that_fit(ui, theme::ROW).max(OUTLIERS);
+    if order.len() > lines {
+        order.select_nth_unstable_by(lines, by_error);
+        order.truncate(lines);
     }
     order.sort_by(by_error);
-    group(ui, cx.theme, "LARGEST DISAGREEMENT");
     for shown in order {
         let (m, x, y) = shown;
         ui.horizontal_wrapped(|ui| {

@@ -7,8 +7,8 @@ use crate::{
         Panel, PanelCx,
         export::Subject,
         widgets::{
-            control::{caption, choice, keep_together},
-            states::{failed_strip_ui, job_line_ui},
+            control::{caption, choice, keep_together, remark},
+            states::{empty_ui, failed_strip_ui, job_line_ui},
         },
     },
     report::export::View,
@@ -63,7 +63,19 @@ fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
 }
 
 /// Said where nothing was measured yet in this session.
-pub(super) const GOES_ON: &str = "Once broken off, the same request goes on from what was measured, in a later session too.";
+const GOES_ON: &str = "Once broken off, the same request goes on from what was measured, in a later session too.";
+/// A panel as high has it in its middle.
+const HIGH: f32 = 320.0;
+
+/// What `words` say of a sweep that was not begun, under its form.
+pub(super) fn nothing_yet_ui(ui: &mut Ui, cx: &PanelCx<'_>, words: &str) {
+    let words = format!("{words} {GOES_ON}");
+    if ui.available_height() < HIGH {
+        remark(ui, cx.theme, words);
+    } else {
+        empty_ui(ui, cx.theme, icons::ICON_GRADIENT, &words, "");
+    }
+}
 
 /// What is asked for by `form`, with the words of the button that starts it; then that button, or how far it is with a way to stop it, or how to go on.
 pub(super) fn control_ui<T>(

@@ -1,14 +1,16 @@
 //! The smallest set found that breaks a domain and spares the others: the search step by step, and how the set is judged.
 
-use super::sweep::{GOES_ON, control_ui, domain_choice, ranking_choice};
+use super::sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice};
 use crate::{
     ablate::{BreakStep, Broken, Rule, Totals},
     app::{BreakLive, Command, SweepKind, SweepRequest},
     base::stats,
     gui::{
-        Ask, PanelCx,
+        Ask, PanelCx, theme,
         widgets::{
+            axis::Axis,
             control::{caption, group, remark, room_for},
+            curves::{Curve, Curves},
             number::{counted, plus_minus, sig3},
             states::empty_ui,
             table::{Table, icon_button},
@@ -16,7 +18,7 @@ use crate::{
     },
     scan::MetricKind,
 };
-use eframe::egui::{self, DragValue, ScrollArea, Ui};
+use eframe::egui::{self, DragValue, ScrollArea, Ui, vec2};
 use egui_material_icons::icons;
 
 pub struct BreakTab {
@@ -47,7 +49,7 @@ impl BreakTab {
         let Some(live) = view.and_then(|v| v.result.as_ref()) else {
             let words = "Neurons are added one by one: each round the one that hurts the domain most for what it costs the others. \
                          The set is sought on one half of the questions and judged on the other.";
-            remark(ui, cx.theme, format!("{words} {GOES_ON}"));
+            nothing_yet_ui(ui, cx, words);
             return;
         };
         ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
@@ -93,6 +95,36 @@ fn steps_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, live: &BreakLive) {
         cx.link.ask(Ask::Copy(table.tsv()));
     }
     table.ui(ui, cx.theme, "steps of the search");
+    if steps.len() > 1 && ui.available_height() > STEPS_CHART {
+        ui.add_space(theme::GRID * 2.0);
+        damage_ui(ui, cx, live.outcome.as_ref().map(|o| o.domain.as_str()), steps);
+    }
+}
+
+/// Where less is left the table stands alone.
+const STEPS_CHART: f32 = 240.0;
+
+/// What the search weighs: the damage to the domain against that to the others, round by round.
+fn damage_ui(ui: &mut Ui, cx: &PanelCx<'_>, domain: Option<&str>, steps: &[BreakStep]) {
+    let of = |value: fn(&BreakStep) -> f64| steps.iter().enumerate().map(|(i, s)| ((i + 1) as f64, Some(value(s)))).collect();
+    let curve = |name: &str, colour, dashed, points| Curve { name: name.to_owned(), colour, points, dashed, ghost: false };
+    let colour = domain.map_or(cx.theme.accent, |d| cx.domain_colour(d));
+    let curves = [
+        curve(domain.unwrap_or("the domain"), colour, false, of(|s| s.damage)),
+        curve("the others", cx.theme.secondary, true, of(|s| s.others)),
+    ];
+    let values = curves.iter().flat_map(|c| c.points.iter().filter_map(|p| p.1)).chain([0.0]);
+    let chart = Curves {
+        name: "Damage round by round",
+        x: Axis { whole: true, ..Axis::linear(0.6, steps.len() as f64 + 0.4, "round") },
+        y: Axis::around(values, "damage (standard deviations of the questions' margins)"),
+        curves: &curves,
+        band: None,
+        size: vec2(ui.available_width(), (ui.available_height() - 8.0).min(0.6 * ui.available_width())),
+        mark: None,
+        place: None,
+    };
+    chart.show(ui, cx.theme);
 }
 
 fn table(steps: &[BreakStep]) -> Table {

@@ -1,6 +1,6 @@
 //! Accuracy with the top k % of a map switched, beside random sets of the same size.
 
-use super::sweep::{GOES_ON, control_ui, domain_choice, ranking_choice, settings_words};
+use super::sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice, settings_words};
 use crate::{
     ablate::KCurve,
     app::{Command, SweepKind, SweepRequest},
@@ -59,7 +59,7 @@ impl CurveTab {
         let view = app.sweeps.against_k.as_ref();
         control_ui(ui, cx, view, SweepKind::AgainstK, |ui, cx| (self.request_ui(ui, cx), "Measure the curve".to_owned()));
         let Some(curve) = view.and_then(|v| v.result.as_ref()) else {
-            remark(ui, cx.theme, format!("Neurons are {}, in every domain that is switched on. {GOES_ON}", settings_words(cx)));
+            nothing_yet_ui(ui, cx, &format!("Neurons are {}, in every domain that is switched on.", settings_words(cx)));
             return;
         };
         let table = &mut self.table;
@@ -137,7 +137,10 @@ fn chart_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, curve: &KCurve, room: f32) {
     };
     // In a low panel the chart alone is seen; what its lines are, by scrolling.
     let beside = room - remark_height(ui, LINES) - 12.0;
-    let size = vec2(ui.available_width(), if beside >= 130.0 { beside } else { room - 4.0 }.clamp(120.0, 420.0));
+    let size = vec2(
+        ui.available_width(),
+        if beside >= 130.0 { beside } else { room - 4.0 }.clamp(120.0, (0.75 * ui.available_width()).max(420.0)),
+    );
     let spoken = || {
         let say = |l: &Line| l.points.last().map(|(k, v)| format!("{} {} at {k} %", l.name, sig3(*v))).unwrap_or_default();
         lines.iter().map(say).collect::<Vec<_>>().join("; ")

@@ -2,7 +2,7 @@
 
 use super::{
     map_controls::{MarksCache, scale_kind},
-    sweep::{GOES_ON, control_ui, domain_choice, settings_words},
+    sweep::{control_ui, domain_choice, nothing_yet_ui, settings_words},
     sweep_sought::Sought,
 };
 use crate::{
@@ -13,10 +13,11 @@ use crate::{
         heatmap::{ColourMap, Scale, scale::PERCENTILE},
     },
     gui::{
-        Ask, PanelCx,
+        Ask, PanelCx, theme,
         widgets::{
             axis::Axis,
             cell_grid::CellGrid,
+            chart::{grown, lines_that_fit},
             control::{bar, caption, choice, group, remark, room_for, tag},
             heatmap_view::{Columns, HeatmapInput, HeatmapView},
             legend::{self, Legend},
@@ -81,7 +82,7 @@ impl UnitsTab {
             (request, words)
         });
         let Some(view) = view else {
-            remark(ui, cx.theme, format!("Each unit is {} by itself; settings are those of Ablation. {GOES_ON}", settings_words(cx)));
+            nothing_yet_ui(ui, cx, &format!("Each unit is {} by itself; settings are those of Ablation.", settings_words(cx)));
             return;
         };
         let Some(sweep) = &view.result else { return };
@@ -92,10 +93,12 @@ impl UnitsTab {
             return;
         }
         let room = ui.available_height();
+        // The list has its share of what is left over.
+        let map = room - (0.36 * room).max(190.0);
         match sweep.spec.unit {
-            SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, (room - 190.0).max(room.min(120.0))),
-            SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, (room - 190.0).max(120.0)),
-            SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, (room - 190.0).clamp(120.0, 320.0)),
+            SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, map.max(room.min(120.0))),
+            SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, map.max(120.0)),
+            SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, map.clamp(120.0, grown(ui, 320.0))),
         }
         // Less would be half a line; the table has them all.
         if ui.available_height() >= LEAST_LIST {
@@ -310,7 +313,8 @@ fn largest_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, sweep: &Sweep, measure: SweepMe
         return;
     }
     group(ui, cx.theme, "LARGEST EFFECTS");
-    for &(id, change) in all.iter().take(LISTED) {
+    let lines = lines_that_fit(ui, theme::ROW).max(LISTED);
+    for &(id, change) in all.iter().take(lines) {
         let predicted = predicted(cx, sweep, measure, id).map_or(String::new(), |p| format!(", predicted {}", sig3(p)));
         let name = sweep.name(id);
         ui.horizontal(|ui| {

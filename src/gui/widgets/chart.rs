@@ -30,6 +30,11 @@ pub fn filled(ui: &Ui, usual: f32, below: f32, width: f32) -> f32 {
     (ui.available_height() - below).min(0.75 * width).max(grown(ui, usual))
 }
 
+/// Lines of this height that the visible part of a panel has left.
+pub fn lines_that_fit(ui: &Ui, line: f32) -> usize {
+    (ui.available_height() / (line + ui.spacing().item_spacing.y)) as usize
+}
+
 /// What is asked of a chart.
 pub struct Chart<'a> {
     /// Spoken name: `Density by layer`.
