@@ -13,7 +13,7 @@ use brodmann::{
     app::{App, testing, testing_jobs, testing_lessons, testing_tasks, testing_tuning},
     gui::{LEAST_SIZE, dock::LayoutId},
 };
-use eframe::egui::{self, Rect};
+use eframe::egui::{self, Rect, Shape};
 use egui_kittest::kittest::{NodeT as _, Queryable};
 use support::{Window, press, sees, window_of};
 
@@ -35,6 +35,20 @@ fn shown(app: App, size: (f32, f32), layout: LayoutId, panel: &str) -> Window {
 fn place(h: &Window, words: &str) -> Rect {
     let Some(node) = h.query_all_by_label_contains(words).next() else { panic!("there is no `{words}`") };
     node.rect()
+}
+
+/// Text that is painted, whether it has a name or not.
+fn written(h: &Window) -> Vec<String> {
+    fn texts(shape: &Shape, found: &mut Vec<String>) {
+        match shape {
+            Shape::Text(t) => found.push(t.galley.text().to_owned()),
+            Shape::Vec(parts) => parts.iter().for_each(|part| texts(part, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    h.output().shapes.iter().for_each(|s| texts(&s.shape, &mut found));
+    found
 }
 
 /// What stands behind tabs in a large window has a place of its own in a very large one, and goes back behind them.
@@ -137,6 +151,16 @@ fn rows_and_cells_grow_in_a_very_large_window() {
 #[test]
 fn a_small_screen_holds_the_window_at_a_large_scale() {
     assert!(LEAST_SIZE[0] <= SMALL_AT_125.0 && LEAST_SIZE[1] <= SMALL_AT_125.1, "{LEAST_SIZE:?}");
+}
+
+/// A bar that is too short for a name along it has it beside it.
+#[test]
+fn colour_bars_of_small_matrices_are_named() {
+    let dir = folder();
+    let h = shown(testing::sample_app(dir.path()), SMALL_AT_125, LayoutId::Compare, "similarity");
+    let written = written(&h);
+    let names = |word: &str| written.iter().any(|t| t.ends_with(word) && t.len() < 16);
+    assert!(names("LLMDcos") && names("Jaccard"), "{written:?}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ const LEAST_CELL: f32 = 14.0;
 
 /// Largest cells in a room of this height: in a very large window they grow with it.
 pub fn largest_cell(room: f32) -> f32 {
-    (0.085 * room).clamp(64.0, 112.0)
+    (0.11 * room).clamp(64.0, 128.0)
 }
 
 /// Colour of a share of the range, for magnitudes.
@@ -121,7 +121,11 @@ impl Matrix<'_> {
             Heads::Dots => (16.0, 0.0),
         };
         let side = side_with(top, lean);
-        let size = vec2(left + side * n_f + bar.x.max(lean), top + side * n_f + bar.y);
+        // What an upright bar is too short to be named along stands beside it, word by word, where there is room.
+        let bar_name = ColourBar { map: self.map, range: self.range, name: self.unit, pointed: None };
+        let named = if beside && !bar_name.leans(ui, side * n_f) { 24.0 + longest_word(ui, self.unit) } else { 0.0 };
+        let right = bar.x.max(lean).max(named.min(self.size.x - left - side * n_f));
+        let size = vec2(left + side * n_f + right, top + side * n_f + bar.y);
         let (outer, response) = ui.allocate_exact_size(size, Sense::click());
         let cells = Rect::from_min_size(pos2((outer.left() + left).round(), (outer.top() + top).round()), Vec2::splat(side * n_f));
         let painter = ui.painter_at(outer);
@@ -229,7 +233,7 @@ impl Matrix<'_> {
         } else {
             Rect::from_min_size(cells.left_bottom() + vec2(0.0, 10.0), vec2(cells.width(), 6.0))
         };
-        ColourBar { map: self.map, range: self.range, name: self.unit, pointed }.paint(&painter, theme, bar_rect);
+        ColourBar { pointed, ..bar_name }.paint(&painter, theme, bar_rect);
         MatrixOutput { hovered, clicked, cells }
     }
 }
@@ -273,7 +277,18 @@ fn leaning(painter: &Painter, x: f32, bar: Rect, name: Arc<egui::Galley>, ink: C
     painter.add(Shape::Text(text));
 }
 
+fn longest_word(ui: &Ui, name: &str) -> f32 {
+    name.split(' ').map(|word| small_width(ui, word)).fold(0.0, f32::max)
+}
+
+/// Of an upright bar: its ends are written there.
+const ENDS: f32 = 36.0;
+
 impl ColourBar<'_> {
+    /// Whether some form of the name fits along an upright bar of this height.
+    fn leans(&self, ui: &Ui, height: f32) -> bool {
+        [self.name].into_iter().chain(self.short_names()).any(|name| small_width(ui, name) < height - ENDS)
+    }
     /// `LLMDcos` of `LLMDcos of two samples` and of `mean LLMDcos`.
     fn short_names(&self) -> [&str; 2] {
         [self.name.split(" of ").next().unwrap_or_default(), self.name.rsplit(' ').next().unwrap_or_default()]
@@ -307,7 +322,7 @@ impl ColourBar<'_> {
             painter.text(pos2(x, rect.top()), Align2::LEFT_TOP, short(self.range.1), font.clone(), ink);
             let upright = |name: &str| painter.layout_no_wrap(name.to_owned(), font.clone(), ink);
             let lines = painter.layout(self.name.to_owned(), font.clone(), ink, painter.clip_rect().right() - x - 4.0);
-            let fits = |g: &Arc<egui::Galley>| g.size().x < rect.height() - 36.0;
+            let fits = |g: &Arc<egui::Galley>| g.size().x < rect.height() - ENDS;
             if let Some(galley) = Some(upright(self.name)).filter(fits) {
                 leaning(painter, x, rect, galley, ink);
             } else if lines.size().y < rect.height() - 28.0 && lines.rows.len() <= 4 && lines.size().x <= painter.clip_rect().right() - x {
