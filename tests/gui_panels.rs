@@ -249,7 +249,7 @@ fn sweeps_are_asked_for_stopped_and_gone_on_with_by_label() {
     h.run();
     let asked = SweepRequest::Units { unit: SweepUnit::Head, domain: "arithmetic".into(), layers: None };
     // First whatever an earlier session left, then what it left of the heads.
-    let found = |request| Command::FindSweep { request };
+    let found = |request| Command::FindSweep { kind: SweepKind::Units, request };
     assert_eq!(sent(&h), [found(None), found(Some(asked.clone())), Command::Sweep { request: asked.clone(), out: None }]);
 
     // What was stopped can be gone on with.
@@ -269,7 +269,14 @@ fn sweeps_are_asked_for_stopped_and_gone_on_with_by_label() {
     h.get_by_label("Make set").click();
     h.run();
     let commands = sent(&h);
-    let [Command::FindSweep { .. }, Command::AddSet { name, neurons, chosen_on, .. }] = &commands[..] else { panic!("{commands:?}") };
+    let [
+        Command::FindSweep { .. },
+        Command::FindSweep { kind: SweepKind::Break, request: Some(SweepRequest::Break { .. }) },
+        Command::AddSet { name, neurons, chosen_on, .. },
+    ] = &commands[..]
+    else {
+        panic!("{commands:?}")
+    };
     assert_eq!(
         (name.as_str(), neurons.len(), chosen_on.as_slice()),
         ("smallest set that breaks arithmetic", 18, &["arithmetic".to_owned()][..])

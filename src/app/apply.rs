@@ -91,7 +91,7 @@ impl App {
             Command::ProveTasks { request, out } => self.prove_tasks(*request, out, true),
             Command::KeepTaskSet { task, percent, on } => self.keep_task_set(&task, percent, on),
             Command::Sweep { request, out } => self.start_sweep(request, out),
-            Command::FindSweep { request } => self.find_sweep(request),
+            Command::FindSweep { kind, request } => self.find_sweep(kind, request),
             Command::Generate { prompt, config } => self.generate(prompt, config),
             Command::IndexActivations => self.index_activations(),
             Command::InspectNeuron { neuron } => self.inspect_neuron(neuron),

@@ -105,9 +105,11 @@ pub enum Command {
         #[serde(default)]
         out: Option<PathBuf>,
     },
-    /// Shows what the data folder holds of a sweep of single units that would be gone on with: of this one, or (`None`) of the one that was worked
-    /// on last.
+    /// Shows what the data folder holds of a sweep of this kind that would be gone on with: of this one, or (`None`) of the one that was worked on
+    /// last.
     FindSweep {
+        #[serde(default)]
+        kind: super::SweepKind,
         #[serde(default)]
         request: Option<super::SweepRequest>,
     },

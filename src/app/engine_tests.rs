@@ -1,8 +1,8 @@
 //! The app with its engines, on the small fixture model.
 
-use super::{App, Command, EvalConfig, Failure, JobState, Loading, NoticeLevel, SweepRequest, testing};
+use super::{App, Command, EvalConfig, Failure, JobState, Loading, NoticeLevel, SweepKind, SweepRequest, testing};
 use crate::{
-    ablate::{ControlMatch, Rule, SweepMeasure, SweepUnit, Totals},
+    ablate::{BreakStep, ControlMatch, KCurve, Rule, SweepMeasure, SweepUnit, Totals},
     base::{Neuron, NeuronSet},
     data::Mapping,
     eval::{AblationAt, AblationMode, DomainScore},
@@ -276,7 +276,7 @@ fn a_sweep_that_was_broken_off_is_shown_by_the_next_session() {
 
     let mut app = session();
     let find = |app: &mut App, request| {
-        app.apply(Command::FindSweep { request });
+        app.apply(Command::FindSweep { kind: SweepKind::Units, request });
         testing::settle(app);
         app.sweeps.units.clone()
     };
@@ -339,6 +339,61 @@ fn a_curve_and_a_search_rank_by_the_shown_run() {
 }
 
 #[test]
+fn a_curve_and_a_search_that_were_broken_off_are_shown_by_the_next_session() {
+    let dir = tempfile::tempdir().expect("folder");
+    let curve = SweepRequest::AgainstK { ranking: "b".into(), metric: MetricKind::Relevance, percents: vec![2.0, 20.0] };
+    let rule = Rule { threshold: Some(0.0), most: 3, ..Rule::default() };
+    let search = SweepRequest::Break { domain: "a".into(), metric: MetricKind::Relevance, candidates: 12, rule };
+    let mut app = ranked(dir.path());
+    for request in [&curve, &search] {
+        app.apply(Command::Sweep { request: request.clone(), out: None });
+        testing::settle(&mut app);
+    }
+    assert_eq!(errors(&app), Vec::<String>::new());
+    let first = app.sweeps.clone();
+    let whole = first.against_k.and_then(|v| Some((v.result?, v.folder?))).expect("curve");
+    let found = first.broken.and_then(|v| Some((v.result?, v.folder?))).expect("search");
+
+    let next = |request: Option<&SweepRequest>| {
+        let mut app = ranked(dir.path());
+        for kind in [SweepKind::AgainstK, SweepKind::Break] {
+            app.apply(Command::FindSweep { kind, request: request.filter(|r| r.kind() == kind).cloned() });
+            testing::settle(&mut app);
+        }
+        (app.sweeps.against_k.clone(), app.sweeps.broken.clone())
+    };
+    // What came to its end is shown as such.
+    let (k, b) = next(None);
+    let (k, b) = (k.expect("the curve"), b.expect("the search"));
+    assert_eq!((&k.request, &k.failed, &b.request, &b.failed), (&curve, &None, &search, &None));
+    let shares = |curve: &KCurve| curve.points.iter().map(|p| p.percent).collect::<Vec<_>>();
+    let neurons = |steps: &[BreakStep]| steps.iter().map(|s| s.neuron).collect::<Vec<_>>();
+    assert_eq!(shares(k.result.as_ref().expect("points")), [2.0, 20.0]);
+    assert_eq!(b.result.as_ref().expect("steps").outcome.as_ref().expect("end").set, found.0.outcome.as_ref().expect("end").set);
+
+    // What a kill leaves: the first point, and the first round.
+    let cut = |path: PathBuf, list: &str| {
+        let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).expect("file")).expect("json");
+        state["known"][list].as_array_mut().expect("list").truncate(1);
+        std::fs::write(&path, state.to_string()).expect("written");
+    };
+    cut(whole.1.join("against-k.begun.json"), "points");
+    cut(found.1.join("break.begun.json"), "steps");
+    for (k, b) in [next(None), (next(Some(&curve)).0, next(Some(&search)).1)] {
+        let (k, b) = (k.expect("the curve"), b.expect("the search"));
+        assert_eq!((&k.failed, &b.failed), (&Some(Failure::Cancelled), &Some(Failure::Cancelled)));
+        assert_eq!((k.folder, b.folder), (Some(whole.1.clone()), Some(found.1.clone())));
+        let (k, b) = (k.result.expect("points"), b.result.expect("steps"));
+        assert_eq!((shares(&k), &k.ranking, &k.domains), (vec![2.0], &whole.0.ranking, &whole.0.domains));
+        assert!(k.baseline.iter().zip(&whole.0.baseline).all(|(a, b)| (a.n, a.correct) == (b.n, b.correct)) && k.baseline.len() == 2);
+        assert_eq!((neurons(&b.steps), b.outcome), (neurons(&found.0.steps[..1]), None));
+    }
+    // Another one was never begun.
+    let other = SweepRequest::AgainstK { ranking: "b".into(), metric: MetricKind::Relevance, percents: vec![3.0] };
+    assert!(next(Some(&other)).0.is_none());
+}
+
+#[test]
 fn a_curve_and_a_search_go_on_from_what_was_measured_and_from_nothing_else() {
     let dir = tempfile::tempdir().expect("folder");
     let mut app = ranked(dir.path());
@@ -355,7 +410,7 @@ fn a_curve_and_a_search_go_on_from_what_was_measured_and_from_nothing_else() {
     // As a stop after the first point leaves it: that point marked, so that it is known again.
     let begun = out.join("against-k.begun.json");
     let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&begun).expect("file")).expect("json");
-    let points = state["known"].as_array_mut().expect("points");
+    let points = state["known"]["points"].as_array_mut().expect("points");
     points.truncate(1);
     points[0]["neurons"] = 77.into();
     std::fs::write(&begun, state.to_string()).expect("written");

@@ -49,7 +49,7 @@ pub enum JobTarget {
     Attribution(u64),
     Sweep(super::SweepKind),
     /// A look for a sweep on the disk.
-    KeptSweep,
+    KeptSweep(super::SweepKind),
     Tasks(TaskJob),
     /// The sequence of tasks.
     Continual,
@@ -67,7 +67,7 @@ impl JobTarget {
     pub fn is_listed(&self) -> bool {
         match self {
             Self::Looking(looking) => *looking == Looking::Index,
-            Self::KeptSweep => false,
+            Self::KeptSweep(_) => false,
             _ => true,
         }
     }

@@ -235,7 +235,7 @@ impl App {
             return self.looked(looking, result);
         }
         let failure = result.err();
-        if target == JobTarget::KeptSweep {
+        if let JobTarget::KeptSweep(_) = target {
             if let Some(Failure::Failed(message)) = failure {
                 self.notice(NoticeLevel::Warn, "A sweep of an earlier session could not be read", message);
             }

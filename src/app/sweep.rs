@@ -15,7 +15,7 @@ use crate::{
         SweepUnit, Totals, UnitId, against_k, break_domain, random_neurons, sweep,
     },
     base::{
-        Ctx, Error, Grid, NeuronSet, Result, atomic_file,
+        Ctx, Error, Grid, Neuron, NeuronSet, Result, atomic_file,
         hash::{sha256_bytes, sha256_json},
         provenance::{self, Provenance},
     },
@@ -49,7 +49,7 @@ pub enum SweepRequest {
 }
 
 impl SweepRequest {
-    fn kind(&self) -> SweepKind {
+    pub(super) fn kind(&self) -> SweepKind {
         match self {
             Self::Units { .. } => SweepKind::Units,
             Self::AgainstK { .. } => SweepKind::AgainstK,
@@ -66,8 +66,10 @@ impl SweepRequest {
 }
 
 /// Which of the results a job fills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SweepKind {
+    #[default]
     Units,
     AgainstK,
     Break,
@@ -106,6 +108,8 @@ pub struct Sweeps {
 pub(super) enum SweepNews {
     /// Found on the disk.
     Kept(Box<KeptSweep>),
+    /// What was worked on last, by what it was asked for with.
+    Begun(SweepRequest),
     Started(Box<Sweep>),
     Measured(Vec<(UnitId, Totals)>),
     Curve(Box<KCurve>),
@@ -140,6 +144,8 @@ impl Sweeps {
         }
         match news {
             SweepNews::Kept(kept) => self.show_kept(*kept),
+            // Whether it is what would be gone on with, the program says.
+            SweepNews::Begun(_) => {}
             SweepNews::Started(sweep) => change(&mut self.units, |r| *r = Some(*sweep)),
             SweepNews::Measured(rows) => change(&mut self.units, |r| {
                 if let Some(sweep) = r {
@@ -170,6 +176,76 @@ impl Sweeps {
             SweepKind::AgainstK => end(&mut self.against_k, failure),
             SweepKind::Break => end(&mut self.broken, failure),
         }
+    }
+}
+
+/// A curve as it will be measured, or was.
+pub(super) struct CurvePlan {
+    pub request: SweepRequest,
+    switching: Switching,
+    map: Grid,
+    /// What the map is called.
+    ranking: String,
+    sources: Vec<ItemSource>,
+    pub percents: Vec<f64>,
+    provenance: Provenance,
+    pub folder: PathBuf,
+}
+
+/// Files in the folders of a curve and of a search: what is known of one that was begun, and the end of a search.
+pub(super) const CURVE_BEGUN: &str = "against-k.begun.json";
+pub(super) const SEARCH_BEGUN: &str = "break.begun.json";
+pub(super) const BROKEN: &str = "break.json";
+
+/// What is known of a curve.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CurveBegun {
+    /// For who looks at it; a curve that goes on measures it again.
+    baseline: Vec<Totals>,
+    pub points: Vec<KPoint>,
+}
+
+impl CurvePlan {
+    fn key(&self) -> String {
+        self.switching.key(&self.sources, &self.map)
+    }
+    /// What an earlier session, or a stopped job, left of it.
+    pub fn known(&self) -> Option<CurveBegun> {
+        read_begun(&self.folder.join(CURVE_BEGUN), &self.key())
+    }
+    pub fn curve(&self, known: CurveBegun) -> KCurve {
+        KCurve {
+            ranking: self.ranking.clone(),
+            domains: self.sources.iter().map(|s| s.domain.name.clone()).collect(),
+            baseline: known.baseline,
+            points: known.points.into_iter().filter(|p| self.percents.contains(&p.percent)).collect(),
+            provenance: self.provenance.clone(),
+        }
+    }
+}
+
+/// A search as it will be made, or was.
+pub(super) struct SearchPlan {
+    pub request: SweepRequest,
+    switching: Switching,
+    map: Grid,
+    ranking: String,
+    sources: Vec<ItemSource>,
+    /// The candidates.
+    neurons: Vec<Neuron>,
+    rule: Rule,
+    provenance: Provenance,
+    pub folder: PathBuf,
+}
+
+impl SearchPlan {
+    fn key(&self) -> String {
+        let key = self.switching.key(&self.sources, &self.map);
+        sha256_bytes(format!("{key}\n{:?}\n{:?}", self.neurons, self.rule).as_bytes())
+    }
+    /// What an earlier session, or a stopped job, left of it.
+    pub fn known(&self) -> Option<BreakBegun> {
+        read_begun(&self.folder.join(SEARCH_BEGUN), &self.key())
     }
 }
 
@@ -215,10 +291,8 @@ impl App {
         self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::Sweep(kind));
         let started = match &request {
             SweepRequest::Units { unit, domain, layers } => self.start_units(&request, *unit, domain, *layers, out),
-            SweepRequest::AgainstK { ranking, metric, percents } => self.start_against_k(&request, ranking, *metric, percents, out),
-            SweepRequest::Break { domain, metric, candidates, rule } => {
-                self.start_break(&request, domain, *metric, *candidates, *rule, out)
-            }
+            SweepRequest::AgainstK { .. } => self.start_against_k(&request, out),
+            SweepRequest::Break { .. } => self.start_break(&request, out),
         };
         if let Err(details) = started {
             self.sweeps.begin(request.clone(), None);
@@ -228,7 +302,10 @@ impl App {
     }
 
     pub(super) fn sweep_news(&mut self, news: SweepNews) {
-        self.sweeps.hear(news);
+        match news {
+            SweepNews::Begun(request) => self.find_sweep(request.kind(), Some(request)),
+            news => self.sweeps.hear(news),
+        }
     }
 
     pub(super) fn sweep_ended(&mut self, kind: SweepKind, failure: Option<Failure>) {
@@ -350,77 +427,68 @@ impl App {
         Ok(())
     }
 
-    fn start_against_k(
-        &mut self,
-        request: &SweepRequest,
-        ranking: &str,
-        metric: MetricKind,
-        percents: &[f64],
-        out: Option<PathBuf>,
-    ) -> Result<(), String> {
+    /// What a request for a curve comes to now.
+    pub(super) fn plan_curve(&self, request: &SweepRequest, out: Option<PathBuf>) -> Result<CurvePlan, String> {
+        let SweepRequest::AgainstK { ranking, metric, percents } = request else { return Err("This is no curve.".into()) };
         let switching = self.switching()?;
         let percents = against_k::percentages(percents).map_err(|e| e.to_string())?;
-        let (map, words) = self.ranking(ranking, metric)?;
-        let sources = self.sweep_sources(ranking, &self.scanned_rows(&[ranking.to_owned()]))?;
+        let (map, words) = self.ranking(ranking, *metric)?;
+        let sources = self.sweep_sources(ranking, &self.scanned_rows(std::slice::from_ref(ranking)))?;
         let list: Vec<String> = percents.iter().map(ToString::to_string).collect();
         let all: Vec<&ItemSource> = sources.iter().collect();
         let mut flags = vec![("--against-k", format!("top:{ranking}")), ("--percents", list.join(","))];
-        flags.extend(self.run_flags(metric));
+        flags.extend(self.run_flags(*metric));
         let command = self.sweep_command("sweep", &all, &flags);
         let provenance = self.sweep_provenance(&format!("top k % by {words}, k rising"), &all, command);
         let key = format!("{:?}\n{words}\n{percents:?}", sources.iter().map(|s| &s.key).collect::<Vec<_>>());
         let folder = self.sweep_folder(out, &format!("against-k-{ranking}"), &key);
-        self.sweeps.begin(request.clone(), Some(folder.clone()));
+        Ok(CurvePlan { request: request.clone(), switching, map, ranking: words, sources, percents, provenance, folder })
+    }
+
+    fn start_against_k(&mut self, request: &SweepRequest, out: Option<PathBuf>) -> Result<(), String> {
+        let plan = self.plan_curve(request, out)?;
+        self.sweeps.begin(request.clone(), Some(plan.folder.clone()));
         self.runner.spawn(&mut self.jobs, request.title(), JobTarget::Sweep(SweepKind::AgainstK), move |ctx, out| {
-            let sessions = sources.iter().map(|s| switching.scorer.session(s, ctx)).collect::<Result<Vec<_>>>()?;
+            let switching = &plan.switching;
+            let sessions = plan.sources.iter().map(|s| switching.scorer.session(s, ctx)).collect::<Result<Vec<_>>>()?;
             // Points that a stopped curve of the same has already, by share.
-            let (path, key) = (folder.join("against-k.begun.json"), switching.key(&sources, &map));
-            let known: Vec<KPoint> = read_begun(&path, &key).unwrap_or_default();
-            let mut curve = KCurve {
-                ranking: words,
-                domains: sources.iter().map(|s| s.domain.name.clone()).collect(),
-                baseline: baselines(&sessions, ctx)?,
-                points: known.into_iter().filter(|p| percents.contains(&p.percent)).collect(),
-                provenance,
-            };
-            let percents: Vec<f64> = percents.into_iter().filter(|p| curve.points.iter().all(|k| k.percent != *p)).collect();
+            let known = plan.known().map(|known| known.points).unwrap_or_default();
+            let mut curve = plan.curve(CurveBegun { baseline: baselines(&sessions, ctx)?, points: known });
+            let open: Vec<f64> = plan.percents.iter().copied().filter(|p| curve.points.iter().all(|k| k.percent != *p)).collect();
             out.send(Event::Sweep(SweepNews::Curve(Box::new(curve.clone()))));
             let change = |set| switching.change(set, BTreeSet::new(), ctx);
             let control = |set: &NeuronSet, seed| switching.control(set, seed);
-            let top = |percent| NeuronSet::top_percent(&map, percent);
-            against_k::run(&sessions, &top, &percents, &switching.seeds, &change, &control, ctx, &mut |point| {
+            let top = |percent| NeuronSet::top_percent(&plan.map, percent);
+            let (path, key) = (plan.folder.join(CURVE_BEGUN), plan.key());
+            against_k::run(&sessions, &top, &open, &switching.seeds, &change, &control, ctx, &mut |point| {
                 curve.points.push(point.clone());
                 curve.points.sort_by(|a, b| a.percent.total_cmp(&b.percent));
                 out.send(Event::Sweep(SweepNews::Point(Box::new(point))));
-                write_begun(&path, &key, &curve.points)
+                let known = CurveBegun { baseline: curve.baseline.clone(), points: curve.points.clone() };
+                write_begun(&path, &key, &plan.request, &known)
             })?;
-            write_json(&folder.join("against-k.json"), &curve)
+            write_json(&plan.folder.join("against-k.json"), &curve)
         });
         Ok(())
     }
 
-    fn start_break(
-        &mut self,
-        request: &SweepRequest,
-        domain: &str,
-        metric: MetricKind,
-        candidates: usize,
-        rule: Rule,
-        out: Option<PathBuf>,
-    ) -> Result<(), String> {
+    /// What a request for a search comes to now.
+    pub(super) fn plan_search(&self, request: &SweepRequest, out: Option<PathBuf>) -> Result<SearchPlan, String> {
+        let SweepRequest::Break { domain, metric, candidates, rule } = request else { return Err("This is no search.".into()) };
+        let rule = *rule;
         let mut switching = self.switching()?;
         switching.scorer.domains *= 2;
-        let (map, words) = self.ranking(domain, metric)?;
-        let sources = self.sweep_sources(domain, &self.scanned_rows(&[domain.to_owned()]))?;
+        let (map, words) = self.ranking(domain, *metric)?;
+        let sources = self.sweep_sources(domain, &self.scanned_rows(std::slice::from_ref(domain)))?;
         if sources.iter().any(|s| s.items.len() < 2) {
             return Err("Each domain needs two items: on one half the set is sought, on the other it is judged.".into());
         }
-        let neurons: Vec<_> = NeuronSet::top_count(&map, candidates.max(1)).iter().collect();
+        let neurons: Vec<_> = NeuronSet::top_count(&map, (*candidates).max(1)).iter().collect();
         let ranking = format!("the top {} by {words}", neurons.len());
         let mut flags = vec![("--domain", domain.to_owned()), ("--candidates", candidates.to_string())];
         flags.extend([("--penalty", rule.penalty.to_string()), ("--most", rule.most.to_string())]);
         flags.extend(rule.threshold.map(|t| ("--threshold", t.to_string())));
-        flags.extend(self.run_flags(metric));
+        flags.extend(self.run_flags(*metric));
         let all: Vec<&ItemSource> = sources.iter().collect();
         let command = self.sweep_command("break", &all, &flags);
         let provenance = self.sweep_provenance(
@@ -430,8 +498,15 @@ impl App {
         );
         let key = format!("{:?}\n{words}\n{candidates} {rule:?}", sources.iter().map(|s| &s.key).collect::<Vec<_>>());
         let folder = self.sweep_folder(out, &format!("break-{domain}"), &key);
-        self.sweeps.begin(request.clone(), Some(folder.clone()));
+        Ok(SearchPlan { request: request.clone(), switching, map, ranking, sources, neurons, rule, provenance, folder })
+    }
+
+    fn start_break(&mut self, request: &SweepRequest, out: Option<PathBuf>) -> Result<(), String> {
+        let plan = self.plan_search(request, out)?;
+        self.sweeps.begin(request.clone(), Some(plan.folder.clone()));
         self.runner.spawn(&mut self.jobs, request.title(), JobTarget::Sweep(SweepKind::Break), move |ctx, out| {
+            let (path, key, begun) = (plan.folder.join(SEARCH_BEGUN), plan.key(), plan.known());
+            let SearchPlan { request, switching, ranking, sources, neurons, rule, provenance, folder, .. } = plan;
             let halves = sources
                 .iter()
                 .map(|s| {
@@ -442,9 +517,6 @@ impl App {
             let Some((target, others)) = halves.split_first() else { return Err(Error::invalid("there is no domain to break")) };
             let change = |set| switching.change(set, BTreeSet::new(), ctx);
             let control = |set: &NeuronSet, seed| switching.control(set, seed);
-            let (path, key) = (folder.join("break.begun.json"), switching.key(&sources, &map));
-            let key = sha256_bytes(format!("{key}\n{neurons:?}\n{rule:?}").as_bytes());
-            let begun: Option<BreakBegun> = read_begun(&path, &key);
             for step in begun.iter().flat_map(|b| &b.steps) {
                 out.send(Event::Sweep(SweepNews::Step(*step)));
             }
@@ -463,10 +535,10 @@ impl App {
                     if let Some(step) = now.steps.last().filter(|_| now.tried.is_empty()) {
                         out.send(Event::Sweep(SweepNews::Step(*step)));
                     }
-                    write_begun(&path, &key, now)
+                    write_begun(&path, &key, &request, now)
                 },
             )?;
-            write_json(&folder.join("break.json"), &broken)?;
+            write_json(&folder.join(BROKEN), &broken)?;
             out.send(Event::Sweep(SweepNews::Broken(Arc::new(broken))));
             Ok(())
         });
@@ -526,6 +598,9 @@ fn half_of(source: &ItemSource, odd: usize) -> ItemSource {
 struct Begun<T> {
     /// Digest of all that decides it.
     key: String,
+    /// What was asked for, where the writer said so.
+    #[serde(default)]
+    request: Option<SweepRequest>,
     known: T,
 }
 
@@ -535,8 +610,13 @@ fn read_begun<T: DeserializeOwned>(path: &Path, key: &str) -> Option<T> {
     (begun.key == key).then_some(begun.known)
 }
 
-fn write_begun(path: &Path, key: &str, known: &impl Serialize) -> Result<()> {
-    write_json(path, &Begun { key: key.to_owned(), known })
+/// What the work that was begun in this file was asked for with.
+pub(super) fn begun_request(path: &Path) -> Option<SweepRequest> {
+    serde_json::from_slice::<Begun<serde::de::IgnoredAny>>(&std::fs::read(path).ok()?).ok()?.request
+}
+
+fn write_begun(path: &Path, key: &str, request: &SweepRequest, known: &impl Serialize) -> Result<()> {
+    write_json(path, &Begun { key: key.to_owned(), request: Some(request.clone()), known })
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

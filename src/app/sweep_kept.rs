@@ -1,41 +1,63 @@
-//! Sweeps of single units that lie in the data folder: found again, and shown as far as they came.
+//! Sweeps, curves and searches that lie in the data folder: found again, and shown as far as they came.
 
 use super::{
-    App, Failure, SweepRequest, SweepView, Sweeps,
+    App, BreakLive, Failure, SweepKind, SweepRequest, SweepView, Sweeps,
     event::{Event, JobTarget},
-    sweep::{SweepNews, next_version, units_key},
+    sweep::{BROKEN, CURVE_BEGUN, CurvePlan, SEARCH_BEGUN, SearchPlan, SweepNews, begun_request, next_version, units_key},
 };
 use crate::{
     ablate::{
-        Sweep,
+        Broken, KCurve, Sweep,
         sweep_file::{self, SWEEP_FILE},
     },
     base::Result,
     eval::{AblationAt, AblationMode},
-    model::DecoderSpec,
+    model::{Decoder, DecoderSpec},
 };
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
-/// A sweep as its folder has it.
+/// What a folder has of what was asked for.
 pub(super) struct KeptSweep {
+    request: SweepRequest,
     folder: PathBuf,
-    sweep: Sweep,
+    found: Found,
+    /// It was broken off.
+    partial: bool,
+}
+
+enum Found {
+    Units(Sweep),
+    Curve(KCurve),
+    Search(BreakLive),
 }
 
 impl KeptSweep {
-    fn read(folder: PathBuf, model: &DecoderSpec) -> Result<Self> {
+    fn units(folder: PathBuf, model: &DecoderSpec) -> Result<Self> {
         let (header, rows) = sweep_file::read(&folder)?;
         let mut sweep = Sweep::new(header.spec, &header.domain, model, header.baseline, header.provenance)?;
         rows.into_iter().for_each(|(id, totals)| sweep.set(id, totals));
-        Ok(Self { folder, sweep })
+        let Sweep { spec, domain, .. } = &sweep;
+        let request = SweepRequest::Units { unit: spec.unit, domain: domain.clone(), layers: spec.layers };
+        Ok(Self { request, folder, partial: sweep.done() < sweep.total, found: Found::Units(sweep) })
     }
-    fn request(&self) -> SweepRequest {
-        let Sweep { spec, domain, .. } = &self.sweep;
-        SweepRequest::Units { unit: spec.unit, domain: domain.clone(), layers: spec.layers }
+    fn curve(plan: CurvePlan) -> Option<Self> {
+        let curve = plan.curve(plan.known().filter(|known| !known.points.is_empty())?);
+        let partial = curve.points.len() < plan.percents.len();
+        Some(Self { request: plan.request, folder: plan.folder, found: Found::Curve(curve), partial })
+    }
+    fn search(plan: SearchPlan) -> Option<Self> {
+        let steps = plan.known().filter(|known| !known.steps.is_empty())?.steps;
+        let read = |path: PathBuf| serde_json::from_slice::<Broken>(&std::fs::read(path).ok()?).ok();
+        // An end may be that of an earlier search: this one's went the same way.
+        let outcome = read(plan.folder.join(BROKEN)).filter(|end| end.steps == steps);
+        let partial = outcome.is_none();
+        let found = Found::Search(BreakLive { steps, outcome: outcome.map(Arc::new) });
+        Some(Self { request: plan.request, folder: plan.folder, found, partial })
     }
 }
 
@@ -60,21 +82,61 @@ impl Wanted {
         let same = header.provenance.model_sha256 == self.model_sha256 && (&spec.mode, spec.at) == (&self.mode, self.at);
         asked && same && self.keys.get(&header.domain) == Some(&header.items_sha256)
     }
-    /// The folder that was written to last.
-    fn newest(&self, sweeps: &Path) -> Option<PathBuf> {
-        let written = |folder: &Path| std::fs::metadata(folder.join(SWEEP_FILE)).and_then(|m| m.modified()).ok();
-        let folders = std::fs::read_dir(sweeps).ok()?.flatten().map(|entry| entry.path());
-        let mut by_time: Vec<(SystemTime, PathBuf)> = folders.filter_map(|folder| Some((written(&folder)?, folder))).collect();
-        by_time.sort_unstable_by(|a, b| b.cmp(a));
-        by_time.into_iter().map(|(_, folder)| folder).find(|folder| self.is(folder))
-    }
+}
+
+/// Folders with this file, the one that was written to last first.
+fn by_time(sweeps: &Path, file: &str) -> Vec<PathBuf> {
+    let written = |folder: &Path| std::fs::metadata(folder.join(file)).and_then(|m| m.modified()).ok();
+    let folders = std::fs::read_dir(sweeps).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut by_time: Vec<(SystemTime, PathBuf)> = folders.filter_map(|folder| Some((written(&folder)?, folder))).collect();
+    by_time.sort_unstable_by(|a, b| b.cmp(a));
+    by_time.into_iter().map(|(_, folder)| folder).collect()
 }
 
 impl App {
     /// Looks for it on a worker. Nothing is said where there is none, or nothing to look with yet.
-    pub(super) fn find_sweep(&mut self, request: Option<SweepRequest>) {
-        let (Some(decoder), Some(first)) = (self.decoder.clone(), self.project.enabled().next()) else { return };
-        let (Ok(switching), Ok(sources)) = (self.switching(), self.sweep_sources(&first.name, &[])) else { return };
+    pub(super) fn find_sweep(&mut self, kind: SweepKind, request: Option<SweepRequest>) {
+        let sweeps = self.sweeps_dir();
+        match (kind, request) {
+            (SweepKind::Units, request) => {
+                let Some((decoder, wanted)) = self.wanted_units(request) else { return };
+                self.look_for_sweep(kind, move || {
+                    let newest = by_time(&sweeps, SWEEP_FILE).into_iter().find(|folder| wanted.is(folder));
+                    let kept = newest.map(|folder| KeptSweep::units(folder, &decoder.model.spec)).transpose()?;
+                    Ok(kept.map(|kept| SweepNews::Kept(Box::new(kept))))
+                });
+            }
+            (kind, None) => {
+                let file = if kind == SweepKind::AgainstK { CURVE_BEGUN } else { SEARCH_BEGUN };
+                self.look_for_sweep(kind, move || {
+                    let begun = by_time(&sweeps, file).into_iter().find_map(|folder| begun_request(&folder.join(file)));
+                    Ok(begun.map(SweepNews::Begun))
+                });
+            }
+            (SweepKind::AgainstK, Some(request)) => {
+                let Ok(plan) = self.plan_curve(&request, None) else { return };
+                self.look_for_sweep(kind, move || Ok(KeptSweep::curve(plan).map(|kept| SweepNews::Kept(Box::new(kept)))));
+            }
+            (SweepKind::Break, Some(request)) => {
+                let Ok(plan) = self.plan_search(&request, None) else { return };
+                self.look_for_sweep(kind, move || Ok(KeptSweep::search(plan).map(|kept| SweepNews::Kept(Box::new(kept)))));
+            }
+        }
+    }
+
+    fn look_for_sweep(&mut self, kind: SweepKind, look: impl FnOnce() -> Result<Option<SweepNews>> + Send + 'static) {
+        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::KeptSweep(kind));
+        self.runner.spawn(&mut Vec::new(), "", JobTarget::KeptSweep(kind), move |_, out| {
+            if let Some(news) = look()? {
+                out.send(Event::Sweep(news));
+            }
+            Ok(())
+        });
+    }
+
+    fn wanted_units(&self, request: Option<SweepRequest>) -> Option<(Decoder, Wanted)> {
+        let (decoder, first) = (self.decoder.clone()?, self.project.enabled().next()?);
+        let (switching, sources) = (self.switching().ok()?, self.sweep_sources(&first.name, &[]).ok()?);
         let wanted = Wanted {
             request,
             model_sha256: self.provenance().model_sha256,
@@ -82,33 +144,28 @@ impl App {
             at: self.project.at,
             keys: sources.iter().map(|s| (s.domain.name.clone(), units_key(s, &switching))).collect(),
         };
-        let sweeps = self.sweeps_dir();
-        self.runner.supersede(&mut self.jobs, |t| *t == JobTarget::KeptSweep);
-        self.runner.spawn(&mut Vec::new(), "", JobTarget::KeptSweep, move |_, out| {
-            if let Some(folder) = wanted.newest(&sweeps) {
-                let kept = KeptSweep::read(folder, &decoder.model.spec)?;
-                out.send(Event::Sweep(SweepNews::Kept(Box::new(kept))));
-            }
-            Ok(())
-        });
+        Some((decoder, wanted))
     }
 }
 
 impl Sweeps {
     /// What is measured now, or was in this session, is at least as new.
     pub(super) fn show_kept(&mut self, kept: KeptSweep) {
-        let newer = |v: &SweepView<Sweep>| v.running || (v.result.is_some() && v.folder.as_ref() == Some(&kept.folder));
-        if self.units.as_ref().is_some_and(newer) {
-            return;
+        fn show<T>(view: &mut Option<SweepView<T>>, (request, folder, partial): (SweepRequest, PathBuf, bool), found: T) {
+            let newer = |v: &SweepView<T>| v.running || (v.result.is_some() && v.folder.as_ref() == Some(&folder));
+            if view.as_ref().is_some_and(newer) {
+                return;
+            }
+            let failed = partial.then_some(Failure::Cancelled);
+            *view =
+                Some(SweepView { request, version: next_version(view), running: false, failed, folder: Some(folder), result: Some(found) });
         }
-        let partial = kept.sweep.done() < kept.sweep.total;
-        self.units = Some(SweepView {
-            request: kept.request(),
-            version: next_version(&self.units),
-            running: false,
-            failed: partial.then_some(Failure::Cancelled),
-            folder: Some(kept.folder),
-            result: Some(kept.sweep),
-        });
+        let KeptSweep { request, folder, found, partial } = kept;
+        let of = (request, folder, partial);
+        match found {
+            Found::Units(sweep) => show(&mut self.units, of, sweep),
+            Found::Curve(curve) => show(&mut self.against_k, of, curve),
+            Found::Search(live) => show(&mut self.broken, of, live),
+        }
     }
 }

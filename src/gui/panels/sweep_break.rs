@@ -1,9 +1,12 @@
 //! The smallest set found that breaks a domain and spares the others: the search step by step, and how the set is judged.
 
-use super::sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice};
+use super::{
+    sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice},
+    sweep_sought::Sought,
+};
 use crate::{
     ablate::{BreakStep, Broken, Rule, Totals},
-    app::{BreakLive, Command, SweepKind, SweepRequest},
+    app::{BreakLive, Command, SweepKind, SweepRequest, SweepView},
     base::stats,
     gui::{
         Ask, PanelCx, theme,
@@ -26,11 +29,15 @@ pub struct BreakTab {
     metric: MetricKind,
     candidates: usize,
     rule: Rule,
+    /// Request that the form was last made to show.
+    followed: Option<SweepRequest>,
+    sought: Sought,
 }
 
 impl Default for BreakTab {
     fn default() -> Self {
-        Self { domain: None, metric: MetricKind::Relevance, candidates: 200, rule: Rule::default() }
+        let (metric, rule) = (MetricKind::Relevance, Rule::default());
+        Self { domain: None, metric, candidates: 200, rule, followed: None, sought: Sought::default() }
     }
 }
 
@@ -45,7 +52,12 @@ impl BreakTab {
         }
         let app = cx.app;
         let view = app.sweeps.broken.as_ref();
-        control_ui(ui, cx, view, SweepKind::Break, |ui, cx| (self.request_ui(ui, cx), "Search".to_owned()));
+        self.follow(view);
+        control_ui(ui, cx, view, SweepKind::Break, |ui, cx| {
+            let request = self.request_ui(ui, cx);
+            self.sought.look(cx, SweepKind::Break, view, request.as_ref());
+            (request, "Search".to_owned())
+        });
         let Some(live) = view.and_then(|v| v.result.as_ref()) else {
             let words = "Neurons are added one by one: each round the one that hurts the domain most for what it costs the others. \
                          The set is sought on one half of the questions and judged on the other.";
@@ -58,6 +70,16 @@ impl BreakTab {
             }
             steps_ui(ui, cx, live);
         });
+    }
+
+    /// The form asks for what is shown, wherever that came from.
+    fn follow(&mut self, view: Option<&SweepView<BreakLive>>) {
+        let Some(view) = view.filter(|v| self.followed.as_ref() != Some(&v.request)) else { return };
+        if let SweepRequest::Break { domain, metric, candidates, rule } = &view.request {
+            self.domain = Some(domain.clone());
+            (self.metric, self.candidates, self.rule) = (*metric, *candidates, *rule);
+        }
+        self.followed = Some(view.request.clone());
     }
 
     fn request_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) -> Option<SweepRequest> {

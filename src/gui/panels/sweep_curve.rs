@@ -1,16 +1,19 @@
 //! Accuracy with the top k % of a map switched, beside random sets of the same size.
 
-use super::sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice, settings_words};
+use super::{
+    sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice, settings_words},
+    sweep_sought::Sought,
+};
 use crate::{
     ablate::KCurve,
-    app::{Command, SweepKind, SweepRequest},
+    app::{Command, Failure, SweepKind, SweepRequest, SweepView},
     base::stats,
     gui::{
         PanelCx,
         widgets::{
             axis::Axis,
             chart::{Chart, EndLabel, spread},
-            control::{bar, caption, remark, remark_height, room_for},
+            control::{bar, caption, remark, remark_height, room_for, tag},
             number::{count, plus_minus, sig3},
             states::empty_ui,
             table::{Table, twin_switch},
@@ -26,11 +29,15 @@ pub struct CurveTab {
     metric: MetricKind,
     percents: String,
     table: bool,
+    /// Request that the form was last made to show.
+    followed: Option<SweepRequest>,
+    sought: Sought,
 }
 
 impl Default for CurveTab {
     fn default() -> Self {
-        Self { domain: None, metric: MetricKind::Relevance, percents: "0.1, 0.5, 1, 2, 5, 10, 20, 50".into(), table: false }
+        let percents = "0.1, 0.5, 1, 2, 5, 10, 20, 50".into();
+        Self { domain: None, metric: MetricKind::Relevance, percents, table: false, followed: None, sought: Sought::default() }
     }
 }
 
@@ -57,7 +64,12 @@ impl CurveTab {
         }
         let app = cx.app;
         let view = app.sweeps.against_k.as_ref();
-        control_ui(ui, cx, view, SweepKind::AgainstK, |ui, cx| (self.request_ui(ui, cx), "Measure the curve".to_owned()));
+        self.follow(view);
+        control_ui(ui, cx, view, SweepKind::AgainstK, |ui, cx| {
+            let request = self.request_ui(ui, cx);
+            self.sought.look(cx, SweepKind::AgainstK, view, request.as_ref());
+            (request, "Measure the curve".to_owned())
+        });
         let Some(curve) = view.and_then(|v| v.result.as_ref()) else {
             nothing_yet_ui(ui, cx, &format!("Neurons are {}, in every domain that is switched on.", settings_words(cx)));
             return;
@@ -68,6 +80,10 @@ impl CurveTab {
             2,
             cx,
             |ui, cx| {
+                if view.is_some_and(|v| v.failed == Some(Failure::Cancelled)) {
+                    tag(ui, cx.theme, "partial", cx.theme.warn)
+                        .on_hover_text("Broken off before every k was measured; it can be gone on with");
+                }
                 ui.label(cx.theme.small(format!("{} · {} of k measured", curve.ranking, curve.points.len())));
             },
             |ui, _| twin_switch(ui, table, "the curve", || table_of(curve)),
@@ -82,6 +98,16 @@ impl CurveTab {
 }
 
 impl CurveTab {
+    /// The form asks for what is shown, wherever that came from.
+    fn follow(&mut self, view: Option<&SweepView<KCurve>>) {
+        let Some(view) = view.filter(|v| self.followed.as_ref() != Some(&v.request)) else { return };
+        if let SweepRequest::AgainstK { ranking, metric, percents } = &view.request {
+            (self.domain, self.metric) = (Some(ranking.clone()), *metric);
+            self.percents = percents.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        }
+        self.followed = Some(view.request.clone());
+    }
+
     fn request_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) -> Option<SweepRequest> {
         caption(ui, cx.theme, "top k % of");
         let ranking = domain_choice(ui, cx, "Domain of the ranking", &mut self.domain)?;

@@ -1,11 +1,11 @@
 //! What earlier sessions measured of a sweep is looked for, once for each form and settings.
 
 use crate::{
-    ablate::Sweep,
-    app::{App, Command, EvalConfig, SweepRequest, SweepView},
+    app::{App, Command, EvalConfig, SweepKind, SweepRequest, SweepView},
     eval::{AblationAt, AblationMode},
     gui::PanelCx,
 };
+use std::path::PathBuf;
 
 /// What was looked for last.
 #[derive(Default)]
@@ -21,6 +21,8 @@ struct Key {
     eval: EvalConfig,
     /// Digests of what the domains score.
     items: Vec<String>,
+    /// The run whose maps rank neurons.
+    run: Option<PathBuf>,
 }
 
 impl Key {
@@ -35,19 +37,20 @@ impl Key {
             at: p.at,
             eval: p.eval.clone(),
             items: p.enabled().map(|d| items(&d.name)).collect::<Option<_>>()?,
+            run: app.library.run().map(|r| r.key()),
         })
     }
 }
 
 impl Sought {
     /// At first whatever was measured last is looked for; then what the form asks for.
-    pub fn look(&mut self, cx: &mut PanelCx<'_>, view: Option<&SweepView<Sweep>>, request: Option<&SweepRequest>) {
+    pub fn look<T>(&mut self, cx: &mut PanelCx<'_>, kind: SweepKind, view: Option<&SweepView<T>>, request: Option<&SweepRequest>) {
         if view.is_some_and(|v| v.running) {
             return;
         }
         let Some(key) = request.and_then(|r| Key::of(r.clone(), cx.app)).filter(|k| self.0.as_ref() != Some(k)) else { return };
         let any = view.is_none() && self.0.is_none();
-        cx.send(Command::FindSweep { request: request.filter(|_| !any).cloned() });
+        cx.send(Command::FindSweep { kind, request: request.filter(|_| !any).cloned() });
         self.0 = Some(key);
     }
 }

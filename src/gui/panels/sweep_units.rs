@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ablate::{Sweep, SweepMeasure, SweepUnit, UnitId},
-    app::{Command, SweepRequest, SweepView},
+    app::{Command, SweepKind, SweepRequest, SweepView},
     base::{
         Grid, Neuron, NeuronSet,
         heatmap::{ColourMap, Scale, scale::PERCENTILE},
@@ -75,9 +75,9 @@ impl UnitsTab {
         let app = cx.app;
         let view = app.sweeps.units.as_ref();
         self.follow(view);
-        control_ui(ui, cx, view, crate::app::SweepKind::Units, |ui, cx| {
+        control_ui(ui, cx, view, SweepKind::Units, |ui, cx| {
             let request = self.request_ui(ui, cx);
-            self.sought.look(cx, view, request.as_ref());
+            self.sought.look(cx, SweepKind::Units, view, request.as_ref());
             let words = request.as_ref().map_or("Start".to_owned(), |_| self.words(cx));
             (request, words)
         });
