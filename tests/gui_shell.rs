@@ -398,7 +398,12 @@ fn where_there_is_no_file_dialog_a_path_is_typed() {
     // Opening wants what is there.
     key(&mut h, Modifiers::COMMAND, Key::O);
     enter(&mut h, &file);
-    assert!(h.query_by_label_contains("a folder is wanted").is_some());
+    assert!(h.query_by_label_contains("neither a folder nor a .gguf file").is_some());
+    let one_file = dir.path().join("model.gguf");
+    std::fs::write(&one_file, b"no model").expect("a file");
+    enter(&mut h, &one_file);
+    assert!(h.query_by_label("Path of the file or folder").is_none(), "a model in one file will do");
+    key(&mut h, Modifiers::COMMAND, Key::O);
     enter(&mut h, &dir.path().join("none"));
     assert!(h.query_by_label_contains("there is nothing by this name").is_some());
     key(&mut h, Modifiers::NONE, Key::Escape);

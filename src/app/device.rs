@@ -110,11 +110,39 @@ pub(super) fn report(cpu: &dyn Backend, ctx: &Ctx<'_>) -> Result<DeviceReport> {
     Ok(DeviceReport { cpu: cpu.device(), adapters, auto: auto.choice, why: auto.why })
 }
 
-/// The decoder with its scans where they were asked for, and the word that asks for that place again; `None` where `auto` does.
+/// What `work` makes of the decoder with its scans where they were asked for, and the word that asks for that place again; `None` where `auto` does.
+/// A card that `auto` took and that fails on the way, which others may bring about, loses nobody a scan: the processor makes it from the beginning.
 ///
 /// # Errors
-/// When the card asked for is not there or cannot be opened, or on a cancel.
-pub(super) fn placed(decoder: Decoder, choice: DeviceChoice, ctx: &Ctx<'_>) -> Result<(Decoder, Option<DeviceChoice>)> {
+/// When the card asked for is not there, cannot be opened or fails, or on a cancel; those of `work`.
+pub(super) fn on_device<T>(
+    decoder: Decoder,
+    choice: DeviceChoice,
+    ctx: &Ctx<'_>,
+    work: impl Fn(&Decoder) -> Result<T>,
+) -> Result<(T, Option<DeviceChoice>)> {
+    let (decoder, again) = placed(decoder, choice, ctx)?;
+    or_on_processor(decoder, choice, again, work)
+}
+
+fn or_on_processor<T>(
+    decoder: Decoder,
+    choice: DeviceChoice,
+    again: Option<DeviceChoice>,
+    work: impl Fn(&Decoder) -> Result<T>,
+) -> Result<(T, Option<DeviceChoice>)> {
+    match work(&decoder) {
+        Err(e @ Error::Device { .. }) if choice == DeviceChoice::Auto && decoder.scan_device().is_some() => {
+            tracing::warn!("{e}; the scan begins anew on the processor");
+            let cpu = DeviceChoice::Cpu;
+            Ok((work(&decoder.with_scan_device(None))?, Some(cpu)))
+        }
+        done => Ok((done?, again)),
+    }
+}
+
+/// The decoder with its scans where they were asked for, and the word that asks for that place again.
+fn placed(decoder: Decoder, choice: DeviceChoice, ctx: &Ctx<'_>) -> Result<(Decoder, Option<DeviceChoice>)> {
     let (chosen, again) = match choice {
         DeviceChoice::Cpu => (choice, Some(choice)),
         DeviceChoice::Gpu(index) => (choice, Some(DeviceChoice::Gpu(Some(wgpu::find(index)?.facts.index)))),
@@ -209,8 +237,42 @@ mod tests {
     use super::*;
     use crate::{
         base::job::silently,
-        compute::{cpu::CpuBackend, wgpu::AdapterKind},
+        compute::{ScanJob, ScanSums, cpu::CpuBackend, wgpu::AdapterKind},
+        model::load_model,
     };
+
+    /// A card that is lost when it is asked for something.
+    struct Torn;
+
+    impl ScanDevice for Torn {
+        fn name(&self) -> String {
+            "torn card".into()
+        }
+        fn scan(&self, _: &[ScanJob<'_>], _: &dyn Fn() -> Result<()>) -> Result<Vec<ScanSums>> {
+            Err(Error::device(self.name(), "the device was lost"))
+        }
+    }
+
+    #[test]
+    fn a_card_that_fails_loses_a_scan_only_to_who_asked_for_it() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama");
+        let model = silently(|ctx| load_model(&folder, ctx)).expect("fixture");
+        let decoder = Decoder::new(Arc::new(model), Arc::new(CpuBackend::new(Some(1)))).with_scan_device(Some(Arc::new(Torn)));
+        let card = DeviceChoice::Gpu(Some(0));
+        let scan = |choice, again| {
+            or_on_processor(decoder.clone(), choice, again, |d| match d.scan_device() {
+                Some(device) => device.scan(&[], &|| Ok(())).map(|_| d.scan_place()),
+                None => Ok(d.scan_place()),
+            })
+        };
+        let (place, again) = scan(DeviceChoice::Auto, Some(card)).expect("the processor takes over");
+        assert!(place.starts_with("cpu") && again == Some(DeviceChoice::Cpu), "{place}, {again:?}");
+        let lost = scan(card, Some(card)).expect_err("a card that was asked for").to_string();
+        assert!(lost.contains("torn card") && lost.contains("lost"), "{lost}");
+        // What is no fault of the card is no reason to begin anew.
+        let other = or_on_processor(decoder.clone(), DeviceChoice::Auto, None, |_| Err::<(), _>(Error::Cancelled));
+        assert!(other.is_err_and(|e| e.is_cancelled()));
+    }
 
     #[test]
     fn a_device_reads_as_it_is_written() {

@@ -18,7 +18,7 @@ use crate::{
         prompt::{SHOT_SEED, escape},
     },
     eval::{AblationAt, DomainScore},
-    model,
+    model::{self, Decoder},
     report::{self, Report},
     scan::{self, MetricKind, ObjectiveKind, Order, ScanConfig},
     tune,
@@ -138,8 +138,8 @@ impl App {
             if let Some(folder) = &folder {
                 verify_run_folder(folder)?;
             }
-            let (decoder, again) = device::placed(decoder, device, ctx)?;
-            let mut output = scan::run_scan_within(&decoder, &domains, &config, limits, ctx)?;
+            let work = |decoder: &Decoder| scan::run_scan_within(decoder, &domains, &config, limits, ctx);
+            let (mut output, again) = device::on_device(decoder, device, ctx, work)?;
             output.provenance.command = again.map_or(command.clone(), |device| format!("{command} --device {device}"));
             ctx.check()?;
             if let Some(folder) = &folder {

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     base::number,
     data::Domain,
+    model::Decoder,
     scan::{
         self, Limits, MetricKind, ObjectiveKind, Order, SampleSimilarity, SamplesEstimate, ScanConfig, ScanOutput, estimate,
         estimate_samples,
@@ -69,8 +70,8 @@ impl App {
         let title = format!("Similarity of {}", number::counted(n as u64, "sample"));
         let own_file = run.as_ref().and_then(|r| r.path.as_ref()).filter(|p| !is_demo(p)).map(|p| p.join(scan::store::SAMPLES_FILE));
         self.runner.spawn(&mut self.jobs, title, JobTarget::Samples, move |ctx, outbox| {
-            let (decoder, again) = device::placed(decoder, device, ctx)?;
-            let mut made = scan::sample_similarity(&decoder, &read, &config, &layers, limits, ctx)?;
+            let work = |decoder: &Decoder| scan::sample_similarity(decoder, &read, &config, &layers, limits, ctx);
+            let (mut made, again) = device::on_device(decoder, device, ctx, work)?;
             made.provenance.command = again.map_or(command.clone(), |device| format!("{command} --device {device}"));
             ctx.check()?;
             if let Some(path) = &out {

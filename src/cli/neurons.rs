@@ -105,9 +105,11 @@ fn text(view: &FindView) -> String {
         let set = task.set(percent, ranking);
         let layers: Vec<String> = task.by_layer(&set).iter().map(ToString::to_string).collect();
         let stable = task.stability_near(percent);
-        let knee = view
-            .curve(&task.name)
-            .map(|c| c.knee.map_or("none: no bend, or no fall beyond chance".to_owned(), |k| format!("{} %", k.percent)));
+        let knee = view.curve(&task.name).map(|c| match c.knee {
+            None => "none: no bend, or no fall beyond chance".to_owned(),
+            Some(k) if c.bends_at_least() => format!("{} %, the least measured", k.percent),
+            Some(k) => format!("{} %", k.percent),
+        });
         t.row([
             task.name.clone(),
             number::count(task.samples as u64),

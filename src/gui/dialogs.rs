@@ -39,6 +39,8 @@ pub enum Picked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Folder,
+    /// A model's folder; where the path is typed, also a model in one file.
+    Model,
     /// One that need not be there yet.
     NewFolder,
     File,
@@ -87,7 +89,7 @@ impl Wanted {
             dialog = dialog.set_directory(folder);
         }
         match &self.kind {
-            Kind::Folder | Kind::NewFolder => dialog.pick_folder().map(|p| vec![p]),
+            Kind::Folder | Kind::NewFolder | Kind::Model => dialog.pick_folder().map(|p| vec![p]),
             Kind::File => dialog.pick_file().map(|p| vec![p]),
             Kind::Files => dialog.pick_files(),
             Kind::Save(name) => dialog.set_file_name(name).save_file().map(|p| vec![p]),
@@ -99,9 +101,9 @@ impl Wanted {
 fn wanted(ask: Ask) -> Result<Wanted, Ask> {
     let project = ("Brodmann project", ["json"]);
     Ok(match ask {
-        Ask::OpenModel => Wanted::one("Open a model folder (config.json, tokenizer.json, *.safetensors)", Kind::Folder, |path| {
-            Command::OpenModel { path }
-        }),
+        Ask::OpenModel => {
+            Wanted::one("Open a model (config.json, tokenizer.json, *.safetensors)", Kind::Model, |path| Command::OpenModel { path })
+        }
         Ask::OpenGguf => Wanted::one("Open a model in one file", Kind::File, |path| Command::OpenModel { path }).filter("GGUF", &["gguf"]),
         Ask::OpenOtherRun => {
             Wanted::one("Open a run to compare with", Kind::Folder, |path| Command::ChangeMap { change: MapChange::OtherRun(Some(path)) })
@@ -119,7 +121,7 @@ fn wanted(ask: Ask) -> Result<Wanted, Ask> {
         Ask::SaveSet(index, vocabulary) => {
             Wanted::one("Save the neuron set", Kind::Save("set.json".into()), move |path| Command::ExportSet { index, vocabulary, path })
         }
-        Ask::LocateModel => Wanted::new("Where the project's model lies", Kind::Folder, |paths| {
+        Ask::LocateModel => Wanted::new("Where the project's model lies", Kind::Model, |paths| {
             Picked::ModelPlace(paths.into_iter().next().unwrap_or_default())
         }),
         Ask::SaveProjectAs => {

@@ -4,6 +4,7 @@ use crate::{
     app::Command,
     base::{NeuronSet, neuron_names},
     data::Mapping,
+    model::is_gguf,
 };
 use std::{io::Read as _, path::Path};
 
@@ -38,10 +39,6 @@ fn json_kind(path: &Path) -> JsonKind {
     let layer = first_key.is_some_and(|(key, rest)| neuron_names::layer_of_key(key).is_some() && rest.starts_with(":["));
     let names = text.strip_prefix("[\"").and_then(|t| t.split('"').next()).is_some_and(|n| NeuronSet::parse(n).is_ok());
     if layer || names || text.contains("\"neurons\":{") || text.contains("\"neurons\":[\"") { JsonKind::Set } else { JsonKind::Data }
-}
-
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
 
 /// What a dropped file or folder is, by looking at it.

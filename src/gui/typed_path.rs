@@ -6,6 +6,7 @@ use super::{
     theme,
     widgets::{control::remark, overlay::overlay},
 };
+use crate::model::is_gguf;
 use eframe::egui::{Context, Key, TextEdit, Ui};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,7 @@ impl TypedPath {
         ui.add_space(theme::GRID);
         let hint = match kind {
             Kind::Folder | Kind::NewFolder => "/path/of/a/folder",
+            Kind::Model => "/path/of/a/folder or /path/of/a/file.gguf",
             Kind::File | Kind::Files => "/path/of/a/file",
             Kind::Save(_) => "/path/of/the/file",
         };
@@ -142,6 +144,7 @@ fn check(path: &Path, kind: &Kind, agreed: Option<&Path>) -> Result<(), Problem>
         Kind::NewFolder if path.is_file() => refused("this is a file, and a folder is wanted"),
         Kind::NewFolder => Ok(()),
         _ if !path.exists() => refused("there is nothing by this name"),
+        Kind::Model if !path.is_dir() && !is_gguf(path) => refused("this is neither a folder nor a .gguf file"),
         Kind::Folder if !path.is_dir() => refused("this is a file, and a folder is wanted"),
         Kind::File | Kind::Files if path.is_dir() => refused("this is a folder, and a file is wanted"),
         _ => Ok(()),

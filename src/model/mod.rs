@@ -23,7 +23,9 @@ pub use decoder::{BlockTape, Decoder, Objective, ObjectiveValues, ScoredToken};
 pub use generate::{GenerateConfig, generate};
 pub use hooks::{Hooks, Matrix, NoHooks, NoTaps, Taps};
 pub use kept::Kept;
-pub use load::{About, FoundModel, LoadOptions, find_models, find_on_disk, is_cache_name, load_embedded, load_model, load_model_with};
+pub use load::{
+    About, FoundModel, LoadOptions, find_models, find_on_disk, is_cache_name, is_gguf, load_embedded, load_model, load_model_with,
+};
 pub use part::RowsAt;
 pub use save::{SaveDtype, save_model};
 pub use spec::DecoderSpec;

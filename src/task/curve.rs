@@ -47,10 +47,19 @@ impl KneeCurve {
         let p = self.baseline.accuracy().map_or(0.0, |p| p.clamp(0.05, 0.95));
         1.96 * (2.0 * p * (1.0 - p) / self.baseline.n.max(1) as f64).sqrt()
     }
-    /// Sets the knee from the points that are there.
+    /// Sets the knee from the points that are there. The whole model is one of them, a step before the smallest share, since 0 has no place on a
+    /// logarithmic axis: accuracy that is gone with the first neurons has its bend there.
     pub fn conclude(&mut self) {
+        let mut points = self.values();
+        if let (Some(whole), [first, second, ..]) = (value(&self.baseline), &points[..]) {
+            points.insert(0, (first.0 * first.0 / second.0, whole));
+        }
         // How far a loss falls by chance is not known from one baseline: without accuracy no k is suggested.
-        self.knee = if self.has_accuracy() { knee(&self.values(), self.noise()) } else { None };
+        self.knee = if self.has_accuracy() { knee(&points, self.noise()) } else { None };
+    }
+    /// The bend lies at the smallest share that was measured, or before it.
+    pub fn bends_at_least(&self) -> bool {
+        self.knee.is_some_and(|k| self.points.first().is_some_and(|p| p.percent == k.percent))
     }
 }
 
@@ -114,5 +123,17 @@ mod tests {
         let mut flat = curve(&[95, 93, 92, 92]);
         flat.conclude();
         assert_eq!(flat.knee, None);
+    }
+
+    #[test]
+    fn an_accuracy_that_is_gone_with_the_first_neurons_bends_there() {
+        // From the first point on it falls by no more than chance would; from the whole model by far more.
+        let mut gone = curve(&[31, 30, 28, 27]);
+        gone.conclude();
+        assert_eq!(gone.knee.expect("the first neurons").percent, 1.0);
+        assert!(gone.bends_at_least());
+        let mut later = curve(&[90, 40, 35, 30]);
+        later.conclude();
+        assert!(!later.bends_at_least());
     }
 }

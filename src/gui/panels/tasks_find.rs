@@ -277,7 +277,10 @@ fn facts_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &FindView, task: &TaskNeuro
     }
     match view.curve(&task.name) {
         Some(c) => match c.knee {
-            Some(k) => parts.push(format!("suggested k: {} %", percent_of(k.percent))),
+            Some(k) => {
+                let least = if c.bends_at_least() { ", the least measured" } else { "" };
+                parts.push(format!("suggested k: {} %{least}", percent_of(k.percent)));
+            }
             None if view.running => {}
             None => parts.push("no k is suggested: accuracy bends nowhere, or falls by no more than chance would".into()),
         },

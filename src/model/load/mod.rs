@@ -128,7 +128,8 @@ impl Place {
     }
 }
 
-fn is_gguf(path: &Path) -> bool {
+/// Whether a path names a model in one file.
+pub fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
 
