@@ -121,7 +121,7 @@ impl LayoutId {
             Self::Explore | Self::Compare => self.usual(),
             Self::Ablate => row([
                 (0.6, column([(0.6, tabs(&["ablation"])), (0.4, tabs(&["overlap", "sets", "history", "lens", "jobs", "log"]))])),
-                (0.4, column([(0.5, tabs(&["neurons"])), (0.5, tabs(&["prediction", "sweep"]))])),
+                (0.4, column([(0.44, tabs(&["neurons"])), (0.56, tabs(&["prediction", "sweep"]))])),
             ]),
             Self::Tasks => row([
                 (0.6, tabs(&["tasks"])),

@@ -93,8 +93,8 @@ impl UnitsTab {
             return;
         }
         let room = ui.available_height();
-        // The list has its share of what is left over.
-        let map = room - (0.36 * room).max(190.0);
+        // The map has the larger part; of a high panel the list has more lines.
+        let map = room - (0.36 * room).max(190f32.min(0.45 * room));
         match sweep.spec.unit {
             SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, map.max(room.min(120.0))),
             SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, map.max(120.0)),

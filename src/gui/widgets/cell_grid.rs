@@ -1,7 +1,7 @@
 //! A grid of coloured cells with rows and columns of their own, few enough to be looked at one by one: attention heads by layer.
 
 use super::{
-    chart::{small_font, small_width},
+    chart::{grown, small_font, small_width},
     matrix::{ColourBar, readable_on},
     number::sig3,
 };
@@ -35,7 +35,7 @@ const BAR: f32 = 52.0;
 /// The same where the bar is too low for its name to stand along it: the name lies beside it.
 const WIDE_BAR: f32 = 108.0;
 
-/// Largest cells: those that hold their number.
+/// Largest cells in a usual window: those that hold their number.
 const MOST: (f32, f32) = (72.0, 36.0);
 
 /// Blue, white, red over a share of the range.
@@ -54,10 +54,10 @@ pub fn symmetric(values: impl Iterator<Item = f64>) -> (f64, f64) {
 impl CellGrid<'_> {
     pub fn show(self, ui: &mut Ui, theme: &Theme) -> CellOutput {
         let (rows, cols) = (self.rows.max(1), self.cols.max(1));
-        let bar = if small_width(ui, self.unit) + 60.0 < self.size.y { BAR } else { WIDE_BAR };
+        let bar = if small_width(ui, self.unit) + 62.0 + (rows as f32) < self.size.y { BAR } else { WIDE_BAR };
         let side = vec2(
-            ((self.size.x - LEFT - bar) / cols as f32).clamp(6.0, MOST.0).floor(),
-            ((self.size.y - TOP - 6.0) / rows as f32).clamp(6.0, MOST.1).floor(),
+            ((self.size.x - LEFT - bar) / cols as f32).clamp(6.0, grown(ui, MOST.0)).floor(),
+            ((self.size.y - TOP - 6.0) / rows as f32).clamp(6.0, grown(ui, MOST.1)).floor(),
         );
         let (outer, response) = ui.allocate_exact_size(vec2(self.size.x, TOP + side.y * rows as f32 + 6.0), Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, self.name));

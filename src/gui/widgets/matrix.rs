@@ -289,9 +289,10 @@ impl ColourBar<'_> {
     fn leans(&self, ui: &Ui, height: f32) -> bool {
         [self.name].into_iter().chain(self.short_names()).any(|name| small_width(ui, name) < height - ENDS)
     }
-    /// `LLMDcos` of `LLMDcos of two samples` and of `mean LLMDcos`.
+    /// `LLMDcos` of `LLMDcos of two samples` and of `mean LLMDcos`; `Jaccard` of `Jaccard index`.
     fn short_names(&self) -> [&str; 2] {
-        [self.name.split(" of ").next().unwrap_or_default(), self.name.rsplit(' ').next().unwrap_or_default()]
+        let what = self.name.split(" of ").next().unwrap_or_default().trim_start_matches("mean ");
+        [what, what.split(' ').next().unwrap_or_default()]
     }
     pub fn paint(&self, painter: &Painter, theme: &Theme, rect: Rect) {
         let upright = rect.height() > rect.width();
