@@ -17,15 +17,22 @@ pub(super) fn take_wanted(ui: &Ui) -> Option<usize> {
     ui.data_mut(|d| d.remove_temp(wanted()))
 }
 
+/// Height of such a window, and of a step's words.
+const LARGE: f32 = 1000.0;
+const STEP: f32 = 24.0;
+
 /// Of the tab `id`: `sentence` says what it measures.
 pub(super) fn outline_ui(ui: &mut Ui, cx: &PanelCx<'_>, id: &str, sentence: &str) {
     remark(ui, cx.theme, sentence);
     group(ui, cx.theme, "THE WORK, STEP BY STEP");
     ui.add_space(theme::GRID);
+    // In a large window the steps part until they take the larger half of what is left of the panel.
+    let large = ui.ctx().content_rect().height() >= LARGE;
+    let air = if large { (0.6 * ui.available_height() / TABS.len() as f32 - STEP).clamp(12.0, 64.0) / 2.0 } else { 6.0 };
     for (place, tab) in TABS.iter().enumerate() {
         let here = tab.id == id;
         let fill = if here { cx.theme.raised } else { cx.theme.panel };
-        Frame::new().fill(fill).corner_radius(4.0).inner_margin(Margin::symmetric(8, 6)).show(ui, |ui| {
+        Frame::new().fill(fill).corner_radius(4.0).inner_margin(Margin::symmetric(8, air as i8)).show(ui, |ui| {
             ui.set_min_width(ui.available_width());
             ui.horizontal_top(|ui| {
                 let name =
