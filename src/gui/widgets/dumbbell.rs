@@ -71,9 +71,18 @@ struct Explained {
     chance: bool,
 }
 
-impl Dumbbell<'_> {
+impl<'a> Dumbbell<'a> {
     fn legend(&self) -> Explained {
         Explained { predicted: self.predicted, control: self.control, chance: self.chance }
+    }
+
+    /// The columns, each as wide as its widest cell needs: a small error has a digit more (`0.987 ± 0.007`).
+    fn widened(&self, ui: &Ui, theme: &Theme) -> Vec<(&'a str, f32)> {
+        const APART: f32 = 8.0;
+        let font = egui::FontId::proportional(theme::BODY);
+        let width = |cell: &String| ui.painter().layout_no_wrap(cell.clone(), font.clone(), theme.text).size().x;
+        let widest = |c: usize| self.rows.iter().filter_map(|r| r.cells.get(c)).map(width).fold(0.0f32, f32::max);
+        self.columns.iter().enumerate().map(|(c, &(title, least))| (title, least.max(widest(c) + APART))).collect()
     }
 
     /// The hovered row.
@@ -85,7 +94,8 @@ impl Dumbbell<'_> {
             .fold(0.0f32, f32::max);
         let left = (names + 24.0).clamp(60.0, 160.0);
         // The table stands at the right while the marks keep 130 points.
-        let wide = self.columns.iter().map(|c| c.1).sum::<f32>() + 16.0;
+        let columns = self.widened(ui, theme);
+        let wide = columns.iter().map(|c| c.1).sum::<f32>() + 16.0;
         let table = if self.width - left - wide >= 130.0 { wide } else { 0.0 };
         let under: Vec<_> = if table > 0.0 {
             Vec::new()
@@ -122,7 +132,7 @@ impl Dumbbell<'_> {
         if table > 0.0 {
             let mut right = outer.right();
             let y = outer.top() + if apart { 27.0 } else { 9.0 };
-            for (title, width) in self.columns.iter().rev() {
+            for (title, width) in columns.iter().rev() {
                 painter.text(pos2(right, y), Align2::RIGHT_CENTER, title, font.clone(), theme.secondary);
                 right -= width;
             }
@@ -148,7 +158,7 @@ impl Dumbbell<'_> {
             marks(&painter, theme, row, (y, (self.row / ROW).sqrt()), x_of, plot);
             if table > 0.0 {
                 let mut right = outer.right();
-                for (cell, (_, width)) in row.cells.iter().zip(self.columns).rev() {
+                for (cell, (_, width)) in row.cells.iter().zip(&columns).rev() {
                     painter.text(pos2(right, y), Align2::RIGHT_CENTER, cell, egui::FontId::proportional(theme::BODY), theme.text);
                     right -= width;
                 }
@@ -261,4 +271,54 @@ fn legend(painter: Option<&Painter>, ui: &Ui, theme: &Theme, at: Pos2, explained
         entry(dashes, "chance", &mut x);
     }
     x - 14.0 - at.x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui_kittest::Harness;
+
+    #[test]
+    fn a_column_is_as_wide_as_its_widest_cell() {
+        let row = |after: &str| DumbbellRow {
+            name: "logic".into(),
+            colour: Color32::RED,
+            before: None,
+            after: None,
+            predicted: None,
+            control: None,
+            chance: None,
+            cells: vec!["1.00".into(), after.into()],
+            folded: String::new(),
+            summary: String::new(),
+            scored: 1.0,
+        };
+        let widths = |rows: Vec<DumbbellRow>| {
+            let found = std::cell::Cell::new((0.0, 0.0));
+            let show = |ui: &mut Ui| {
+                let axis = Axis::linear(0.0, 1.0, "accuracy");
+                let columns = [("before", 78.0), ("after", 84.0)];
+                let (rows, columns) = (&rows[..], &columns[..]);
+                let chart = Dumbbell {
+                    name: "chart",
+                    axis,
+                    rows,
+                    columns,
+                    width: 600.0,
+                    row: ROW,
+                    marked: None,
+                    control: false,
+                    chance: false,
+                    predicted: false,
+                };
+                let wide = chart.widened(ui, Theme::of(ui.ctx()));
+                found.set((wide[0].1, wide[1].1));
+            };
+            Harness::new_ui(show).run();
+            found.get()
+        };
+        assert_eq!(widths(vec![row("0.84 ± 0.02")]), (78.0, 84.0));
+        let (before, after) = widths(vec![row("0.84 ± 0.02"), row("0.98712 ± 0.00712")]);
+        assert!(before == 78.0 && after > 100.0, "{before}, {after}");
+    }
 }
