@@ -107,7 +107,7 @@ fn text(view: &FindView) -> String {
         let stable = task.stability_near(percent);
         let knee = view.curve(&task.name).map(|c| match c.knee {
             None => "none: no bend, or no fall beyond chance".to_owned(),
-            Some(k) if c.bends_at_least() => format!("{} %, the least measured", k.percent),
+            Some(k) if c.bends_at_smallest() => format!("{} %, the least measured", k.percent),
             Some(k) => format!("{} %", k.percent),
         });
         t.row([

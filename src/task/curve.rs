@@ -58,7 +58,7 @@ impl KneeCurve {
         self.knee = if self.has_accuracy() { knee(&points, self.noise()) } else { None };
     }
     /// The bend lies at the smallest share that was measured, or before it.
-    pub fn bends_at_least(&self) -> bool {
+    pub fn bends_at_smallest(&self) -> bool {
         self.knee.is_some_and(|k| self.points.first().is_some_and(|p| p.percent == k.percent))
     }
 }
@@ -131,9 +131,9 @@ mod tests {
         let mut gone = curve(&[31, 30, 28, 27]);
         gone.conclude();
         assert_eq!(gone.knee.expect("the first neurons").percent, 1.0);
-        assert!(gone.bends_at_least());
+        assert!(gone.bends_at_smallest());
         let mut later = curve(&[90, 40, 35, 30]);
         later.conclude();
-        assert!(!later.bends_at_least());
+        assert!(!later.bends_at_smallest());
     }
 }

@@ -1,7 +1,7 @@
 //! Products of a sample's activations with those kept before it, `A(a) . A(b)`, over one tile.
 //!
-//! Partners go four at a time, so that the sample's activations are loaded once for four products. Where there is one alone, the inner loops of
-//! [`super::scan_block`] multiply with it while the activations are in registers.
+//! Partners go four at a time, so that the sample's activations are loaded once for four products. The first of them is multiplied
+//! with by the inner loops of [`super::scan_block`] already, while the activations are in registers; here come the others, and all where a tile unit makes the blocks.
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};

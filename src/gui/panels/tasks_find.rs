@@ -278,7 +278,7 @@ fn facts_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, view: &FindView, task: &TaskNeuro
     match view.curve(&task.name) {
         Some(c) => match c.knee {
             Some(k) => {
-                let least = if c.bends_at_least() { ", the least measured" } else { "" };
+                let least = if c.bends_at_smallest() { ", the least measured" } else { "" };
                 parts.push(format!("suggested k: {} %{least}", percent_of(k.percent)));
             }
             None if view.running => {}
