@@ -4,7 +4,7 @@ use brodmann::{
     base::rng::Rng,
     compute::{
         Backend, HISTOGRAM_BINS, Mat, SampleSpan, ScanJob, ScanSums,
-        cpu::{CpuBackend, Isa},
+        cpu::{CpuBackend, Isa, Products},
         scan_job::{histogram_bin, histogram_edge},
     },
 };
@@ -306,4 +306,33 @@ fn all_pairs_of_many_samples_change_the_cutting_only() {
         let dot: f64 = case.activation(a).iter().zip(&case.activation(b)).map(|(x, y)| x * y).sum();
         assert!((sums.pair_dots[p] - dot).abs() < 1e-5 * dot, "{a} {b}");
     }
+}
+
+/// Of inputs and gradients rounded to bfloat16 the coarse products are exact, up to f32 sums.
+#[test]
+fn products_of_bfloat16_are_those_of_rounded_operands() {
+    if !Products::Bf16.available() {
+        return eprintln!("skipped: this processor lacks {}", Products::Bf16.needs());
+    }
+    let backend = |threads| CpuBackend::with_products(Some(threads), Products::Bf16);
+    let pairs = [(0, 2), (1, 3), (0, 1), (2, 2), (4, 1), (0, 2)];
+    for (seed, out, inp, lengths, domains) in
+        [(30, 1, 1, vec![1, 1, 1, 1, 1], 2), (31, 65, 7, vec![8, 0, 5, 40, 1], 3), (32, 131, 193, vec![12, 9, 131, 0, 8], 2)]
+    {
+        let case = Case::new(seed, out, inp, &lengths, domains, &pairs);
+        let mut rounded = Case::new(seed, out, inp, &lengths, domains, &pairs);
+        rounded.x.iter_mut().chain(&mut rounded.delta).for_each(|v| *v = half::bf16::from_f32(*v).to_f32());
+        for means in [true, false] {
+            let sums = case.scan(&backend(1), means);
+            rounded.check(&sums, means);
+            assert_eq!(sums, rounded.scan(&backend(1), means), "rounded twice");
+            assert_eq!(sums, case.scan(&backend(2), means), "threads changed a bit");
+        }
+    }
+    // Every two samples, by the kernel of their own.
+    let every: Vec<(usize, usize)> = (0..17).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
+    let mut case = Case::new(33, 97, 131, &(0..17).map(|i| 1 + i * 5 % 11).collect::<Vec<_>>(), 3, &every);
+    let sums = case.scan(&backend(2), false);
+    case.x.iter_mut().chain(&mut case.delta).for_each(|v| *v = half::bf16::from_f32(*v).to_f32());
+    case.check(&sums, false);
 }

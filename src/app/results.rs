@@ -172,7 +172,12 @@ pub fn compare(stored: &Results, found: &Results) -> Vec<Compared> {
 /// As before there were tile units where none is used.
 fn arithmetic(products: Products) -> String {
     let plain = format!("{} {}", std::env::consts::ARCH, Isa::best().key());
-    if products == Products::F32 { plain } else { format!("{plain} {products}") }
+    match products.made_by() {
+        _ if products == Products::F32 => plain,
+        // The sums of the tile unit and of vectors come in another order.
+        Some(vectors) if vectors != "AMX" => format!("{plain} {products} {vectors}"),
+        _ => format!("{plain} {products}"),
+    }
 }
 
 /// `cpu (AVX-512` of `cpu (AVX-512, 2 threads)`: the number of threads changes no bit.

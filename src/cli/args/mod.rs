@@ -46,7 +46,8 @@ pub struct Cli {
     #[arg(value_name = "PROJECT")]
     pub project: Option<PathBuf>,
     /// How matrix products are made: `f32` by multiply-adds; on the tile unit of processors that have one (Intel AMX) `bf16x6` with f32's accuracy, `bf16x3`
-    /// with 16 bits of each number, `bf16` with 8. `auto` takes bf16x6 there, but f32 for `generate`; elsewhere f32.
+    /// with 16 bits of each number, `bf16` with 8, which processors with AVX512_BF16 can as well. `auto` takes bf16x6 on a tile unit, but f32 for `generate`;
+    /// elsewhere f32.
     #[arg(long, global = true, value_name = "auto|f32|bf16x6|bf16x3|bf16", default_value = "auto", value_parser = parse_products)]
     pub products: ProductsArg,
 }

@@ -154,7 +154,7 @@ pub(super) fn parse_products(text: &str) -> Result<ProductsArg, String> {
     }
     let products: Products = text.parse()?;
     if !products.available() {
-        return Err(format!("{products} needs a tile unit (Intel AMX), which this processor or system lacks; leave it out, or say f32"));
+        return Err(format!("{products} needs {}, which this processor or system lacks; leave it out, or say f32", products.needs()));
     }
     Ok(ProductsArg(Some(products)))
 }

@@ -9,6 +9,7 @@ use super::{
     isa::{Isa, per_isa},
     matmul::{K_BLOCK, View, product},
     numeric::{LANES, dot, exp, fold, tanh},
+    pairs::Words,
     panel::{self, Job, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
@@ -79,13 +80,16 @@ unsafe fn times(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: V
             let panels = aligned(packed, n.next_multiple_of(width) * depth);
             // SAFETY: column `j` of `b` runs along the depth, readable by the caller's promise.
             let column = |j: usize| unsafe { std::slice::from_raw_parts(from.wrapping_add(j * b.cs), depth) };
-            pack_columns(isa, n, depth, column, panels);
+            pack_columns(isa, Words::Numbers, n, depth, column, panels);
             Panels { ptr: panels.as_ptr(), step: depth * width, row: width }
         };
         let left = Left { ptr: a.ptr.wrapping_add(first * a.cs), rs: a.rs, cs: a.cs };
         // SAFETY: the caller's promise.
         unsafe {
-            panel::multiply(isa, &Job { m, cols: n, depth, left, right, out, out_row: stride, add: add || first > 0 });
+            panel::multiply(
+                isa,
+                &Job { m, cols: n, depth, left, right, out, out_row: stride, add: add || first > 0, words: Words::Numbers },
+            );
         }
     }
 }

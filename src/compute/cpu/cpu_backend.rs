@@ -37,10 +37,8 @@ impl CpuBackend {
 impl Backend for CpuBackend {
     fn device(&self) -> String {
         let threads = self.pool.threads;
-        let unit = match self.pool.products {
-            Products::F32 => String::new(),
-            other => format!(" and AMX {other}"),
-        };
+        let products = self.pool.products;
+        let unit = products.made_by().map(|unit| format!(" and {unit} {products}")).unwrap_or_default();
         format!("cpu ({}{unit}, {threads} thread{})", self.pool.isa.name(), if threads == 1 { "" } else { "s" })
     }
     fn arithmetic(&self) -> &'static str {

@@ -11,6 +11,7 @@
 use super::tiled;
 use super::{
     Isa, packed,
+    pairs::{self, Words},
     panel::{self, Job, LINE, Left, Panels, aligned, pack_columns, panel_width},
     pool::{Pool, SharedMut},
 };
@@ -276,15 +277,22 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     if let Some(unit) = pool.unit.filter(|_| m > 0 && n > 0 && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
         return tiled::multiply(pool, unit, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
     }
-    if form == Form::Nt && m <= FEW_ROWS && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 0 && n > 1 {
-        return few_rows(pool, out, a, b, beta == 1.0);
+    let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0);
+    // As for the unit, form and depth alone decide.
+    if pool.words == Words::Pairs && m > 0 && n > 0 && plain && pairs::gain(k) {
+        if form == Form::Nt && m <= FEW_ROWS {
+            return few_rows(pool, Words::Pairs, out, a, b, beta == 1.0);
+        }
+        return packed::multiply(pool, Words::Pairs, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
+    }
+    if form == Form::Nt && m <= FEW_ROWS && plain && k > 0 && n > 1 {
+        return few_rows(pool, Words::Numbers, out, a, b, beta == 1.0);
     }
     let shared = SharedMut::new(out.data);
-    let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0) && k > 2;
     // For few rows a large weight takes longer to turn than the crate's pieces lose.
     let turns = form != Form::Nt || n <= TURNED_TO || m >= TURNED_FOR;
-    if plain && turns && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
-        return packed::multiply(pool, form, shared, stride, a, b, beta == 1.0);
+    if plain && k > 2 && turns && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
+        return packed::multiply(pool, Words::Numbers, form, shared, stride, a, b, beta == 1.0);
     }
     let (rows, cols) = pieces(pool.threads, m, n, k);
     let (across, down) = (n.div_ceil(cols.max(1)), m.div_ceil(rows.max(1)));
@@ -311,29 +319,40 @@ const FEW_ROWS: usize = 32;
 const FEW_COLUMNS: usize = 64;
 
 /// `out = a . b^T (+ out)` for few rows.
-fn few_rows(pool: &Pool, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, add: bool) {
+fn few_rows(pool: &Pool, words: Words, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, add: bool) {
     // The level of the crate's kernels, whose bits these must be.
     let isa = Isa::highest();
     let width = panel_width(isa);
     let (m, k, n, stride) = (a.rows, a.cols, b.rows, out.stride);
     let shared = SharedMut::new(out.data);
     let cols = if pool.threads == 1 || n * k < SERIAL_BELOW { n } else { n.div_ceil(4 * pool.threads).next_multiple_of(FEW_COLUMNS) };
+    let deep = packed::depth_of(words);
+    // Pairs of the left operand are made once.
+    let mut lent = pool.lend(if words == Words::Pairs { m * words.of(k) } else { 0 } + LINE);
+    let left = if words == Words::Pairs {
+        let made = aligned(&mut lent.buffer, m * words.of(k));
+        made.chunks_exact_mut(words.of(k)).enumerate().for_each(|(r, made)| pairs::along(a.row(r), made));
+        Mat::new(made, m, words.of(k))
+    } else {
+        a
+    };
     pool.map_with(
         n.div_ceil(cols),
-        || pool.lend(FEW_COLUMNS * K_BLOCK.min(k) + LINE),
+        || pool.lend(FEW_COLUMNS * words.of(deep.min(k)) + LINE),
         |lent, task| {
             for c in (task * cols..n.min((task + 1) * cols)).step_by(FEW_COLUMNS) {
                 let count = FEW_COLUMNS.min(n - c);
-                for first in (0..k).step_by(K_BLOCK) {
-                    let depth = K_BLOCK.min(k - first);
-                    if turned_in_registers(isa, &shared, stride, a, b, (c, count), (first, depth), add || first > 0) {
+                for first in (0..k).step_by(deep) {
+                    let depth = deep.min(k - first);
+                    let (long, add) = (words.of(depth), add || first > 0);
+                    if words == Words::Numbers && turned_in_registers(isa, &shared, stride, a, b, (c, count), (first, depth), add) {
                         continue;
                     }
-                    let panels = aligned(&mut lent.buffer, count.next_multiple_of(width) * depth);
-                    pack_columns(isa, count, depth, |j| &b.row(c + j)[first..first + depth], panels);
-                    let left = Left { ptr: a.data[first..].as_ptr(), rs: a.stride, cs: 1 };
-                    let right = Panels { ptr: panels.as_ptr(), step: depth * width, row: width };
-                    let job = Job { m, cols: count, depth, left, right, out: shared.ptr(c), out_row: stride, add: add || first > 0 };
+                    let panels = aligned(&mut lent.buffer, count.next_multiple_of(width) * long);
+                    pack_columns(isa, words, count, depth, |j| &b.row(c + j)[first..first + depth], panels);
+                    let left = Left { ptr: left.data[words.of(first)..].as_ptr(), rs: left.stride, cs: 1 };
+                    let right = Panels { ptr: panels.as_ptr(), step: long * width, row: width };
+                    let job = Job { m, cols: count, depth: long, left, right, out: shared.ptr(c), out_row: stride, add, words };
                     #[expect(unsafe_code, reason = "each task writes its own columns of the result")]
                     // SAFETY: the operands were checked against their slices or packed above; columns of different tasks share no element.
                     unsafe {

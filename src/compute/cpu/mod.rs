@@ -17,6 +17,7 @@ mod norm;
 mod numeric;
 mod optimizer;
 mod packed;
+mod pairs;
 mod panel;
 #[cfg(target_arch = "x86_64")]
 mod planes;

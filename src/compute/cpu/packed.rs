@@ -2,6 +2,8 @@
 //! multiplied; the left one is read where it lies (where it runs along the depth, or its rows lie so that they share lines of the first-level cache, each thread
 //! packs the rows that it takes).
 //!
+//! Operands may be rounded to pairs of bfloat16 numbers while they are packed ([`super::pairs`]), the left one too; the loops are the same.
+//!
 //! The `gemm` crate packs both operands of every piece that a thread takes, and a product is cut into pieces so that no thread waits. (docs/speed.md says what
 //! that cost.) Each element is the same chain of multiply-adds here and there, cut at the same depths.
 
@@ -9,7 +11,8 @@ use super::{
     Isa,
     isa::Level,
     matmul::{Form, K_BLOCK},
-    panel::{self, Job, LINE, Left, Panels, aligned, pack_across, pack_panel},
+    pairs::Words,
+    panel::{self, Job, LINE, Left, Panels, aligned, pack_across, pack_words},
     pool::{Lent, Pool, SharedMut},
 };
 use crate::compute::Mat;
@@ -35,21 +38,22 @@ pub(super) fn available() -> bool {
     cfg!(target_arch = "x86_64") && Isa::highest().level() == Level::Avx512
 }
 
-/// `out[m,n] = a . b (+ out)`, operands as the form says; rows of `out` `stride` apart. The shapes were checked by the caller.
-pub(super) fn multiply(pool: &Pool, form: Form, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
+/// `out[m,n] = a . b (+ out)`, operands as the form says, by numbers or by pairs; rows of `out` `stride` apart. The shapes were checked by the caller.
+#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
+pub(super) fn multiply(pool: &Pool, words: Words, form: Form, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
     let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
     let n = if form == Form::Nt { b.rows } else { b.cols };
     debug_assert_eq!(panel::panel_width(Isa::highest()), WIDTH, "a panel of the inner loops");
     // The depths of some columns one after another, so that a result wider than the caches is met there again.
     let pieces = || {
         (0..n).step_by(COLUMNS).flat_map(move |c| {
-            let piece = move |first| Piece { column: c, cols: COLUMNS.min(n - c), first, depth: K_BLOCK.min(k - first) };
-            (0..k).step_by(K_BLOCK).map(piece)
+            let piece = move |first| Piece { column: c, cols: COLUMNS.min(n - c), first, depth: depth_of(words).min(k - first), words };
+            (0..k).step_by(depth_of(words)).map(piece)
         })
     };
-    let strips = form == Form::Tn || a.stride.is_multiple_of(ALIASED);
+    let strips = form == Form::Tn || words == Words::Pairs || a.stride.is_multiple_of(ALIASED);
     // While one piece is multiplied the next is packed.
-    let longest = n.min(COLUMNS).next_multiple_of(WIDTH) * K_BLOCK.min(k);
+    let longest = n.min(COLUMNS).next_multiple_of(WIDTH) * words.of(depth_of(words).min(k));
     let (mut here, mut there) = (pool.lend(longest + LINE), pool.lend(if pieces().nth(1).is_some() { longest + LINE } else { 0 }));
     // Nearly equal, so that no thread waits long for the last.
     let rows_each = m.div_ceil(m.div_ceil(TASK_ROWS).next_multiple_of(pool.threads)).next_multiple_of(ROWS);
@@ -59,11 +63,12 @@ pub(super) fn multiply(pool: &Pool, form: Form, out: SharedMut, stride: usize, a
         pool.for_each(first.pack_tasks(), |task| first.pack(form, b, task, panels));
     }
     while let Some(piece) = rest.next() {
-        let Piece { column, cols, first, depth } = piece;
+        let Piece { column, cols, first, depth, .. } = piece;
+        let long = words.of(depth);
         let right = &*aligned(&mut here.buffer, piece.floats());
         let next = rest.peek().map(|next| (next, SharedMut::new(aligned(&mut there.buffer, next.floats()))));
         let (down, across) = (m.div_ceil(rows_each), cols.div_ceil(TASK_COLUMNS));
-        let strip = || Strip { lent: pool.lend(if strips { rows_each * depth } else { 0 } + LINE), of: None };
+        let strip = || Strip { lent: pool.lend(if strips { rows_each * long } else { 0 } + LINE), of: None };
         // What is packed comes last: small tasks, so that no thread waits long.
         let packing = next.map_or(0, |(next, _)| next.pack_tasks());
         pool.map_with(down * across + packing, strip, |strip, task| {
@@ -72,27 +77,28 @@ pub(super) fn multiply(pool: &Pool, form: Form, out: SharedMut, stride: usize, a
             }
             let (r, tc) = (task / across * rows_each, task % across * TASK_COLUMNS);
             let rows = rows_each.min(m - r);
-            let blocks = aligned(&mut strip.lent.buffer, if strips { rows.next_multiple_of(ROWS) * depth } else { 0 });
+            let blocks = aligned(&mut strip.lent.buffer, if strips { rows.next_multiple_of(ROWS) * long } else { 0 });
             if strips && strip.of != Some(r) {
-                pack_left(form, a, first, depth, r, rows, blocks);
+                pack_left(words, form, a, (first, depth), (r, rows), blocks);
                 strip.of = Some(r);
             }
             // A block of rows stays in the first-level cache, panels pass by.
             for block in (0..rows).step_by(ROWS) {
                 let left = if strips {
-                    Left { ptr: blocks[block * depth..].as_ptr(), rs: 1, cs: ROWS }
+                    Left { ptr: blocks[block * long..].as_ptr(), rs: 1, cs: ROWS }
                 } else {
                     Left { ptr: a.data[(r + block) * a.stride + first..].as_ptr(), rs: a.stride, cs: 1 }
                 };
                 let job = Job {
                     m: ROWS.min(rows - block),
                     cols: TASK_COLUMNS.min(cols - tc),
-                    depth,
+                    depth: long,
                     left,
-                    right: Panels { ptr: right[tc * depth..].as_ptr(), step: WIDTH * depth, row: WIDTH },
+                    right: Panels { ptr: right[tc * long..].as_ptr(), step: WIDTH * long, row: WIDTH },
                     out: out.ptr((r + block) * stride + column + tc),
                     out_row: stride,
                     add: add || first > 0,
+                    words,
                 };
                 #[expect(unsafe_code, reason = "each task writes its own rectangle of the result")]
                 // SAFETY: the caller checked operands and result against their slices; rectangles of different tasks share no element.
@@ -111,14 +117,22 @@ struct Strip<'a> {
     of: Option<usize>,
 }
 
-/// Rows `r..r + rows` at depths `first..first + depth` of the left operand into blocks `[rows / ROWS][depth][ROWS]`.
-fn pack_left(form: Form, a: Mat<'_>, first: usize, depth: usize, r: usize, rows: usize, blocks: &mut [f32]) {
-    if form == Form::Tn {
-        return pack_across::<ROWS>(depth, |k| &a.row(first + k)[r..r + rows], blocks);
+/// Longest sum made in one piece, of as many words with either kind.
+pub(super) fn depth_of(words: Words) -> usize {
+    match words {
+        Words::Numbers => K_BLOCK,
+        Words::Pairs => 2 * K_BLOCK,
     }
-    for (i, block) in blocks.chunks_exact_mut(ROWS * depth).enumerate() {
+}
+
+/// Rows `r..r + rows` at depths `first..first + depth` of the left operand into blocks `[rows / ROWS][words][ROWS]`.
+fn pack_left(words: Words, form: Form, a: Mat<'_>, (first, depth): (usize, usize), (r, rows): (usize, usize), blocks: &mut [f32]) {
+    if form == Form::Tn {
+        return pack_across::<ROWS>(words, depth, |k| &a.row(first + k)[r..r + rows], blocks);
+    }
+    for (i, block) in blocks.chunks_exact_mut(ROWS * words.of(depth)).enumerate() {
         let row = |j: usize| &a.row(r + i * ROWS + j)[first..first + depth];
-        pack_panel(Isa::highest(), ROWS.min(rows - i * ROWS), depth, ROWS, RUN, row, block);
+        pack_words(Isa::highest(), words, ROWS.min(rows - i * ROWS), depth, ROWS, RUN, row, block);
     }
 }
 
@@ -129,31 +143,33 @@ struct Piece {
     cols: usize,
     first: usize,
     depth: usize,
+    words: Words,
 }
 
 impl Piece {
-    /// Of its panels `[cols / WIDTH][depth][WIDTH]`, filled up with zeros.
+    /// Of its panels `[cols / WIDTH][words][WIDTH]`, filled up with zeros.
     fn floats(self) -> usize {
-        self.cols.next_multiple_of(WIDTH) * self.depth
+        self.cols.next_multiple_of(WIDTH) * self.words.of(self.depth)
     }
     fn pack_tasks(self) -> usize {
         self.cols.div_ceil(TOGETHER * WIDTH)
     }
     /// Packs some panels of `b`, which `panels` has all of.
     fn pack(self, form: Form, b: Mat<'_>, task: usize, panels: SharedMut) {
-        let Self { column, cols, first, depth } = self;
+        let Self { column, cols, first, depth, words } = self;
+        let long = words.of(depth);
         let p = task * TOGETHER;
         let (from, width) = (column + p * WIDTH, (TOGETHER * WIDTH).min(cols - p * WIDTH));
         #[expect(unsafe_code, reason = "each task packs its own panels")]
         // SAFETY: panels of different tasks share no element.
-        let panels = unsafe { panels.slice(p * WIDTH * depth, width.next_multiple_of(WIDTH) * depth) };
+        let panels = unsafe { panels.slice(p * WIDTH * long, width.next_multiple_of(WIDTH) * long) };
         if form == Form::Nt {
-            for (i, panel) in panels.chunks_exact_mut(WIDTH * depth).enumerate() {
+            for (i, panel) in panels.chunks_exact_mut(WIDTH * long).enumerate() {
                 let row = |j: usize| &b.row(from + i * WIDTH + j)[first..first + depth];
-                pack_panel(Isa::highest(), WIDTH.min(width - i * WIDTH), depth, WIDTH, RUN, row, panel);
+                pack_words(Isa::highest(), words, WIDTH.min(width - i * WIDTH), depth, WIDTH, RUN, row, panel);
             }
         } else {
-            pack_across::<WIDTH>(depth, |k| &b.row(first + k)[from..from + width], panels);
+            pack_across::<WIDTH>(words, depth, |k| &b.row(first + k)[from..from + width], panels);
         }
     }
 }
@@ -161,7 +177,10 @@ impl Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::cpu::matmul::{View, product};
+    use crate::compute::{
+        MatMut,
+        cpu::matmul::{View, multiply as multiply_any, product},
+    };
 
     #[test]
     fn every_form_gives_the_bits_of_the_plain_product() {
@@ -186,7 +205,7 @@ mod tests {
                     // Rows lie apart, and what is between them stays.
                     let stride = n + 5;
                     let (mut ours, mut plain) = (vec![0.5f32; m * stride], vec![0.5f32; m * stride]);
-                    multiply(&pool, form, SharedMut::new(&mut ours), stride, a, b, add);
+                    multiply(&pool, Words::Numbers, form, SharedMut::new(&mut ours), stride, a, b, add);
                     #[expect(unsafe_code, reason = "the reference")]
                     // SAFETY: operands and result have the product's shape.
                     unsafe {
@@ -195,6 +214,53 @@ mod tests {
                     assert!(ours == plain, "{m} x {n} x {k}, {add}");
                 }
             }
+        }
+    }
+
+    /// Products of pairs against f64, relative to the sum of the products' sizes.
+    #[test]
+    fn pairs_keep_their_accuracy_and_rows_alone_their_bits_in_company() {
+        let Some(words) = Words::pairs() else {
+            eprintln!("skipped: no AVX512_BF16 here");
+            return;
+        };
+        let mut pool = Pool::new(Some(2), Isa::best());
+        pool.words = words;
+        let numbers = |n: usize, by: f32| (0..n).map(|i| (i as f32 * by).sin() * 10f32.powi(i as i32 % 7 - 3)).collect::<Vec<f32>>();
+        let turned =
+            |data: &[f32], rows: usize, cols: usize| (0..data.len()).map(|i| data[i % rows * cols + i / rows]).collect::<Vec<f32>>();
+        // Ragged in every direction, of odd depths, and deeper than one piece.
+        for (m, n, k) in [(1, 1, 8), (25, 70, 9), (97, 257, 1100), (33, 64, 2049), (130, 2100, 40)] {
+            let (a, b) = (numbers(m * k, 0.37), numbers(n * k, 0.11));
+            let (at, bt) = (turned(&a, m, k), turned(&b, n, k));
+            let run = |form: Form, first: usize, rows: usize, add: bool| {
+                let whole = Mat::new(&a, m, k).rows(first, rows);
+                let left = if form == Form::Tn { Mat::new(&at, k, m) } else { whole };
+                let right = if form == Form::Nt { Mat::new(&b, n, k) } else { Mat::new(&bt, k, n) };
+                let mut out = vec![0.5f32; rows * n];
+                multiply_any(&pool, form, MatMut::new(&mut out, rows, n), left, right, 1.0, if add { 1.0 } else { 0.0 });
+                out
+            };
+            let whole = run(Form::Nt, 0, m, false);
+            assert!(run(Form::Nn, 0, m, false) == whole && run(Form::Tn, 0, m, false) == whole, "forms differ, {m} x {n} x {k}");
+            let added = run(Form::Nn, 0, m, true);
+            for (first, rows) in [(0, 1), (m / 2, 1), (m / 3, (m - m / 3).min(20))] {
+                assert!(run(Form::Nt, first, rows, false) == whole[first * n..][..rows * n], "{rows} rows of {m} alone, {n} x {k}");
+            }
+            for (i, (got, added)) in whole.iter().zip(&added).enumerate() {
+                let terms = || (0..k).map(|d| f64::from(a[i / n * k + d]) * f64::from(b[i % n * k + d]));
+                let (want, size): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
+                let bound = (2f64.powi(-7) + k as f64 * 2f64.powi(-24)) * size;
+                assert!((f64::from(*got) - want).abs() <= bound, "{m} x {n} x {k}: {got} for {want}");
+                assert!((added - got - 0.5).abs() <= 1e-5 * (1.0 + got.abs() + size as f32), "{added} for {got} and a half");
+            }
+        }
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (mut a, b) = (vec![1.0f32; 20 * 40], vec![1.0f32; 20 * 40]);
+            a[7 * 40 + 3] = bad;
+            let mut out = vec![0.0; 20 * 20];
+            multiply_any(&pool, Form::Nt, MatMut::new(&mut out, 20, 20), Mat::new(&a, 20, 40), Mat::new(&b, 20, 40), 1.0, 0.0);
+            assert!(out.iter().enumerate().all(|(i, v)| v.is_finite() == (i / 20 != 7)), "{bad}");
         }
     }
 }

@@ -4,9 +4,10 @@
 //! of multiply-adds along the depth, so that it does not depend on the rows and columns beside it.
 
 #[cfg(target_arch = "x86_64")]
-use super::vector::{Avx2, Avx512};
+use super::vector::{Avx2, Avx512, Avx512Pairs};
 use super::{
     isa::{Isa, Level},
+    pairs::{self, Words},
     vector::{Portable, Vector},
 };
 use std::hint::black_box;
@@ -70,6 +71,8 @@ pub(super) struct Job {
     pub out_row: usize,
     /// What `out` held counts, else it is overwritten.
     pub add: bool,
+    /// Of both operands; `depth` counts them.
+    pub words: Words,
 }
 
 /// Does the job on the calling thread.
@@ -81,6 +84,8 @@ pub(super) unsafe fn multiply(isa: Isa, job: &Job) {
     // SAFETY: the caller's promise; an `Isa` of a level exists only where the processor has it.
     unsafe {
         match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if job.words == Words::Pairs => avx512_pairs(job),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => avx512(job),
             #[cfg(target_arch = "x86_64")]
@@ -96,6 +101,14 @@ pub(super) unsafe fn multiply(isa: Isa, job: &Job) {
 unsafe fn avx512(job: &Job) {
     // SAFETY: the caller's promise.
     unsafe { panels::<Avx512, true>(job) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "see `multiply`")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+unsafe fn avx512_pairs(job: &Job) {
+    // SAFETY: the caller's promise; pairs are made only where the processor multiplies them.
+    unsafe { panels::<Avx512Pairs, true>(job) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -193,8 +206,8 @@ macro_rules! tile {
                     V::prefetch(b.wrapping_add(AHEAD * row + V::WIDTH));
                     $(
                         let a = V::splat(*base[$base].add(rows[$from]));
-                        acc[$r][0] = a.fma(b0, acc[$r][0]);
-                        acc[$r][1] = a.fma(b1, acc[$r][1]);
+                        acc[$r][0] = a.product(b0, acc[$r][0]);
+                        acc[$r][1] = a.product(b1, acc[$r][1]);
                     )*
                     base = base.map(|p| p.wrapping_add(left.cs));
                     b = b.wrapping_add(row);
@@ -233,12 +246,42 @@ pub(super) fn aligned(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[first..first + len]
 }
 
-/// `n` rows of `depth` floats become columns: panels `[n / width][depth][width]`, the last filled up with zeros. Row `r` is `row(r)`.
-pub(super) fn pack_columns<'a>(isa: Isa, n: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
-    let width = panel_width(isa);
-    assert!(panels.len() >= n.div_ceil(width) * width * depth, "panels of {n} columns, {depth} deep");
-    for (p, panel) in panels.chunks_exact_mut((width * depth).max(1)).take(n.div_ceil(width)).enumerate() {
-        pack_panel(isa, width.min(n - p * width), depth, width, depth, |r| row(p * width + r), panel);
+/// `n` rows of `depth` floats become columns of words: panels `[n / width][words][width]`, the last filled up with zeros. Row `r` is `row(r)`.
+pub(super) fn pack_columns<'a>(isa: Isa, words: Words, n: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
+    let (width, long) = (panel_width(isa), words.of(depth));
+    assert!(panels.len() >= n.div_ceil(width) * width * long, "panels of {n} columns, {depth} deep");
+    for (p, panel) in panels.chunks_exact_mut((width * long).max(1)).take(n.div_ceil(width)).enumerate() {
+        pack_words(isa, words, width.min(n - p * width), depth, width, long, |r| row(p * width + r), panel);
+    }
+}
+
+/// As [`pack_panel`] into `[words][width]`, `run` words at a time.
+#[expect(clippy::too_many_arguments, reason = "a panel, and how to fill it")]
+pub(super) fn pack_words<'a>(
+    isa: Isa,
+    words: Words,
+    n: usize,
+    depth: usize,
+    width: usize,
+    run: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    panel: &mut [f32],
+) {
+    /// Words turned together.
+    const RUN: usize = 64;
+    if words == Words::Numbers {
+        return pack_panel(isa, n, depth, width, run, row, panel);
+    }
+    let mut rows = [[0.0f32; RUN]; WIDEST];
+    for (first, panel) in (0..depth).step_by(2 * RUN).zip(panel.chunks_mut(RUN * width)) {
+        let depths = (2 * RUN).min(depth - first);
+        let long = words.of(depths);
+        for (r, rounded) in rows.iter_mut().take(n).enumerate() {
+            let row = row(r);
+            prefetch(&row[first + depths..depth.min(first + 2 * depths)]);
+            pairs::along(&row[first..first + depths], &mut rounded[..long]);
+        }
+        pack_panel(isa, n, long, width, long, |r| &rows[r][..long], panel);
     }
 }
 
@@ -280,25 +323,54 @@ pub(super) fn pack_panel<'a>(
     }
 }
 
-/// Rows of one length become panels `[length / W][depth][W]`, filled up with zeros. Row `k` is `row(k)`.
-pub(super) fn pack_across<'a, const W: usize>(depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
+/// Rows of one length become panels `[length / W][words][W]`, filled up with zeros. Row `k` of `depth` is `row(k)`.
+pub(super) fn pack_across<'a, const W: usize>(words: Words, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
     /// Rows ahead of their use that are asked for: they lie too far apart for the processor to see that they follow.
     const AHEAD: usize = 12;
-    for k in 0..depth {
-        if k + AHEAD < depth {
-            prefetch(row(k + AHEAD));
+    match words {
+        Words::Numbers => {
+            for k in 0..depth {
+                if k + AHEAD < depth {
+                    prefetch(row(k + AHEAD));
+                }
+                spread::<W>(row(k), k, depth, panels);
+            }
         }
-        // Fixed lengths become plain moves.
-        let (whole, rest) = row(k).as_chunks::<W>();
-        let mut to = k * W;
-        for part in whole {
-            panels[to..to + W].copy_from_slice(part);
-            to += W * depth;
+        Words::Pairs => {
+            let long = words.of(depth);
+            let mut both = [0.0f32; TOGETHER];
+            for k in (0..depth).step_by(2) {
+                for ahead in (k..k + 2).map(|k| k + AHEAD).filter(|k| *k < depth) {
+                    prefetch(row(ahead));
+                }
+                let (earlier, later) = (row(k), if k + 1 < depth { row(k + 1) } else { &[] });
+                // A few panels at a time.
+                for (first, panels) in (0..earlier.len()).step_by(TOGETHER / W * W).zip(panels.chunks_mut(TOGETHER / W * W * long)) {
+                    let columns = first..earlier.len().min(first + TOGETHER / W * W);
+                    let both = &mut both[..columns.len()];
+                    pairs::across(&earlier[columns.clone()], later.get(columns).unwrap_or_default(), both);
+                    spread::<W>(both, k / 2, long, panels);
+                }
+            }
         }
-        if !rest.is_empty() {
-            panels[to..to + rest.len()].copy_from_slice(rest);
-            panels[to + rest.len()..to + W].fill(0.0);
-        }
+    }
+}
+
+/// Words of a row that are rounded together.
+const TOGETHER: usize = 128;
+
+/// Row `k` of `depth` into its place in each panel. Fixed lengths become plain moves.
+#[inline]
+fn spread<const W: usize>(row: &[f32], k: usize, depth: usize, panels: &mut [f32]) {
+    let (whole, rest) = row.as_chunks::<W>();
+    let mut to = k * W;
+    for part in whole {
+        panels[to..to + W].copy_from_slice(part);
+        to += W * depth;
+    }
+    if !rest.is_empty() {
+        panels[to..to + rest.len()].copy_from_slice(rest);
+        panels[to + rest.len()..to + W].fill(0.0);
     }
 }
 
@@ -393,7 +465,7 @@ mod tests {
             for (n, depth) in [(1, 1), (7, 9), (8, 16), (33, 21), (64, 64), (45, 3)] {
                 let data = numbers(n * depth, 0.7);
                 let mut panels = vec![f32::NAN; n.div_ceil(width) * width * depth];
-                pack_columns(isa, n, depth, |r| &data[r * depth..(r + 1) * depth], &mut panels);
+                pack_columns(isa, Words::Numbers, n, depth, |r| &data[r * depth..(r + 1) * depth], &mut panels);
                 for (i, v) in panels.iter().enumerate() {
                     let (c, k) = (i / (width * depth) * width + i % width, i / width % depth);
                     assert_eq!(*v, if c < n { data[c * depth + k] } else { 0.0 }, "column {c}, depth {k} of {n} x {depth}");
@@ -410,7 +482,7 @@ mod tests {
                 let (a, b) = (numbers(m * depth, 0.37), numbers(n * depth, 0.11));
                 let mut store = Vec::new();
                 let panels = aligned(&mut store, n.div_ceil(width) * width * depth);
-                pack_columns(isa, n, depth, |r| &b[r * depth..(r + 1) * depth], panels);
+                pack_columns(isa, Words::Numbers, n, depth, |r| &b[r * depth..(r + 1) * depth], panels);
                 let run = |m: usize, first: usize, add: bool, transposed: bool| {
                     let at: Vec<f32> = (0..a.len()).map(|i| a[i % m.max(1) * depth + i / m.max(1)]).collect();
                     let left = if transposed {
@@ -420,7 +492,7 @@ mod tests {
                     };
                     let mut out = vec![1.0f32; m * (n + 3)];
                     let right = Panels { ptr: panels.as_ptr(), step: width * depth, row: width };
-                    let job = Job { m, cols: n, depth, left, right, out: out.as_mut_ptr(), out_row: n + 3, add };
+                    let job = Job { m, cols: n, depth, left, right, out: out.as_mut_ptr(), out_row: n + 3, add, words: Words::Numbers };
                     #[expect(unsafe_code, reason = "the kernel under test")]
                     // SAFETY: operands and result have the job's shape.
                     unsafe {

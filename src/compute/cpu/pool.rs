@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::tile_unit::Unit;
-use super::{Isa, Products, crew::Crew};
+use super::{Isa, Products, crew::Crew, pairs::Words, products::Maker};
 use std::sync::{Mutex, PoisonError};
 
 /// Below this many elements an elementwise kernel stays on the calling thread: waking another costs more.
@@ -15,6 +15,8 @@ pub(super) struct Pool {
     pub threads: usize,
     pub isa: Isa,
     pub products: Products,
+    /// Operands of products and of the fused scan, where no unit makes them.
+    pub words: Words,
     /// What makes the products, where it is not f32 multiply-adds.
     #[cfg(target_arch = "x86_64")]
     pub unit: Option<Unit>,
@@ -38,8 +40,9 @@ impl Pool {
     /// As [`Pool::new`], with another arithmetic of products that this processor has.
     pub fn with_products(threads: Option<usize>, isa: Isa, products: Products) -> Self {
         // The system is asked for the unit before there are threads.
+        let maker = products.maker().unwrap_or(Maker::MultiplyAdds);
         #[cfg(target_arch = "x86_64")]
-        let unit = products.unit();
+        let unit = maker.unit();
         let available = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = threads.unwrap_or_else(|| default_threads(available)).clamp(1, available);
         let crew = (threads > 1).then(|| Crew::new(threads - 1)).and_then(|crew| {
@@ -49,6 +52,7 @@ impl Pool {
             threads: if crew.is_some() { threads } else { 1 },
             isa,
             products,
+            words: maker.words(),
             #[cfg(target_arch = "x86_64")]
             unit,
             // With three planes the scan is as fast on multiply-adds (docs/speed.md): its blocks are shallow, and their results leave the unit often.

@@ -1,11 +1,12 @@
-//! How matrix products are made: by f32 multiply-adds, or on the processor's tile unit from the bfloat16 parts of both operands.
+//! How matrix products are made: by f32 multiply-adds, or from the bfloat16 parts of both operands, on the processor's tile unit or by its vectors.
 //!
 //! A tile unit (Intel AMX) multiplies bfloat16 numbers, eight significant bits each, and adds up in f32. An f32 number is the sum of three of them,
-//! `x = h + m + l`, exactly; a product of two numbers is then nine products, of which the largest six leave out less than f32 itself rounds off.
+//! `x = h + m + l`, exactly; a product of two numbers is then nine products, of which the largest six leave out less than f32 itself rounds off. Vectors of AVX512_BF16 multiply twice as many
+//! bfloat16 numbers an instruction as f32 ones, so they gain by one product for each of f32's alone.
 
-use super::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::tile_unit::Unit;
+use super::{Isa, pairs::Words};
 use std::{fmt, str::FromStr};
 
 /// Arithmetic of matrix products and of the fused scan. Everything else is f32 all the same.
@@ -45,13 +46,33 @@ impl Products {
     }
     /// Whether this processor can, and no lower instruction level was asked for: who asks for less than the processor has means all of it.
     pub fn available(self) -> bool {
+        self.maker().is_some()
+    }
+    /// The part of this processor that makes them; nothing for what every processor has, or where it lacks what they need.
+    pub fn made_by(self) -> Option<&'static str> {
+        self.maker().and_then(Maker::name)
+    }
+    /// What a processor has to have for them.
+    pub fn needs(self) -> &'static str {
         match self {
-            Self::F32 => true,
-            #[cfg(target_arch = "x86_64")]
-            _ => Isa::best() == Isa::highest() && super::tile_unit::available(),
-            #[cfg(not(target_arch = "x86_64"))]
-            _ => false,
+            Self::F32 => "nothing",
+            Self::Bf16x6 | Self::Bf16x3 => "a tile unit (Intel AMX)",
+            Self::Bf16 => "AVX512_BF16 or a tile unit (Intel AMX)",
         }
+    }
+    /// What makes them here.
+    pub(super) fn maker(self) -> Option<Maker> {
+        if self == Self::F32 {
+            return Some(Maker::MultiplyAdds);
+        }
+        if Isa::best() != Isa::highest() {
+            return None;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(unit) = Unit::amx(self.planes()) {
+            return Some(Maker::TileUnit(unit));
+        }
+        (self == Self::Bf16 && Words::pairs().is_some()).then_some(Maker::Pairs)
     }
     /// The fastest of f32's accuracy here, or what the environment names.
     pub fn best() -> Self {
@@ -63,29 +84,54 @@ impl Products {
     /// What `BRODMANN_PRODUCTS` names, if the processor can.
     pub fn from_env() -> Option<Self> {
         let wanted = std::env::var("BRODMANN_PRODUCTS").ok()?;
-        let found = wanted.trim().parse().ok().filter(|p: &Self| p.available());
-        if found.is_none() {
-            let best = Self::fastest();
-            tracing::warn!(
-                "BRODMANN_PRODUCTS={wanted} is not one of f32, bf16x6, bf16x3, bf16 or needs a tile unit that this processor lacks; using {best}"
-            );
+        let best = Self::fastest();
+        match wanted.trim().parse::<Self>() {
+            Ok(found) if found.available() => return Some(found),
+            Ok(found) => tracing::warn!("BRODMANN_PRODUCTS={wanted} needs {}, which this processor lacks; using {best}", found.needs()),
+            Err(e) => tracing::warn!("BRODMANN_PRODUCTS: {e}; using {best}"),
         }
-        found
+        None
     }
-    /// bfloat16 numbers that stand for one f32; none for f32 itself.
+    /// bfloat16 numbers that stand for one f32.
     #[cfg(target_arch = "x86_64")]
-    fn planes(self) -> Option<usize> {
+    fn planes(self) -> usize {
         match self {
-            Self::F32 => None,
-            Self::Bf16x6 => Some(3),
-            Self::Bf16x3 => Some(2),
-            Self::Bf16 => Some(1),
+            Self::F32 | Self::Bf16x6 => 3,
+            Self::Bf16x3 => 2,
+            Self::Bf16 => 1,
         }
     }
-    /// What makes them, where it is not f32 multiply-adds.
+}
+
+/// What makes products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// f32 multiply-adds.
+    MultiplyAdds,
+    /// Vectors of pairs of bfloat16 numbers.
+    Pairs,
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn unit(self) -> Option<Unit> {
-        self.planes().and_then(Unit::amx)
+    TileUnit(Unit),
+}
+
+impl Maker {
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::MultiplyAdds => None,
+            Self::Pairs => Some("AVX512_BF16"),
+            #[cfg(target_arch = "x86_64")]
+            Self::TileUnit(_) => Some("AMX"),
+        }
+    }
+    pub fn words(self) -> Words {
+        if self == Self::Pairs { Words::Pairs } else { Words::Numbers }
+    }
+    #[cfg(target_arch = "x86_64")]
+    pub fn unit(self) -> Option<Unit> {
+        match self {
+            Self::TileUnit(unit) => Some(unit),
+            _ => None,
+        }
     }
 }
 

@@ -170,6 +170,7 @@ mod tests {
     use super::super::{
         Isa,
         isa::Level,
+        pairs::Words,
         panel::{self, Left, Panels, aligned, pack_columns, panel_width},
     };
     use super::*;
@@ -189,12 +190,13 @@ mod tests {
             let mut store = Vec::new();
             let width = panel_width(isa);
             let panels = aligned(&mut store, n.div_ceil(width) * width * depth);
-            pack_columns(isa, n, depth, |r| &b[r * b_row..][..depth], panels);
+            pack_columns(isa, Words::Numbers, n, depth, |r| &b[r * b_row..][..depth], panels);
             for add in [false, true] {
                 let (mut ours, mut theirs) = (vec![0.5f32; m * out_row], vec![0.5f32; m * out_row]);
                 let right = Panels { ptr: panels.as_ptr(), step: width * depth, row: width };
                 let left = Left { ptr: a.as_ptr(), rs: a_row, cs: 1 };
-                let reference = panel::Job { m, cols: n, depth, left, right, out: theirs.as_mut_ptr(), out_row, add };
+                let reference =
+                    panel::Job { m, cols: n, depth, left, right, out: theirs.as_mut_ptr(), out_row, add, words: Words::Numbers };
                 let job = Job { m, cols: n, depth, a: &a, a_row, b: &b, b_row, out: ours.as_mut_ptr(), out_row, add };
                 #[expect(unsafe_code, reason = "the code under test")]
                 // SAFETY: operands and results have the jobs' shapes; the processor was asked above.

@@ -9,6 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::scan_planes;
 use super::{
+    pairs::Words,
     panel::{LINE, aligned, pack_across},
     pool::{Pool, SharedMut},
     scan_block::Geometry,
@@ -56,8 +57,8 @@ pub(super) struct Plan {
     /// Tokens of each sample whose gradient is not all zero; the others add nothing. In the last layer, with an objective at one position,
     /// that is one token for most matrices.
     pub active: Vec<Vec<usize>>,
-    /// Where each sample begins in the packed panels, in the order of the turns, and how long it is there: in tokens, or in floats of a panel of the tile
-    /// unit's.
+    /// Where each sample begins in the packed panels, in the order of the turns, and how long it is there: in words of its tokens, or in floats of a panel of
+    /// the tile unit's.
     pub packed_start: Vec<usize>,
     pub packed_len: Vec<usize>,
     pub packed_total: usize,
@@ -327,8 +328,7 @@ fn packed_length(pool: &Pool, tokens: usize) -> usize {
     if let Some(unit) = pool.scan_unit {
         return scan_planes::panel_len(unit, tokens);
     }
-    let _ = pool;
-    tokens
+    pool.words.of(tokens)
 }
 
 /// Which operand of the gradient's product is packed.
@@ -347,7 +347,7 @@ impl Operand {
     }
 }
 
-/// Copies the active rows of `source` into panels: for each sample in order, for each panel, `[tokens, width]`; the last panel is filled
+/// Copies the active rows of `source` into panels: for each sample in order, for each panel, `[words, width]`; the last panel is filled
 /// up with zeros, so that edges need no code of their own. (For the tile unit each is what [`scan_planes::pack`] makes.)
 fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, panels: &mut [f32]) {
     let floats = if operand == Operand::Input { g.col_floats } else { g.row_floats };
@@ -368,22 +368,21 @@ pub(super) fn pack_sample(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Op
     if let Some(unit) = pool.scan_unit {
         return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
     }
-    let _ = pool;
     let tokens = &plan.active[s][..];
     // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.
     match operand.width(g) {
-        6 => pack_rows::<6>(source, tokens, out),
-        8 => pack_rows::<8>(source, tokens, out),
-        12 => pack_rows::<12>(source, tokens, out),
-        16 => pack_rows::<16>(source, tokens, out),
-        32 => pack_rows::<32>(source, tokens, out),
+        6 => pack_rows::<6>(pool.words, source, tokens, out),
+        8 => pack_rows::<8>(pool.words, source, tokens, out),
+        12 => pack_rows::<12>(pool.words, source, tokens, out),
+        16 => pack_rows::<16>(pool.words, source, tokens, out),
+        32 => pack_rows::<32>(pool.words, source, tokens, out),
         width => unreachable!("no block is {width} wide"),
     }
 }
 
-/// One sample's rows into panels `[tokens, W]`, a few panels at a time: with all at once each row would be written to as many places a power of two
+/// One sample's rows into panels `[words, W]`, a few panels at a time: with all at once each row would be written to as many places a power of two
 /// apart, which share too few lines of the cache.
-fn pack_rows<const W: usize>(source: Mat<'_>, tokens: &[usize], out: &mut [f32]) {
+fn pack_rows<const W: usize>(words: Words, source: Mat<'_>, tokens: &[usize], out: &mut [f32]) {
     // Whole lines of the source, whatever `W` is.
     const TOGETHER: usize = 4;
     // A sample without active tokens has nothing to pack.
@@ -391,9 +390,9 @@ fn pack_rows<const W: usize>(source: Mat<'_>, tokens: &[usize], out: &mut [f32])
         return;
     }
     let width = source.cols;
-    for (first, panels) in (0..width).step_by(TOGETHER * W).zip(out.chunks_mut(TOGETHER * tokens.len() * W)) {
+    for (first, panels) in (0..width).step_by(TOGETHER * W).zip(out.chunks_mut(TOGETHER * words.of(tokens.len()) * W)) {
         let columns = first..width.min(first + TOGETHER * W);
-        pack_across::<W>(tokens.len(), |t| &source.row(tokens[t])[columns.clone()], panels);
+        pack_across::<W>(words, tokens.len(), |t| &source.row(tokens[t])[columns.clone()], panels);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{
     isa::{Isa, Level},
+    pairs::Words,
     panel::LINE,
     pool::Pool,
     scan_pairs::fold,
@@ -11,7 +12,7 @@ use super::{
 #[cfg(target_arch = "x86_64")]
 use super::{
     tile_unit::BLOCK,
-    vector::{Avx2, Avx512},
+    vector::{Avx2, Avx512, Avx512Pairs},
 };
 
 /// Rows and columns of a block: what a level's registers, or a tile unit's, hold at once.
@@ -53,12 +54,13 @@ impl Geometry {
 
 /// Packed operands of one sample and the tile's weights (for the tile unit see [`super::scan_planes`]). A tile has `down * across` blocks, those of one panel of columns together.
 pub(super) struct Operands<'a> {
-    /// `[down][tokens][rows]`
+    /// `[down][words][rows]`
     pub delta: &'a [f32],
-    /// `[across][tokens][cols]`
+    /// `[across][words][cols]`
     pub x: &'a [f32],
     /// `[across][down][rows][cols]`
     pub weights: &'a [f32],
+    /// Active tokens, in words of the operands (for the tile unit: in tokens).
     pub tokens: usize,
     pub down: usize,
     pub across: usize,
@@ -76,6 +78,7 @@ pub(super) struct BlockSums {
 /// (all laid out as the weights). The bits of the product are those of [`super::scan_pairs`].
 pub(super) fn scan_blocks(
     isa: Isa,
+    words: Words,
     o: &Operands<'_>,
     mean: Option<&mut [f32]>,
     kept: Option<&mut [f32]>,
@@ -100,6 +103,8 @@ pub(super) fn scan_blocks(
     unsafe {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if words == Words::Pairs => avx512_pairs(o, mean, kept, partner),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512 => avx512(o, mean, kept, partner),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => avx2(o, mean, kept, partner),
@@ -114,6 +119,14 @@ pub(super) fn scan_blocks(
 unsafe fn avx512(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>, partner: Option<*const f32>) -> BlockSums {
     // SAFETY: the caller's promise.
     unsafe { twelve_rows::choose::<Avx512>(o, mean, kept, partner) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "see `blocks`")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+unsafe fn avx512_pairs(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>, partner: Option<*const f32>) -> BlockSums {
+    // SAFETY: the caller's promise; pairs are made only where the processor multiplies them.
+    unsafe { twelve_rows::choose::<Avx512Pairs>(o, mean, kept, partner) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -198,8 +211,8 @@ macro_rules! rows {
                                 }
                                 $(
                                     let d = V::splat(*delta.add($r));
-                                    acc[$r][0] = d.fma(x0, acc[$r][0]);
-                                    acc[$r][1] = d.fma(x1, acc[$r][1]);
+                                    acc[$r][0] = d.product(x0, acc[$r][0]);
+                                    acc[$r][1] = d.product(x1, acc[$r][1]);
                                 )*
                                 delta = delta.add($rows);
                                 x = x.add(cols);

@@ -6,6 +6,7 @@
 use super::{
     isa::{Isa, per_isa},
     numeric::{LANES, fold},
+    pairs::Words,
     panel::{LINE, aligned, prefetch},
     pool::{Lent, Pool},
     scan::{Operand, Plan, pack_sample},
@@ -139,7 +140,7 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
         }
         // The first partner is multiplied with on the way, the others once the tile is there.
         let (partner, others) = match (&kernel, turn.partners.split_first()) {
-            (Kernel::Level(_), Some((partner, others))) if elements <= scan_pairs::PIECE => (Some(partner), others),
+            (Kernel::Level(..), Some((partner, others))) if elements <= scan_pairs::PIECE => (Some(partner), others),
             _ => (None, &turn.partners[..]),
         };
         let mean_of_domain = job.want_means.then_some(&mut *mean);
@@ -186,7 +187,7 @@ pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScra
 
 /// What multiplies the blocks on this thread.
 enum Kernel {
-    Level(Isa),
+    Level(Isa, Words),
     #[cfg(target_arch = "x86_64")]
     Tiles(Session),
 }
@@ -197,7 +198,7 @@ impl Kernel {
         if let Some(unit) = pool.scan_unit {
             return Self::Tiles(unit.begin());
         }
-        Self::Level(pool.isa)
+        Self::Level(pool.isa, pool.words)
     }
 }
 
@@ -220,7 +221,7 @@ fn sample(
         delta: delta.of_sample(start, len, down, g.row_floats),
         x: t.x_panels.of_sample(start, len, across, g.col_floats),
         weights,
-        tokens: plan.active[s].len(),
+        tokens: if g.by_unit { plan.active[s].len() } else { len },
         down,
         across,
     };
@@ -234,7 +235,7 @@ fn sample(
         (slot, _) => (slot.map(|slot| &mut kept[place(slot)]), None),
     };
     match kernel {
-        Kernel::Level(isa) => scan_blocks(*isa, &operands, mean, kept, partner),
+        Kernel::Level(isa, words) => scan_blocks(*isa, *words, &operands, mean, kept, partner),
         #[cfg(target_arch = "x86_64")]
         Kernel::Tiles(session) => BlockSums { squares: scan_planes::scan_blocks(session, &operands, mean, kept), dot: 0.0 },
     }

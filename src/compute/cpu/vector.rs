@@ -16,6 +16,12 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn prefetch(from: *const f32);
     /// `self * b + c`
     unsafe fn fma(self, b: Self, c: Self) -> Self;
+    /// The same of two operands of a product, whose words may be other than numbers ([`super::pairs::Words`]).
+    #[inline(always)]
+    unsafe fn product(self, b: Self, c: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.fma(b, c) }
+    }
     unsafe fn add(self, b: Self) -> Self;
     /// `|self * b|`
     unsafe fn abs_product(self, b: Self) -> Self;
@@ -65,16 +71,19 @@ unsafe impl Vector for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(super) use x86::{Avx2, Avx512, Avx512Pairs};
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector instructions")]
 mod x86 {
     use super::Vector;
-    use std::arch::x86_64::{
-        __m256, __m512, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_andnot_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps,
-        _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    use std::{
+        arch::x86_64::{
+            __m256, __m512, __m512bh, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_andnot_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+            _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_abs_ps, _mm512_add_ps, _mm512_dpbf16_ps,
+            _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+        },
+        mem::transmute,
     };
 
     #[derive(Clone, Copy)]
@@ -155,6 +164,51 @@ mod x86 {
         #[inline(always)]
         unsafe fn abs_product(self, b: Self) -> Self {
             Self(unsafe { _mm512_abs_ps(_mm512_mul_ps(self.0, b.0)) })
+        }
+    }
+    /// As [`Avx512`], with operands of products in pairs.
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Avx512Pairs(Avx512);
+
+    // SAFETY: as `Avx512`, and one AVX512_BF16 instruction on its sixteen words.
+    unsafe impl Vector for Avx512Pairs {
+        const WIDTH: usize = Avx512::WIDTH;
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            Self(unsafe { Avx512::zero() })
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            Self(unsafe { Avx512::splat(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            Self(unsafe { Avx512::load(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { self.0.store(to) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            unsafe { Avx512::prefetch(from) }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, b: Self, c: Self) -> Self {
+            Self(unsafe { self.0.fma(b.0, c.0) })
+        }
+        #[inline(always)]
+        unsafe fn product(self, b: Self, c: Self) -> Self {
+            let words = |v: Self| unsafe { transmute::<__m512, __m512bh>(v.0.0) };
+            Self(Avx512(unsafe { _mm512_dpbf16_ps(c.0.0, words(self), words(b)) }))
+        }
+        #[inline(always)]
+        unsafe fn add(self, b: Self) -> Self {
+            Self(unsafe { self.0.add(b.0) })
+        }
+        #[inline(always)]
+        unsafe fn abs_product(self, b: Self) -> Self {
+            Self(unsafe { self.0.abs_product(b.0) })
         }
     }
 }
