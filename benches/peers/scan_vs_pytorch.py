@@ -7,7 +7,11 @@ matrix, and the cosine of every pair of samples by layer. Ours is `scan_prepared
 output gradients of every linear layer, then per-sample products by bmm, matrix after matrix. Both get the same weights, tokens, pairs and threads, and must agree on every count (but for
 values within 1e-6 of gamma, 1e-5 for the deep shape) and every cosine (1e-4).
 
+With `--products bf16` ours rounds the operands of products to bfloat16, with `--torch-products bf16` PyTorch does (autocast); then neither has to agree, and it is said how far
+each is from PyTorch in f32.
+
     python benches/peers/scan_vs_pytorch.py [--shape small|smollm2] [--peer loop|batched] [--objective max-logit|loss] [--rounds 7] [--near 1e-6] [--binary PATH]
+        [--products KIND] [--torch-products f32|bf16]
 
 Needs torch, numpy and safetensors. Prints minima, medians and their ratio, of the time on the wall and of the processor's. On a busy machine only
 the processor's time with `--threads 1` means something: threads that wait for each other suffer from neighbours more than the work does.
@@ -16,6 +20,7 @@ the processor's time with `--threads 1` means something: threads that wait for e
 import argparse
 import json
 import math
+import os
 import resource
 import statistics
 import subprocess
@@ -200,7 +205,11 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--near", type=float, help="relative distance from gamma at which either count will do, for products in other arithmetic")
     parser.add_argument("--binary", help="the built bench; built by cargo when not given")
+    parser.add_argument("--products", help="our arithmetic of products; the fastest of f32's accuracy when not given")
+    parser.add_argument("--torch-products", choices=["f32", "bf16"], default="f32")
     args = parser.parse_args()
+    coarse = args.torch_products == "bf16" or args.products in ("bf16", "bf16x3")
+    environment = {**os.environ, **({"BRODMANN_PRODUCTS": args.products} if args.products else {})}
     torch.set_num_threads(args.threads)
     set_shape(args.shape)
     if args.near:
@@ -211,16 +220,18 @@ def main():
         folder = Path(temporary)
         weights, tokens = write_model(folder)
         ours = subprocess.Popen([*command, "--serve", str(folder), str(args.threads), args.objective],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment)
         hello = json.loads(ours.stdout.readline())
         peer = (BatchedScan if args.peer == "batched" else PyTorchScan)(weights, tokens, args.objective, hello["cycle"], hello["gamma"])
-        print(f"{hello['device']} against torch {torch.__version__}, {args.threads} threads, objective {args.objective}, shape {args.shape}, {args.peer}", flush=True)
+        print(f"{hello['device']} against torch {torch.__version__}, {args.threads} threads, objective {args.objective}, shape {args.shape}, {args.peer}, torch in {args.torch_products}", flush=True)
+        reference = peer.run() if coarse else None
         times = {"ours": [], "torch": []}
         for round_ in range(args.rounds + 1):
             ours.stdin.write("scan\n")
             mine = json.loads(ours.stdout.readline())
-            seconds, counts, near, cosines = peer.run()
-            for l in range(LAYERS):
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.torch_products == "bf16"):
+                seconds, counts, near, cosines = peer.run()
+            for l in range(0 if coarse else LAYERS):
                 assert abs(mine["counts"][l] - counts[l]) <= near[l], f"layer {l}: {mine['counts'][l]} above gamma, torch {counts[l]}"
                 for m in range(SAMPLES):
                     a, b = mine["cosines"][m][l], cosines[l][m]
@@ -231,6 +242,13 @@ def main():
                 print(f"  ours {mine['seconds'] * 1e3:7.1f} ms   torch {seconds[0] * 1e3:7.1f} ms", flush=True)
         ours.stdin.close()
         ours.wait()
+    if coarse:
+        exact = torch.tensor(reference[3])
+        parameters = sum(m.numel() for m in peer.scanned[0])
+        for name, there, cosines in [("ours", mine["counts"], torch.tensor(mine["cosines"]).T), ("torch", counts, torch.tensor(cosines))]:
+            moved = max(abs(a - b) for a, b in zip(there, reference[1])) / parameters
+            apart = (cosines - exact).abs()
+            print(f"{name} from torch in f32: density of a layer by {100 * moved:.4f} points at most, a cosine by {apart.max():.1e} at most, {apart.mean():.1e} in the mean")
     for kind, index in [("wall", 0), ("processor", 1)]:
         for name, f in [("minimum", min), ("median", statistics.median)]:
             a, b = (f([t[index] for t in times[side]]) for side in ["ours", "torch"])

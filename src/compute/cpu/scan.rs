@@ -62,6 +62,8 @@ pub(super) struct Plan {
     pub packed_start: Vec<usize>,
     pub packed_len: Vec<usize>,
     pub packed_total: usize,
+    /// Gradients may be read where they lie: the words of their product are numbers, and each sample's active tokens neighbours.
+    pub in_place: bool,
     /// Samples of each domain.
     pub domain_sizes: Vec<usize>,
     /// Slots of both samples and number in the job of every pair, where nearly every two samples are one.
@@ -97,6 +99,8 @@ impl Plan {
             (Turns::new(asked), None)
         };
         let active = active(pool, job);
+        let neighbours = |tokens: &Vec<usize>| tokens.last().is_none_or(|last| last - tokens[0] + 1 == tokens.len());
+        let in_place = gram.is_none() && reads_in_place(pool) && active.iter().all(neighbours);
         let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
         let mut packed_start = vec![0; n];
         let mut packed_total = 0;
@@ -104,7 +108,7 @@ impl Plan {
             packed_start[turn.sample] = packed_total;
             packed_total += packed_len[turn.sample];
         }
-        Self { turns, active, packed_start, packed_len, packed_total, domain_sizes, gram }
+        Self { turns, active, packed_start, packed_len, packed_total, in_place, domain_sizes, gram }
     }
     /// Floats of all samples' panels for `length` rows or columns, `width` a panel, of so many floats a unit of packed length.
     pub(super) fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
@@ -156,7 +160,7 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
     let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
     // A thread goes through the tiles of the same rows one after another.
     let strip_len = plan.floats(tile_rows, g.rows, g.row_floats);
-    let strips = plan.gram.is_none() && strip_len <= STRIP;
+    let strips = plan.in_place || plan.gram.is_none() && strip_len <= STRIP;
     let longest = jobs.iter().map(|job| super_rows.min(job.w.rows)).max().unwrap_or(0);
     let delta_len = if strips { 0 } else { plan.floats(longest, g.rows, g.row_floats) };
     let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
@@ -205,7 +209,7 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
                     next: places.get(i + 1).map(|p| (jobs[p.job].w, p.rows.clone(), p.cols.clone())),
                 }
             };
-            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
+            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips && !plan.in_place { strip_len } else { 0 });
             if plan.gram.is_some() {
                 pool.map_with(lanes.len(), scratch, |scratch, lane| {
                     let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,6 +324,15 @@ fn super_block(plan: &Plan, g: Geometry, inp: usize, tile_rows: usize, tile_cols
     let cols = inp.min(side / 2).next_multiple_of(tile_cols);
     let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).max(1).next_multiple_of(tile_rows);
     (rows, cols)
+}
+
+/// Whether the inner loops read numbers where they lie.
+fn reads_in_place(pool: &Pool) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if pool.scan_unit.is_some() {
+        return false;
+    }
+    pool.words == Words::Numbers
 }
 
 /// Length of a sample of so many active tokens in the packed panels.

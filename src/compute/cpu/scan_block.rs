@@ -54,8 +54,10 @@ impl Geometry {
 
 /// Packed operands of one sample and the tile's weights (for the tile unit see [`super::scan_planes`]). A tile has `down * across` blocks, those of one panel of columns together.
 pub(super) struct Operands<'a> {
-    /// `[down][words][rows]`
+    /// `[down][words][rows]`, or gradients where they lie: a panel and a token further are so many floats further.
     pub delta: &'a [f32],
+    pub delta_panel: usize,
+    pub delta_token: usize,
     /// `[across][words][cols]`
     pub x: &'a [f32],
     /// `[across][down][rows][cols]`
@@ -87,7 +89,7 @@ pub(super) fn scan_blocks(
     let g = Geometry::of_level(isa);
     let elements = o.down * o.across * g.rows * g.cols;
     assert!(
-        o.delta.len() == o.down * o.tokens * g.rows
+        (elements == 0 || o.tokens == 0 || o.delta.len() >= (o.down - 1) * o.delta_panel + (o.tokens - 1) * o.delta_token + g.rows)
             && o.x.len() == o.across * o.tokens * g.cols
             && o.weights.len() == elements
             && mean.as_ref().is_none_or(|m| m.len() == elements)
@@ -184,20 +186,21 @@ macro_rules! rows {
                 partner: *const f32,
             ) -> BlockSums {
                 let cols = 2 * V::WIDTH;
+                let ahead = AHEAD * o.delta_token;
                 // SAFETY: every pointer stays inside the lengths that `scan_blocks` checked.
                 unsafe {
                     let (mut squares, mut dots) = ([V::zero(); 2], [V::zero(); 2]);
                     let mut at = 0;
                     for c in 0..o.across {
                         let panel = o.x.as_ptr().add(c * o.tokens * cols);
-                        let mut delta = o.delta.as_ptr();
-                        for _ in 0..o.down {
+                        for d in 0..o.down {
+                            let mut delta = o.delta.as_ptr().wrapping_add(d * o.delta_panel);
                             let mut x = panel;
                             let mut acc = [[V::zero(); 2]; $rows];
                             for k in 0..o.tokens {
                                 let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
                                 // The processor does not see by itself that the next block's gradients follow, nor what the block ends with.
-                                V::prefetch(delta.wrapping_add(AHEAD * $rows));
+                                V::prefetch(delta.wrapping_add(ahead));
                                 let soon = at + LINE * (k % LINES);
                                 V::prefetch(o.weights.as_ptr().wrapping_add(soon));
                                 if MEAN {
@@ -214,7 +217,7 @@ macro_rules! rows {
                                     acc[$r][0] = d.product(x0, acc[$r][0]);
                                     acc[$r][1] = d.product(x1, acc[$r][1]);
                                 )*
-                                delta = delta.add($rows);
+                                delta = delta.wrapping_add(o.delta_token);
                                 x = x.add(cols);
                             }
                             $(

@@ -44,7 +44,7 @@ pub(super) struct TileJob<'a> {
     pub number: usize,
     pub plan: &'a Plan,
     pub geometry: Geometry,
-    /// Of the super-block's rows; `None` where each thread packs those of a tile for itself.
+    /// Of the super-block's rows; `None` where each thread packs those of a tile for itself, or reads them where they lie.
     pub delta_panels: Option<Panels<'a>>,
     /// Of the super-block's columns.
     pub x_panels: Panels<'a>,
@@ -127,7 +127,7 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
     let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
-    let delta = gradient_panels(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
+    let delta = gradients(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
     let means = aligned(&mut scratch.means.buffer, sums(plan) * elements);
     let kept = aligned(&mut scratch.kept.buffer, plan.turns.slots * elements);
     let (mut squares, mut dots) = (vec![0.0; job.samples.len()], vec![0.0; job.pairs.len()]);
@@ -176,7 +176,7 @@ pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScra
     let (down, elements) = t.shape();
     let weights = aligned(&mut scratch.weights.buffer, elements);
     load_weights(t, down, weights);
-    let delta = gradient_panels(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
+    let delta = gradients(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
     let slots = plan.turns.slots;
     let kept = aligned(&mut scratch.kept.buffer, slots * elements);
     for turn in &plan.turns.list {
@@ -207,7 +207,7 @@ impl Kernel {
 fn sample(
     kernel: &Kernel,
     t: &TileJob<'_>,
-    delta: Panels<'_>,
+    delta: Gradients<'_>,
     turn: &Turn,
     weights: &[f32],
     mean: Option<&mut [f32]>,
@@ -217,8 +217,11 @@ fn sample(
     let (plan, g, s) = (t.plan, t.geometry, turn.sample);
     let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
     let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
+    let (delta, delta_panel, delta_token) = delta.of_sample(t, s, down);
     let operands = Operands {
-        delta: delta.of_sample(start, len, down, g.row_floats),
+        delta,
+        delta_panel,
+        delta_token,
         x: t.x_panels.of_sample(start, len, across, g.col_floats),
         weights,
         tokens: if g.by_unit { plan.active[s].len() } else { len },
@@ -241,20 +244,47 @@ fn sample(
     }
 }
 
-/// The gradients of the tile's rows: those that all threads share, else this thread's strip, packed where it holds other rows.
-fn gradient_panels<'a>(
+/// Gradients of a tile's rows.
+#[derive(Clone, Copy)]
+enum Gradients<'a> {
+    Packed(Panels<'a>),
+    /// Where they lie: the rows' columns of the matrix of gradients.
+    InPlace(Mat<'a>),
+}
+
+impl<'a> Gradients<'a> {
+    /// Those of a sample over `down` panels, and floats from panel to panel and from token to token.
+    fn of_sample(&self, t: &TileJob<'_>, s: usize, down: usize) -> (&'a [f32], usize, usize) {
+        let (plan, g) = (t.plan, t.geometry);
+        let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
+        match self {
+            Self::Packed(panels) => (panels.of_sample(start, len, down, g.row_floats), len * g.row_floats, g.row_floats),
+            Self::InPlace(gradients) => {
+                let first = plan.active[s].first().map_or(0, |token| token * gradients.stride);
+                (&gradients.data[first..], g.rows, gradients.stride)
+            }
+        }
+    }
+}
+
+/// The gradients of the tile's rows: where they lie, if they do so as the inner loops read them; else those that all threads share, else this thread's strip,
+/// packed where it holds other rows.
+fn gradients<'a>(
     pool: &Pool,
     t: &TileJob<'a>,
     down: usize,
     strip: &'a mut Vec<f32>,
     strip_of: &mut Option<(usize, usize)>,
-) -> Panels<'a> {
+) -> Gradients<'a> {
     if let Some(shared) = t.delta_panels {
-        return shared;
+        return Gradients::Packed(shared);
+    }
+    let source = t.job.delta.columns(t.first_row, t.rows);
+    if t.plan.in_place && t.rows.is_multiple_of(t.geometry.rows) {
+        return Gradients::InPlace(source);
     }
     let values = aligned(strip, t.plan.floats(t.rows, t.geometry.rows, t.geometry.row_floats));
     if *strip_of != Some((t.number, t.first_row)) {
-        let source = t.job.delta.columns(t.first_row, t.rows);
         let mut rest = &mut *values;
         for turn in &t.plan.turns.list {
             let s = turn.sample;
@@ -264,7 +294,7 @@ fn gradient_panels<'a>(
         }
         *strip_of = Some((t.number, t.first_row));
     }
-    Panels { values, count: down, first: 0 }
+    Gradients::Packed(Panels { values, count: down, first: 0 })
 }
 
 /// The tile's weights in block order.
