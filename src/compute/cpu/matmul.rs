@@ -345,14 +345,14 @@ fn few_rows(pool: &Pool, words: Words, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, 
                 for first in (0..k).step_by(deep) {
                     let depth = deep.min(k - first);
                     let (long, add) = (words.of(depth), add || first > 0);
-                    if words == Words::Numbers && turned_in_registers(isa, &shared, stride, a, b, (c, count), (first, depth), add) {
+                    let rows = Left { ptr: left.data[words.of(first)..].as_ptr(), rs: left.stride, cs: 1 };
+                    if turned_in_registers(isa, words, &shared, stride, (left, words.of(first)), b, (c, count), (first, depth), add) {
                         continue;
                     }
                     let panels = aligned(&mut lent.buffer, count.next_multiple_of(width) * long);
                     pack_columns(isa, words, count, depth, |j| &b.row(c + j)[first..first + depth], panels);
-                    let left = Left { ptr: left.data[words.of(first)..].as_ptr(), rs: left.stride, cs: 1 };
                     let right = Panels { ptr: panels.as_ptr(), step: long * width, row: width };
-                    let job = Job { m, cols: count, depth: long, left, right, out: shared.ptr(c), out_row: stride, add, words };
+                    let job = Job { m, cols: count, depth: long, left: rows, right, out: shared.ptr(c), out_row: stride, add, words };
                     #[expect(unsafe_code, reason = "each task writes its own columns of the result")]
                     // SAFETY: the operands were checked against their slices or packed above; columns of different tasks share no element.
                     unsafe {
@@ -364,13 +364,14 @@ fn few_rows(pool: &Pool, words: Words, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, 
     );
 }
 
-/// Columns `c..c + count` of `out = a . b^T (+ out)` at some depths, where there are so few rows that no panel is worth making; else `false`.
+/// Columns `c..c + count` of `out = a . b^T (+ out)` at some depths, `a` from a word of its rows on, where there are so few rows that no panel is worth making; else `false`.
 #[expect(clippy::too_many_arguments, reason = "a piece of a product, and where it goes")]
 fn turned_in_registers(
     isa: Isa,
+    words: Words,
     out: &SharedMut,
     stride: usize,
-    a: Mat<'_>,
+    (a, word): (Mat<'_>, usize),
     b: Mat<'_>,
     (c, count): (usize, usize),
     (first, depth): (usize, usize),
@@ -378,9 +379,10 @@ fn turned_in_registers(
 ) -> bool {
     #[cfg(target_arch = "x86_64")]
     if isa.level() == Level::Avx512 && a.rows <= row_lanes::MOST_ROWS {
-        let (left, right) = (&a.data[first..], &b.data[c * b.stride + first..]);
+        let (left, right) = (&a.data[word..], &b.data[c * b.stride + first..]);
         let (a_row, b_row) = (a.stride, b.stride);
-        let job = row_lanes::Job { m: a.rows, cols: count, depth, a: left, a_row, b: right, b_row, out: out.ptr(c), out_row: stride, add };
+        let job =
+            row_lanes::Job { m: a.rows, cols: count, depth, a: left, a_row, b: right, b_row, out: out.ptr(c), out_row: stride, add, words };
         #[expect(unsafe_code, reason = "each task writes its own columns of the result")]
         // SAFETY: the processor was asked; columns of different tasks share no element.
         unsafe {
@@ -388,7 +390,7 @@ fn turned_in_registers(
         }
         return true;
     }
-    let _ = (isa, out, stride, a, b, c, count, first, depth, add);
+    let _ = (isa, words, out, stride, a, word, b, c, count, first, depth, add);
     false
 }
 

@@ -69,6 +69,9 @@ pub(super) fn across(earlier: &[f32], later: &[f32], out: &mut [f32]) {
 }
 
 #[cfg(target_arch = "x86_64")]
+pub(super) use x86::row_of;
+
+#[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::{
         arch::x86_64::{
@@ -115,17 +118,24 @@ mod x86 {
         }
     }
 
+    /// Sixteen words of up to 32 numbers, zeros beyond.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) fn along(row: &[f32], out: &mut [f32]) {
+    pub(in super::super) fn row_of(numbers: &[f32]) -> __m512i {
+        let (low, high) = numbers.split_at(numbers.len().min(LANES));
+        rounded(load(high), load(low))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    pub(in super::super) fn along(row: &[f32], out: &mut [f32]) {
         for (numbers, words) in row.chunks(2 * LANES).zip(out.chunks_mut(LANES)) {
-            let (low, high) = numbers.split_at(numbers.len().min(LANES));
-            store(rounded(load(high), load(low)), words);
+            store(row_of(numbers), words);
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     #[expect(unsafe_code, reason = "loads a table")]
-    pub(super) fn across(earlier: &[f32], later: &[f32], out: &mut [f32]) {
+    pub(in super::super) fn across(earlier: &[f32], later: &[f32], out: &mut [f32]) {
         /// Places of the halves of words: one of the lower numbers, then one of the higher.
         const BY_TURNS: [u16; 2 * LANES] = {
             let mut at = [0; 2 * LANES];

@@ -218,7 +218,7 @@ fn store_turned<const P: usize>(words: &[[__m512i; SIDE]; P], to: &mut [f32]) {
 /// The transpose of sixteen times sixteen words.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn turn(r: &[__m512i; SIDE]) -> [__m512i; SIDE] {
+pub(super) fn turn(r: &[__m512i; SIDE]) -> [__m512i; SIDE] {
     let mut a = *r;
     let mut b = a;
     // Words of two rows, then pairs of words of four, then quarters of registers, twice.
