@@ -7,6 +7,7 @@ mod harness;
 use brodmann::{
     app::{App, Command, NoticeLevel, ThemeChoice, testing},
     base::{Neuron, NeuronSet, heatmap::ColourMap},
+    compute::cpu::Products,
     gui::{Link, Panel, PanelCx, Shell, Theme, dock::LayoutId, panels},
 };
 use eframe::egui::{self, Key, Modifiers, Pos2, Rect, accesskit::Role, pos2};
@@ -59,6 +60,17 @@ fn at(h: &Window, x: f32, y: f32) -> Pos2 {
 fn key(h: &mut Window, modifiers: Modifiers, k: Key) {
     h.key_press_modifiers(modifiers, k);
     h.run();
+}
+
+#[test]
+fn arithmetic_coarser_than_f32_is_told_in_the_bar() {
+    for (products, told) in [(None, false), (Some(Products::F32), false), (Some(Products::Bf16), true)] {
+        let dir = folder();
+        let mut app = testing::sample_app(dir.path());
+        app.settings.products = products;
+        let h = window(app, LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark);
+        assert_eq!(h.query_by_label_contains(" · bf16 products").is_some(), told, "{products:?}");
+    }
 }
 
 #[test]

@@ -89,6 +89,10 @@ fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
                 text.push_str(" · ");
                 text.push_str(&short_device(device));
             }
+            // Numbers that are not f32's are told at a glance.
+            if let Some(coarse) = app.settings.products.filter(|p| p.is_coarse()) {
+                text.push_str(&format!(" · {coarse} products"));
+            }
             let hover = format!(
                 "{}\n{}\ncomputes on {}\n{} layers · d_model {} · d_mlp {} · {} heads\n{}\nClick to open another model",
                 info.folder.display(),

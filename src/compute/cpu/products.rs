@@ -35,6 +35,10 @@ impl Products {
             Self::Bf16 => "bf16",
         }
     }
+    /// Whether they have less than f32's accuracy.
+    pub fn is_coarse(self) -> bool {
+        matches!(self, Self::Bf16x3 | Self::Bf16)
+    }
     /// What is computed in with them, for provenance.
     pub fn arithmetic(self) -> &'static str {
         match self {

@@ -27,6 +27,10 @@ use std::{
 const PACKED_BUDGET: usize = 16 << 20;
 /// Floats of one tile's rows that a thread packs for itself, in its second-level cache (1 MiB), instead of all rows for all threads.
 const STRIP: usize = 256 << 10;
+/// Floats after which places in memory fall on one of four lots of lines of the first-level cache (1 KiB).
+const ALIASED: usize = 256;
+/// Columns of a matrix for which gradients are too few times multiplied to be worth packing.
+const NARROW: usize = 256;
 /// Floats of kept activations and sums that a thread holds near (1.25 MiB), whether all of its second-level cache or a little more: smaller tiles lose more on
 /// their inputs than on these.
 const KEPT_NEAR: usize = 320 << 10;
@@ -63,7 +67,7 @@ pub(super) struct Plan {
     pub packed_len: Vec<usize>,
     pub packed_total: usize,
     /// Gradients may be read where they lie: the words of their product are numbers, and each sample's active tokens neighbours.
-    pub in_place: bool,
+    neighbours: bool,
     /// Samples of each domain.
     pub domain_sizes: Vec<usize>,
     /// Slots of both samples and number in the job of every pair, where nearly every two samples are one.
@@ -100,7 +104,7 @@ impl Plan {
         };
         let active = active(pool, job);
         let neighbours = |tokens: &Vec<usize>| tokens.last().is_none_or(|last| last - tokens[0] + 1 == tokens.len());
-        let in_place = gram.is_none() && reads_in_place(pool) && active.iter().all(neighbours);
+        let neighbours = gram.is_none() && reads_in_place(pool) && active.iter().all(neighbours);
         let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
         let mut packed_start = vec![0; n];
         let mut packed_total = 0;
@@ -108,11 +112,16 @@ impl Plan {
             packed_start[turn.sample] = packed_total;
             packed_total += packed_len[turn.sample];
         }
-        Self { turns, active, packed_start, packed_len, packed_total, in_place, domain_sizes, gram }
+        Self { turns, active, packed_start, packed_len, packed_total, neighbours, domain_sizes, gram }
     }
     /// Floats of all samples' panels for `length` rows or columns, `width` a panel, of so many floats a unit of packed length.
     pub(super) fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
         self.packed_total * length.div_ceil(width) * floats
+    }
+    /// Whether a job's gradients are read where they lie. Tokens that share lines of the first-level cache push each other out of it: these are packed, unless the
+    /// matrix is so narrow that packing costs more.
+    pub(super) fn in_place(&self, job: &ScanJob<'_>) -> bool {
+        self.neighbours && (!job.delta.stride.is_multiple_of(ALIASED) || job.w.cols <= NARROW)
     }
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
@@ -160,9 +169,10 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
     let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
     // A thread goes through the tiles of the same rows one after another.
     let strip_len = plan.floats(tile_rows, g.rows, g.row_floats);
-    let strips = plan.in_place || plan.gram.is_none() && strip_len <= STRIP;
+    let strips = plan.gram.is_none() && strip_len <= STRIP;
+    let own = |job: usize| strips || plan.in_place(&jobs[job]);
     let longest = jobs.iter().map(|job| super_rows.min(job.w.rows)).max().unwrap_or(0);
-    let delta_len = if strips { 0 } else { plan.floats(longest, g.rows, g.row_floats) };
+    let delta_len = if (0..jobs.len()).all(own) { 0 } else { plan.floats(longest, g.rows, g.row_floats) };
     let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
     let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
     for c0 in (0..inp).step_by(super_cols) {
@@ -178,13 +188,16 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
         }
         // With gradients that all threads share, one super-block at a time; else as many as the sums of their tiles have room.
         let elements = |block: &Block| block.down.range.len() * cols;
-        let room = |together: &[Block]| strips && together.iter().map(elements).sum::<usize>() <= SUPER_ELEMENTS;
+        let room = |together: &[Block]| {
+            together.iter().all(|block| own(block.job)) && together.iter().map(elements).sum::<usize>() <= SUPER_ELEMENTS
+        };
         let mut rest = &blocks[..];
         while !rest.is_empty() {
             let many = (2..=rest.len()).take_while(|n| room(&rest[..*n])).last().unwrap_or(1);
             let (together, others) = rest.split_at(many);
             rest = others;
-            if !strips {
+            let shared = !own(together[0].job);
+            if shared {
                 let (job, rows) = (&jobs[together[0].job], &together[0].down.range);
                 pack(pool, &plan, job.delta.columns(rows.start, rows.len()), Operand::Gradient, g, delta_panels);
             }
@@ -196,7 +209,7 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
                     number: job,
                     plan: &plan,
                     geometry: g,
-                    delta_panels: (!strips).then(|| Panels {
+                    delta_panels: shared.then(|| Panels {
                         values: &*delta_panels,
                         count: together[0].down.blocks(),
                         first: (rows.start - together[0].down.range.start) / g.rows,
@@ -209,7 +222,7 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
                     next: places.get(i + 1).map(|p| (jobs[p.job].w, p.rows.clone(), p.cols.clone())),
                 }
             };
-            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips && !plan.in_place { strip_len } else { 0 });
+            let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
             if plan.gram.is_some() {
                 pool.map_with(lanes.len(), scratch, |scratch, lane| {
                     let mut sums = lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);

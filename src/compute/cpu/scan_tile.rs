@@ -280,7 +280,7 @@ fn gradients<'a>(
         return Gradients::Packed(shared);
     }
     let source = t.job.delta.columns(t.first_row, t.rows);
-    if t.plan.in_place && t.rows.is_multiple_of(t.geometry.rows) {
+    if t.plan.in_place(t.job) && t.rows.is_multiple_of(t.geometry.rows) {
         return Gradients::InPlace(source);
     }
     let values = aligned(strip, t.plan.floats(t.rows, t.geometry.rows, t.geometry.row_floats));
