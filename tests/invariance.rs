@@ -6,7 +6,7 @@ use brodmann::{
     compute::cpu::CpuBackend,
     data::{Mapping, open_domain},
     eval::{EvalConfig, evaluate},
-    model::{Batch, Decoder, GenerateConfig, Hooks, Kept, Model, NoHooks, generate, load_model},
+    model::{Batch, Decoder, GenerateConfig, Hooks, Kept, LoadOptions, Model, NoHooks, generate, load_model, load_model_with},
     scan::{DomainScan, Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, ScanOutput, scan_prepared},
 };
 use proptest::prelude::*;
@@ -134,6 +134,25 @@ fn text_beyond_the_models_positions_is_refused_and_nothing_is_kept() {
     let message = decoder.read_on(&[5], &mut kept).expect_err("no room").to_string();
     assert!(message.contains("positions"), "{message}");
     assert!(kept.tokens().is_empty());
+}
+
+/// Up and down, blocks kept and blocks made again on the way down, one after another over the same model.
+#[test]
+fn a_model_larger_than_its_memory_is_read_ahead_to_the_same_bits() {
+    let objective = ObjectiveKind::MaxLogit;
+    let config = ScanConfig { objective, metrics: MetricKind::ALL.to_vec(), ..ScanConfig::default() };
+    for family in FAMILIES {
+        let options = LoadOptions { resident_bytes: Some(1000) };
+        let stored = silently(|ctx| load_model_with(&fixtures().join(format!("tiny-{family}")), &options, ctx)).expect("model");
+        let stored = Decoder::new(Arc::new(stored), Arc::new(CpuBackend::new(Some(2))));
+        let resident = decoder(family, 2);
+        let domains = [domain(&resident, "a", &[9, 20, 14], objective)];
+        let tapes = scan(&resident, &domains, &config, roomy());
+        for memory_bytes in [roomy().memory_bytes, 3 << 20] {
+            let limits = Limits { memory_bytes, ..roomy() };
+            assert!(numbers(scan(&stored, &domains, &config, limits)) == numbers(tapes.clone()), "{family} in {memory_bytes} bytes");
+        }
+    }
 }
 
 /// Looks, and leaves everything as it is.

@@ -1,12 +1,20 @@
 //! Named tensors as f32: borrowed from the mapped file where it is f32, widened where it is not.
 
-use super::{DecoderSpec, Matrix, load::FileBytes};
+use super::{
+    DecoderSpec, Matrix,
+    load::{FileBytes, FileRange},
+};
 use crate::base::{Error, Result};
 use std::{
     collections::BTreeMap,
     fmt,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
 };
 
 /// A tensor's values, dense row-major, cheap to clone.
@@ -58,6 +66,13 @@ impl Tensor {
         match &mut self.data {
             Data::Owned(values) => Arc::<Vec<f32>>::make_mut(values).as_mut_slice(),
             Data::Mapped { .. } => unreachable!("replaced above"),
+        }
+    }
+    /// Where mapped values lie.
+    fn in_file(&self) -> Option<FileRange> {
+        match &self.data {
+            Data::Owned(_) => None,
+            Data::Mapped { file, start, end } => Some(FileRange { file: file.clone(), bytes: *start..*end }),
         }
     }
     /// Whether the values live in the mapped file rather than in memory of their own.
@@ -213,6 +228,9 @@ impl Block {
             _ => None,
         }
     }
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.matrices.iter().chain(&self.biases).chain(&self.norms).chain(&self.norm_biases).flatten()
+    }
     fn slot(&mut self, role: Role) -> Option<&mut Option<Tensor>> {
         match role {
             Role::Norm(n, _) => Some(&mut self.norms[n as usize]),
@@ -225,14 +243,75 @@ impl Block {
 }
 
 /// Makes a block's f32 values anew each time it is asked.
-pub type BlockSource = Arc<dyn Fn() -> Block + Send + Sync>;
+pub(super) trait BlockSource: Send + Sync {
+    fn block(&self) -> Block;
+    /// What they are made from.
+    fn in_files(&self) -> Vec<FileRange>;
+}
 
 /// Where a block's values live between two uses.
 #[derive(Clone)]
 enum Slot {
     Resident(Arc<Block>),
     /// Half-precision in the mapped file, widened for each use: a model larger than the memory it may take.
-    Stored(BlockSource),
+    Stored(Arc<dyn BlockSource>),
+}
+
+impl Slot {
+    fn in_files(&self) -> Vec<FileRange> {
+        match self {
+            Self::Resident(block) => block.tensors().filter_map(Tensor::in_file).collect(),
+            Self::Stored(source) => source.in_files(),
+        }
+    }
+}
+
+/// Blocks scaled at each use, so that no second model is held.
+struct Gated {
+    of: Arc<Weights>,
+    layer: usize,
+    gate: f32,
+}
+
+impl BlockSource for Gated {
+    fn block(&self) -> Block {
+        let mut block = (*self.of.block(self.layer)).clone();
+        if let Some(Some(down)) = block.slot(Role::Weight(self.layer, Matrix::Down)) {
+            down.values_mut().iter_mut().for_each(|w| *w *= self.gate);
+        }
+        block
+    }
+    fn in_files(&self) -> Vec<FileRange> {
+        // The model that is scaled reads ahead when it is asked for a block.
+        Vec::new()
+    }
+}
+
+/// What is known of a pass through blocks that are read from the disk ahead of their use.
+#[derive(Default)]
+struct Ahead {
+    /// The layer that was used last.
+    last: Mutex<Option<usize>>,
+    /// How many blocks are not read ahead, because one was found in memory: looking for them takes as long as a short pass.
+    rest: AtomicUsize,
+}
+
+impl Ahead {
+    const REST: usize = 16;
+    /// Bytes a second that no disk gives one thread: what comes faster was in memory.
+    const IN_MEMORY: f64 = 4e9;
+
+    fn read(&self, ranges: &[FileRange]) {
+        let start = Instant::now();
+        ranges.iter().for_each(FileRange::read);
+        let bytes: usize = ranges.iter().map(|r| r.bytes.len()).sum();
+        if bytes as f64 > Self::IN_MEMORY * start.elapsed().as_secs_f64() {
+            self.rest.store(Self::REST, Ordering::Relaxed);
+        }
+    }
+    fn rests(&self) -> bool {
+        self.rest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
 }
 
 /// A layer and its values.
@@ -248,6 +327,8 @@ pub struct Weights {
     others: BTreeMap<Role, Tensor>,
     /// The stored block that was widened last: forward, backward and statistics of a layer follow one another.
     last: Arc<Mutex<Option<Widened>>>,
+    /// Where the files may be too large to be kept in memory by the system.
+    ahead: Option<Arc<Ahead>>,
 }
 
 impl Weights {
@@ -276,18 +357,24 @@ impl Weights {
     ///
     /// # Errors
     /// When there is no embedding.
-    pub(super) fn stored(blocks: Vec<BlockSource>, others: BTreeMap<Role, Tensor>) -> Result<Self> {
+    pub(super) fn stored(blocks: Vec<Arc<dyn BlockSource>>, others: BTreeMap<Role, Tensor>) -> Result<Self> {
         Self::put_together(blocks.into_iter().map(Slot::Stored).collect(), others)
     }
     fn put_together(blocks: Vec<Slot>, mut others: BTreeMap<Role, Tensor>) -> Result<Self> {
         let embedding = others.remove(&Role::Embedding).ok_or_else(|| Error::invalid("a decoder needs an embedding"))?;
-        Ok(Self { embedding, blocks, others, last: Arc::default() })
+        Ok(Self { embedding, blocks, others, last: Arc::default(), ahead: None })
+    }
+    /// Of files that the system cannot keep in memory: while a block is used it reads the one that comes next.
+    #[must_use]
+    pub(super) fn reading_ahead(self) -> Self {
+        Self { ahead: Some(Arc::default()), ..self }
     }
     pub fn n_layers(&self) -> usize {
         self.blocks.len()
     }
     /// Block `layer`. Free where its values are resident, else widens them: hold the result for as long as it is used.
     pub fn block(&self, layer: usize) -> Arc<Block> {
+        self.read_ahead_of(layer);
         match &self.blocks[layer] {
             Slot::Resident(block) => block.clone(),
             Slot::Stored(source) => {
@@ -298,29 +385,40 @@ impl Weights {
                 }
                 // Let go of the old one first: never two of them because of us.
                 *last = None;
-                let block = Arc::new(source());
+                let block = Arc::new(source.block());
                 *last = Some((layer, block.clone()));
                 block
             }
         }
     }
-    /// The same with every block's output matrix of the MLP times `gate`, as if every neuron had a gate that stands there. Blocks are scaled at each
-    /// use, so that no second model is held.
+    /// Reads what follows `layer` in a pass that goes up or down, while `layer` is used.
+    fn read_ahead_of(&self, layer: usize) {
+        let Some(ahead) = &self.ahead else { return };
+        let from = ahead.last.lock().unwrap_or_else(PoisonError::into_inner).replace(layer);
+        if from == Some(layer) || ahead.rests() {
+            return;
+        }
+        let down = from == Some(layer + 1);
+        let mut next = match (down, self.blocks.get(layer + 1)) {
+            (true, _) => layer.checked_sub(1).map_or_else(Vec::new, |below| self.blocks[below].in_files()),
+            (false, Some(above)) => above.in_files(),
+            (false, None) => self.head().in_file().into_iter().collect(),
+        };
+        if next.is_empty() {
+            return;
+        }
+        next.sort_by_key(|range| range.bytes.start);
+        // On a thread of its own, which waits for the disk in our place: two at most are under way, since nobody goes on without the block before.
+        // Without one, blocks are read when they are used.
+        let ahead = ahead.clone();
+        let _ = thread::Builder::new().name("read-ahead".into()).spawn(move || ahead.read(&next));
+    }
+    /// The same with every block's output matrix of the MLP times `gate`, as if every neuron had a gate that stands there.
     #[must_use]
     pub fn gated(&self, gate: f32) -> Self {
         let of = Arc::new(self.clone());
-        let scaled = |layer: usize| -> BlockSource {
-            let of = of.clone();
-            Arc::new(move || {
-                let mut block = (*of.block(layer)).clone();
-                if let Some(Some(down)) = block.slot(Role::Weight(layer, Matrix::Down)) {
-                    down.values_mut().iter_mut().for_each(|w| *w *= gate);
-                }
-                block
-            })
-        };
-        let blocks = (0..self.n_layers()).map(|l| Slot::Stored(scaled(l))).collect();
-        Self { blocks, last: Arc::default(), ..self.clone() }
+        let blocks = (0..self.n_layers()).map(|layer| Slot::Stored(Arc::new(Gated { of: of.clone(), layer, gate }))).collect();
+        Self { blocks, last: Arc::default(), ahead: None, ..self.clone() }
     }
     /// Whether [`Weights::block`] is free.
     pub fn is_resident(&self) -> bool {
@@ -348,10 +446,112 @@ impl Weights {
         };
         let slot = self.blocks.get_mut(layer)?;
         if let Slot::Stored(source) = slot {
-            let block = source();
+            let block = source.block();
             *slot = Slot::Resident(Arc::new(block));
         }
         let Slot::Resident(block) = slot else { return None };
         Arc::make_mut(block).slot(role)?.as_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Weak;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Said {
+        Asked(usize),
+        Made(usize),
+    }
+    use Said::{Asked, Made};
+
+    /// Writes down what it is asked to do.
+    struct Recorded {
+        layer: usize,
+        said: Arc<Mutex<Vec<Said>>>,
+    }
+
+    impl BlockSource for Recorded {
+        fn block(&self) -> Block {
+            self.said.lock().expect("said").push(Made(self.layer));
+            Block::default()
+        }
+        fn in_files(&self) -> Vec<FileRange> {
+            self.said.lock().expect("said").push(Asked(self.layer));
+            Vec::new()
+        }
+    }
+
+    fn recorded(n: usize) -> (Weights, impl Fn() -> Vec<Said>) {
+        let said: Arc<Mutex<Vec<Said>>> = Arc::default();
+        let source = |layer| -> Arc<dyn BlockSource> { Arc::new(Recorded { layer, said: said.clone() }) };
+        let embedding = BTreeMap::from([(Role::Embedding, Tensor::zeros(vec![1, 1]))]);
+        let weights = Weights::stored((0..n).map(source).collect(), embedding).expect("weights");
+        (weights, move || std::mem::take(&mut *said.lock().expect("said")))
+    }
+
+    #[test]
+    fn the_next_block_is_asked_for_before_this_one_is_made_and_in_the_direction_of_the_pass() {
+        let (weights, said) = recorded(4);
+        let weights = weights.reading_ahead();
+        let uses = |layers: &[usize]| {
+            layers.iter().for_each(|&l| drop(weights.block(l)));
+            said()
+        };
+        // Forward, backward and statistics of a layer use it several times.
+        assert_eq!(uses(&[0, 0, 1]), [Asked(1), Made(0), Asked(2), Made(1)]);
+        assert_eq!(uses(&[2, 3]), [Asked(3), Made(2), Made(3)]);
+        assert_eq!(uses(&[3, 2, 2, 1, 0]), [Asked(1), Made(2), Asked(0), Made(1), Made(0)]);
+        // A pass that follows begins with what was used last; one that begins elsewhere goes up too.
+        assert_eq!(uses(&[0, 1]), [Asked(2), Made(1)]);
+        assert_eq!(uses(&[3, 1, 2]), [Made(3), Asked(2), Made(1), Asked(3), Made(2)]);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_where_the_system_keeps_the_files_at_hand_and_blocks_are_asked_for_once_where_they_are_scaled() {
+        let (weights, said) = recorded(3);
+        (0..3).for_each(|l| drop(weights.block(l)));
+        assert_eq!(said(), [Made(0), Made(1), Made(2)]);
+        let scaled = weights.reading_ahead().gated(0.5);
+        drop(scaled.block(1));
+        assert_eq!(said(), [Asked(2), Made(1)]);
+    }
+
+    #[test]
+    fn where_a_block_was_in_memory_the_next_ones_are_left_alone_for_a_while() {
+        let (weights, said) = recorded(3);
+        let weights = weights.reading_ahead();
+        weights.ahead.as_ref().expect("ahead").rest.store(2, Ordering::Relaxed);
+        for layer in [0, 0, 1, 2, 1] {
+            drop(weights.block(layer));
+        }
+        // Two steps rest, the third has the head above it, and the fourth goes down.
+        assert_eq!(said(), [Made(0), Made(1), Made(2), Asked(0), Made(1)]);
+    }
+
+    /// Looks whether the block that was used before is gone.
+    struct Alone(Arc<Mutex<Weak<Block>>>);
+
+    impl BlockSource for Alone {
+        fn block(&self) -> Block {
+            assert!(self.0.lock().expect("before").upgrade().is_none(), "two blocks at once");
+            Block::default()
+        }
+        fn in_files(&self) -> Vec<FileRange> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn reading_ahead_holds_no_second_block() {
+        let before: Arc<Mutex<Weak<Block>>> = Arc::default();
+        let source = |_| -> Arc<dyn BlockSource> { Arc::new(Alone(before.clone())) };
+        let embedding = BTreeMap::from([(Role::Embedding, Tensor::zeros(vec![1, 1]))]);
+        let weights = Weights::stored((0..3).map(source).collect(), embedding).expect("weights").reading_ahead();
+        for layer in [0, 1, 2, 2, 1, 0] {
+            let block = weights.block(layer);
+            *before.lock().expect("before") = Arc::downgrade(&block);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Named tensors of one or several safetensors files, checked but not yet read.
 
-use super::{FileBytes, Stored};
+use super::{FileBytes, FileRange, Stored};
 use crate::{
     base::{Error, Result},
     model::{family::Layout, weights::Tensor},
@@ -60,6 +60,10 @@ impl StoredTensor {
 impl Stored for StoredTensor {
     fn resident_bytes(&self) -> u64 {
         if self.dtype == Dtype::F32 { 0 } else { 4 * self.shape.iter().product::<usize>() as u64 }
+    }
+
+    fn in_file(&self) -> FileRange {
+        FileRange { file: self.bytes.clone(), bytes: self.start..self.end }
     }
 
     /// f32 values: borrowed from the map where they are f32 and aligned there, else converted into memory of their own, on all cores.

@@ -7,7 +7,7 @@ mod file_bytes;
 mod gguf;
 mod on_disk;
 
-pub(super) use file_bytes::FileBytes;
+pub(super) use file_bytes::{FileBytes, FileRange};
 pub use on_disk::{About, FoundModel, find_models, find_on_disk, is_cache_name};
 
 use super::{
@@ -27,7 +27,7 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Half-precision and quantised blocks are widened once if all of them fit into this many bytes as f32, else at each use. `None`: half of the
-    /// machine's memory. f32 files are mapped in any case.
+    /// machine's memory. f32 files are mapped in any case. What is larger, widened or as a file, is read from the disk a block ahead of its use.
     pub resident_bytes: Option<u64>,
 }
 
@@ -147,6 +147,7 @@ trait Stored: Clone + Send + Sync + 'static {
     /// Bytes of memory that its values take: 0 where they are borrowed from the file.
     fn resident_bytes(&self) -> u64;
     fn to_tensor(&self) -> Tensor;
+    fn in_file(&self) -> FileRange;
 }
 
 fn family_of(config: &ConfigFile) -> Result<&'static Family> {
@@ -171,7 +172,7 @@ fn assemble(
         Some(only) if dtypes.len() == 1 => (*only).to_owned(),
         _ => "mixed".to_owned(),
     };
-    let weights = read(&name, &spec, stored, options, ctx)?;
+    let weights = read(&name, &spec, stored, checkpoint.size_bytes, options, ctx)?;
     let info = ModelInfo {
         name,
         folder,
@@ -199,6 +200,26 @@ impl Stored for Found {
     }
     fn to_tensor(&self) -> Tensor {
         self.tensor.part(&self.layout, &self.shape)
+    }
+    fn in_file(&self) -> FileRange {
+        self.tensor.in_file()
+    }
+}
+
+/// A block in the file, widened for each use.
+struct StoredBlock<T> {
+    spec: DecoderSpec,
+    layer: usize,
+    tensors: HashMap<Role, T>,
+}
+
+impl<T: Stored> BlockSource for StoredBlock<T> {
+    fn block(&self) -> Block {
+        let tensor = |role: Role, _| self.tensors.get(&role).map(T::to_tensor).ok_or_else(|| Error::invalid(role.to_string()));
+        Block::build(&self.spec, self.layer, tensor).expect("every tensor of the block was found when the model was opened")
+    }
+    fn in_files(&self) -> Vec<FileRange> {
+        self.tensors.values().map(T::in_file).collect()
     }
 }
 
@@ -263,7 +284,14 @@ fn layer_of(family: &Family, name: &str) -> Option<usize> {
     })
 }
 
-fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: HashMap<Role, T>, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<Weights> {
+fn read<T: Stored>(
+    name: &str,
+    spec: &DecoderSpec,
+    stored: HashMap<Role, T>,
+    size_bytes: u64,
+    options: &LoadOptions,
+    ctx: &Ctx<'_>,
+) -> Result<Weights> {
     let widened_bytes: u64 = stored.iter().filter(|(role, _)| role.layer().is_some()).map(|(_, t)| t.resident_bytes()).sum();
     let budget = options.resident_bytes.unwrap_or_else(|| memory_bytes() / 2);
     let get = |role: Role| -> Result<Tensor> {
@@ -271,12 +299,13 @@ fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: HashMap<Role, T>, opt
         Ok(stored.get(&role).ok_or_else(|| Error::invalid(format!("{role} was not found")))?.to_tensor())
     };
     if widened_bytes <= budget {
-        return Weights::build(spec, |role, _| {
+        let weights = Weights::build(spec, |role, _| {
             if let Role::Norm(BlockNorm::Attn, layer) = role {
                 ctx.progress(format!("reading {name}"), layer, spec.n_layers, "layers");
             }
             get(role)
-        });
+        })?;
+        return Ok(if size_bytes > budget { weights.reading_ahead() } else { weights });
     }
     let others = spec.roles().into_iter().filter(|r| r.layer().is_none()).map(|r| Ok((r, get(r)?))).collect::<Result<_>>()?;
     let mut layers: Vec<HashMap<Role, T>> = (0..spec.n_layers).map(|_| HashMap::new()).collect();
@@ -285,18 +314,8 @@ fn read<T: Stored>(name: &str, spec: &DecoderSpec, stored: HashMap<Role, T>, opt
             block.insert(role, found);
         }
     }
-    let blocks = layers
-        .into_iter()
-        .enumerate()
-        .map(|(layer, block)| -> BlockSource {
-            let spec = spec.clone();
-            Arc::new(move || {
-                let tensor = |role: Role, _| block.get(&role).map(T::to_tensor).ok_or_else(|| Error::invalid(role.to_string()));
-                Block::build(&spec, layer, tensor).expect("every tensor of the block was found when the model was opened")
-            })
-        })
-        .collect();
-    Weights::stored(blocks, others)
+    let block = |(layer, tensors)| -> Arc<dyn BlockSource> { Arc::new(StoredBlock { spec: spec.clone(), layer, tensors }) };
+    Ok(Weights::stored(layers.into_iter().enumerate().map(block).collect(), others)?.reading_ahead())
 }
 
 /// Physical memory; 16 GiB where the system does not say.

@@ -46,7 +46,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
     ctx.progress(format!("hashing {name}"), 0, 1, "files");
     let sha256 = hash::sha256_file(&path, ctx)?;
     let dtype = found.dtype();
-    let weights = read(&name, &found.spec, found.tensors, options, ctx)?;
+    let weights = read(&name, &found.spec, found.tensors, file.len() as u64, options, ctx)?;
     let info = ModelInfo {
         name,
         folder: path,

@@ -6,7 +6,7 @@ use super::{
     place::{Change, Place},
 };
 use crate::model::{
-    load::{FileBytes, Stored},
+    load::{FileBytes, FileRange, Stored},
     weights::Tensor,
 };
 use std::{ops::Range, sync::Arc};
@@ -36,6 +36,10 @@ impl Stored for GgufTensor {
         // The map begins at a page.
         let borrowed = self.dtype == GgmlType::F32 && self.change == Change::None && self.bytes.start.is_multiple_of(4);
         if borrowed { 0 } else { 4 * self.shape.iter().product::<usize>() as u64 }
+    }
+
+    fn in_file(&self) -> FileRange {
+        FileRange { file: self.file.clone(), bytes: self.bytes.clone() }
     }
 
     fn to_tensor(&self) -> Tensor {
