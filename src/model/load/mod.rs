@@ -19,8 +19,13 @@ use crate::base::{Ctx, Error, Result, hash};
 use checkpoint::{Checkpoint, StoredTensor, float_name};
 use std::{
     collections::{BTreeSet, HashMap},
+    panic::resume_unwind,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 /// How a model is held in memory.
@@ -61,14 +66,16 @@ pub fn load_model_with(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Res
     let mut hashed: Vec<PathBuf> = checkpoint.files.clone();
     hashed.extend([config_path, tokenizer_path]);
     hashed.sort();
-    let mut lines = String::new();
-    for (i, path) in hashed.iter().enumerate() {
-        ctx.progress(format!("hashing {name}"), i, hashed.len(), "files");
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        lines.push_str(&digest_line(&hash::sha256_file(path, ctx)?, &file));
-    }
-    let sha256 = hash::sha256_bytes(lines.as_bytes());
-    assemble(name, folder, family, spec, checkpoint, tokenizer, sha256, options, ctx)
+    let digest = |said: &dyn Fn(usize, usize)| {
+        let mut lines = String::new();
+        for (i, path) in hashed.iter().enumerate() {
+            said(i, hashed.len());
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            lines.push_str(&digest_line(&hash::sha256_file(path, ctx)?, &file));
+        }
+        Ok(hash::sha256_bytes(lines.as_bytes()))
+    };
+    assemble(name, folder, family, spec, checkpoint, tokenizer, digest, options, ctx)
 }
 
 /// A model that is part of the program: the bytes of its config.json, tokenizer.json and model.safetensors.
@@ -82,12 +89,12 @@ pub fn load_embedded(name: &str, config: &[u8], tokenizer: &[u8], weights: &'sta
     let spec = (family.spec)(&parsed)?;
     let checkpoint = Checkpoint::from_bytes(vec![folder.join("model.safetensors")], vec![Arc::new(FileBytes::embedded(weights))])?;
     let text = TextTokenizer::from_bytes(&folder.join("tokenizer.json"), tokenizer)?;
-    let lines: String = [("config.json", config), ("model.safetensors", weights), ("tokenizer.json", tokenizer)]
-        .iter()
-        .map(|(file, bytes)| digest_line(&hash::sha256_bytes(bytes), file))
-        .collect();
-    let sha256 = hash::sha256_bytes(lines.as_bytes());
-    assemble(name.to_owned(), folder, family, spec, checkpoint, text, sha256, &LoadOptions::default(), ctx)
+    let digest = |_: &dyn Fn(usize, usize)| {
+        let files = [("config.json", config), ("model.safetensors", weights), ("tokenizer.json", tokenizer)];
+        let lines: String = files.iter().map(|(file, bytes)| digest_line(&hash::sha256_bytes(bytes), file)).collect();
+        Ok(hash::sha256_bytes(lines.as_bytes()))
+    };
+    assemble(name.to_owned(), folder, family, spec, checkpoint, text, digest, &LoadOptions::default(), ctx)
 }
 
 /// As `sha256sum` prints it.
@@ -162,7 +169,7 @@ fn assemble(
     spec: DecoderSpec,
     checkpoint: Checkpoint,
     tokenizer: TextTokenizer,
-    sha256: String,
+    digest: impl FnOnce(&dyn Fn(usize, usize)) -> Result<String> + Send,
     options: &LoadOptions,
     ctx: &Ctx<'_>,
 ) -> Result<Model> {
@@ -172,7 +179,7 @@ fn assemble(
         Some(only) if dtypes.len() == 1 => (*only).to_owned(),
         _ => "mixed".to_owned(),
     };
-    let weights = read(&name, &spec, stored, checkpoint.size_bytes, options, ctx)?;
+    let (sha256, weights) = beside(&name, digest, || read(&name, &spec, stored, checkpoint.size_bytes, options, ctx), ctx)?;
     let info = ModelInfo {
         name,
         folder,
@@ -183,6 +190,30 @@ fn assemble(
         sha256,
     };
     Ok(Model { info, spec, weights, tokenizer })
+}
+
+/// The digest of a model's files, which takes one core, on a thread of its own while `read` widens their values: both need the bytes from the disk. What
+/// `digest` says of the files that are done is shown once `read` has ended.
+fn beside<R>(
+    name: &str,
+    digest: impl FnOnce(&dyn Fn(usize, usize)) -> Result<String> + Send,
+    read: impl FnOnce() -> Result<R>,
+    ctx: &Ctx<'_>,
+) -> Result<(String, R)> {
+    let reads = AtomicBool::new(true);
+    let said = |done, total| {
+        if !reads.load(Ordering::Relaxed) {
+            ctx.progress(format!("hashing {name}"), done, total, "files");
+        }
+    };
+    thread::scope(|scope| {
+        let digest = scope.spawn(|| digest(&said));
+        let read = read();
+        reads.store(false, Ordering::Relaxed);
+        ctx.progress(format!("hashing {name}"), 0, 1, "files");
+        let digest = digest.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok((digest, read?))
+    })
 }
 
 /// A stored tensor, and how ours lies in it.

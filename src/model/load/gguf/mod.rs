@@ -14,7 +14,7 @@ mod value;
 
 use quant::GgmlType;
 
-use super::{About, FileBytes, LoadOptions, family_of, read, some_of};
+use super::{About, FileBytes, LoadOptions, beside, family_of, read, some_of};
 use crate::{
     base::{Ctx, Error, Result, hash},
     model::{
@@ -43,10 +43,9 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
     let found = Found::read(&path, &file)?;
     let tokenizer = found.tokenizer(&path, &file)?;
     let name = path.file_stem().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-    ctx.progress(format!("hashing {name}"), 0, 1, "files");
-    let sha256 = hash::sha256_file(&path, ctx)?;
     let dtype = found.dtype();
-    let weights = read(&name, &found.spec, found.tensors, file.len() as u64, options, ctx)?;
+    let weights = || read(&name, &found.spec, found.tensors, file.len() as u64, options, ctx);
+    let (sha256, weights) = beside(&name, |_| hash::sha256_file(&path, ctx), weights, ctx)?;
     let info = ModelInfo {
         name,
         folder: path,
