@@ -1,7 +1,7 @@
 //! Model folders: every way a good one may be laid out, and what is said of a bad one.
 
 use brodmann::{
-    base::{job::silently, rng::Rng},
+    base::{CancelToken, Ctx, Error, job::silently, rng::Rng},
     compute::cpu::CpuBackend,
     model::{
         Batch, Decoder, LoadOptions, Matrix, Model, Role, SaveDtype, Tensor, Weights, load_embedded, load_model, load_model_with,
@@ -152,6 +152,14 @@ fn half_precision_is_widened_exactly_and_stored_blocks_compute_the_same() {
         assert!(!stored.weights.is_resident());
         assert!(logits(stored) == logits(resident));
     }
+}
+
+#[test]
+fn a_cancel_between_two_tensors_ends_the_opening() {
+    let cancel = CancelToken::default();
+    let report = |_| cancel.cancel();
+    let cancelled = load_model(&fixture(), &Ctx::new(&cancel, &report));
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
 }
 
 #[test]
