@@ -169,14 +169,12 @@ pub fn compare(stored: &Results, found: &Results) -> Vec<Compared> {
     lines
 }
 
-/// As before there were tile units where none is used.
+/// As before there were other products where none are made.
 fn arithmetic(products: Products) -> String {
     let plain = format!("{} {}", std::env::consts::ARCH, Isa::best().key());
-    match products.made_by() {
-        _ if products == Products::F32 => plain,
-        // The sums of the tile unit and of vectors come in another order.
-        Some(vectors) if vectors != "AMX" => format!("{plain} {products} {vectors}"),
-        _ => format!("{plain} {products}"),
+    match products.bits() {
+        None => plain,
+        Some(bits) => format!("{plain} {bits}"),
     }
 }
 

@@ -56,6 +56,15 @@ impl Products {
     pub fn made_by(self) -> Option<&'static str> {
         self.maker().and_then(Maker::name)
     }
+    /// What tells results apart whose last bits differ: the unit's sums and the vectors' come in another order. Nothing for f32 multiply-adds.
+    pub fn bits(self) -> Option<String> {
+        match self.maker()? {
+            Maker::MultiplyAdds => None,
+            Maker::Pairs => Some(format!("{self} pairs")),
+            #[cfg(target_arch = "x86_64")]
+            Maker::TileUnit(_) => Some(self.to_string()),
+        }
+    }
     /// What a processor has to have for them.
     pub fn needs(self) -> &'static str {
         match self {
@@ -165,5 +174,20 @@ impl TryFrom<String> for Products {
 impl From<Products> for String {
     fn from(products: Products) -> Self {
         products.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_bits_of_its_own_says_so_and_f32_says_nothing() {
+        assert_eq!((Products::F32.bits(), Products::F32.made_by()), (None, None));
+        for products in [Products::Bf16x6, Products::Bf16x3, Products::Bf16] {
+            let bits = products.bits();
+            assert_eq!(bits.is_some(), products.available(), "{products}");
+            assert_eq!(products.made_by() == Some("AVX512_BF16"), bits == Some(format!("{products} pairs")), "{products}");
+        }
     }
 }
