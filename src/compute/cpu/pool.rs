@@ -55,9 +55,8 @@ impl Pool {
             words: maker.words(),
             #[cfg(target_arch = "x86_64")]
             unit,
-            // With three planes the scan is as fast on multiply-adds (docs/speed.md): its blocks are shallow, and their results leave the unit often.
             #[cfg(target_arch = "x86_64")]
-            scan_unit: unit.filter(|u| u.planes() < 3),
+            scan_unit: unit,
             crew,
             buffers: Mutex::default(),
         }

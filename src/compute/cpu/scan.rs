@@ -12,10 +12,10 @@ use super::{
     pairs::Words,
     panel::{LINE, aligned, pack_across},
     pool::{Pool, SharedMut},
-    scan_block::Geometry,
+    scan_block::{Geometry, UNIT},
     scan_gram,
     scan_order::{Asked, Turns},
-    scan_tile::{self, GramSums, Panels, TileJob, TileScratch, TileSums},
+    scan_tile::{self, GramSums, NextTile, Panels, TileJob, TileScratch, TileSums},
 };
 use crate::compute::{Mat, ScanJob, ScanSums, all_zero};
 use std::{
@@ -43,7 +43,10 @@ const TILE_ROWS: usize = 96;
 const TILE_COLUMNS: usize = 128;
 /// The same for the tile unit, to which operands come faster than from the third-level cache: larger tiles ask for fewer of them.
 const UNIT_ROWS: usize = 192;
+const UNIT_COLUMNS: usize = 192;
 const KEPT_UNIT: usize = 256 << 10;
+/// Active tokens from which a sample goes to the tile unit. For fewer, what becomes of the products takes longer than they do, and vectors do both in less time.
+const UNIT_TOKENS: usize = 64;
 /// Elements of a super-block, which bounds the partial sums alive at once.
 const SUPER_ELEMENTS: usize = 256 * TILE_ROWS * TILE_COLUMNS;
 /// Samples from which all pairs are worth a matrix product of their own.
@@ -61,17 +64,36 @@ pub(super) struct Plan {
     /// Tokens of each sample whose gradient is not all zero; the others add nothing. In the last layer, with an objective at one position,
     /// that is one token for most matrices.
     pub active: Vec<Vec<usize>>,
-    /// Where each sample begins in the packed panels, in the order of the turns, and how long it is there: in words of its tokens, or in floats of a panel of
-    /// the tile unit's.
-    pub packed_start: Vec<usize>,
-    pub packed_len: Vec<usize>,
-    pub packed_total: usize,
-    /// Gradients may be read where they lie: the words of their product are numbers, and each sample's active tokens neighbours.
+    /// Where each sample begins in the packed panels, in the order of the turns, and how long it is there.
+    pub packed_start: Vec<Packed>,
+    pub packed_len: Vec<Packed>,
+    pub packed_total: Packed,
+    /// Gradients may be read where they lie: the words of all products are numbers, and each sample's active tokens neighbours.
     neighbours: bool,
     /// Samples of each domain.
     pub domain_sizes: Vec<usize>,
     /// Slots of both samples and number in the job of every pair, where nearly every two samples are one.
     pub gram: Option<Vec<(usize, usize, usize)>>,
+}
+
+/// Lengths of samples in packed panels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// Words of samples for the level's loops: each takes a float a row or column.
+    pub words: usize,
+    /// Floats of samples for the tile unit, of [`UNIT`] rows or columns.
+    pub unit: usize,
+}
+
+impl Packed {
+    /// Floats for so many rows or columns, in panels of `panel` and of [`UNIT`].
+    pub fn floats(self, panel: usize, count: usize) -> usize {
+        self.words * count.next_multiple_of(panel) + self.unit * count.div_ceil(UNIT)
+    }
+    fn add(&mut self, other: Self) {
+        self.words += other.words;
+        self.unit += other.unit;
+    }
 }
 
 impl Plan {
@@ -103,20 +125,21 @@ impl Plan {
             (Turns::new(asked), None)
         };
         let active = active(pool, job);
-        let neighbours = |tokens: &Vec<usize>| tokens.last().is_none_or(|last| last - tokens[0] + 1 == tokens.len());
-        let neighbours = gram.is_none() && reads_in_place(pool) && active.iter().all(neighbours);
-        let packed_len: Vec<usize> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
-        let mut packed_start = vec![0; n];
-        let mut packed_total = 0;
+        let packed_len: Vec<Packed> = active.iter().map(|tokens| packed_length(pool, tokens.len())).collect();
+        let mut packed_start = vec![Packed::default(); n];
+        let mut packed_total = Packed::default();
         for turn in &turns.list {
             packed_start[turn.sample] = packed_total;
-            packed_total += packed_len[turn.sample];
+            packed_total.add(packed_len[turn.sample]);
         }
+        let neighbours = |tokens: &Vec<usize>| tokens.last().is_none_or(|last| last - tokens[0] + 1 == tokens.len());
+        let numbers = pool.words == Words::Numbers && packed_total.unit == 0;
+        let neighbours = gram.is_none() && numbers && active.iter().all(neighbours);
         Self { turns, active, packed_start, packed_len, packed_total, neighbours, domain_sizes, gram }
     }
-    /// Floats of all samples' panels for `length` rows or columns, `width` a panel, of so many floats a unit of packed length.
-    pub(super) fn floats(&self, length: usize, width: usize, floats: usize) -> usize {
-        self.packed_total * length.div_ceil(width) * floats
+    /// Whether the tile unit makes a sample's products. It depends on the sample alone, so that its bits are the same in any company.
+    pub(super) fn by_unit(&self, sample: usize) -> bool {
+        self.packed_len[sample].unit > 0
     }
     /// Whether a job's gradients are read where they lie. Tokens that share lines of the first-level cache push each other out of it: these are packed, unless the
     /// matrix is so narrow that packing costs more.
@@ -126,12 +149,13 @@ impl Plan {
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
         let held = self.turns.held().max(1);
-        let near = if g.by_unit { KEPT_UNIT } else { KEPT_NEAR };
+        let by_unit = self.packed_total.unit > 0;
+        let near = if by_unit { KEPT_UNIT } else { KEPT_NEAR };
         let limit = match self.gram {
             Some(_) => (KEPT_GRAM / held).max(SMALL_TILE),
             None => (near / held).max(SMALL_TILE.min(KEPT_FAR / held)),
         };
-        let (mut rows, mut cols) = (if g.by_unit { UNIT_ROWS } else { TILE_ROWS }, TILE_COLUMNS);
+        let (mut rows, mut cols) = if by_unit { (UNIT_ROWS, UNIT_COLUMNS) } else { (TILE_ROWS, TILE_COLUMNS) };
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
                 cols /= 2;
@@ -143,7 +167,7 @@ impl Plan {
                 break;
             }
         }
-        (rows.next_multiple_of(g.rows), cols.next_multiple_of(g.cols))
+        (rows.next_multiple_of(g.cut()), cols.next_multiple_of(g.cols))
     }
 }
 
@@ -166,13 +190,13 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
     let (super_rows, super_cols) = super_block(&plan, g, inp, tile_rows, tile_cols);
     let mut totals: Vec<Total> = jobs.iter().map(Total::new).collect();
     let lanes = lanes(&plan, first);
-    let x_len = plan.floats(super_cols.min(inp), g.cols, g.col_floats);
+    let x_len = plan.packed_total.floats(g.cols, super_cols.min(inp));
     // A thread goes through the tiles of the same rows one after another.
-    let strip_len = plan.floats(tile_rows, g.rows, g.row_floats);
+    let strip_len = plan.packed_total.floats(g.rows, tile_rows);
     let strips = plan.gram.is_none() && strip_len <= STRIP;
     let own = |job: usize| strips || plan.in_place(&jobs[job]);
     let longest = jobs.iter().map(|job| super_rows.min(job.w.rows)).max().unwrap_or(0);
-    let delta_len = if (0..jobs.len()).all(own) { 0 } else { plan.floats(longest, g.rows, g.row_floats) };
+    let delta_len = if (0..jobs.len()).all(own) { 0 } else { plan.packed_total.floats(g.rows, longest) };
     let (mut x_store, mut delta_store) = (pool.take_buffer(x_len + LINE), pool.take_buffer(delta_len + LINE));
     let (x_panels, delta_panels) = (aligned(&mut x_store, x_len), aligned(&mut delta_store, delta_len));
     for c0 in (0..inp).step_by(super_cols) {
@@ -183,7 +207,7 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
         for (j, job) in jobs.iter().enumerate() {
             for r0 in (0..job.w.rows).step_by(super_rows) {
                 let rows = r0..job.w.rows.min(r0 + super_rows);
-                blocks.push(Block { job: j, down: Cut::new(rows, g.rows, tile_rows).even() });
+                blocks.push(Block { job: j, down: Cut::new(rows, g.cut(), tile_rows).even() });
             }
         }
         // With gradients that all threads share, one super-block at a time; else as many as the sums of their tiles have room.
@@ -204,22 +228,35 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
             let places: Vec<Place> = together.iter().flat_map(|block| block.places(&across)).collect();
             let tile = |i: usize| {
                 let Place { job, rows, cols: columns } = places[i].clone();
+                let delta_panels = |rows: &Range<usize>| {
+                    shared.then(|| Panels {
+                        values: &*delta_panels,
+                        operand: Operand::Gradient,
+                        width: together[0].down.range.len(),
+                        first: rows.start - together[0].down.range.start,
+                    })
+                };
+                let x_panels =
+                    |columns: &Range<usize>| Panels { values: &*x_panels, operand: Operand::Input, width: cols, first: columns.start - c0 };
+                let next = |p: &Place| NextTile {
+                    w: jobs[p.job].w,
+                    rows: p.rows.clone(),
+                    cols: p.cols.clone(),
+                    delta_panels: delta_panels(&p.rows),
+                    x_panels: x_panels(&p.cols),
+                };
                 TileJob {
                     job: &jobs[job],
                     number: job,
                     plan: &plan,
                     geometry: g,
-                    delta_panels: shared.then(|| Panels {
-                        values: &*delta_panels,
-                        count: together[0].down.blocks(),
-                        first: (rows.start - together[0].down.range.start) / g.rows,
-                    }),
-                    x_panels: Panels { values: &*x_panels, count: across.blocks(), first: (columns.start - c0) / g.cols },
+                    delta_panels: delta_panels(&rows),
+                    x_panels: x_panels(&columns),
                     first_row: rows.start,
                     first_col: columns.start,
                     rows: rows.len(),
                     cols: columns.len(),
-                    next: places.get(i + 1).map(|p| (jobs[p.job].w, p.rows.clone(), p.cols.clone())),
+                    next: places.get(i + 1).map(next),
                 }
             };
             let scratch = || TileScratch::new(pool, &plan, tile_rows * tile_cols, if strips { strip_len } else { 0 });
@@ -333,28 +370,19 @@ fn lanes(plan: &Plan, job: &ScanJob<'_>) -> Vec<Mutex<GramSums>> {
 /// Rows and columns of a super-block, multiples of the tile's; depends on the job alone.
 fn super_block(plan: &Plan, g: Geometry, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
     // Columns whose panels fit; those of rows take as much.
-    let side = PACKED_BUDGET / plan.floats(g.cols, g.cols, g.col_floats).max(1) * g.cols;
+    let side = PACKED_BUDGET / plan.packed_total.floats(g.cols, g.cols).max(1) * g.cols;
     let cols = inp.min(side / 2).next_multiple_of(tile_cols);
     let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).max(1).next_multiple_of(tile_rows);
     (rows, cols)
 }
 
-/// Whether the inner loops read numbers where they lie.
-fn reads_in_place(pool: &Pool) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if pool.scan_unit.is_some() {
-        return false;
-    }
-    pool.words == Words::Numbers
-}
-
 /// Length of a sample of so many active tokens in the packed panels.
-fn packed_length(pool: &Pool, tokens: usize) -> usize {
+fn packed_length(pool: &Pool, tokens: usize) -> Packed {
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = pool.scan_unit {
-        return scan_planes::panel_len(unit, tokens);
+    if let Some(unit) = pool.scan_unit.filter(|_| Geometry::of(pool).with_unit && tokens >= UNIT_TOKENS) {
+        return Packed { unit: scan_planes::panel_len(unit, tokens), words: 0 };
     }
-    pool.words.of(tokens)
+    Packed { words: pool.words.of(tokens), unit: 0 }
 }
 
 /// Which operand of the gradient's product is packed.
@@ -367,8 +395,8 @@ pub(super) enum Operand {
 }
 
 impl Operand {
-    /// Of a panel.
-    fn width(self, g: Geometry) -> usize {
+    /// Of a panel for the level's loops.
+    pub fn width(self, g: Geometry) -> usize {
         if self == Self::Input { g.cols } else { g.rows }
     }
 }
@@ -376,14 +404,13 @@ impl Operand {
 /// Copies the active rows of `source` into panels: for each sample in order, for each panel, `[words, width]`; the last panel is filled
 /// up with zeros, so that edges need no code of their own. (For the tile unit each is what [`scan_planes::pack`] makes.)
 fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, panels: &mut [f32]) {
-    let floats = if operand == Operand::Input { g.col_floats } else { g.row_floats };
-    let row = source.cols.div_ceil(operand.width(g)) * floats;
+    let floats = |packed: Packed| packed.floats(operand.width(g), source.cols);
     let panels = SharedMut::new(panels);
     pool.for_each(plan.turns.list.len(), |i| {
         let s = plan.turns.list[i].sample;
         #[expect(unsafe_code, reason = "each task writes the panels of its own sample")]
         // SAFETY: samples have disjoint ranges of packed lengths.
-        let out = unsafe { panels.slice(plan.packed_start[s] * row, plan.packed_len[s] * row) };
+        let out = unsafe { panels.slice(floats(plan.packed_start[s]), floats(plan.packed_len[s])) };
         pack_sample(pool, plan, source, operand, g, s, out);
     });
 }
@@ -391,7 +418,7 @@ fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry
 /// [`pack`] for sample `s` alone.
 pub(super) fn pack_sample(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, s: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = pool.scan_unit {
+    if let Some(unit) = pool.scan_unit.filter(|_| plan.by_unit(s)) {
         return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
     }
     let tokens = &plan.active[s][..];

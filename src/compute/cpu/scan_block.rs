@@ -1,6 +1,8 @@
 //! The fused scan's inner loops: `|W o (delta^T x)|` of one sample over one tile, block by block, from registers straight into the mean, the
 //! kept activations, the square norm and the product with another sample's. The gradient is never stored.
 
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Avx2, Avx512, Avx512Pairs};
 use super::{
     isa::{Isa, Level},
     pairs::Words,
@@ -9,36 +11,32 @@ use super::{
     scan_pairs::fold,
     vector::{Portable, Vector},
 };
-#[cfg(target_arch = "x86_64")]
-use super::{
-    tile_unit::BLOCK,
-    vector::{Avx2, Avx512, Avx512Pairs},
-};
 
-/// Rows and columns of a block: what a level's registers, or a tile unit's, hold at once.
+/// Rows and columns of a block: what a level's registers hold at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
     pub rows: usize,
     pub cols: usize,
-    /// Floats that one unit of a sample's packed length ([`super::scan::Plan`]) takes in a panel of rows, and of columns.
-    pub row_floats: usize,
-    pub col_floats: usize,
-    /// The blocks' products come from the tile unit.
-    pub by_unit: bool,
+    /// Some samples' products may come from the tile unit, by blocks of [`UNIT`] x [`UNIT`].
+    pub with_unit: bool,
 }
+
+/// Rows and columns of a tile unit's block: as wide as one of AVX-512's registers, so that both find their way through one tile.
+pub(super) const UNIT: usize = 32;
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(UNIT == super::tile_unit::BLOCK);
 
 impl Geometry {
     const fn new<V: Vector>(rows: usize) -> Self {
-        let cols = 2 * V::WIDTH;
-        Self { rows, cols, row_floats: rows, col_floats: cols, by_unit: false }
+        Self { rows, cols: 2 * V::WIDTH, with_unit: false }
     }
     /// Of the pool's kernels.
     pub fn of(pool: &Pool) -> Self {
+        let level = Self::of_level(pool.isa);
         #[cfg(target_arch = "x86_64")]
-        if pool.scan_unit.is_some() {
-            return Self { rows: BLOCK, cols: BLOCK, row_floats: 1, col_floats: 1, by_unit: true };
-        }
-        Self::of_level(pool.isa)
+        return Self { with_unit: pool.scan_unit.is_some() && level.cols == UNIT, ..level };
+        #[cfg(not(target_arch = "x86_64"))]
+        level
     }
     /// Two registers a row, and as many rows as leave registers for the operands.
     pub fn of_level(isa: Isa) -> Self {
@@ -50,9 +48,23 @@ impl Geometry {
             _ => Self::new::<Portable>(6),
         }
     }
+    /// Rows after which every kernel begins a block: the least common multiple of theirs.
+    pub fn cut(self) -> usize {
+        let mut rows = self.rows;
+        while self.with_unit && !rows.is_multiple_of(UNIT) {
+            rows += self.rows;
+        }
+        rows
+    }
+    /// Rows that a tile of `rows` is stored as: what each kernel's blocks fill.
+    pub fn stored(self, rows: usize) -> usize {
+        let level = rows.next_multiple_of(self.rows);
+        if self.with_unit { level.max(rows.next_multiple_of(UNIT)) } else { level }
+    }
 }
 
-/// Packed operands of one sample and the tile's weights (for the tile unit see [`super::scan_planes`]). A tile has `down * across` blocks, those of one panel of columns together.
+/// Packed operands of one sample and the tile's weights (for the tile unit see [`super::scan_planes`]). A tile is `across` panels of columns, each of its rows one after another: `down` blocks, and
+/// what another kernel's blocks take beyond.
 pub(super) struct Operands<'a> {
     /// `[down][words][rows]`, or gradients where they lie: a panel and a token further are so many floats further.
     pub delta: &'a [f32],
@@ -60,12 +72,16 @@ pub(super) struct Operands<'a> {
     pub delta_token: usize,
     /// `[across][words][cols]`
     pub x: &'a [f32],
-    /// `[across][down][rows][cols]`
+    /// `[across][panel]`, a panel `[rows][cols]`
     pub weights: &'a [f32],
+    /// Floats of a panel.
+    pub panel: usize,
     /// Active tokens, in words of the operands (for the tile unit: in tokens).
     pub tokens: usize,
     pub down: usize,
     pub across: usize,
+    /// For the tile unit: what the thread will want next of `x` and `delta`.
+    pub next: [&'a [f32]; 2],
 }
 
 /// Sums over one sample's activations in a tile.
@@ -87,9 +103,10 @@ pub(super) fn scan_blocks(
     partner: Option<&[f32]>,
 ) -> BlockSums {
     let g = Geometry::of_level(isa);
-    let elements = o.down * o.across * g.rows * g.cols;
+    let elements = o.across * o.panel;
     assert!(
-        (elements == 0 || o.tokens == 0 || o.delta.len() >= (o.down - 1) * o.delta_panel + (o.tokens - 1) * o.delta_token + g.rows)
+        o.panel >= o.down * g.rows * g.cols
+            && (elements == 0 || o.tokens == 0 || o.delta.len() >= (o.down - 1) * o.delta_panel + (o.tokens - 1) * o.delta_token + g.rows)
             && o.x.len() == o.across * o.tokens * g.cols
             && o.weights.len() == elements
             && mean.as_ref().is_none_or(|m| m.len() == elements)
@@ -190,8 +207,8 @@ macro_rules! rows {
                 // SAFETY: every pointer stays inside the lengths that `scan_blocks` checked.
                 unsafe {
                     let (mut squares, mut dots) = ([V::zero(); 2], [V::zero(); 2]);
-                    let mut at = 0;
                     for c in 0..o.across {
+                        let mut at = c * o.panel;
                         let panel = o.x.as_ptr().add(c * o.tokens * cols);
                         for d in 0..o.down {
                             let mut delta = o.delta.as_ptr().wrapping_add(d * o.delta_panel);

@@ -1,12 +1,14 @@
 //! The fused scan's inner loops on the tile unit: the product of a block comes from the unit, and goes from the first-level cache into the mean, the kept
-//! activations and the square norm while the unit makes the next.
+//! activations, the square norm and the product with another sample's, a few rows after every few products of the next block, while the unit makes it.
 //!
 //! Panels are pairs of those of [`super::planes`], 32 rows or columns wide; the depth is the sample's active tokens.
 
 use super::{
+    panel::LINE,
     planes::{self, Side, pack_across},
-    scan_block::{Operands, finish},
-    tile_unit::{BLOCK, Block, Panels, Session, Unit},
+    scan_block::{BlockSums, Operands, finish},
+    scan_pairs::{self, fold},
+    tile_unit::{BLOCK, Block, Panels, Session, Unit, groups},
     vector::{Avx512, Vector},
 };
 use crate::compute::Mat;
@@ -24,76 +26,176 @@ pub(super) fn pack(unit: Unit, left: bool, source: Mat<'_>, active: &[usize], ou
     }
 }
 
-/// As [`super::scan_block::scan_blocks`], on operands that [`pack`] made; blocks are `[BLOCK][BLOCK]`.
-pub(super) fn scan_blocks(session: &Session, o: &Operands<'_>, mean: Option<&mut [f32]>, kept: Option<&mut [f32]>) -> f64 {
-    let elements = o.down * o.across * BLOCK * BLOCK;
+/// As [`super::scan_block::scan_blocks`], on operands that [`pack`] made.
+pub(super) fn scan_blocks(
+    session: &Session,
+    o: &Operands<'_>,
+    mean: Option<&mut [f32]>,
+    kept: Option<&mut [f32]>,
+    partner: Option<&[f32]>,
+) -> BlockSums {
+    let elements = o.across * o.panel;
     let len = panel_len(session.unit(), o.tokens);
     assert!(
-        o.delta.len() == o.down * len
+        o.panel >= o.down * SIZE
+            && o.delta.len() == o.down * len
             && o.x.len() == o.across * len
             && o.weights.len() == elements
             && mean.as_ref().is_none_or(|m| m.len() == elements)
-            && kept.as_ref().is_none_or(|k| k.len() == elements),
+            && kept.as_ref().is_none_or(|k| k.len() == elements)
+            && partner.is_none_or(|p| p.len() == elements && kept.is_some()),
         "operands of a tile do not fit"
     );
     if o.tokens == 0 {
         if let Some(kept) = kept {
             kept.fill(0.0);
         }
-        return 0.0;
+        return BlockSums::default();
     }
-    #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
+    let mean = mean.map(<[f32]>::as_mut_ptr);
+    let kept = kept.map(<[f32]>::as_mut_ptr);
+    let partner = partner.map(<[f32]>::as_ptr);
+    #[expect(unsafe_code, reason = "calls code compiled for more than the baseline, on raw pointers")]
     // SAFETY: the lengths were checked above; a unit comes with AVX-512.
     unsafe {
-        match (mean, kept) {
-            (Some(mean), Some(kept)) => blocks::<true, true>(session, o, mean, kept),
-            (Some(mean), None) => blocks::<true, false>(session, o, mean, &mut []),
-            (None, Some(kept)) => blocks::<false, true>(session, o, &mut [], kept),
-            (None, None) => blocks::<false, false>(session, o, &mut [], &mut []),
+        match session.unit().planes() {
+            1 => choose::<1>(session, o, mean, kept, partner),
+            2 => choose::<2>(session, o, mean, kept, partner),
+            _ => choose::<3>(session, o, mean, kept, partner),
         }
     }
 }
 
+/// Elements of a block.
+const SIZE: usize = BLOCK * BLOCK;
+/// Lines of the next sample's operands that are asked for with every group of products: as many as a tile of 128 x 128 needs.
+const LINES: usize = 8;
+
 /// # Safety
-/// On a processor with AVX-512; lengths as `scan_blocks` checks where something is wanted.
-#[expect(unsafe_code, reason = "code compiled for more than the baseline")]
+/// As [`blocks`]; a pointer is good where it is given.
+#[expect(unsafe_code, reason = "see `blocks`")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn blocks<const MEAN: bool, const KEEP: bool>(session: &Session, o: &Operands<'_>, mean: &mut [f32], kept: &mut [f32]) -> f64 {
-    const SIZE: usize = BLOCK * BLOCK;
-    let half = planes::panel_len(session.unit().planes(), o.tokens);
-    let two = |i: usize| [2 * i, 2 * i + 1].map(|p| p * half..(p + 1) * half);
-    let mut made = [const { Block([0.0; SIZE]) }; 2];
-    // SAFETY: the caller's promise about the processor.
-    let mut squares = unsafe { [Avx512::zero(); 2] };
-    let count = o.down * o.across;
-    // One more turn than blocks: each finishes the block of the turn before.
-    for i in 0..=count {
-        if i < count {
-            let (delta, x) = (two(i % o.down), two(i / o.down));
-            let (left, right) = (delta.map(|r| &o.delta[r]), x.map(|r| &o.x[r]));
-            let panels = Panels { left, right, depth: o.tokens, mirrored: false, ahead: left[0].as_ptr() };
-            session.multiply(&panels, &mut made[i % 2]);
+unsafe fn choose<const P: usize>(
+    session: &Session,
+    o: &Operands<'_>,
+    mean: Option<*mut f32>,
+    kept: Option<*mut f32>,
+    partner: Option<*const f32>,
+) -> BlockSums {
+    let (none, nobody) = (std::ptr::null_mut(), std::ptr::null());
+    // SAFETY: the caller's promise; a null pointer is never followed.
+    unsafe {
+        match (mean, kept, partner) {
+            (Some(mean), Some(kept), Some(partner)) => blocks::<P, true, true, true>(session, o, mean, kept, partner),
+            (None, Some(kept), Some(partner)) => blocks::<P, false, true, true>(session, o, none, kept, partner),
+            (Some(mean), Some(kept), None) => blocks::<P, true, true, false>(session, o, mean, kept, nobody),
+            (Some(mean), None, _) => blocks::<P, true, false, false>(session, o, mean, none, nobody),
+            (None, Some(kept), None) => blocks::<P, false, true, false>(session, o, none, kept, nobody),
+            (None, None, _) => blocks::<P, false, false, false>(session, o, none, none, nobody),
         }
-        let Some(before) = i.checked_sub(1) else { continue };
-        let at = before * SIZE;
-        let weights = o.weights[at..at + SIZE].as_ptr();
-        let mean = if MEAN { mean[at..at + SIZE].as_mut_ptr() } else { std::ptr::null_mut() };
-        let kept = if KEEP { kept[at..at + SIZE].as_mut_ptr() } else { std::ptr::null_mut() };
-        let gradients = &made[before % 2].0;
-        for e in (0..SIZE).step_by(BLOCK) {
-            // SAFETY: `SIZE` floats lie behind each pointer that is followed; the caller's promise about the processor.
-            unsafe {
-                let (g0, g1) = (Avx512::load(gradients[e..].as_ptr()), Avx512::load(gradients[e + Avx512::WIDTH..].as_ptr()));
-                let a0 = finish::<Avx512, MEAN, KEEP>(g0, weights, mean, kept, e);
-                let a1 = finish::<Avx512, MEAN, KEEP>(g1, weights, mean, kept, e + Avx512::WIDTH);
+    }
+}
+
+/// What is asked for next, a few lines at a time.
+struct Ahead {
+    now: std::ops::Range<*const f32>,
+    then: Option<std::ops::Range<*const f32>>,
+}
+
+impl Ahead {
+    fn new(next: [&[f32]; 2]) -> Self {
+        let [now, then] = next.map(<[f32]>::as_ptr_range);
+        Self { now, then: Some(then) }
+    }
+    #[inline(always)]
+    fn ask(&mut self) {
+        if self.now.start < self.now.end {
+            for i in 0..LINES {
+                call_for(self.now.start.wrapping_add(i * LINE));
+            }
+            self.now.start = self.now.start.wrapping_add(LINES * LINE);
+        } else if let Some(then) = self.then.take() {
+            self.now = then;
+        }
+    }
+}
+
+/// Asks for a line to be brought to the second-level cache.
+#[inline(always)]
+fn call_for(line: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    #[expect(unsafe_code, reason = "a hint to the processor")]
+    // SAFETY: a prefetch may be of any address.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T1>(line.cast());
+    }
+}
+
+/// # Safety
+/// On a processor with AVX-512; operands as `scan_blocks` checks, pointers to as much where something is wanted.
+#[inline]
+#[expect(unsafe_code, reason = "code compiled for more than the baseline, and pointers that walk the tile")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn blocks<const P: usize, const MEAN: bool, const KEEP: bool, const PAIR: bool>(
+    session: &Session,
+    o: &Operands<'_>,
+    mean: *mut f32,
+    kept: *mut f32,
+    partner: *const f32,
+) -> BlockSums {
+    // Rows of the block before that are finished with every group: a power of two, as the block's, and so many that none is left after 128 tokens.
+    let share = BLOCK.div_ceil(4 * groups(P)).next_power_of_two();
+    let half = planes::panel_len(P, o.tokens);
+    let two = |i: usize| [2 * i, 2 * i + 1].map(|p| p * half..(p + 1) * half);
+    let mut ahead = Ahead::new(o.next);
+    let mut made = [const { Block([0.0; SIZE]) }; 2];
+    let mut sums = BlockSums::default();
+    // SAFETY: the caller's promises.
+    unsafe {
+        let (mut squares, mut dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
+        let count = o.down * o.across;
+        // One more turn than blocks: each finishes the block of the turn before.
+        for i in 0..=count {
+            let [first, second] = &mut made;
+            let (product, gradients) = if i % 2 == 0 { (first, second.0.as_ptr()) } else { (second, first.0.as_ptr()) };
+            let before = i.saturating_sub(1);
+            let at = before / o.down * o.panel + before % o.down * SIZE;
+            let mut e = if i == 0 { SIZE } else { 0 };
+            let mut row = |e: usize| {
+                let g = [gradients.add(e), gradients.add(e + Avx512::WIDTH)].map(|p| Avx512::load(p));
+                let e = at + e;
+                let a0 = finish::<Avx512, MEAN, KEEP>(g[0], o.weights.as_ptr(), mean, kept, e);
+                let a1 = finish::<Avx512, MEAN, KEEP>(g[1], o.weights.as_ptr(), mean, kept, e + Avx512::WIDTH);
                 squares = [a0.fma(a0, squares[0]), a1.fma(a1, squares[1])];
+                if PAIR {
+                    let others = [e, e + Avx512::WIDTH].map(|e| Avx512::load(partner.add(e)));
+                    dots = [a0.fma(others[0], dots[0]), a1.fma(others[1], dots[1])];
+                }
+            };
+            if i < count {
+                let (left, right) = (two(i % o.down).map(|r| &o.delta[r]), two(i / o.down).map(|r| &o.x[r]));
+                let panels = Panels { left, right, depth: o.tokens, mirrored: false, ahead: left[0].as_ptr() };
+                session.multiply_beside::<P>(&panels, product, || {
+                    ahead.ask();
+                    if e < SIZE {
+                        (0..share).for_each(|r| row(e + r * BLOCK));
+                        e += share * BLOCK;
+                    }
+                });
+            }
+            while e < SIZE {
+                row(e);
+                e += BLOCK;
+            }
+            // Single precision sums no more than the piece that `scan_pairs` goes through at a time.
+            if i == count || i % (scan_pairs::PIECE / SIZE) == 0 {
+                sums.squares += f64::from(fold(squares));
+                sums.dot += f64::from(fold(dots));
+                (squares, dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
             }
         }
     }
-    let mut lanes = [0.0f32; 16];
-    // SAFETY: sixteen floats are there; the caller's promise about the processor.
-    unsafe { squares[0].add(squares[1]).store(lanes.as_mut_ptr()) };
-    lanes.iter().map(|v| f64::from(*v)).sum()
+    sums
 }
 
 #[cfg(test)]
@@ -107,11 +209,10 @@ mod tests {
         },
     };
 
-    const OUT: usize = 50;
-    const INP: usize = 70;
-
     #[derive(Clone)]
     struct Case {
+        out: usize,
+        inp: usize,
         w: Vec<f32>,
         x: Vec<f32>,
         delta: Vec<f32>,
@@ -121,6 +222,9 @@ mod tests {
 
     impl Case {
         fn new(lengths: &[usize], domains: usize, pairs: Vec<(usize, usize)>) -> Self {
+            Self::of_size(50, 70, lengths, domains, pairs)
+        }
+        fn of_size(out: usize, inp: usize, lengths: &[usize], domains: usize, pairs: Vec<(usize, usize)>) -> Self {
             let mut rng = Rng::new(9);
             let n: usize = lengths.iter().sum();
             let mut numbers = |n: usize, scale: f64| (0..n).map(|_| (rng.normal() * scale) as f32).collect::<Vec<f32>>();
@@ -130,15 +234,15 @@ mod tests {
                 SampleSpan { start: start - len, end: start, domain: i % domains }
             };
             let samples = lengths.iter().enumerate().map(sample).collect();
-            Self { w: numbers(OUT * INP, 0.05), x: numbers(n * INP, 1.0), delta: numbers(n * OUT, 1e-3), samples, pairs }
+            Self { out, inp, w: numbers(out * inp, 0.05), x: numbers(n * inp, 1.0), delta: numbers(n * out, 1e-3), samples, pairs }
         }
         /// Of the first `count` samples.
         fn sums(&self, pool: &Pool, count: usize, domains: usize, want_means: bool) -> ScanSums {
-            let n = self.x.len() / INP;
+            let n = self.x.len() / self.inp;
             let job = ScanJob {
-                w: Mat::new(&self.w, OUT, INP),
-                x: Mat::new(&self.x, n, INP),
-                delta: Mat::new(&self.delta, n, OUT),
+                w: Mat::new(&self.w, self.out, self.inp),
+                x: Mat::new(&self.x, n, self.inp),
+                delta: Mat::new(&self.delta, n, self.out),
                 samples: &self.samples[..count],
                 n_domains: domains,
                 pairs: &self.pairs,
@@ -167,10 +271,12 @@ mod tests {
 
     #[test]
     fn sums_agree_with_f32_kernels_and_do_not_depend_on_threads_or_company() {
-        let case = Case::new(&[5, 40, 0, 33, 1], 2, vec![(0, 1), (1, 3), (4, 4)]);
-        let plain = case.sums(&pool(1, None), 5, 2, true);
+        // Long samples go to the unit, the others to vectors, through the same tile.
+        let case = Case::new(&[64, 90, 0, 5, 130, 63], 2, vec![(0, 1), (1, 4), (3, 4), (3, 5), (5, 5)]);
+        let plain = case.sums(&pool(1, None), 6, 2, true);
         for unit in Unit::all() {
-            let sums = case.sums(&pool(1, Some(unit)), 5, 2, true);
+            let sums = case.sums(&pool(1, Some(unit)), 6, 2, true);
+            assert_eq!(sums.square_norms[5], plain.square_norms[5], "a short sample's bits");
             // A product's error is relative to the sum of its terms' sizes, which is a few times the sum itself in the mean.
             let bound = [3e-2, 2e-4, 3e-6][unit.planes() - 1];
             close(&sums.square_norms, &plain.square_norms, bound);
@@ -180,9 +286,9 @@ mod tests {
                 close(&wide(&sums.row_sums[d]), &wide(&plain.row_sums[d]), bound);
                 close(&wide(&sums.col_sums[d]), &wide(&plain.col_sums[d]), bound);
                 let moved = sums.counts[d].abs_diff(plain.counts[d]);
-                assert!(moved <= (bound * 2.0 * (OUT * INP) as f64) as u64, "{moved} of {} counted", plain.counts[d]);
+                assert!(moved <= (bound * 2.0 * (case.out * case.inp) as f64) as u64, "{moved} of {} counted", plain.counts[d]);
             }
-            assert_eq!(sums, case.sums(&pool(2, Some(unit)), 5, 2, true), "threads changed a bit");
+            assert_eq!(sums, case.sums(&pool(2, Some(unit)), 6, 2, true), "threads changed a bit");
             let fewer = Case { pairs: vec![(0, 1)], ..case.clone() };
             let fewer = fewer.sums(&pool(1, Some(unit)), 2, 2, true);
             assert_eq!(
@@ -195,7 +301,7 @@ mod tests {
 
     #[test]
     fn all_pairs_agree_with_f32_kernels() {
-        let lengths: Vec<usize> = (0..17).map(|i| 3 + i % 4).collect();
+        let lengths: Vec<usize> = (0..17).map(|i| 62 + i % 4).collect();
         let pairs = (0..17).flat_map(|a| (0..a).map(move |b| (a, b))).collect();
         let case = Case::new(&lengths, 1, pairs);
         let plain = case.sums(&pool(1, None), 17, 1, false);
@@ -208,12 +314,32 @@ mod tests {
         }
     }
 
+    /// Where tiles are large, and where the last ends between the blocks of two kernels, too.
+    #[test]
+    fn a_product_has_the_same_bits_on_the_way_and_afterwards() {
+        let case = Case::of_size(200, 100, &[70, 64, 20], 1, vec![(0, 1), (0, 2), (1, 2)]);
+        for unit in Unit::all().into_iter().filter(|unit| unit.planes() == 1) {
+            let all = case.sums(&pool(2, Some(unit)), 3, 1, true);
+            for (i, pair) in case.pairs.iter().enumerate() {
+                let alone = Case { pairs: vec![*pair], ..case.clone() };
+                let alone = alone.sums(&pool(1, Some(unit)), 3, 1, true);
+                let (got, want) = (all.pair_dots[i], alone.pair_dots[0]);
+                assert!((got - want).abs() <= 1e-12 * want, "pair {pair:?}: {got} for {want}");
+            }
+        }
+    }
+
     #[test]
     fn the_unit_has_the_bits_of_its_twin() {
-        let case = Case::new(&[5, 40, 33], 1, vec![(0, 1)]);
-        for planes in 1..=3 {
-            let (Some(twin), Some(unit)) = (Unit::twin(planes), Unit::amx(planes)) else { return };
-            assert_eq!(case.sums(&pool(1, Some(twin)), 3, 1, true), case.sums(&pool(1, Some(unit)), 3, 1, true));
+        for (rows, cols) in [(50, 70), (300, 200)] {
+            let case = Case::of_size(rows, cols, &[64, 100, 128, 9], 1, vec![(0, 1), (0, 2), (1, 2), (2, 3)]);
+            for planes in 1..=3 {
+                let (Some(twin), Some(unit)) = (Unit::twin(planes), Unit::amx(planes)) else { return };
+                for want_means in [true, false] {
+                    let [twin, unit] = [twin, unit].map(|u| case.sums(&pool(1, Some(u)), 4, 1, want_means));
+                    assert_eq!(twin, unit, "{planes} planes, {rows} x {cols}, means {want_means}");
+                }
+            }
         }
     }
 }

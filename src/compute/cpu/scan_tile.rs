@@ -10,10 +10,8 @@ use super::{
     panel::{LINE, aligned, prefetch},
     pool::{Lent, Pool},
     scan::{Operand, Plan, pack_sample},
-    scan_block::{BlockSums, Geometry, Operands, scan_blocks},
-    scan_gram,
-    scan_order::Turn,
-    scan_pairs,
+    scan_block::{BlockSums, Geometry, Operands, UNIT, scan_blocks},
+    scan_gram, scan_pairs,
 };
 #[cfg(target_arch = "x86_64")]
 use super::{scan_planes, tile_unit::Session};
@@ -24,16 +22,18 @@ use std::{hint::black_box, ops::Range};
 #[derive(Clone, Copy)]
 pub(super) struct Panels<'a> {
     pub values: &'a [f32],
-    /// Of each sample.
-    pub count: usize,
-    /// The tile's first.
+    pub operand: Operand,
+    /// Rows or columns that were packed, and the tile's first among them.
+    pub width: usize,
     pub first: usize,
 }
 
 impl<'a> Panels<'a> {
-    /// `count` panels of the sample that begins at `start`, each of `len` units of so many floats.
-    fn of_sample(&self, start: usize, len: usize, count: usize, floats: usize) -> &'a [f32] {
-        &self.values[(start * self.count + self.first * len) * floats..][..count * len * floats]
+    /// Those of sample `s` for `count` rows or columns of the tile.
+    fn of_sample(&self, plan: &Plan, g: Geometry, s: usize, count: usize) -> &'a [f32] {
+        let panel = self.operand.width(g);
+        let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
+        &self.values[start.floats(panel, self.width) + len.floats(panel, self.first)..][..len.floats(panel, count)]
     }
 }
 
@@ -53,23 +53,44 @@ pub(super) struct TileJob<'a> {
     pub first_col: usize,
     pub rows: usize,
     pub cols: usize,
-    /// The tile that the same thread is likely to make next: its matrix, rows and columns.
-    pub next: Option<(Mat<'a>, Range<usize>, Range<usize>)>,
+    /// The tile that the same thread is likely to make next.
+    pub next: Option<NextTile<'a>>,
+}
+
+/// Where a tile's operands lie.
+pub(super) struct NextTile<'a> {
+    pub w: Mat<'a>,
+    pub rows: Range<usize>,
+    pub cols: Range<usize>,
+    pub delta_panels: Option<Panels<'a>>,
+    pub x_panels: Panels<'a>,
 }
 
 impl TileJob<'_> {
     /// Asks for the weights of the next tile's rows that fall to turn `i` of `n`: nothing has read them for a whole pass, so they lie far away.
     fn ask_for_next(&self, i: usize, n: usize) {
-        if let Some((w, rows, cols)) = &self.next {
-            let part = |i: usize| rows.start + rows.len() * i / n;
-            (part(i)..part(i + 1)).for_each(|r| prefetch(&w.row(r)[cols.clone()]));
+        if let Some(next) = &self.next {
+            let part = |i: usize| next.rows.start + next.rows.len() * i / n;
+            (part(i)..part(i + 1)).for_each(|r| prefetch(&next.w.row(r)[next.cols.clone()]));
         }
     }
-    /// Blocks from top to bottom, and elements of the whole tile.
+    /// The inputs and, where all threads share them, the gradients of turn `i`, or of the first of the next tile after the last.
+    fn operands_of(&self, i: usize) -> [&[f32]; 2] {
+        let (plan, g) = (self.plan, self.geometry);
+        let (turn, rows, cols, delta, x) = match (plan.turns.list.get(i), &self.next) {
+            (Some(turn), _) => (turn, self.rows, self.cols, self.delta_panels, self.x_panels),
+            (None, Some(next)) if !plan.turns.list.is_empty() => {
+                (&plan.turns.list[0], next.rows.len(), next.cols.len(), next.delta_panels, next.x_panels)
+            }
+            _ => return [&[]; 2],
+        };
+        let x = x.of_sample(plan, g, turn.sample, cols);
+        [x, delta.map_or(&[], |delta| delta.of_sample(plan, g, turn.sample, rows))]
+    }
+    /// Floats of a panel of columns, and of the whole tile.
     fn shape(&self) -> (usize, usize) {
-        let g = self.geometry;
-        let (down, across) = (self.rows.div_ceil(g.rows), self.cols.div_ceil(g.cols));
-        (down, down * g.rows * across * g.cols)
+        let panel = self.geometry.stored(self.rows) * self.geometry.cols;
+        (panel, panel * self.cols.div_ceil(self.geometry.cols))
     }
 }
 
@@ -78,7 +99,7 @@ pub(super) struct TileScratch<'a> {
     weights: Lent<'a>,
     /// Sums of domains, `[means, tile]`.
     means: Lent<'a>,
-    /// `[slots, tile]`
+    /// `[slots, tile]`. Rows beyond those of a kernel's blocks hold zeros.
     kept: Lent<'a>,
     /// The packed gradients of a tile's rows, and which job's and row they begin with.
     strip: Lent<'a>,
@@ -123,13 +144,14 @@ pub(super) struct DomainTile {
 
 pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -> TileSums {
     let (job, plan) = (t.job, t.plan);
-    let kernel = Kernel::of(pool);
-    let (down, elements) = t.shape();
+    let kernel = Kernel::of(pool, plan);
+    let (panel, elements) = t.shape();
     let weights = aligned(&mut scratch.weights.buffer, elements);
-    load_weights(t, down, weights);
-    let delta = gradients(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
+    load_weights(t, panel, weights);
+    let delta = gradients(pool, t, &mut scratch.strip.buffer, &mut scratch.strip_of);
     let means = aligned(&mut scratch.means.buffer, sums(plan) * elements);
     let kept = aligned(&mut scratch.kept.buffer, plan.turns.slots * elements);
+    clear_edge(t, kept);
     let (mut squares, mut dots) = (vec![0.0; job.samples.len()], vec![0.0; job.pairs.len()]);
     let mut domains: Vec<Option<DomainTile>> = plan.domain_sizes.iter().map(|_| None).collect();
     for (i, turn) in plan.turns.list.iter().enumerate() {
@@ -139,18 +161,19 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
             mean.fill(0.0);
         }
         // The first partner is multiplied with on the way, the others once the tile is there.
-        let (partner, others) = match (&kernel, turn.partners.split_first()) {
-            (Kernel::Level(..), Some((partner, others))) if elements <= scan_pairs::PIECE => (Some(partner), others),
+        let by_pieces = plan.by_unit(turn.sample) && panel == t.rows.next_multiple_of(UNIT) * t.geometry.cols;
+        let (partner, others) = match turn.partners.split_first() {
+            Some((partner, others)) if by_pieces || elements <= scan_pairs::PIECE => (Some(partner), others),
             _ => (None, &turn.partners[..]),
         };
         let mean_of_domain = job.want_means.then_some(&mut *mean);
-        let sums = sample(&kernel, t, delta, turn, weights, mean_of_domain, kept, partner.map(|p| p.0));
+        let sums = sample(&kernel, t, delta, i, weights, mean_of_domain, kept, partner.map(|p| p.0));
         squares[turn.sample] = sums.squares;
         if let Some((_, pair)) = partner {
             dots[*pair] += sums.dot;
         }
         if turn.ends {
-            domains[turn.domain] = Some(read_mean(pool.isa, t, down, mean, plan.domain_sizes[turn.domain]));
+            domains[turn.domain] = Some(read_mean(pool.isa, t, panel, mean, plan.domain_sizes[turn.domain]));
         }
         if let Some(slot) = turn.slot {
             scan_pairs::add_products(pool.isa, kept, elements, slot, others, &mut dots);
@@ -160,7 +183,7 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
         let mut of_none = || {
             let mean = &mut means[..elements];
             mean.fill(0.0);
-            read_mean(pool.isa, t, down, mean, 0)
+            read_mean(pool.isa, t, panel, mean, 0)
         };
         domains.into_iter().map(|d| d.unwrap_or_else(&mut of_none)).collect()
     } else {
@@ -172,61 +195,77 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
 /// Adds one tile's squares and products of all kept samples.
 pub(super) fn run_all_pairs(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>, sums: &mut GramSums) {
     let plan = t.plan;
-    let kernel = Kernel::of(pool);
-    let (down, elements) = t.shape();
+    let kernel = Kernel::of(pool, plan);
+    let (panel, elements) = t.shape();
     let weights = aligned(&mut scratch.weights.buffer, elements);
-    load_weights(t, down, weights);
-    let delta = gradients(pool, t, down, &mut scratch.strip.buffer, &mut scratch.strip_of);
+    load_weights(t, panel, weights);
+    let delta = gradients(pool, t, &mut scratch.strip.buffer, &mut scratch.strip_of);
     let slots = plan.turns.slots;
     let kept = aligned(&mut scratch.kept.buffer, slots * elements);
-    for turn in &plan.turns.list {
-        sums.squares[turn.sample] += sample(&kernel, t, delta, turn, weights, None, kept, None).squares;
+    clear_edge(t, kept);
+    for (i, turn) in plan.turns.list.iter().enumerate() {
+        sums.squares[turn.sample] += sample(&kernel, t, delta, i, weights, None, kept, None).squares;
     }
     scan_gram::add_gram(pool.isa, kept, slots, elements, &mut sums.gram);
 }
 
-/// What multiplies the blocks on this thread.
-enum Kernel {
-    Level(Isa, Words),
-    #[cfg(target_arch = "x86_64")]
-    Tiles(Session),
-}
-
-impl Kernel {
-    fn of(pool: &Pool) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = pool.scan_unit {
-            return Self::Tiles(unit.begin());
-        }
-        Self::Level(pool.isa, pool.words)
+/// Where one kernel's blocks end before another's, a sample's leave rows of the tile alone: they are to hold zeros.
+fn clear_edge(t: &TileJob<'_>, kept: &mut [f32]) {
+    let g = t.geometry;
+    if g.with_unit && t.rows.next_multiple_of(g.rows) != t.rows.next_multiple_of(UNIT) {
+        kept.fill(0.0);
     }
 }
 
-/// One sample's activations over the tile, added to `mean`, put into its slot of `kept` and multiplied with those in slot `partner` there.
+/// What multiplies the blocks on this thread.
+struct Kernel {
+    isa: Isa,
+    words: Words,
+    /// For the samples that go to the tile unit, if there are any.
+    #[cfg(target_arch = "x86_64")]
+    session: Option<Session>,
+}
+
+impl Kernel {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no other processor has a tile unit"))]
+    fn of(pool: &Pool, plan: &Plan) -> Self {
+        Self {
+            isa: pool.isa,
+            words: pool.words,
+            #[cfg(target_arch = "x86_64")]
+            session: pool.scan_unit.filter(|_| plan.packed_total.unit > 0).map(|unit| unit.begin()),
+        }
+    }
+}
+
+/// The activations of turn `i`'s sample over the tile, added to `mean`, put into its slot of `kept` and multiplied with those in slot `partner` there.
 #[expect(clippy::too_many_arguments, reason = "a tile, a sample and where its activations go")]
 fn sample(
     kernel: &Kernel,
     t: &TileJob<'_>,
     delta: Gradients<'_>,
-    turn: &Turn,
+    i: usize,
     weights: &[f32],
     mean: Option<&mut [f32]>,
     kept: &mut [f32],
     partner: Option<usize>,
 ) -> BlockSums {
+    let turn = &t.plan.turns.list[i];
     let (plan, g, s) = (t.plan, t.geometry, turn.sample);
-    let (down, across) = (t.rows.div_ceil(g.rows), t.cols.div_ceil(g.cols));
-    let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
-    let (delta, delta_panel, delta_token) = delta.of_sample(t, s, down);
+    let by_unit = plan.by_unit(s);
+    let (rows, tokens) = if by_unit { (UNIT, plan.active[s].len()) } else { (g.rows, plan.packed_len[s].words) };
+    let (delta, delta_panel, delta_token) = delta.of_sample(t, s);
     let operands = Operands {
         delta,
         delta_panel,
         delta_token,
-        x: t.x_panels.of_sample(start, len, across, g.col_floats),
+        x: t.x_panels.of_sample(plan, g, s, t.cols),
         weights,
-        tokens: if g.by_unit { plan.active[s].len() } else { len },
-        down,
-        across,
+        panel: t.shape().0,
+        tokens,
+        down: t.rows.div_ceil(rows),
+        across: t.cols.div_ceil(g.cols),
+        next: if by_unit { t.operands_of(i + 1) } else { [&[]; 2] },
     };
     let place = |slot: usize| slot * weights.len()..(slot + 1) * weights.len();
     let (kept, partner): (_, Option<&[f32]>) = match (turn.slot, partner) {
@@ -237,11 +276,11 @@ fn sample(
         }
         (slot, _) => (slot.map(|slot| &mut kept[place(slot)]), None),
     };
-    match kernel {
-        Kernel::Level(isa, words) => scan_blocks(*isa, *words, &operands, mean, kept, partner),
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Tiles(session) => BlockSums { squares: scan_planes::scan_blocks(session, &operands, mean, kept), dot: 0.0 },
+    #[cfg(target_arch = "x86_64")]
+    if let Some(session) = kernel.session.as_ref().filter(|_| by_unit) {
+        return scan_planes::scan_blocks(session, &operands, mean, kept, partner);
     }
+    scan_blocks(kernel.isa, kernel.words, &operands, mean, kept, partner)
 }
 
 /// Gradients of a tile's rows.
@@ -253,12 +292,11 @@ enum Gradients<'a> {
 }
 
 impl<'a> Gradients<'a> {
-    /// Those of a sample over `down` panels, and floats from panel to panel and from token to token.
-    fn of_sample(&self, t: &TileJob<'_>, s: usize, down: usize) -> (&'a [f32], usize, usize) {
+    /// Those of a sample, and floats from panel to panel and from token to token.
+    fn of_sample(&self, t: &TileJob<'_>, s: usize) -> (&'a [f32], usize, usize) {
         let (plan, g) = (t.plan, t.geometry);
-        let (start, len) = (plan.packed_start[s], plan.packed_len[s]);
         match self {
-            Self::Packed(panels) => (panels.of_sample(start, len, down, g.row_floats), len * g.row_floats, g.row_floats),
+            Self::Packed(panels) => (panels.of_sample(plan, g, s, t.rows), plan.packed_len[s].words * g.rows, g.rows),
             Self::InPlace(gradients) => {
                 let first = plan.active[s].first().map_or(0, |token| token * gradients.stride);
                 (&gradients.data[first..], g.rows, gradients.stride)
@@ -269,58 +307,53 @@ impl<'a> Gradients<'a> {
 
 /// The gradients of the tile's rows: where they lie, if they do so as the inner loops read them; else those that all threads share, else this thread's strip,
 /// packed where it holds other rows.
-fn gradients<'a>(
-    pool: &Pool,
-    t: &TileJob<'a>,
-    down: usize,
-    strip: &'a mut Vec<f32>,
-    strip_of: &mut Option<(usize, usize)>,
-) -> Gradients<'a> {
+fn gradients<'a>(pool: &Pool, t: &TileJob<'a>, strip: &'a mut Vec<f32>, strip_of: &mut Option<(usize, usize)>) -> Gradients<'a> {
     if let Some(shared) = t.delta_panels {
         return Gradients::Packed(shared);
     }
+    let (plan, g) = (t.plan, t.geometry);
     let source = t.job.delta.columns(t.first_row, t.rows);
-    if t.plan.in_place(t.job) && t.rows.is_multiple_of(t.geometry.rows) {
+    if plan.in_place(t.job) && t.rows.is_multiple_of(g.rows) {
         return Gradients::InPlace(source);
     }
-    let values = aligned(strip, t.plan.floats(t.rows, t.geometry.rows, t.geometry.row_floats));
+    let panel = Operand::Gradient.width(g);
+    let values = aligned(strip, plan.packed_total.floats(panel, t.rows));
     if *strip_of != Some((t.number, t.first_row)) {
         let mut rest = &mut *values;
-        for turn in &t.plan.turns.list {
+        for turn in &plan.turns.list {
             let s = turn.sample;
-            let (panels, others) = rest.split_at_mut(t.plan.packed_len[s] * down * t.geometry.row_floats);
-            pack_sample(pool, t.plan, source, Operand::Gradient, t.geometry, s, panels);
+            let (panels, others) = rest.split_at_mut(plan.packed_len[s].floats(panel, t.rows));
+            pack_sample(pool, plan, source, Operand::Gradient, g, s, panels);
             rest = others;
         }
         *strip_of = Some((t.number, t.first_row));
     }
-    Gradients::Packed(Panels { values, count: down, first: 0 })
+    Gradients::Packed(Panels { values, operand: Operand::Gradient, width: t.rows, first: 0 })
 }
 
 /// The tile's weights in block order.
-fn load_weights(t: &TileJob<'_>, down: usize, weights: &mut [f32]) {
+fn load_weights(t: &TileJob<'_>, panel: usize, weights: &mut [f32]) {
     let g = t.geometry;
-    if !t.rows.is_multiple_of(g.rows) || !t.cols.is_multiple_of(g.cols) {
+    if t.rows * g.cols != panel || !t.cols.is_multiple_of(g.cols) {
         weights.fill(0.0);
     }
     match g.cols {
-        8 => copy_weights::<8>(t, down, weights),
-        16 => copy_weights::<16>(t, down, weights),
-        32 => copy_weights::<32>(t, down, weights),
+        8 => copy_weights::<8>(t, panel, weights),
+        16 => copy_weights::<16>(t, panel, weights),
+        32 => copy_weights::<32>(t, panel, weights),
         _ => unreachable!("no block is {} wide", g.cols),
     }
 }
 
 /// Fixed lengths become plain moves.
-fn copy_weights<const W: usize>(t: &TileJob<'_>, down: usize, weights: &mut [f32]) {
-    let g = t.geometry;
+fn copy_weights<const W: usize>(t: &TileJob<'_>, panel: usize, weights: &mut [f32]) {
     for r in 0..t.rows {
         let row = &t.job.w.row(t.first_row + r)[t.first_col..t.first_col + t.cols];
         let (whole, rest) = row.as_chunks::<W>();
-        let mut at = (r / g.rows * g.rows + r % g.rows) * W;
+        let mut at = r * W;
         for part in whole {
             weights[at..at + W].copy_from_slice(part);
-            at += down * g.rows * W;
+            at += panel;
         }
         if !rest.is_empty() {
             weights[at..at + rest.len()].copy_from_slice(rest);
@@ -329,14 +362,14 @@ fn copy_weights<const W: usize>(t: &TileJob<'_>, down: usize, weights: &mut [f32
 }
 
 /// Count, histogram, row and column sums of a domain's mean; `mean` holds the sum over its `size` samples.
-fn read_mean(isa: Isa, t: &TileJob<'_>, down: usize, mean: &[f32], size: usize) -> DomainTile {
+fn read_mean(isa: Isa, t: &TileJob<'_>, panel_len: usize, mean: &[f32], size: usize) -> DomainTile {
     let g = t.geometry;
     let mut out = DomainTile { count: 0, histogram: vec![0; HISTOGRAM_BINS], row_sums: vec![0.0; t.rows], col_sums: vec![0.0; t.cols] };
     let mut panel = PanelSums { tables: [[0; TABLE]; TABLES], rows: vec![[0.0; LANES]; t.rows], cols: vec![0.0; g.cols] };
     let divisor = size.max(1) as f32;
     // Exact where the number of samples is a power of two, which spares a slow division an element.
     let by = if size.is_power_of_two() { Some(1.0 / divisor) } else { None };
-    for (values, cols) in mean.chunks(down * g.rows * g.cols).zip(out.col_sums.chunks_mut(g.cols)) {
+    for (values, cols) in mean.chunks(panel_len).zip(out.col_sums.chunks_mut(g.cols)) {
         panel.cols.fill(0.0);
         out.count += read_panel(isa, &values[..t.rows * g.cols], g.cols, divisor, by, t.job.gamma, &mut panel);
         cols.copy_from_slice(&panel.cols[..cols.len()]);

@@ -6,9 +6,10 @@
 //! plain code.
 //!
 //! For more than one plane (see [`super::planes`]) the products of planes are further instructions on the same accumulators: each step of the depth
-//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice. Pairs with an empty plane are left out: adding zero changes no bit.
+//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice, and none of the left, which often come from farther away. Pairs with an empty plane are left out: adding zero
+//! changes no bit.
 
-use super::planes::{HEAD, Head, SIDE, TILE, panel_len};
+use super::planes::{HEAD, Head, SIDE, STEP, TILE, panel_len};
 use std::{arch::asm, marker::PhantomData, sync::OnceLock};
 
 /// Rows and columns of a block.
@@ -20,7 +21,7 @@ fn pairs(planes: usize) -> &'static [(usize, usize)] {
     match planes {
         1 => &[(0, 0)],
         2 => &[(1, 0), (0, 0), (0, 1)],
-        _ => &[(2, 0), (1, 0), (0, 0), (0, 2), (0, 1), (1, 1)],
+        _ => &[(2, 0), (1, 0), (1, 1), (0, 1), (0, 0), (0, 2)],
     }
 }
 
@@ -174,12 +175,7 @@ impl Session {
         unsafe {
             self.multiply_into(panels, out.0.as_mut_ptr(), BLOCK);
         }
-        if let Some((left, right)) = panels.shifts() {
-            for (i, v) in out.0.iter_mut().enumerate() {
-                let (r, c) = (i / BLOCK / SIDE, i % BLOCK / SIDE);
-                *v = *v * super::planes::power_of_two(-left[r]) * super::planes::power_of_two(-right[c]);
-            }
-        }
+        take_back(panels, out);
     }
 
     /// `[BLOCK][BLOCK]` products, rows `stride` floats apart, as the panels hold their numbers.
@@ -240,6 +236,142 @@ impl Session {
         }
         // SAFETY: the session holds the unit; the panels were found to have `steps` steps; the caller's promise about `out`.
         unsafe { kernel(&job) }
+    }
+}
+
+/// Groups of products of a step with so many planes, after each of which other work has its turn.
+pub(super) const fn groups(planes: usize) -> usize {
+    [1, 3, 6][planes - 1]
+}
+
+impl Session {
+    /// As [`Self::multiply`] where both operands' planes (`P` of them) hold something, for a left operand that comes from the second-level cache and a right one that stays in the first: `beside` is called after every
+    /// group of products, [`groups`] times a step, and what it does goes on while the unit works. Says whether it came to that; `out` holds the product in either case.
+    ///
+    /// # Safety
+    /// On a processor with AVX-512.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "instructions the language has no functions for")]
+    pub unsafe fn multiply_beside<const P: usize>(&self, panels: &Panels<'_>, out: &mut Block, mut beside: impl FnMut()) -> bool {
+        let full = |p: [&[f32]; 2]| p.iter().all(|p| Head::of(p).live == P);
+        let steps = panels.depth.div_ceil(STEP);
+        let whole = panels.left.iter().chain(&panels.right).all(|p| p.len() == HEAD + steps * P * TILE);
+        if self.unit.is_twin() || self.unit.planes != P || !whole || steps == 0 || !full(panels.left) || !full(panels.right) {
+            self.multiply(panels, out);
+            return false;
+        }
+        // SAFETY: panels of `steps` steps of `P` planes each, and a block, were found; the session holds the unit.
+        unsafe {
+            by_hand::clear();
+            for step in 0..steps {
+                let plane = |of: [&[f32]; 2], p: usize| of.map(|panel| panel.as_ptr().add(HEAD + (step * P + p) * TILE));
+                let left = |p: usize| by_hand::left(plane(panels.left, p));
+                let right = |p: usize| by_hand::right(plane(panels.right, p));
+                // As the kernels `one`, `two` and `three`.
+                if P == 3 {
+                    left(2);
+                }
+                if P > 1 {
+                    if P == 2 {
+                        left(1);
+                    }
+                    right(0);
+                    by_hand::products();
+                    beside();
+                }
+                if P == 3 {
+                    left(1);
+                    by_hand::products();
+                    beside();
+                    right(1);
+                    by_hand::products();
+                    beside();
+                }
+                left(0);
+                if P == 3 {
+                    by_hand::products();
+                    beside();
+                }
+                if P != 2 {
+                    right(0);
+                }
+                by_hand::products();
+                beside();
+                if P > 1 {
+                    right(P - 1);
+                    by_hand::products();
+                    beside();
+                }
+            }
+            by_hand::store(out);
+        }
+        take_back(panels, out);
+        true
+    }
+}
+
+/// A block's products as its panels hold them to products of what was packed.
+fn take_back(panels: &Panels<'_>, out: &mut Block) {
+    if let Some((left, right)) = panels.shifts() {
+        for (i, v) in out.0.iter_mut().enumerate() {
+            let (r, c) = (i / BLOCK / SIDE, i % BLOCK / SIDE);
+            *v = *v * super::planes::power_of_two(-left[r]) * super::planes::power_of_two(-right[c]);
+        }
+    }
+}
+
+/// Single actions of a block, between which other code runs. The compiler knows no tile registers, so it keeps nothing there and changes none; what one
+/// statement leaves in them is there for the next.
+#[expect(unsafe_code, reason = "instructions the language has no functions for")]
+mod by_hand {
+    use super::{BLOCK, Block, SIDE, asm};
+
+    /// # Safety
+    /// Inside a session of the real unit, as all of these.
+    #[inline(always)]
+    pub(super) unsafe fn clear() {
+        // SAFETY (here and below): the caller's promise.
+        unsafe { asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack)) }
+    }
+    /// # Safety
+    /// Each pointer leads to a tile. They are read without a place in the first-level cache, where the right operand is to stay.
+    #[inline(always)]
+    pub(super) unsafe fn left(tiles: [*const f32; 2]) {
+        unsafe {
+            asm!("tileloaddt1 tmm4, [{a} + {s}*1]", "tileloaddt1 tmm5, [{b} + {s}*1]", a = in(reg) tiles[0], b = in(reg) tiles[1],
+                s = in(reg) 64usize, options(nostack));
+        }
+    }
+    /// # Safety
+    /// Each pointer leads to a tile.
+    #[inline(always)]
+    pub(super) unsafe fn right(tiles: [*const f32; 2]) {
+        unsafe {
+            asm!("tileloadd tmm6, [{a} + {s}*1]", "tileloadd tmm7, [{b} + {s}*1]", a = in(reg) tiles[0], b = in(reg) tiles[1],
+                s = in(reg) 64usize, options(nostack));
+        }
+    }
+    /// Adds the products of what was loaded last.
+    #[inline(always)]
+    pub(super) unsafe fn products() {
+        unsafe {
+            asm!(
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                options(nostack)
+            );
+        }
+    }
+    #[inline(always)]
+    pub(super) unsafe fn store(out: &mut Block) {
+        let top = out.0.as_mut_ptr();
+        unsafe {
+            asm!("tilestored [{a} + {s}*1], tmm0", "tilestored [{a} + {s}*1 + 64], tmm1", "tilestored [{b} + {s}*1], tmm2",
+                "tilestored [{b} + {s}*1 + 64], tmm3", a = in(reg) top, b = in(reg) top.add(SIDE * BLOCK),
+                s = in(reg) BLOCK * size_of::<f32>(), options(nostack));
+        }
     }
 }
 
@@ -359,15 +491,15 @@ kernel!(one: [L h] [R h] [X]);
 kernel!(two: [L m] [R h] [X] [L h] [X] [R m] [X]);
 kernel!(two_by_one: [L m] [R h] [X] [L h] [X]);
 kernel!(one_by_two: [L h] [R h] [X] [R m] [X]);
-kernel!(three: [L l] [R h] [X] [L m] [X] [L h] [X] [R l] [X] [R m] [X] [L m] [X]);
+kernel!(three: [L l] [R h] [X] [L m] [X] [R m] [X] [L h] [X] [R h] [X] [R l] [X]);
 kernel!(three_by_one: [L l] [R h] [X] [L m] [X] [L h] [X]);
-kernel!(one_by_three: [L h] [R h] [X] [R l] [X] [R m] [X]);
+kernel!(one_by_three: [L h] [R m] [X] [R h] [X] [R l] [X]);
 kernel!(mirrored_two: [R m] [L h] [X] [R h] [X] [L m] [X]);
 kernel!(mirrored_one_by_two: [R m] [L h] [X] [R h] [X]);
 kernel!(mirrored_two_by_one: [R h] [L h] [X] [L m] [X]);
-kernel!(mirrored_three: [R l] [L h] [X] [R m] [X] [R h] [X] [L l] [X] [L m] [X] [R m] [X]);
+kernel!(mirrored_three: [R l] [L h] [X] [R m] [X] [L m] [X] [R h] [X] [L h] [X] [L l] [X]);
 kernel!(mirrored_one_by_three: [R l] [L h] [X] [R m] [X] [R h] [X]);
-kernel!(mirrored_three_by_one: [R h] [L h] [X] [L l] [X] [L m] [X]);
+kernel!(mirrored_three_by_one: [R h] [L m] [X] [L h] [X] [L l] [X]);
 
 #[cfg(test)]
 impl Unit {
