@@ -1,7 +1,7 @@
 //! No verb: the window, or a report where there is no display. A verb: the command line.
 
 use brodmann::{
-    app::{Products, Settings},
+    app::{GivenProducts, Settings},
     cli,
     compute::cpu::BigBlocks,
 };
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     log_to_stderr();
     match cli::parse(std::env::args_os()) {
         Err(code) => code,
-        Ok(cli::Request::Verb(verb, products)) => cli::run(*verb, Settings::from_env().with_products(products)),
+        Ok(cli::Request::Verb(verb, products)) => cli::run(*verb, Settings::from_env().given(products)),
         Ok(cli::Request::Window(project, products)) => window(project, products),
     }
 }
@@ -27,23 +27,23 @@ fn log_to_stderr() {
 }
 
 #[cfg(feature = "gui")]
-fn window(project: Option<PathBuf>, products: Option<Products>) -> ExitCode {
+fn window(project: Option<PathBuf>, products: Option<GivenProducts>) -> ExitCode {
     use brodmann::{app::Command, gui};
     if !has_display() {
         return cli::report_instead_of_window(
             "There is no display (neither DISPLAY nor WAYLAND_DISPLAY is set).",
-            Settings::from_env().with_products(products),
+            Settings::from_env().given(products),
         );
     }
     match gui::run(project.map(|path| Command::OpenProject { path }).into_iter().collect(), products) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => cli::report_instead_of_window(&format!("{e:#}."), Settings::from_env().with_products(products)),
+        Err(e) => cli::report_instead_of_window(&format!("{e:#}."), Settings::from_env().given(products)),
     }
 }
 
 #[cfg(not(feature = "gui"))]
-fn window(_project: Option<PathBuf>, products: Option<Products>) -> ExitCode {
-    cli::report_instead_of_window("This build has no window (feature `gui` is off).", Settings::from_env().with_products(products))
+fn window(_project: Option<PathBuf>, products: Option<GivenProducts>) -> ExitCode {
+    cli::report_instead_of_window("This build has no window (feature `gui` is off).", Settings::from_env().given(products))
 }
 
 /// Elsewhere than on Linux and the BSDs there always is one.

@@ -111,12 +111,9 @@ fn scan_prints_one_document_and_writes_a_run_that_info_can_repeat() {
 fn products_are_made_as_asked_and_provenance_says_how() {
     let place = Place::new();
     fails_with(&place.run(&["devices", "--products", "f16"]), 2, &["`f16` is no kind of products", "bf16x3"]);
-    let scan = |products: &str| {
-        place
-            .tiny("scan", &["--samples", "3", "--format", "json", "--quiet", "--device", "cpu", "--products", products])
-            .output()
-            .expect("start")
-    };
+    let command =
+        |products: &str| place.tiny("scan", &["--samples", "3", "--format", "json", "--quiet", "--device", "cpu", "--products", products]);
+    let scan = |products: &str| command(products).output().expect("start");
     let plain = json(&scan("f32"));
     let dtype = |doc: &Value| doc["provenance"]["dtype"].as_str().expect("dtype").to_owned();
     assert!(dtype(&plain).ends_with("weights, f32 arithmetic, f64 sums"), "{}", dtype(&plain));
@@ -131,6 +128,10 @@ fn products_are_made_as_asked_and_provenance_says_how() {
         let mean = |doc: &Value| doc["llmdcos"]["questions|texts"]["scalar"].as_f64().expect("number");
         assert!((mean(&doc) - mean(&plain)).abs() <= tolerance, "{products}: {} and {}", mean(&doc), mean(&plain));
     }
+    // What the flag says holds, whatever the environment does; `auto` too.
+    let coarse_around = |products: &str| json(&command(products).env("BRODMANN_PRODUCTS", "bf16").output().expect("start"));
+    assert_eq!(dtype(&coarse_around("f32")), dtype(&plain));
+    assert!(!dtype(&coarse_around("auto")).contains("bf16 products"));
 }
 
 #[test]

@@ -5,9 +5,8 @@
 mod harness;
 
 use brodmann::{
-    app::{App, Command, NoticeLevel, ThemeChoice, testing},
+    app::{App, Command, GivenProducts, NoticeLevel, Products, ThemeChoice, testing},
     base::{Neuron, NeuronSet, heatmap::ColourMap},
-    compute::cpu::Products,
     gui::{Link, Panel, PanelCx, Shell, Theme, dock::LayoutId, panels},
 };
 use eframe::egui::{self, Key, Modifiers, Pos2, Rect, accesskit::Role, pos2};
@@ -67,7 +66,7 @@ fn arithmetic_coarser_than_f32_is_told_in_the_bar() {
     for (products, told) in [(None, false), (Some(Products::F32), false), (Some(Products::Bf16), true)] {
         let dir = folder();
         let mut app = testing::sample_app(dir.path());
-        app.settings.products = products;
+        app.settings.given_products = Some(GivenProducts::by_flag(products));
         let h = window(app, LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark);
         assert_eq!(h.query_by_label_contains(" · bf16 products").is_some(), told, "{products:?}");
     }

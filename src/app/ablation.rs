@@ -33,6 +33,7 @@ pub(super) enum Part {
 /// What an evaluation in force depends on.
 #[derive(Clone, Debug, PartialEq)]
 struct Wish {
+    /// [`Decoder::computing_key`]
     model: String,
     off: NeuronSet,
     heads: BTreeSet<Head>,
@@ -100,7 +101,7 @@ impl App {
         let Some(domains) = self.scored_domains() else { return };
         let (eval, held_out) = self.eval_in_force(&domains);
         let wish = Wish {
-            model: decoder.model.info.sha256.clone(),
+            model: decoder.computing_key(),
             off: self.project.off(),
             heads: self.project.heads.clone(),
             mode: self.project.mode.clone(),
@@ -297,7 +298,7 @@ fn count_of(wish: &Wish) -> String {
     }
 }
 
-/// `model`: its digest, or [`crate::model::Decoder::computing_key`] where the key outlives the program.
+/// `model`: its [`Decoder::computing_key`].
 pub(super) fn item_source(model: &str, domain: &Arc<Domain>, eval: &EvalConfig) -> ItemSource {
     let items = chosen(domain, eval).into_iter().map(|i| domain.items[i].clone()).collect();
     // Rows left out of another domain are nothing to this one.

@@ -191,7 +191,7 @@ impl App {
     }
 
     pub(super) fn set_preferences(&mut self, preferences: Preferences) {
-        let new = preferences.bounded();
+        let (new, backend) = (preferences.bounded(), self.settings.backend());
         let old = std::mem::replace(&mut self.settings.preferences, new.clone());
         if new == old {
             return;
@@ -200,8 +200,10 @@ impl App {
         if new.device != old.device {
             self.settings.device = new.device;
         }
-        if new.threads != old.threads {
+        if self.settings.backend() != backend {
             self.change_backend();
+            // What `auto` would take was raced for with the backend before.
+            self.devices = None;
         }
         if let Some(path) = self.settings.preferences_file.clone() {
             // Off the interface thread: a sync of the disk can take longer than a frame.

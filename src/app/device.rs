@@ -206,16 +206,18 @@ fn auto<'a>(cpu: &dyn Backend, shape: TrialShape, facts: impl Iterator<Item = &'
     Ok(Auto { choice, why, trials: vec![(facts.index, raced)] })
 }
 
-/// One race a process for each card and shape.
+/// One race a process for each card, shape and arithmetic of the processor.
 fn trial(cpu: &dyn Backend, shape: TrialShape, index: usize, ctx: &Ctx<'_>) -> Result<Trial> {
-    static TRIALS: Mutex<Option<HashMap<(usize, TrialShape), Trial>>> = Mutex::new(None);
+    type Raced = (usize, TrialShape, &'static str);
+    static TRIALS: Mutex<Option<HashMap<Raced, Trial>>> = Mutex::new(None);
     let mut trials = TRIALS.lock().unwrap_or_else(PoisonError::into_inner);
     let trials = trials.get_or_insert_default();
-    if let Some(known) = trials.get(&(index, shape)) {
+    let key = (index, shape, cpu.arithmetic());
+    if let Some(known) = trials.get(&key) {
         return Ok(*known);
     }
     let raced = wgpu::race(&*card(index)?, cpu, shape, &|| ctx.check())?;
-    trials.insert((index, shape), raced);
+    trials.insert(key, raced);
     Ok(raced)
 }
 

@@ -7,6 +7,7 @@ use super::{
     generate::Generated,
     inspect::{Found, Looking},
     results_folder::OpenedResults,
+    settings::BackendSettings,
     sweep::SweepNews,
     tasks::{TaskJob, TaskNews},
 };
@@ -43,7 +44,9 @@ pub enum JobTarget {
     Tune(PathBuf),
     Devices,
     Models,
-    /// The certificate of the model with these weights (SHA-256).
+    /// Another backend for the open model.
+    Backend,
+    /// The certificate of the model with this [`Decoder::computing_key`].
     Check(String),
     Evaluation(u64),
     Attribution(u64),
@@ -71,11 +74,17 @@ impl JobTarget {
             _ => true,
         }
     }
+    /// Whether it computes something that stays, in the arithmetic that it began in: what the panels show of the present goes with the model instead.
+    pub fn makes_results(&self) -> bool {
+        let alone = matches!(self, Self::Scan | Self::Samples | Self::Replay | Self::Tune(_) | Self::Check(_) | Self::Sweep(_));
+        alone || matches!(self, Self::Tasks(_) | Self::Continual | Self::Transfer)
+    }
 }
 
 pub(super) enum Event {
     Model {
         generation: u64,
+        how: BackendSettings,
         decoder: Decoder,
     },
     Domain {

@@ -37,6 +37,7 @@ impl Inputs {
             metric: spec.metric,
             top_percent: spec.top_percent,
             scores: &[],
+            scored_in: "",
             ablation: self.ablation.as_ref(),
             colours: &self.colours,
             map: spec.colours,

@@ -58,7 +58,7 @@ impl App {
         let s = &self.sweeps;
         let (there, why) = match view {
             View::Prediction => {
-                (!self.measured.is_empty(), "Nothing was predicted and then measured: switch neurons off and wait for the score.")
+                (self.points().next().is_some(), "Nothing was predicted and then measured: switch neurons off and wait for the score.")
             }
             View::Sweep => {
                 let some = s.units.as_ref().and_then(|v| v.result.as_ref()).is_some_and(|r| r.done() > 0);
@@ -89,7 +89,7 @@ impl App {
         }
         match spec.what {
             View::Prediction => {
-                let points: Vec<Point> = self.measured.iter().map(point).collect();
+                let points: Vec<Point> = self.points().map(point).collect();
                 let provenance = self.predicted_by().unwrap_or_else(|| self.provenance());
                 Some(Live { provenance, points, ..Live::default() }).filter(|l| !l.points.is_empty())
             }

@@ -156,6 +156,7 @@ pub struct Inspection {
 /// What an index depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct IndexWish {
+    /// [`Decoder::computing_key`]
     model: String,
     /// Name, and hash of what is read.
     domains: Vec<(String, String)>,
@@ -240,7 +241,7 @@ impl App {
         let domains = domains.iter().map(|d| (d.name.clone(), d.items_sha256.clone())).collect();
         // What a sample is depends on these alone.
         let config = ScanConfig { gamma: 0.0, metrics: Vec::new(), ..config };
-        Some(IndexWish { model: decoder.model.info.sha256.clone(), domains, config })
+        Some(IndexWish { model: decoder.computing_key(), domains, config })
     }
 
     fn index_command(&self, verb: &str, domains: &[Arc<Domain>], config: &ScanConfig) -> String {
@@ -293,10 +294,9 @@ impl App {
 
     /// Drops what no longer fits the model and the data, and makes it anew where that was asked for.
     pub(super) fn refresh_inspection(&mut self) {
-        let model = self.decoder.as_ref().map(|d| d.model.info.sha256.clone());
+        let model = self.decoder.as_ref().map(Decoder::computing_key);
         if self.inspection.wish.as_ref().is_some_and(|w| Some(&w.model) != model.as_ref()) {
-            self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(_)));
-            self.inspection = Inspection::default();
+            self.forget_inspection();
         }
         // While something is read, or scanned, nothing is settled.
         let busy = self.runner.is_running(|t| !matches!(t, JobTarget::Looking(_) | JobTarget::Models | JobTarget::Devices));
@@ -315,6 +315,12 @@ impl App {
             }
         }
         self.refresh_lens();
+    }
+
+    /// What is known of neurons and heads belongs to another model, or to another arithmetic of it.
+    pub(super) fn forget_inspection(&mut self) {
+        self.runner.supersede(&mut self.jobs, |t| matches!(t, JobTarget::Looking(_)));
+        self.inspection = Inspection::default();
     }
 
     /// A scan goes first: it needs all processors, and brings a run of its own.

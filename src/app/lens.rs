@@ -48,6 +48,7 @@ pub struct LensLive {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LensWish {
     text: String,
+    /// [`crate::model::Decoder::computing_key`]
     model: String,
     change: Change,
 }
@@ -97,7 +98,7 @@ impl App {
             return;
         }
         let Some(decoder) = self.decoder.clone() else { return };
-        let wish = LensWish { text: self.lens.text.clone(), model: decoder.model.info.sha256.clone(), change: self.change_in_force() };
+        let wish = LensWish { text: self.lens.text.clone(), model: decoder.computing_key(), change: self.change_in_force() };
         if self.lens.wish.as_ref() == Some(&wish) {
             return;
         }

@@ -7,7 +7,7 @@ use crate::{
     model::{DecoderSpec, ModelInfo},
     scan::{SampleSimilarity, ScanOutput},
 };
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 /// A thing that is being read, is there, or could not be read.
 #[derive(Clone, Debug)]
@@ -83,8 +83,8 @@ pub struct Library {
     pub model: Option<ModelEntry>,
     /// Certificate of the open model, once it was checked.
     pub check: Option<Arc<CheckReport>>,
-    /// Of its base or tuned twin, which does not compute now; by its digest.
-    pub other_checks: HashMap<String, Arc<CheckReport>>,
+    /// Of its base or tuned twin, which does not compute now, and of other arithmetic.
+    pub other_checks: Vec<Arc<CheckReport>>,
     pub domains: Vec<DomainEntry>,
     pub runs: Vec<RunEntry>,
     /// Index into `runs` of what the panels show.

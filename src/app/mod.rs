@@ -31,6 +31,9 @@ pub mod prediction;
 #[cfg(test)]
 mod prediction_tests;
 pub mod preferences;
+mod products;
+#[cfg(test)]
+mod products_tests;
 pub mod project;
 pub mod project_file;
 mod replay;
@@ -74,7 +77,7 @@ pub use map_view::{Collapse, MapCell, MapChange, MapView, Operand, Side};
 pub use models::{Fit, MemoryNeed, ModelFacts, ModelRow, ModelsReport};
 pub use panel_views::{OverlapView, PanelView, SimilarityView};
 pub use prediction::{Measured, Origin, PredictionLive};
-pub use preferences::{Preferences, Remembered, ThemeChoice};
+pub use preferences::{Preferences, ProductsChoice, Remembered, ThemeChoice, UsableProducts};
 pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use project_file::ModelMark;
 pub use replay::{ReplayReport, ReplayView, verdict_words};
@@ -82,7 +85,7 @@ pub use results::{Compared, Print, Results, TOLERANCE, Verdict, compare};
 pub use samples::SamplesCost;
 pub use saving::MissingModel;
 pub use sets::FormulaResult;
-pub use settings::Settings;
+pub use settings::{GivenProducts, Settings};
 pub use state::{AblationLive, App, Notice, NoticeLevel};
 pub use sweep::{BreakLive, SweepKind, SweepRequest, SweepView, Sweeps};
 pub use task_rows::RowLimits;

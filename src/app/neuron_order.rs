@@ -104,7 +104,7 @@ impl App {
     /// Into the library; the panels go on showing the run they show.
     pub(super) fn add_other_run(&mut self, output: Arc<ScanOutput>, path: PathBuf) {
         if self.library.run_named(&path).is_none() {
-            let name = super::opening::run_name(&self.library, Some(&path));
+            let name = super::opening::run_name(&self.library, Some(&path), &output);
             self.library.runs.push(RunEntry { name, path: Some(path), output, samples: None });
         }
     }

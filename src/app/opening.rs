@@ -48,7 +48,7 @@ impl App {
                 self.runner.spawn(&mut self.jobs, title, JobTarget::Model(generation), move |ctx, out| {
                     let decoder = open_decoder(&path, how, ctx)?;
                     let check = super::check::kept(&data_dir, &decoder.model.info.sha256, decoder.backend.arithmetic());
-                    out.send(Event::Model { generation, decoder });
+                    out.send(Event::Model { generation, how, decoder });
                     if let Some(check) = check {
                         out.send(Event::Checked(check));
                     }
@@ -85,31 +85,6 @@ impl App {
             Ok(())
         });
         DomainEntry { name: d.name.clone(), path: d.path.clone(), mapping: d.mapping.clone(), state: Loading::Working, test: None }
-    }
-
-    /// The open model goes on with the threads that the settings name now; no number depends on them.
-    pub(super) fn change_backend(&mut self) {
-        let Some(model) = self.base_decoder().map(|d| d.model.clone()) else { return };
-        let (generation, how) = (self.model_generation, self.settings.backend());
-        self.runner.spawn(&mut self.jobs, "Changing how the model computes", JobTarget::Other, move |_, out| {
-            out.send(Event::Model { generation, decoder: Decoder::new(model, backend(how)) });
-            Ok(())
-        });
-    }
-
-    pub(super) fn model_loaded(&mut self, generation: u64, decoder: Decoder) {
-        if generation != self.model_generation {
-            return;
-        }
-        // Threads changed: a tuned model computes on as before. Another model has none.
-        let kept = self.tuned.take().filter(|t| t.base_info().sha256 == decoder.model.info.sha256);
-        self.tuned = kept.map(|t| t.on_backend(&decoder));
-        let decoder = self.tuned.as_ref().map_or(decoder, |t| t.computing().clone());
-        if let Some(model) = self.library.model.as_mut() {
-            model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
-            self.decoder = Some(decoder);
-            self.verify_model();
-        }
     }
 
     pub(super) fn domain_loaded(&mut self, name: &str, generation: u64, scanned: Arc<Domain>, test: Option<Arc<Domain>>) {
@@ -161,7 +136,7 @@ impl App {
                 at
             }
             None => {
-                let name = run_name(&self.library, path.as_deref());
+                let name = run_name(&self.library, path.as_deref(), &output);
                 self.library.runs.push(RunEntry { name, path, output, samples: None });
                 self.library.runs.len() - 1
             }
@@ -247,10 +222,7 @@ pub(super) fn backend(how: BackendSettings) -> Arc<dyn Backend> {
     let mut made = BACKEND.lock().unwrap_or_else(PoisonError::into_inner);
     match made.as_ref().filter(|m| m.0 == how) {
         Some(m) => m.1.clone(),
-        None => {
-            let products = how.products.unwrap_or_else(Products::best);
-            made.insert((how, Arc::new(CpuBackend::with_products(how.threads, products)))).1.clone()
-        }
+        None => made.insert((how, Arc::new(CpuBackend::with_products(how.threads, how.products)))).1.clone(),
     }
 }
 
@@ -281,9 +253,13 @@ fn prompt_demo(domain: &mut Domain, prompting: &Prompting) -> Result<(), String>
     domain.prompt_as(prompting, None)
 }
 
-/// `run 3`
-pub(super) fn run_name(library: &Library, path: Option<&Path>) -> String {
-    if path.is_some_and(is_demo) { "demo run".to_owned() } else { format!("run {}", library.runs.len() + 1) }
+/// `run 3`; where its arithmetic is coarser than f32 every mention says so: `run 3 (bf16)`.
+pub(super) fn run_name(library: &Library, path: Option<&Path>, output: &ScanOutput) -> String {
+    if path.is_some_and(is_demo) {
+        return "demo run".to_owned();
+    }
+    let (number, products) = (library.runs.len() + 1, Products::named_in(&output.provenance.dtype));
+    if products.is_coarse() { format!("run {number} ({products})") } else { format!("run {number}") }
 }
 
 pub(super) fn read_run(path: &Path) -> Result<ScanOutput> {

@@ -51,6 +51,8 @@ pub struct Measured {
     pub predicted: Summary,
     pub measured: Summary,
     pub origin: Origin,
+    /// What model predicted and measured, in which arithmetic: [`crate::model::Decoder::computing_key`].
+    pub computed: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +120,7 @@ impl App {
         // A mean is that of the evaluation in force; effects on rows that are left out are there all the same.
         let held_out = mode.needs_data().then(|| self.eval_in_force(&domains).0);
         let scorer = self.scorer(decoder.clone(), held_out.as_ref().unwrap_or(&eval));
-        let model = decoder.model.info.sha256.clone();
+        let model = decoder.computing_key();
         let reference = if mode.needs_data() { scorer.means_key() } else { String::new() };
         let sources: Vec<ItemSource> =
             domains.iter().map(|d| item_source(&model, d, &eval)).filter(|s: &ItemSource| !s.items.is_empty()).collect();
@@ -278,7 +280,7 @@ impl App {
         heads: BTreeSet<Head>,
         origin: Origin,
     ) -> Option<Measured> {
-        let effects = self.effects(domain)?;
+        let (effects, computed) = (self.effects(domain)?, self.computing_key());
         let scored: BTreeSet<usize> = after.items.iter().map(|i| i.line).collect();
         let prediction = effects.predict(&neurons, &heads, &self.project.mode, Some(&scored)).filter(|p| p.n > 0)?;
         let both: BTreeSet<usize> = effects.lines().filter(|l| scored.contains(l)).collect();
@@ -297,6 +299,7 @@ impl App {
             predicted: prediction.change(),
             measured: of(after).minus(&of(before)),
             origin,
+            computed,
         })
     }
 
@@ -305,6 +308,9 @@ impl App {
     pub(super) fn note_swept(&mut self) -> bool {
         let Some(view) = self.sweeps.units.as_ref() else { return false };
         let (Some(sweep), Some(spec)) = (view.result.as_ref(), self.library.spec()) else { return false };
+        if !self.is_computed_as_now(&sweep.provenance) {
+            return false;
+        }
         let Some(effects) = self.effects(&sweep.domain).filter(|e| e.at == sweep.spec.at) else { return false };
         let base = format!("sweep {:?} {} {}", sweep.spec, sweep.domain, sweep.provenance.created);
         if self.predictor.swept.1 == base && self.predictor.swept.0 == view.version {
@@ -312,7 +318,7 @@ impl App {
         }
         let known = if self.predictor.swept.1 == base { &self.predictor.swept_units } else { &BTreeSet::new() };
         let before = Summary { acc: sweep.baseline.accuracy(), margin: sweep.baseline.margin, loss: sweep.baseline.loss };
-        let (mut points, mut seen) = (Vec::new(), known.clone());
+        let (mut points, mut seen, computed) = (Vec::new(), known.clone(), self.computing_key());
         for (i, totals) in sweep.effects.iter().enumerate().filter_map(|(i, t)| Some((i, (*t)?))) {
             if points.len() == SWEPT_AT_ONCE || known.contains(&i) {
                 continue;
@@ -333,6 +339,7 @@ impl App {
                 predicted: prediction.change(),
                 measured: after.minus(&before),
                 origin: Origin::Sweep,
+                computed: computed.clone(),
             });
         }
         let (new, more) = (!points.is_empty(), points.len() == SWEPT_AT_ONCE);
@@ -342,6 +349,12 @@ impl App {
         self.measured.extend(points);
         self.trim_points();
         new
+    }
+
+    /// Changes that the model which computes now predicted and measured; those of another, or of another arithmetic, come back with it.
+    pub fn points(&self) -> impl Iterator<Item = &Measured> {
+        let now = self.computing_key();
+        self.measured.iter().filter(move |m| m.computed == now)
     }
 
     /// Drops the oldest points beyond the limit, those of sweeps first: there are many of them and they can be had again.
@@ -357,7 +370,7 @@ impl App {
 
     /// What one command would make all points again: the sweep whose units they are, or the ablation in force. `None` where there is more to them.
     pub(super) fn predicted_by(&self) -> Option<Provenance> {
-        let (swept, switched): (Vec<&Measured>, Vec<&Measured>) = self.measured.iter().partition(|m| m.origin == Origin::Sweep);
+        let (swept, switched): (Vec<&Measured>, Vec<&Measured>) = self.points().partition(|m| m.origin == Origin::Sweep);
         if switched.is_empty() {
             let sweep = self.sweeps.units.as_ref()?.result.as_ref()?;
             let same = swept.iter().all(|m| m.domain == sweep.domain && m.mode == sweep.spec.mode && m.at == sweep.spec.at);

@@ -1,10 +1,15 @@
-//! What a user set once for this machine: kept in the configuration folder, apart from projects. No number depends on them but the time it takes.
+//! What a user set once for this machine: kept in the configuration folder, apart from projects. No number depends on them but the time it takes;
+//! only the arithmetic of products is told by every result.
 
 use super::DeviceChoice;
-use crate::base::{Error, Result, atomic_file, heatmap::ColourMap};
+use crate::{
+    base::{Error, Result, atomic_file, heatmap::ColourMap},
+    compute::cpu::Products,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +20,62 @@ pub enum ThemeChoice {
     System,
     Light,
     Dark,
+}
+
+/// Whether products can be had, as [`Products::usable`] says it.
+pub type UsableProducts = fn(Products) -> Result<Products, String>;
+
+/// Arithmetic of matrix products. What a newer program wrote, or another processor can that reads the same file, is no error and stays written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "serde_json::Value", into = "String")]
+pub enum ProductsChoice {
+    /// The fastest with f32's accuracy.
+    #[default]
+    Auto,
+    Of(Products),
+    /// A word that means nothing to this program.
+    Unknown(String),
+}
+
+impl ProductsChoice {
+    /// What is computed with where these can be had; `None`: what `auto` takes.
+    ///
+    /// # Errors
+    /// Why they cannot, so that `auto` takes their place, as a clause.
+    pub fn taken(&self, usable: UsableProducts) -> Result<Option<Products>, String> {
+        match self {
+            Self::Auto => Ok(None),
+            Self::Of(products) => usable(*products).map(Some),
+            Self::Unknown(word) => word.parse().map(Some),
+        }
+    }
+}
+
+impl fmt::Display for ProductsChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Of(products) => products.fmt(f),
+            Self::Unknown(word) => f.write_str(word),
+        }
+    }
+}
+
+impl From<serde_json::Value> for ProductsChoice {
+    fn from(value: serde_json::Value) -> Self {
+        let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match word.parse() {
+            Ok(products) => Self::Of(products),
+            Err(_) if word == "auto" => Self::Auto,
+            Err(_) => Self::Unknown(word),
+        }
+    }
+}
+
+impl From<ProductsChoice> for String {
+    fn from(choice: ProductsChoice) -> Self {
+        choice.to_string()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +91,7 @@ pub struct Preferences {
     /// Disk that an evaluation may use for residuals it has no memory for, in the system's folder for temporary files; 0: none.
     pub spill_bytes: u64,
     pub device: DeviceChoice,
+    pub products: ProductsChoice,
     /// Of magnitudes; signed maps are always blue-white-red.
     pub colours: ColourMap,
     pub remembered: Remembered,
@@ -77,6 +139,7 @@ impl Default for Preferences {
             memory_bytes: None,
             spill_bytes: 4 << 30,
             device: DeviceChoice::default(),
+            products: ProductsChoice::default(),
             colours: ColourMap::default(),
             remembered: Remembered::default(),
         }
@@ -137,6 +200,34 @@ mod tests {
         assert_eq!(tame.colours, ColourMap::Viridis);
         wild.save(&path).expect("saved");
         assert_eq!(Preferences::load(&path).expect("read"), tame);
+    }
+
+    #[test]
+    fn products_that_cannot_be_had_are_auto_and_stay_written() {
+        let dir = tempfile::tempdir().expect("folder");
+        let path = dir.path().join("settings.json");
+        for (written, chosen) in [
+            (r#""auto""#, ProductsChoice::Auto),
+            (r#""f32""#, ProductsChoice::Of(Products::F32)),
+            (r#""bf16x3""#, ProductsChoice::Of(Products::Bf16x3)),
+            (r#""fp8""#, ProductsChoice::Unknown("fp8".into())),
+            ("3", ProductsChoice::Unknown("3".into())),
+        ] {
+            std::fs::write(&path, format!(r#"{{"scale": 1.25, "products": {written}}}"#)).expect("write");
+            let read = Preferences::load(&path).expect("settings, whatever they ask for");
+            assert_eq!((read.scale, &read.products), (1.25, &chosen));
+            read.save(&path).expect("saved");
+            assert_eq!(Preferences::load(&path).expect("read").products, chosen);
+            let here = match &chosen {
+                ProductsChoice::Of(products) => Some(*products).filter(|p| p.available()),
+                _ => None,
+            };
+            let taken = chosen.taken(Products::usable);
+            assert_eq!(taken.clone().ok().flatten(), here);
+            let problem = taken.err();
+            assert_eq!(problem.is_some(), here.is_none() && chosen != ProductsChoice::Auto, "{problem:?}");
+            assert!(problem.is_none_or(|p| p.contains(&chosen.to_string())));
+        }
     }
 
     #[test]

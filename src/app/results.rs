@@ -80,7 +80,7 @@ pub const TOLERANCE: f64 = 2e-3;
 #[serde(default)]
 pub struct Results {
     pub model_sha256: String,
-    /// What the processor's arithmetic was: the same gives the same bits.
+    /// What the processor's arithmetic was: the same gives the same bits. Of the scores; a run may be older, and say its own.
     pub arithmetic: String,
     /// Of the shown run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +97,9 @@ pub struct ScanResults {
     pub domains: Vec<String>,
     /// Where it ran.
     pub device: String,
+    /// What it was computed in, as its provenance has it; empty in projects from before there was a choice.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dtype: String,
     /// By `metric/domain`.
     pub prints: BTreeMap<String, Print>,
 }
@@ -144,7 +147,12 @@ impl Verdict {
 /// Every number that was stored against what was found.
 pub fn compare(stored: &Results, found: &Results) -> Vec<Compared> {
     let others = stored.arithmetic != found.arithmetic;
-    let devices = stored.scan.as_ref().zip(found.scan.as_ref()).is_some_and(|(a, b)| kind_of(&a.device) != kind_of(&b.device));
+    let products = |s: &ScanResults| (!s.dtype.is_empty()).then(|| Products::named_in(&s.dtype));
+    let elsewhere = |(a, b): (&ScanResults, &ScanResults)| {
+        let in_other = products(a).zip(products(b)).is_some_and(|(a, b)| a != b);
+        in_other || kind_of(&a.device) != kind_of(&b.device)
+    };
+    let elsewhere = stored.scan.as_ref().zip(found.scan.as_ref()).is_some_and(elsewhere);
     let line = |what: String, a: &Print, b: Option<&Print>, other: bool| {
         let counts = ["histogram/", "activated_count/"].iter().any(|kind| what.starts_with(kind));
         let distance = b.map(|b| if counts { a.distance_of_counts(b) } else { a.distance(b) });
@@ -160,7 +168,7 @@ pub fn compare(stored: &Results, found: &Results) -> Vec<Compared> {
     if let Some(scan) = &stored.scan {
         for (name, print) in &scan.prints {
             let there = found.scan.as_ref().and_then(|s| s.prints.get(name));
-            lines.push(line(name.clone(), print, there, others || devices));
+            lines.push(line(name.clone(), print, there, others || elsewhere));
         }
     }
     for (name, print) in &stored.scores {
@@ -219,6 +227,7 @@ pub fn scan_results(output: &ScanOutput) -> ScanResults {
         config: output.config.clone(),
         domains: output.domains.iter().map(|d| d.name.clone()).collect(),
         device: output.provenance.device.clone(),
+        dtype: output.provenance.dtype.clone(),
         prints,
     }
 }
@@ -243,12 +252,7 @@ impl App {
         // A project names its base: what a tuned child scores could not be made again from it.
         let scores = if self.tuned.as_ref().is_some_and(|t| t.on) { BTreeMap::new() } else { self.score_prints() };
         let scan = self.library.run().filter(|r| r.output.provenance.model_sha256 == sha256 && self.has_all(&r.output));
-        Results {
-            arithmetic: arithmetic(self.settings.products.unwrap_or_else(Products::best)),
-            scan: scan.map(|r| scan_results(&r.output)),
-            scores,
-            model_sha256: sha256,
-        }
+        Results { arithmetic: arithmetic(self.products()), scan: scan.map(|r| scan_results(&r.output)), scores, model_sha256: sha256 }
     }
 
     /// The project names every domain of the run, with the data it was made of: it can be made again.
@@ -330,8 +334,12 @@ mod tests {
         found.scores.remove("after/logic");
         let of = |found: &Results, what: &str| compare(&stored, found).into_iter().find(|c| c.what == what).expect("line").verdict;
         assert_eq!((of(&found, name), of(&found, "scores after/logic")), (Verdict::Different, Verdict::Missing));
+        let mut same = found.clone();
         found.arithmetic = "another".into();
         assert_eq!(of(&found, name), Verdict::Close);
+        // A run that is older than the arithmetic in force says its own.
+        same.scan.as_mut().expect("scan").dtype = "bf16 weights, f32 with bf16 products arithmetic, f64 sums".into();
+        assert_eq!(of(&same, name), Verdict::Close);
     }
 
     #[test]

@@ -151,6 +151,7 @@ impl App {
                     metric,
                     top_percent: 10.0,
                     scores: &[],
+                    scored_in: "",
                     ablation: None,
                     colours: &colours,
                     map: ColourMap::Viridis,
@@ -217,7 +218,7 @@ impl App {
         if let Some(tuned) = self.tuned.as_ref().filter(|t| t.on && !trains) {
             add("--tuned", full(&tuned.folder).display().to_string());
         }
-        if let Some(products) = self.settings.products {
+        if let Some(products) = self.products_flag() {
             add("--products", products.to_string());
         }
         let domains: Vec<_> = domains.filter_map(|name| self.project.domain(name)).collect();
@@ -385,7 +386,7 @@ impl App {
         let (scan, model) = (run.output.clone(), self.library.model_info().cloned());
         let scores: Vec<DomainScore> =
             scan.domains.iter().filter_map(|d| self.complete(self.ablation.before.get(&d.name)?)).cloned().collect();
-        let ablation = self.ablation_report();
+        let (ablation, scored_in) = (self.ablation_report(), self.provenance().dtype);
         let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let (metric, top_percent) = (report::metric_of(&scan, self.project.view.metric), self.project.view.top_percent);
         self.runner.spawn(&mut self.jobs, format!("Writing {}", path.display()), JobTarget::Other, move |_, _| {
@@ -395,6 +396,7 @@ impl App {
                 metric,
                 top_percent,
                 scores: &scores,
+                scored_in: &scored_in,
                 ablation: ablation.as_ref(),
                 colours: &colours,
                 map: ColourMap::Viridis,

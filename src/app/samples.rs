@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     base::number,
+    compute::cpu::Products,
     data::Domain,
     model::Decoder,
     scan::{
@@ -62,6 +63,15 @@ impl App {
         };
         if self.runner.is_running(|t| matches!(t, JobTarget::Samples)) {
             return self.notice(NoticeLevel::Error, "Samples cannot be compared", "They are being compared; cancel that first.");
+        }
+        let old = run.as_ref().and_then(|r| r.samples.as_ref()).filter(|_| out.is_none());
+        if let Some(before) = old.map(|s| Products::named_in(&s.provenance.dtype)).filter(|p| *p != self.products()) {
+            let details = format!(
+                "This run's were compared with {before} products, and would be lost to ones with {}. Choose {before} in the settings, or scan again and \
+                 compare the new run's.",
+                self.products()
+            );
+            return self.notice(NoticeLevel::Error, "Samples cannot be compared", details);
         }
         let command = self.samples_command(&read, &config, &layers, out.as_deref());
         let device = self.settings.device;

@@ -167,7 +167,7 @@ impl Scorer {
         let key = {
             let hashes: Vec<_> = from.iter().map(|f| (&f.0.items_sha256, &f.1)).collect();
             let Change { neurons, heads, mode, .. } = change;
-            let model = &self.decoder.model.info.sha256;
+            let model = self.decoder.computing_key();
             sha256_bytes(format!("{model}\n{hashes:?}\n{}\n{neurons}\n{heads:?}\n{mode:?}", self.max_tokens).as_bytes())
         };
         let mut held = self.shared.donors.lock().unwrap_or_else(PoisonError::into_inner);

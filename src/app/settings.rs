@@ -1,8 +1,8 @@
 //! Where the program keeps its own files.
 
-use super::{DeviceChoice, Preferences};
+use super::{DeviceChoice, Preferences, UsableProducts};
 use crate::compute::cpu::Products;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,28 +20,66 @@ pub struct Settings {
     pub auto_index: bool,
     /// Where scans run.
     pub device: DeviceChoice,
-    /// Arithmetic of products that was asked for, by a flag or the environment; `None`: the fastest of f32's accuracy that the processor has.
-    pub products: Option<Products>,
-    /// What the window's user set; `threads`, `memory_bytes` and, in the window, `device` come from here.
+    /// Arithmetic of products that was asked for at start: as long as the program runs it wins over the preferences.
+    pub given_products: Option<GivenProducts>,
+    /// Which products can be had: the processor says so, and in tests another one.
+    pub usable_products: UsableProducts,
+    /// What the window's user set; `threads`, `memory_bytes`, `products` and, in the window, `device` come from here.
     pub preferences: Preferences,
     /// Where they are kept; `None`: nowhere.
     pub preferences_file: Option<PathBuf>,
+}
+
+/// Arithmetic of products that was asked for when the program was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenProducts {
+    /// `None`: `auto`.
+    pub products: Option<Products>,
+    /// What asked, up to the word: `--products `, `BRODMANN_PRODUCTS=`.
+    by: &'static str,
+}
+
+impl GivenProducts {
+    pub fn by_flag(products: Option<Products>) -> Self {
+        Self { products, by: "--products " }
+    }
+    fn by_environment() -> Option<Self> {
+        Products::from_env().map(|p| Self { products: Some(p), by: "BRODMANN_PRODUCTS=" })
+    }
+}
+
+/// As it was written.
+impl fmt::Display for GivenProducts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.by, self.products.map_or("auto", Products::key))
+    }
 }
 
 /// What the processor's kernels are made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BackendSettings {
     pub threads: Option<usize>,
-    pub products: Option<Products>,
+    pub products: Products,
 }
 
 impl Settings {
     pub(super) fn backend(&self) -> BackendSettings {
-        BackendSettings { threads: self.preferences.threads, products: self.products }
+        BackendSettings { threads: self.preferences.threads, products: self.products().unwrap_or_else(|| self.auto_products()) }
     }
-    /// With the products that a flag asks for, if one does.
-    pub fn with_products(self, asked: Option<Products>) -> Self {
-        Self { products: asked.or(self.products), ..self }
+    /// The arithmetic of products that is asked for, at start or else in the preferences; `None`: `auto`.
+    pub fn products(&self) -> Option<Products> {
+        match self.given_products {
+            Some(given) => given.products,
+            None => self.preferences.products.taken(self.usable_products).unwrap_or_default(),
+        }
+    }
+    /// What `auto` takes.
+    pub fn auto_products(&self) -> Products {
+        (self.usable_products)(Products::Bf16x6).unwrap_or(Products::F32)
+    }
+    /// With the products that a flag asks for, if one does: it wins over the environment.
+    pub fn given(self, products: Option<GivenProducts>) -> Self {
+        Self { given_products: products.or(self.given_products), ..self }
     }
     pub fn from_env() -> Self {
         let home = || std::env::var_os(if cfg!(windows) { "LOCALAPPDATA" } else { "HOME" }).filter(|h| !h.is_empty()).map(PathBuf::from);
@@ -62,7 +100,8 @@ impl Settings {
             keep_runs: true,
             auto_index: false,
             device: DeviceChoice::Auto,
-            products: Products::from_env(),
+            given_products: GivenProducts::by_environment(),
+            usable_products: Products::usable,
             preferences: Preferences::default(),
             preferences_file: None,
         }

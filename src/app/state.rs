@@ -194,7 +194,7 @@ impl App {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Model { generation, decoder } => self.model_loaded(generation, decoder),
+            Event::Model { generation, how, decoder } => self.model_loaded(generation, how, decoder),
             Event::Domain { name, generation, scanned, test } => self.domain_loaded(&name, generation, scanned, test),
             Event::Sweep(news) => self.sweep_news(news),
             Event::Task(news) => self.task_news(news),

@@ -130,6 +130,7 @@ fn sample_measured(app: &App, domain: &str, origin: Origin, predicted: Summary, 
         predicted,
         measured,
         origin,
+        computed: app.computing_key(),
     }
 }
 

@@ -106,7 +106,9 @@ impl App {
         if self.base_info().is_none_or(|i| i.sha256 != tuned.base.model.info.sha256) {
             return;
         }
-        self.tuned = Some(TunedModel { on: false, ..tuned });
+        // So may the way it computes have changed, and base and tuned model are always of one kind.
+        let Some(base) = self.base_decoder() else { return };
+        self.tuned = Some(TunedModel { on: false, ..tuned.on_backend(&base) });
         self.use_tuned(true);
     }
 
@@ -123,19 +125,21 @@ impl App {
         self.put_decoder(decoder);
     }
 
-    /// Another model of the same shape computes from now on; what was measured with the one before is forgotten or known by its digest.
-    fn put_decoder(&mut self, decoder: Decoder) {
+    /// Another model of the same shape, or the same in another arithmetic, computes from now on; what was measured with the one before is forgotten or
+    /// known by its computing key.
+    pub(super) fn put_decoder(&mut self, decoder: Decoder) {
         if let Some(model) = self.library.model.as_mut() {
             model.state = Loading::Ready((decoder.model.info.clone(), decoder.model.spec.clone()));
         }
         self.decoder = Some(decoder);
-        // A certificate is of one model's weights: that of the one before waits until it computes again.
-        let before = self.library.check.take();
-        self.library.other_checks.extend(before.map(|c| (c.model_sha256.clone(), c)));
-        self.library.check = self.decoder.as_ref().and_then(|d| self.library.other_checks.remove(&d.model.info.sha256));
+        // A certificate is of one model's weights and arithmetic: that of the one before waits until it computes again.
+        self.library.other_checks.extend(self.library.check.take());
+        let computes = self.library.other_checks.iter().position(|c| self.is_check_of_now(c));
+        self.library.check = computes.map(|at| self.library.other_checks.swap_remove(at));
         let measured = !self.ablation.before.is_empty();
         self.forget_evaluation();
         self.forget_prediction();
+        self.forget_inspection();
         if measured {
             self.evaluate();
         }

@@ -133,6 +133,12 @@ pub fn p_value(ln_p: f64) -> String {
     format!("{mantissa:.1}e{exponent:.0}")
 }
 
+/// With a capital at its beginning, as a sentence has it.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

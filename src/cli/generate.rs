@@ -6,7 +6,7 @@ use super::{
     watch::{Session, Stop},
 };
 use crate::{
-    app::{Command, Settings},
+    app::{Command, GivenProducts, Settings},
     compute::cpu::Products,
     model::GenerateConfig,
 };
@@ -14,8 +14,8 @@ use serde_json::json;
 
 pub fn run(args: GenerateArgs, settings: Settings) -> Result<(), Stop> {
     // Text comes token by token, and a row alone is multiplied faster without the tile unit.
-    let unit = settings.products.is_none() && Products::best() != Products::F32;
-    let settings = if unit { settings.with_products(Some(Products::F32)) } else { settings };
+    let unit = settings.products().is_none() && Products::fastest() != Products::F32;
+    let settings = if unit { settings.given(Some(GivenProducts::by_flag(Some(Products::F32)))) } else { settings };
     let mut session = Session::new(settings, args.output.quiet);
     session.run(Command::OpenModel { path: args.model.clone() })?;
     super::setup::put_on(&mut session, args.tuned.clone())?;

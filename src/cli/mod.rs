@@ -29,15 +29,15 @@ mod watch;
 pub use args::{Cli, Verb};
 use watch::Stop;
 
-use crate::app::{Products, Settings};
+use crate::app::{GivenProducts, Settings};
 use clap::Parser as _;
 use std::{ffi::OsString, process::ExitCode};
 
 /// What the command line asks for.
 pub enum Request {
     /// The window, on a project file where one was named.
-    Window(Option<std::path::PathBuf>, Option<Products>),
-    Verb(Box<Verb>, Option<Products>),
+    Window(Option<std::path::PathBuf>, Option<GivenProducts>),
+    Verb(Box<Verb>, Option<GivenProducts>),
 }
 
 /// Reads the arguments (the first is the program).
@@ -46,8 +46,13 @@ pub enum Request {
 /// The exit code after help, version or a usage message was printed.
 pub fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Request, ExitCode> {
     match Cli::try_parse_from(arguments) {
-        Ok(Cli { verb: Some(verb), products, .. }) => Ok(Request::Verb(Box::new(verb), products.0)),
-        Ok(Cli { project, products, .. }) => Ok(Request::Window(project, products.0)),
+        Ok(Cli { verb, project, products }) => {
+            let given = products.map(|p| GivenProducts::by_flag(p.0));
+            Ok(match verb {
+                Some(verb) => Request::Verb(Box::new(verb), given),
+                None => Request::Window(project, given),
+            })
+        }
         Err(e) => {
             // Help for a reader that has gone is no error.
             let _ = e.print();

@@ -2,7 +2,7 @@
 
 use super::{Shell, motion, settings};
 use crate::{
-    app::{App, Command, Preferences, Products, Settings},
+    app::{App, Command, GivenProducts, Preferences, Settings},
     base::heatmap::ColourMap,
 };
 use anyhow::{Result, anyhow};
@@ -16,18 +16,17 @@ use std::sync::Arc;
 /// The window is never smaller, in points: a screen of 1280 by 720 at a scale of 125 % holds it.
 pub const LEAST_SIZE: [f32; 2] = [1024.0, 576.0];
 
-/// Runs the window until it is closed. `initial` empty: the last project, or the demo. `products` as in [`Settings`].
+/// Runs the window until it is closed. `initial` empty: the last project, or the demo. `products` as in [`Settings::given`].
 ///
 /// # Errors
 /// When no window can be opened (no display) or no graphics device is found.
-pub fn run(initial: Vec<Command>, products: Option<Products>) -> Result<()> {
+pub fn run(initial: Vec<Command>, products: Option<GivenProducts>) -> Result<()> {
     let made = eframe::run_native(
         "Brodmann",
         options(),
         Box::new(|cc| {
             let ctx = cc.egui_ctx.clone();
-            let mut settings =
-                Settings { autosave: true, predicts: true, auto_index: true, ..Settings::from_env().with_products(products) };
+            let mut settings = Settings { autosave: true, predicts: true, auto_index: true, ..Settings::from_env().given(products) };
             let file = settings.preferences_path();
             let preferences = Preferences::load(&file);
             settings.preferences = preferences.as_ref().cloned().unwrap_or_default();
@@ -39,6 +38,7 @@ pub fn run(initial: Vec<Command>, products: Option<Products>) -> Result<()> {
             if let Err(e) = preferences {
                 app.warn("The settings could not be read, so these are the defaults", e.to_string());
             }
+            app.warn_of_products();
             app.apply(Command::FindModels);
             if initial.is_empty() {
                 app.open_last_or_demo();

@@ -90,8 +90,8 @@ fn model_chip_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
                 text.push_str(&short_device(device));
             }
             // Numbers that are not f32's are told at a glance.
-            if let Some(coarse) = app.settings.products.filter(|p| p.is_coarse()) {
-                text.push_str(&format!(" · {coarse} products"));
+            if app.products().is_coarse() {
+                text.push_str(&format!(" · {} products", app.products()));
             }
             let hover = format!(
                 "{}\n{}\ncomputes on {}\n{} layers · d_model {} · d_mlp {} · {} heads\n{}\nClick to open another model",

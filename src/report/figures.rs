@@ -3,12 +3,12 @@
 use super::{
     Report, charts,
     charts::{Square, box_floor, by_chance, range_of},
-    maps::capital,
     overlap,
     svg::{domain_colour, escape},
 };
 use crate::{
     base::{NeuronSet, number, number::sig3},
+    compute::cpu::Products,
     scan::{DomainScan, PairSeries, ScanOutput},
 };
 use std::fmt::Write as _;
@@ -153,8 +153,20 @@ pub fn accuracy(report: &Report<'_>) -> Figure {
     out.push_str("</tbody></table>");
     Some((
         out,
-        "<b>Accuracy with nothing switched off.</b> Multiple choice by log-likelihood; ± one standard error; Wilson intervals.".into(),
+        format!(
+            "<b>Accuracy with nothing switched off.</b> Multiple choice by log-likelihood; ± one standard error; Wilson intervals.{}",
+            scored_apart(report)
+        ),
     ))
+}
+
+/// Said of scores where the scan beside them was made in another arithmetic.
+fn scored_apart(report: &Report<'_>) -> String {
+    let (scores, scan) = (Products::named_in(report.scored_in), Products::named_in(&report.scan.provenance.dtype));
+    if report.scored_in.is_empty() || scores == scan {
+        return String::new();
+    }
+    format!(" Computed in {}, the scan in {}.", scores.arithmetic(), scan.arithmetic())
 }
 
 fn interval_bar(lo: f64, hi: f64, value: f64, colour: &str) -> String {
@@ -193,8 +205,9 @@ pub fn ablation(report: &Report<'_>) -> Figure {
     let seeds = ablation.domains.iter().map(|d| d.controls.len()).max().unwrap_or(0);
     let caption = format!(
         "<b>{} off.</b> Accuracy before and after, ± one standard error; random control: mean ± standard deviation over {seeds} sets with as many neurons in each layer.",
-        capital(&number::counted(ablation.neurons as u64, "neuron"))
+        number::capital(&number::counted(ablation.neurons as u64, "neuron"))
     );
+    let caption = format!("{caption}{}", scored_apart(report));
     let left_out: Vec<String> = ablation
         .domains
         .iter()

@@ -8,7 +8,7 @@ use crate::{
     base::{
         Grid,
         heatmap::{ColourMap, Marks, Plan, Pyramid, Scale, ScaleKind, Style, Summary, Window, raster},
-        number::sig3,
+        number::{self, sig3},
     },
     scan::MetricKind,
 };
@@ -71,14 +71,9 @@ pub fn figure(report: &Report<'_>) -> Option<(String, String)> {
     };
     let caption = format!(
         "<b>{} of every neuron.</b> One map a domain: layers from top to bottom, the {cells} neurons of a layer from left to right, all on one colour scale.{pooling}",
-        capital(metric.label())
+        number::capital(metric.label())
     );
     Some((out, caption))
-}
-
-pub fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
 }
 
 fn colour_bar(scale: &Scale, colours: ColourMap, unit: &str) -> Option<String> {

@@ -33,6 +33,8 @@ pub struct Report<'a> {
     pub top_percent: f64,
     /// Accuracy with nothing off; may be empty.
     pub scores: &'a [DomainScore],
+    /// What scores and ablation were computed in, as provenance names it; empty without any.
+    pub scored_in: &'a str,
     pub ablation: Option<&'a AblationReport>,
     /// Palette numbers of domains that have one.
     pub colours: &'a [(String, usize)],
@@ -199,6 +201,7 @@ mod tests {
             metric: MetricKind::Relevance,
             top_percent: 10.0,
             scores: &[],
+            scored_in: "",
             ablation: None,
             colours: &[],
             map: ColourMap::Viridis,

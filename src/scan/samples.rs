@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     base::{Ctx, Error, Grid, Result, number, provenance::Provenance},
+    compute::cpu::Products,
     data::Domain,
     model::{Decoder, DecoderSpec},
 };
@@ -257,15 +258,16 @@ impl SampleSimilarity {
     /// The layers of both, `newer`'s where both have one.
     ///
     /// # Errors
-    /// When they are not about the same samples of the same model.
+    /// When they are not about the same samples of the same model in the same arithmetic.
     pub fn join(&self, newer: &Self) -> Result<Self> {
         let (a, b) = (&self.provenance, &newer.provenance);
         let same = a.model_sha256 == b.model_sha256
+            && Products::named_in(&a.dtype) == Products::named_in(&b.dtype)
             && self.n_layers == newer.n_layers
             && self.config.objective == newer.config.objective
             && self.domains == newer.domains;
         if !same {
-            return Err(Error::invalid("the two are not about the same samples of the same model"));
+            return Err(Error::invalid("the two are not about the same samples of the same model in the same arithmetic"));
         }
         let mut joined = newer.clone();
         self.layers.iter().for_each(|(l, g)| {

@@ -26,7 +26,7 @@ pub use tune::{TrainArg, TuneArgs};
 pub use values::{Data, Format, Lines, MatchArg, ProductsArg, ThemeArg};
 
 use clap::{Parser, Subcommand};
-use parse::parse_products;
+use parse::{parse_products, products_help};
 use std::path::PathBuf;
 
 #[derive(Parser, Debug)]
@@ -45,11 +45,8 @@ pub struct Cli {
     /// Project file for the window.
     #[arg(value_name = "PROJECT")]
     pub project: Option<PathBuf>,
-    /// How matrix products are made: `f32` by multiply-adds; on the tile unit of processors that have one (Intel AMX) `bf16x6` with f32's accuracy, `bf16x3`
-    /// with 16 bits of each number, `bf16` with 8, which processors with AVX512_BF16 can as well. `auto` takes bf16x6 on a tile unit, but f32 for `generate`;
-    /// elsewhere f32.
-    #[arg(long, global = true, value_name = "auto|f32|bf16x6|bf16x3|bf16", default_value = "auto", value_parser = parse_products)]
-    pub products: ProductsArg,
+    #[arg(long, global = true, value_name = "auto|f32|bf16x6|bf16x3|bf16", help = products_help(), value_parser = parse_products)]
+    pub products: Option<ProductsArg>,
 }
 
 #[derive(Subcommand, Debug)]

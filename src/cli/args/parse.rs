@@ -147,15 +147,21 @@ pub(super) fn parse_count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// What `--products` takes, with the sentence that the window's settings say of each.
+pub(super) fn products_help() -> String {
+    let mut help = format!("How matrix products are made. auto (unless said otherwise): {}, but f32 for generate", Products::ABOUT_AUTO);
+    for p in Products::ALL {
+        help.push_str(&format!("; {p}: {}", p.about()));
+    }
+    help
+}
+
 /// `auto`, or an arithmetic that this processor has.
 pub(super) fn parse_products(text: &str) -> Result<ProductsArg, String> {
     if text == "auto" {
         return Ok(ProductsArg(None));
     }
-    let products: Products = text.parse()?;
-    if !products.available() {
-        return Err(format!("{products} needs {}, which this processor or system lacks; leave it out, or say f32", products.needs()));
-    }
+    let products = text.parse::<Products>()?.usable().map_err(|e| format!("{e}; leave it out, or say f32"))?;
     Ok(ProductsArg(Some(products)))
 }
 

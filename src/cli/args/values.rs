@@ -197,6 +197,6 @@ pub struct FieldMap {
     pub column: String,
 }
 
-/// What `--products` says; `None`: the program's choice.
+/// What `--products` says; `None`: `auto`.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductsArg(pub Option<Products>);

@@ -35,6 +35,27 @@ impl Products {
             Self::Bf16 => "bf16",
         }
     }
+    /// What they are, what they cost in accuracy and when they are faster: a sentence for whoever chooses.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::F32 => "multiply-adds in f32, which every processor has and the others are compared with",
+            Self::Bf16x6 => {
+                "six products of bfloat16 parts with f32's accuracy, faster on a tile unit where many rows are multiplied at once"
+            }
+            Self::Bf16x3 => {
+                "three products of bfloat16 parts, 16 bits of each number and up to 2^-14 off a product, faster than bf16x6 on a tile unit"
+            }
+            Self::Bf16 => {
+                "one product of numbers rounded to bfloat16, 8 bits of each and up to 2^-7 off a product, the fastest on a tile unit and with AVX512_BF16"
+            }
+        }
+    }
+    /// As [`Products::about`], of the program's own choice.
+    pub const ABOUT_AUTO: &str = "the fastest with f32's accuracy, which is bf16x6 on a tile unit and f32 elsewhere";
+    /// Those that a provenance names as what was computed in: `Q4_1 weights, f32 with bf16 products arithmetic, f64 sums`.
+    pub fn named_in(provenance: &str) -> Self {
+        Self::ALL.into_iter().find(|p| *p != Self::F32 && provenance.contains(p.arithmetic())).unwrap_or(Self::F32)
+    }
     /// Whether they have less than f32's accuracy.
     pub fn is_coarse(self) -> bool {
         matches!(self, Self::Bf16x3 | Self::Bf16)
@@ -65,6 +86,20 @@ impl Products {
             Maker::TileUnit(_) => Some(self.to_string()),
         }
     }
+    /// Themselves where they can be had.
+    ///
+    /// # Errors
+    /// Why they cannot, as a clause.
+    pub fn usable(self) -> Result<Self, String> {
+        if self.available() {
+            return Ok(self);
+        }
+        Err(if Isa::best() == Isa::highest() {
+            format!("{self} needs {}, which this processor or system lacks", self.needs())
+        } else {
+            format!("{self} needs all that this processor has, and BRODMANN_ISA asks for less")
+        })
+    }
     /// What a processor has to have for them.
     pub fn needs(self) -> &'static str {
         match self {
@@ -91,19 +126,15 @@ impl Products {
     pub fn best() -> Self {
         Self::from_env().unwrap_or_else(Self::fastest)
     }
-    fn fastest() -> Self {
+    /// The fastest of f32's accuracy here: what `auto` takes.
+    pub fn fastest() -> Self {
         if Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 }
     }
     /// What `BRODMANN_PRODUCTS` names, if the processor can.
     pub fn from_env() -> Option<Self> {
         let wanted = std::env::var("BRODMANN_PRODUCTS").ok()?;
-        let best = Self::fastest();
-        match wanted.trim().parse::<Self>() {
-            Ok(found) if found.available() => return Some(found),
-            Ok(found) => tracing::warn!("BRODMANN_PRODUCTS={wanted} needs {}, which this processor lacks; using {best}", found.needs()),
-            Err(e) => tracing::warn!("BRODMANN_PRODUCTS: {e}; using {best}"),
-        }
-        None
+        let found = wanted.trim().parse().and_then(Self::usable);
+        found.inspect_err(|e| tracing::warn!("BRODMANN_PRODUCTS: {e}; using {}", Self::fastest())).ok()
     }
     /// bfloat16 numbers that stand for one f32.
     #[cfg(target_arch = "x86_64")]
@@ -188,6 +219,30 @@ mod tests {
             let bits = products.bits();
             assert_eq!(bits.is_some(), products.available(), "{products}");
             assert_eq!(products.made_by() == Some("AVX512_BF16"), bits == Some(format!("{products} pairs")), "{products}");
+        }
+    }
+
+    #[test]
+    fn they_are_read_from_the_provenance_that_they_write() {
+        for products in Products::ALL {
+            for text in [
+                products.arithmetic().to_owned(),
+                format!("bf16 weights, {} arithmetic, f64 sums", products.arithmetic()),
+                format!("f32 weights, {} against f64 arithmetic", products.arithmetic()),
+            ] {
+                assert_eq!(Products::named_in(&text), products, "{text}");
+            }
+        }
+        assert_eq!(Products::named_in(""), Products::F32);
+    }
+
+    #[test]
+    fn what_cannot_be_had_says_why() {
+        for products in Products::ALL {
+            match products.usable() {
+                Ok(same) => assert!(same == products && products.available()),
+                Err(why) => assert!(!products.available() && why.starts_with(&format!("{products} needs ")), "{why}"),
+            }
         }
     }
 }

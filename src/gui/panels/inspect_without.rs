@@ -108,7 +108,8 @@ fn row<'a>(cx: &PanelCx<'a>, domain: &'a ProjectDomain, n: Neuron) -> Row<'a> {
     } else {
         let sweep = app.sweeps.units.as_ref().and_then(|v| v.result.as_ref());
         let same = |s: &&crate::ablate::Sweep| {
-            s.spec.unit == SweepUnit::Neuron && s.domain == domain.name && s.spec.mode == p.mode && s.spec.at == p.at
+            let (unit, mode, at) = (s.spec.unit, &s.spec.mode, s.spec.at);
+            unit == SweepUnit::Neuron && s.domain == domain.name && (mode, at) == (&p.mode, p.at) && app.is_computed_as_now(&s.provenance)
         };
         sweep.filter(same).and_then(|s| {
             let found = s.get(UnitId { layer: n.layer as usize, index: n.index as usize })?;

@@ -72,7 +72,7 @@ const LOW: f32 = 260.0;
 const OUTLIERS: usize = 8;
 
 /// Points there are, quantity, domain, and whether controls are left out.
-type ShownKey = (usize, Of, Option<String>, bool);
+type ShownKey = (String, usize, Of, Option<String>, bool);
 
 #[derive(Default)]
 pub struct PredictionPanel {
@@ -97,15 +97,14 @@ impl Panel for PredictionPanel {
         }
         let app = cx.app;
         // Texts without choices have a loss alone.
-        if self.of != Of::Loss && app.measured.iter().all(|m| self.of.pair(m).is_none()) {
+        if self.of != Of::Loss && app.points().all(|m| self.of.pair(m).is_none()) {
             self.of = Of::Loss;
         }
         let of = self.of;
         let in_domain = |m: &&Measured| self.domain.as_ref().is_none_or(|d| *d == m.domain);
         let kept = |m: &&Measured| !(self.hide_controls && m.origin == Origin::Control);
         let shown: Vec<Shown<'_>> = app
-            .measured
-            .iter()
+            .points()
             .filter(|m| in_domain(m) && kept(m))
             .filter_map(|m| {
                 let (x, y) = of.pair(m)?;
@@ -113,7 +112,7 @@ impl Panel for PredictionPanel {
             })
             .collect();
         self.bar_ui(ui, cx, &shown);
-        let key = (app.measured.len(), of, self.domain.clone(), self.hide_controls);
+        let key = (app.computing_key(), app.measured.len(), of, self.domain.clone(), self.hide_controls);
         if self.agreement.as_ref().is_none_or(|(k, a)| *k != key || a.n != shown.len()) {
             self.agreement = Some((key, Agreement::of(&shown)));
         }
@@ -141,7 +140,7 @@ impl Panel for PredictionPanel {
 /// Whether there is a point to draw; else says why not and what to do.
 fn ready(ui: &mut Ui, cx: &mut PanelCx<'_>) -> bool {
     let app = cx.app;
-    if !app.measured.is_empty() {
+    if app.points().next().is_some() {
         return true;
     }
     let icon = icons::ICON_SCATTER_PLOT;
@@ -223,7 +222,7 @@ impl PredictionPanel {
 /// Domains that have points, in the order of the points.
 fn domains(app: &App) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for m in &app.measured {
+    for m in app.points() {
         if !names.contains(&m.domain.as_str()) {
             names.push(&m.domain);
         }
@@ -441,11 +440,12 @@ fn csv(app: &App) -> String {
     let info = app.library.model_info();
     let word = |text: &str| if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() };
     let mut text = format!(
-        "# {}, {}\n# model {} sha256 {}\n# {}\n# {}\n",
+        "# {}, {}\n# model {} sha256 {}\n# computed in {}\n# {}\n# {}\n",
         provenance::program(),
         provenance::now_utc(),
         info.map_or("", |i| i.name.as_str()),
         info.map_or("", |i| i.sha256.as_str()),
+        app.products().arithmetic(),
         predict::FORMULA,
         predict::OBJECTIVE
     );
@@ -453,7 +453,7 @@ fn csv(app: &App) -> String {
         text.push_str(&format!("# data {} sha256 {}\n", d.name, d.sha256));
     }
     text.push_str("set,kind,neurons,heads,ablation,domain,quantity,unit,predicted,measured,n\n");
-    for m in &app.measured {
+    for m in app.points() {
         let heads = m.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let head = [m.label.clone(), origin_word(m.origin).into(), m.neurons.to_string(), heads, mode_word(m), m.domain.clone()];
         let head = head.iter().map(|w| word(w)).collect::<Vec<_>>().join(",");
@@ -489,6 +489,7 @@ mod tests {
             predicted: of(x),
             measured: of(y),
             origin: Origin::Toggle,
+            computed: String::new(),
         }
     }
 

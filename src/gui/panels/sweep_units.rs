@@ -337,9 +337,9 @@ fn largest_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, sweep: &Sweep, measure: SweepMe
     }
 }
 
-/// First-order prediction of a unit's change, where its effects are there and the way to switch is predicted.
+/// First-order prediction of a unit's change, where its effects are there, of the same arithmetic, and the way to switch is predicted.
 fn predicted(cx: &PanelCx<'_>, sweep: &Sweep, measure: SweepMeasure, id: UnitId) -> Option<f64> {
-    let spec = cx.app.library.spec()?;
+    let spec = cx.app.library.spec().filter(|_| cx.app.is_computed_as_now(&sweep.provenance))?;
     let (neurons, heads) = sweep.spec.places(spec, id);
     let change = cx.app.effects(&sweep.domain)?.predict(&neurons, &heads, &sweep.spec.mode, None)?.change();
     match measure {

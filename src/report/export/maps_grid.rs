@@ -3,7 +3,6 @@
 use super::{
     super::{
         Report,
-        maps::capital,
         picture::Picture,
         svg::{colour_bar, escape, tick_text, ticks},
     },
@@ -212,7 +211,7 @@ pub fn content<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainS
     notes.push("Each pixel shows the value of largest magnitude of the neurons under it.".to_owned());
     let domains: Vec<&DomainScan> = made.iter().map(|m| m.domain).collect();
     Ok(Content {
-        title: format!("{} of {}", capital(first.metric.info().label), report.scan.provenance.model),
+        title: format!("{} of {}", number::capital(first.metric.info().label), report.scan.provenance.model),
         subtitle: format!(
             "{}; {}; {}",
             number::counted(made.len() as u64, "map"),

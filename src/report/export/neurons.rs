@@ -3,7 +3,6 @@
 use super::{
     super::{
         Report,
-        maps::capital,
         picture::{Picture, Raster},
         svg::{colour_bar, escape, tick_text, ticks},
     },
@@ -139,12 +138,12 @@ pub fn content<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainS
     let model = &report.scan.provenance.model;
     Ok(Content {
         title: match &spec.minus {
-            None => format!("{} of every neuron of {model}", capital(info.label)),
+            None => format!("{} of every neuron of {model}", number::capital(info.label)),
             Some(m) => match spec.combine {
                 crate::base::heatmap::Combine::Difference => {
-                    format!("{} of every neuron of {model}, less that for {m}", capital(info.label))
+                    format!("{} of every neuron of {model}, less that for {m}", number::capital(info.label))
                 }
-                _ => format!("{} of every neuron of {model}, compared with that for {m}", capital(info.label)),
+                _ => format!("{} of every neuron of {model}, compared with that for {m}", number::capital(info.label)),
             },
         },
         subtitle: format!("{} of {} neurons; {}", number::counted(layers as u64, "layer"), number::count(cells as u64), samples(chosen)),

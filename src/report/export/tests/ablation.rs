@@ -58,6 +58,7 @@ fn ablated(spec: &ExportSpec) -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
         metric: spec.metric,
         top_percent: 10.0,
         scores: &[],
+        scored_in: "",
         ablation: Some(&ablation),
         colours: &[],
         map: spec.colours,

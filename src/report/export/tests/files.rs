@@ -131,6 +131,7 @@ fn what_is_copied_is_what_is_written() {
         metric: MetricKind::Relevance,
         top_percent: 10.0,
         scores: &[],
+        scored_in: "",
         ablation: None,
         colours: &[],
         map: ColourMap::Viridis,

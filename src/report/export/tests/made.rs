@@ -286,6 +286,7 @@ pub fn exported(spec: &ExportSpec, name: &str) -> Result<(tempfile::TempDir, Vec
         metric: spec.metric,
         top_percent: spec.top_percent,
         scores: &[],
+        scored_in: "",
         ablation: None,
         colours: &[],
         map: spec.colours,
