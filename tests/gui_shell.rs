@@ -5,7 +5,7 @@
 mod harness;
 
 use brodmann::{
-    app::{App, Command, GivenProducts, NoticeLevel, Products, ThemeChoice, testing},
+    app::{App, Command, GivenProducts, NoticeLevel, Preferences, Products, ProductsChoice, ThemeChoice, testing},
     base::{Neuron, NeuronSet, heatmap::ColourMap},
     gui::{Link, Panel, PanelCx, Shell, Theme, dock::LayoutId, panels},
 };
@@ -69,6 +69,108 @@ fn arithmetic_coarser_than_f32_is_told_in_the_bar() {
         app.settings.given_products = Some(GivenProducts::by_flag(products));
         let h = window(app, LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark);
         assert_eq!(h.query_by_label_contains(" · bf16 products").is_some(), told, "{products:?}");
+    }
+}
+
+/// A processor with AVX512_BF16 and no tile unit, whatever computes here.
+fn usable_with_pairs(products: Products) -> Result<Products, String> {
+    match products {
+        Products::F32 | Products::Bf16 => Ok(products),
+        lacking => Err(format!("{lacking} needs {}, which this processor or system lacks", lacking.needs())),
+    }
+}
+
+fn products_app(dir: &Path, usable: fn(Products) -> Result<Products, String>) -> App {
+    let mut app = testing::sample_app(dir);
+    (app.settings.usable_products, app.settings.given_products) = (usable, None);
+    app.settings.preferences_file = Some(dir.join("settings.json"));
+    app.settings.preferences.remembered.tour_done = true;
+    app
+}
+
+fn settings_of(app: App) -> Window {
+    let mut h = window(app, LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark);
+    key(&mut h, Modifiers::COMMAND, Key::Comma);
+    h.run_steps(2);
+    h
+}
+
+#[test]
+fn products_are_chosen_in_the_settings_and_told_in_the_bar_at_once() {
+    let dir = folder();
+    let mut h = settings_of(products_app(dir.path(), usable_with_pairs));
+    let chosen = |h: &Window| h.state().app.settings.preferences.products.clone();
+    let told = |h: &Window| h.query_by_label_contains(" · bf16 products").is_some();
+    for (word, there) in [("auto", true), ("f32", true), ("bf16x6", false), ("bf16x3", false), ("bf16", true)] {
+        assert_eq!(h.get_by_label(word).accesskit_node().is_disabled(), !there, "{word}");
+    }
+    h.get_by_label_contains("Here: f32");
+    assert!(!told(&h));
+    h.get_by_label("bf16x6").click();
+    h.run();
+    assert_eq!(chosen(&h), ProductsChoice::Auto);
+    h.get_by_label("bf16").click();
+    h.run();
+    assert_eq!(chosen(&h), ProductsChoice::Of(Products::Bf16));
+    assert!(told(&h));
+    h.get_by_label_contains("2^-7");
+
+    // Kept, and there after a restart.
+    let file = dir.path().join("settings.json");
+    let until = Instant::now() + Duration::from_secs(20);
+    let kept = loop {
+        let kept = Preferences::load(&file).expect("settings");
+        if kept.products != ProductsChoice::Auto || Instant::now() > until {
+            break kept;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut app = products_app(dir.path(), usable_with_pairs);
+    app.settings.preferences = kept;
+    let mut h = settings_of(app);
+    assert!(told(&h) && chosen(&h) == ProductsChoice::Of(Products::Bf16));
+    // The scan's own lies below.
+    let back = h.get_all_by_label("Back to the defaults").min_by(|a, b| a.rect().top().total_cmp(&b.rect().top()));
+    back.expect("the settings' button").click();
+    h.run();
+    assert!(!told(&h) && chosen(&h) == ProductsChoice::Auto);
+}
+
+#[test]
+fn products_given_at_start_hold_and_the_settings_say_so() {
+    let dir = folder();
+    let mut app = products_app(dir.path(), usable_with_pairs);
+    app.settings.given_products = Some(GivenProducts::by_flag(Some(Products::F32)));
+    let mut h = settings_of(app);
+    h.get_by_label_contains("--products f32 was given at start");
+    h.get_by_label("bf16").click();
+    h.run();
+    assert_eq!(h.state().app.settings.preferences.products, ProductsChoice::Of(Products::Bf16), "for the next start");
+    assert_eq!(h.state().app.products(), Products::F32);
+    assert!(h.query_by_label_contains(" · bf16 products").is_none());
+}
+
+#[test]
+fn products_that_cannot_be_had_leave_auto_in_their_place() {
+    let f32_alone = |products: Products| match products {
+        Products::F32 => Ok(products),
+        lacking => Err(format!("{lacking} needs more")),
+    };
+    for (stored, says) in [
+        (ProductsChoice::Of(Products::Bf16), "bf16 needs more: auto takes f32 instead"),
+        (ProductsChoice::Unknown("fp8".into()), "expected f32, bf16x6, bf16x3 or bf16: auto takes f32 instead"),
+    ] {
+        let dir = folder();
+        let mut app = products_app(dir.path(), f32_alone);
+        app.settings.preferences.products = stored;
+        app.warn_of_products();
+        let mut h = settings_of(app);
+        assert!(h.state().app.log.last().is_some_and(|n| n.level == NoticeLevel::Warn && n.title.contains("auto takes f32")));
+        h.get_by_label_contains(says);
+        assert_eq!(h.state().app.products(), Products::F32);
+        h.get_by_label("auto").click();
+        h.run();
+        assert!(h.query_by_label_contains(says).is_none() && h.state().app.settings.preferences.products == ProductsChoice::Auto);
     }
 }
 
@@ -321,7 +423,17 @@ fn the_whole_window_looks_right() {
         shot("explore_small", testing::sample_app(dir.path()), LayoutId::Explore, (1280.0, 720.0), None);
         shot("fresh", testing::for_tests(dir.path()), LayoutId::Explore, (1280.0, 720.0), None);
         let settings = Some((Modifiers::COMMAND, Key::Comma));
-        shot("settings", testing::sample_app(dir.path()), LayoutId::Explore, (1024.0, 640.0), settings);
+        let on_pairs = |products: ProductsChoice, given: Option<GivenProducts>| {
+            let mut app = testing::sample_app(dir.path());
+            (app.settings.usable_products, app.settings.given_products) = (usable_with_pairs, given);
+            app.settings.preferences.products = products;
+            app
+        };
+        let small = (1024.0, 640.0);
+        shot("settings", on_pairs(ProductsChoice::Auto, None), LayoutId::Explore, small, settings);
+        let given = GivenProducts::by_flag(Some(Products::F32));
+        shot("settings_given", on_pairs(ProductsChoice::Of(Products::Bf16), Some(given)), LayoutId::Explore, small, settings);
+        shot("settings_unusable", on_pairs(ProductsChoice::Of(Products::Bf16x3), None), LayoutId::Explore, small, settings);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod paint;
 mod palette;
 pub mod panel;
 pub mod panels;
+mod products_choice;
 mod run;
 pub mod settings;
 pub mod shell;

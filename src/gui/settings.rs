@@ -3,6 +3,7 @@
 use super::{
     PanelCx,
     device_combo::device_combo,
+    products_choice::{products_choice, products_remark},
     theme,
     widgets::{
         control::{choice, group, name_cell, remark},
@@ -102,6 +103,9 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     setting(ui, cx, "device", "Where scans run; forward and backward are always computed on the processor", |ui, cx| {
         device_combo(ui, cx, &mut p.device);
     });
+    setting(ui, cx, "products", "How the processor multiplies matrices", |ui, cx| products_choice(ui, cx, &mut p.products));
+    let indent = NAMES + ui.spacing().item_spacing.x;
+    products_remark(ui, cx, &p.products, indent);
     setting(ui, cx, "CPU threads", "0: the physical cores, less one for the window where there are more than two", |ui, cx| {
         let most = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut n = p.threads.unwrap_or(0);
@@ -144,7 +148,7 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         });
     }
     ui.add_space(theme::GRID * 2.0);
-    let mut about = "Kept at once. Results do not depend on them, only how fast they come.".to_owned();
+    let mut about = "Kept at once. Results depend on products alone, and name them; the rest is how fast they come.".to_owned();
     if let Some(device) = cx.app.device() {
         about.push_str(&format!(" The open model computes on {device}."));
     }

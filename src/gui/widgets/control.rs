@@ -93,20 +93,26 @@ pub fn parse_number(text: &str) -> Option<f64> {
 
 /// A segmented choice of a few words. In a row that wraps the words stay together.
 pub fn choice<T: PartialEq + Copy>(ui: &mut Ui, theme: &Theme, value: &mut T, options: &[(T, &str, &str)]) -> bool {
+    let options: Vec<(T, &str, &str, bool)> = options.iter().map(|&(value, label, hover)| (value, label, hover, true)).collect();
+    choice_among(ui, theme, value, &options)
+}
+
+/// A [`choice`] of which some cannot be had: the last of each says whether it can, and its hover text why not.
+pub fn choice_among<T: PartialEq + Clone>(ui: &mut Ui, theme: &Theme, value: &mut T, options: &[(T, &str, &str, bool)]) -> bool {
     let mut changed = false;
     keep_together(ui, options.iter().map(|o| o.1));
     let apart = std::mem::replace(&mut ui.spacing_mut().item_spacing.x, 2.0);
-    for (option, label, hover) in options {
+    for (option, label, hover, enabled) in options {
         let chosen = *value == *option;
         let ink = if chosen { theme.text } else { theme.secondary };
         let text = egui::RichText::new(*label).color(ink);
         let button = egui::Button::selectable(chosen, text).wrap_mode(egui::TextWrapMode::Extend).min_size(vec2(0.0, theme::ROW));
-        let mut response = ui.add(button);
+        let mut response = ui.add_enabled(*enabled, button);
         if !hover.is_empty() {
-            response = response.on_hover_text(*hover);
+            response = response.on_hover_text(*hover).on_disabled_hover_text(*hover);
         }
         if response.clicked() && !chosen {
-            *value = *option;
+            *value = option.clone();
             changed = true;
         }
     }
