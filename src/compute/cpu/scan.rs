@@ -149,13 +149,13 @@ impl Plan {
     /// Rows and columns of a tile: smaller when many samples are kept.
     fn tile(&self, g: Geometry) -> (usize, usize) {
         let held = self.turns.held().max(1);
-        let by_unit = self.packed_total.unit > 0;
-        let near = if by_unit { KEPT_UNIT } else { KEPT_NEAR };
+        // Also where all samples are too short for the unit: sums of tiles of one size have the same bits in any company.
+        let near = if g.with_unit { KEPT_UNIT } else { KEPT_NEAR };
         let limit = match self.gram {
             Some(_) => (KEPT_GRAM / held).max(SMALL_TILE),
             None => (near / held).max(SMALL_TILE.min(KEPT_FAR / held)),
         };
-        let (mut rows, mut cols) = if by_unit { (UNIT_ROWS, UNIT_COLUMNS) } else { (TILE_ROWS, TILE_COLUMNS) };
+        let (mut rows, mut cols) = if g.with_unit { (UNIT_ROWS, UNIT_COLUMNS) } else { (TILE_ROWS, TILE_COLUMNS) };
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
                 cols /= 2;
