@@ -76,6 +76,9 @@ fn task_neurons_are_written_as_sets_that_ablate_and_prove_read() {
     ));
     let cell = &proved["shares"][0]["off"]["a"]["a"];
     assert_eq!(cell["n"].as_u64(), Some(18), "neither the 12 rows that ranked nor the 10 that suggested k judge");
+    let losses: Vec<f64> = cell["random"]["loss"]["each"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+    let mean = cell["random"]["loss"]["mean"].as_f64().expect("a mean of losses");
+    assert!(losses.len() == 2 && (mean - losses.iter().sum::<f64>() / 2.0).abs() < 1e-12, "{losses:?} {mean}");
     assert_eq!((cell["random"]["each"].as_array().map(Vec::len), proved["scaled"]["factors"].as_array().map(Vec::len)), (Some(2), Some(2)));
     // The same text twice: measured, and read from the folder of the first.
     let text = |out: Output| String::from_utf8(out.stdout).expect("text");

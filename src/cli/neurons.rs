@@ -13,7 +13,7 @@ use crate::{
         Command, CurveRequest, EvalConfig, FindRequest, FindView, ProveRequest, SetsFrom, Settings,
         tasks::{find_document, prove_document},
     },
-    base::{number, stats},
+    base::number,
     report::export::{ExportSpec, View},
     scan::MetricKind,
     task::{self, TaskMatrix, matrix::Cell},
@@ -204,8 +204,7 @@ fn matrix_text(m: &TaskMatrix) -> String {
         }
         for (set, name) in names.iter().enumerate().filter(|_| m.plan.controls > 0) {
             let cell = |task: usize| {
-                let losses: Vec<f64> = m.controls(k, set, task).iter().filter_map(|t| t.loss).collect();
-                let loss = || stats::mean(&losses).map_or_else(dash, |l| format!("{} nat", number::plus_minus(l, stats::std_dev(&losses))));
+                let loss = || m.random_loss(k, set, task).map_or_else(dash, |(l, sd)| format!("{} nat", number::plus_minus(l, sd)));
                 m.random(k, set, task).map_or_else(loss, |(v, sd)| number::plus_minus(100.0 * v, sd.map(|s| 100.0 * s)))
             };
             t.row(std::iter::once(format!("random as {name}")).chain((0..names.len()).map(cell)));

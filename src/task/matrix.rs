@@ -133,7 +133,11 @@ impl TaskMatrix {
     }
     /// Mean and sample standard deviation of the random sets' accuracy.
     pub fn random(&self, k: usize, set: usize, task: usize) -> Option<(f64, Option<f64>)> {
-        spread(&self.controls(k, set, task))
+        spread(self.controls(k, set, task).iter().filter_map(Totals::accuracy))
+    }
+    /// The same of their loss, in nat a token: all there is where a task has no choices.
+    pub fn random_loss(&self, k: usize, set: usize, task: usize) -> Option<(f64, Option<f64>)> {
+        spread(self.controls(k, set, task).iter().filter_map(|t| t.loss))
     }
     /// With the activations of a set times a factor: the set's cell (nothing changes at 1), and the random sets'.
     pub fn scaled(&self, factor: usize, set: usize, task: usize) -> (Option<Cell>, Option<(f64, Option<f64>)>) {
@@ -143,7 +147,7 @@ impl TaskMatrix {
         }
         let k = self.plan.scaled_at;
         let own = self.cells.get(&CellId { k, factor: Some(factor), set, seed: None, task }).copied();
-        (own, spread(&self.seeds(k, Some(factor), self.plan.scaled_controls, set, task)))
+        (own, spread(self.seeds(k, Some(factor), self.plan.scaled_controls, set, task).iter().filter_map(Totals::accuracy)))
     }
     /// Mean accuracy over tasks at one share: own set off, others' off (mean over them), random sets like the own off; `None` while one is missing.
     pub fn summary(&self, k: usize) -> Option<Summary> {
@@ -173,8 +177,8 @@ pub struct Summary {
     pub random: Option<f64>,
 }
 
-fn spread(totals: &[Totals]) -> Option<(f64, Option<f64>)> {
-    let all: Vec<f64> = totals.iter().filter_map(Totals::accuracy).collect();
+fn spread(values: impl Iterator<Item = f64>) -> Option<(f64, Option<f64>)> {
+    let all: Vec<f64> = values.collect();
     Some((stats::mean(&all)?, stats::std_dev(&all)))
 }
 
@@ -317,6 +321,11 @@ mod tests {
         assert!((s.other.expect("others") - 0.8).abs() < 1e-12 && (s.random.expect("random") - 0.8).abs() < 1e-12);
         let (mean, sd) = m.random(1, 0, 0).expect("two seeds");
         assert!((mean - 0.8).abs() < 1e-12 && (sd.expect("sd") - 0.02f64.sqrt()).abs() < 1e-12);
+        for (seed, loss) in [(0, 3.0), (1, 4.0)] {
+            m.cells.get_mut(&id(0, Some(seed), 0)).expect("measured").totals.loss = Some(loss);
+        }
+        assert_eq!(m.random_loss(1, 0, 0), Some((3.5, Some(0.5f64.sqrt()))));
+        assert_eq!(m.random_loss(1, 1, 0), None);
     }
 
     #[test]

@@ -72,14 +72,20 @@ pub fn prove_document(m: &TaskMatrix) -> Value {
     let names = &m.plan.tasks;
     let cell = |k: usize, set: usize, task: usize| {
         let c = m.get(k, set, task);
-        let random = m.random(k, set, task);
+        let controls = m.controls(k, set, task);
+        let (random, loss) = (m.random(k, set, task), m.random_loss(k, set, task));
         json!({
             "accuracy": c.and_then(|c| c.totals.accuracy()),
             "interval": c.and_then(|c| c.interval()),
             "change": c.and_then(|c| c.change()).map(|(v, i)| json!({ "value": v, "interval": i })),
             "loss": c.and_then(|c| c.totals.loss),
             "n": c.map(|c| c.totals.n),
-            "random": { "mean": random.map(|r| r.0), "std": random.and_then(|r| r.1), "each": m.controls(k, set, task).iter().map(Totals::accuracy).collect::<Vec<_>>() },
+            "random": {
+                "mean": random.map(|r| r.0),
+                "std": random.and_then(|r| r.1),
+                "each": controls.iter().map(Totals::accuracy).collect::<Vec<_>>(),
+                "loss": { "mean": loss.map(|l| l.0), "std": loss.and_then(|l| l.1), "each": controls.iter().map(|t| t.loss).collect::<Vec<_>>() },
+            },
         })
     };
     let by_task =

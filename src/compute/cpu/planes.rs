@@ -39,7 +39,8 @@ pub(super) fn panel_len(planes: usize, depth: usize) -> usize {
     HEAD + depth.div_ceil(STEP) * planes * TILE
 }
 
-/// What a panel's head says: it holds `x * 2^shift`, and planes from `live` on are zero throughout (and may not have been written).
+/// What a panel's head says: it holds `x * 2^shift`, and planes from `live` on are zero throughout (and may not have been written, unless the panel beside it has
+/// them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub shift: i32,
@@ -63,18 +64,36 @@ pub(super) enum Side {
     Right,
 }
 
-/// Rows that run along the depth: row `r` of the panel is `row(r)`, for `count` rows; the panel's length says how deep with [`panel_len`].
-pub(super) fn pack_along<'a>(unit: Unit, side: Side, count: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panel: &mut [f32]) {
+/// Rows that run along the depth: row `r` of the panels is `row(r)`, for `count` rows; `panels` are as many as these fill, one after another, each of
+/// [`panel_len`].
+pub(super) fn pack_along<'a>(unit: Unit, side: Side, count: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
     let planes = unit.planes();
-    assert!(count <= SIDE && panel.len() == panel_len(planes, depth), "a panel of {count} rows, {depth} deep, in {} floats", panel.len());
-    let rows: [Option<&[f32]>; SIDE] = std::array::from_fn(|r| (r < count).then(|| &row(r)[..depth]));
-    #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
-    // SAFETY: a `Unit`, like its twin in tests, exists only where the processor has AVX-512.
-    unsafe {
-        match planes {
-            1 => along::<1>(side, &rows, depth, panel),
-            2 => along::<2>(side, &rows, depth, panel),
-            _ => along::<3>(side, &rows, depth, panel),
+    let len = panel_len(planes, depth);
+    assert!(panels.len() == count.div_ceil(SIDE) * len, "{count} rows, {depth} deep, in {} floats", panels.len());
+    for (p, panel) in panels.chunks_exact_mut(len).enumerate() {
+        let rows: [Option<&[f32]>; SIDE] = std::array::from_fn(|r| (p * SIDE + r < count).then(|| &row(p * SIDE + r)[..depth]));
+        #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
+        // SAFETY: a `Unit`, like its twin in tests, exists only where the processor has AVX-512.
+        unsafe {
+            match planes {
+                1 => along::<1>(side, &rows, depth, panel),
+                2 => along::<2>(side, &rows, depth, panel),
+                _ => along::<3>(side, &rows, depth, panel),
+            }
+        }
+    }
+    clear_unwritten(planes, panels, len);
+}
+
+/// Two panels are multiplied together, with the planes that either holds: what one of them lacks beside the other was not written, and is cleared.
+fn clear_unwritten(planes: usize, panels: &mut [f32], len: usize) {
+    for pair in panels.chunks_exact_mut(2 * len) {
+        let (first, second) = pair.split_at_mut(len);
+        let live = [Head::of(first).live, Head::of(second).live];
+        if live[0] != live[1] {
+            for (panel, live) in [(first, live[0]), (second, live[1])] {
+                panel[HEAD..].chunks_exact_mut(planes * TILE).for_each(|tiles| tiles[live * TILE..].fill(0.0));
+            }
         }
     }
 }
@@ -102,10 +121,11 @@ pub(super) fn pack_across<'a>(unit: Unit, side: Side, count: usize, depth: usize
                 _ => across::<3>(side, depth, row, panels, len),
             }
         }
+        clear_unwritten(planes, panels, len);
     }
 }
 
-/// Panels that [`pack_across`] fills together.
+/// Panels that [`pack_across`] fills together, pairs of them.
 const TOGETHER: usize = 4;
 
 /// What was seen while a panel was filled.
@@ -475,12 +495,15 @@ pub(super) fn power_of_two(exponent: i32) -> f32 {
     f32::from_bits(((exponent + 127) as u32) << 23)
 }
 
-/// Element `(i, k)` of a panel's plane, and what it is multiplied by; for tests and the unit's twin.
+/// Element `(i, k)` of a panel's plane; for tests.
 #[cfg(test)]
 pub(super) fn element(planes: usize, side: Side, panel: &[f32], plane: usize, i: usize, k: usize) -> f32 {
-    if plane >= Head::of(panel).live {
-        return 0.0;
-    }
+    if plane >= Head::of(panel).live { 0.0 } else { written(planes, side, panel, plane, i, k) }
+}
+
+/// What stands there, whatever the head says of the plane, as the unit reads it; for its twin.
+#[cfg(test)]
+pub(super) fn written(planes: usize, side: Side, panel: &[f32], plane: usize, i: usize, k: usize) -> f32 {
     let tile = &panel[HEAD + (k / STEP * planes + plane) * TILE..][..TILE];
     let pair = k % STEP / 2;
     let word = match side {

@@ -77,13 +77,13 @@ impl Products {
     pub fn made_by(self) -> Option<&'static str> {
         self.maker().and_then(Maker::name)
     }
-    /// What tells results apart whose last bits differ: the unit's sums and the vectors' come in another order. Nothing for f32 multiply-adds.
+    /// What tells results apart whose last bits differ: the unit's sums and the vectors' come in another order. Nothing for f32 multiply-adds. To be changed with that order.
     pub fn bits(self) -> Option<String> {
         match self.maker()? {
             Maker::MultiplyAdds => None,
             Maker::Pairs => Some(format!("{self} pairs")),
             #[cfg(target_arch = "x86_64")]
-            Maker::TileUnit(_) => Some(self.to_string()),
+            Maker::TileUnit(_) => Some(format!("{self} tiles")),
         }
     }
     /// Themselves where they can be had.

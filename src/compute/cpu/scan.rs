@@ -46,6 +46,7 @@ const UNIT_ROWS: usize = 192;
 const UNIT_COLUMNS: usize = 192;
 const KEPT_UNIT: usize = 256 << 10;
 /// Active tokens from which a sample goes to the tile unit. For fewer, what becomes of the products takes longer than they do, and vectors do both in less time.
+#[cfg(target_arch = "x86_64")]
 const UNIT_TOKENS: usize = 64;
 /// Elements of a super-block, which bounds the partial sums alive at once.
 const SUPER_ELEMENTS: usize = 256 * TILE_ROWS * TILE_COLUMNS;
@@ -158,16 +159,16 @@ impl Plan {
         let (mut rows, mut cols) = if g.with_unit { (UNIT_ROWS, UNIT_COLUMNS) } else { (TILE_ROWS, TILE_COLUMNS) };
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
-                cols /= 2;
-            } else if rows > 2 * g.rows {
+                cols = (cols / 2).next_multiple_of(g.cols);
+            } else if rows >= 2 * g.cut() && rows > 2 * g.rows {
                 rows /= 2;
             } else if cols > g.cols {
-                cols /= 2;
+                cols = (cols / 2).next_multiple_of(g.cols);
             } else {
                 break;
             }
         }
-        (rows.next_multiple_of(g.cut()), cols.next_multiple_of(g.cols))
+        (rows.next_multiple_of(g.cut()), cols)
     }
 }
 
@@ -367,10 +368,10 @@ fn lanes(plan: &Plan, job: &ScanJob<'_>) -> Vec<Mutex<GramSums>> {
     (0..count).map(|_| Mutex::new(GramSums { squares: vec![0.0; job.samples.len()], gram: vec![0.0; sums] })).collect()
 }
 
-/// Rows and columns of a super-block, multiples of the tile's; depends on the job alone.
+/// Rows and columns of a super-block, multiples of the tile's; depends on the job and the kernels alone.
 fn super_block(plan: &Plan, g: Geometry, inp: usize, tile_rows: usize, tile_cols: usize) -> (usize, usize) {
     // Columns whose panels fit; those of rows take as much.
-    let side = PACKED_BUDGET / plan.packed_total.floats(g.cols, g.cols).max(1) * g.cols;
+    let side = (PACKED_BUDGET / plan.packed_total.floats(g.cols, g.cols).max(1) * g.cols).max(2 * g.cols);
     let cols = inp.min(side / 2).next_multiple_of(tile_cols);
     let rows = side.saturating_sub(cols).min(SUPER_ELEMENTS / cols).max(1).next_multiple_of(tile_rows);
     (rows, cols)

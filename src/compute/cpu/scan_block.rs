@@ -81,6 +81,7 @@ pub(super) struct Operands<'a> {
     pub down: usize,
     pub across: usize,
     /// For the tile unit: what the thread will want next of `x` and `delta`.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other processor has a tile unit"))]
     pub next: [&'a [f32]; 2],
 }
 

@@ -68,7 +68,7 @@ pub(super) fn scan_blocks(
 
 /// Elements of a block.
 const SIZE: usize = BLOCK * BLOCK;
-/// Lines of the next sample's operands that are asked for with every group of products: as many as a tile of 128 x 128 needs.
+/// Lines of the next sample's operands that are asked for with every group of products: with three planes, as many as a tile of 128 x 128 needs.
 const LINES: usize = 8;
 
 /// # Safety

@@ -53,7 +53,7 @@ pub(super) struct TileJob<'a> {
     pub first_col: usize,
     pub rows: usize,
     pub cols: usize,
-    /// The tile that the same thread is likely to make next.
+    /// The tile that the same thread is likely to make next (not where all pairs are asked for: then another is between).
     pub next: Option<NextTile<'a>>,
 }
 

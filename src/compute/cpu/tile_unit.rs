@@ -6,7 +6,7 @@
 //! plain code.
 //!
 //! For more than one plane (see [`super::planes`]) the products of planes are further instructions on the same accumulators: each step of the depth
-//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice, and none of the left, which often come from farther away. Pairs with an empty plane are left out: adding zero
+//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice, and none of the left ones, which often come from farther away (mirrored: none of the right). Pairs with an empty plane are left out: adding zero
 //! changes no bit.
 
 use super::planes::{HEAD, Head, SIDE, STEP, TILE, panel_len};
@@ -194,7 +194,6 @@ impl Session {
             unsafe { twin::multiply(planes, panels, steps, out, stride) };
             return;
         }
-        let live = |p: [&[f32]; 2]| Head::of(p[0]).live.max(Head::of(p[1]).live);
         let job = Job {
             left: panels.left.map(|p| p[HEAD..].as_ptr()),
             right: panels.right.map(|p| p[HEAD..].as_ptr()),
@@ -246,19 +245,18 @@ pub(super) const fn groups(planes: usize) -> usize {
 
 impl Session {
     /// As [`Self::multiply`] where both operands' planes (`P` of them) hold something, for a left operand that comes from the second-level cache and a right one that stays in the first: `beside` is called after every
-    /// group of products, [`groups`] times a step, and what it does goes on while the unit works. Says whether it came to that; `out` holds the product in either case.
+    /// group of products, [`groups`] times a step, and what it does goes on while the unit works; never where a plane is empty, and less is to be multiplied.
     ///
     /// # Safety
     /// On a processor with AVX-512.
     #[inline(always)]
     #[expect(unsafe_code, reason = "instructions the language has no functions for")]
-    pub unsafe fn multiply_beside<const P: usize>(&self, panels: &Panels<'_>, out: &mut Block, mut beside: impl FnMut()) -> bool {
+    pub unsafe fn multiply_beside<const P: usize>(&self, panels: &Panels<'_>, out: &mut Block, mut beside: impl FnMut()) {
         let full = |p: [&[f32]; 2]| p.iter().all(|p| Head::of(p).live == P);
         let steps = panels.depth.div_ceil(STEP);
         let whole = panels.left.iter().chain(&panels.right).all(|p| p.len() == HEAD + steps * P * TILE);
         if self.unit.is_twin() || self.unit.planes != P || !whole || steps == 0 || !full(panels.left) || !full(panels.right) {
-            self.multiply(panels, out);
-            return false;
+            return self.multiply(panels, out);
         }
         // SAFETY: panels of `steps` steps of `P` planes each, and a block, were found; the session holds the unit.
         unsafe {
@@ -306,7 +304,6 @@ impl Session {
             by_hand::store(out);
         }
         take_back(panels, out);
-        true
     }
 }
 
@@ -373,6 +370,11 @@ mod by_hand {
                 s = in(reg) BLOCK * size_of::<f32>(), options(nostack));
         }
     }
+}
+
+/// Planes of a pair of panels that are multiplied with: those that hold something in either of them.
+fn live(pair: [&[f32]; 2]) -> usize {
+    Head::of(pair[0]).live.max(Head::of(pair[1]).live)
 }
 
 /// What the loops below take; `step` and `stride` in bytes.
@@ -523,8 +525,8 @@ impl Unit {
 
 #[cfg(test)]
 mod twin {
-    use super::{BLOCK, Panels, SIDE, pairs};
-    use crate::compute::cpu::planes::{STEP, Side, element};
+    use super::{BLOCK, Panels, SIDE, live, pairs};
+    use crate::compute::cpu::planes::{STEP, Side, written};
 
     /// Below the normal numbers there is only zero.
     fn flushed(x: f32) -> f32 {
@@ -541,7 +543,10 @@ mod twin {
                 let (p, q) = if panels.mirrored { (q, p) } else { (p, q) };
                 // A step of one plane by row or column and depth.
                 let read = |side, panels: [&[f32]; 2], plane| -> Vec<[f32; STEP]> {
-                    let number = |i: usize, k: usize| flushed(element(planes, side, panels[i / SIDE], plane, i % SIDE, step * STEP + k));
+                    let empty = plane >= live(panels);
+                    let number = |i: usize, k: usize| {
+                        if empty { 0.0 } else { flushed(written(planes, side, panels[i / SIDE], plane, i % SIDE, step * STEP + k)) }
+                    };
                     (0..BLOCK).map(|i| std::array::from_fn(|k| number(i, k))).collect()
                 };
                 let (left, right) = (read(Side::Left, panels.left, p), read(Side::Right, panels.right, q));

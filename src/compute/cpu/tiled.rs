@@ -23,7 +23,7 @@ const ROWS: usize = 2048;
 const TASK_ROWS: usize = 128;
 const TASK_COLUMNS: usize = 384;
 const TASK_FLOATS: usize = 336 << 10;
-/// Panels that a task packs.
+/// Panels that a task packs: whole pairs, as they are multiplied.
 const PANELS: usize = 4;
 /// Rows up to which a weight is packed a little at a time where it is multiplied.
 const FEW_ROWS: usize = BLOCK;
@@ -119,10 +119,7 @@ fn few_rows(pool: &Pool, unit: Unit, out: SharedMut, stride: usize, a: Mat<'_>, 
                     let depth = deep.min(k - first);
                     let len = panel_len(unit.planes(), depth);
                     let left = aligned(&mut lent.buffer, count.div_ceil(SIDE) * len);
-                    for (p, panel) in left.chunks_exact_mut(len).enumerate() {
-                        let row = |r: usize| &b.row(c + p * SIDE + r)[first..];
-                        pack_along(unit, Side::Left, SIDE.min(count - p * SIDE), depth, row, panel);
-                    }
+                    pack_along(unit, Side::Left, count, depth, |r| &b.row(c + r)[first..], left);
                     let (left, right) = (two(left, 0, count, len), two(right, 0, m, len));
                     session.multiply(&Panels { left, right, depth, mirrored: true, ahead: left[0].as_ptr() }, &mut made);
                     for r in 0..m {
@@ -172,9 +169,7 @@ impl Part<'_> {
         if !self.along {
             return pack_across(unit, self.side, count, depth, |k| &self.from.row(first + k)[at..at + count], panels);
         }
-        for (p, panel) in panels.chunks_exact_mut(panel_len(unit.planes(), depth)).enumerate() {
-            pack_along(unit, self.side, SIDE.min(count - p * SIDE), depth, |r| &self.from.row(at + p * SIDE + r)[first..], panel);
-        }
+        pack_along(unit, self.side, count, depth, |r| &self.from.row(at + r)[first..], panels);
     }
 }
 
@@ -314,10 +309,22 @@ mod tests {
         let pool = Pool::new(Some(2), Isa::best());
         let mut rng = Rng::new(5);
         let mut numbers = |n: usize, scale: f64| (0..n).map(|_| (rng.normal() * scale) as f32).collect::<Vec<f32>>();
-        for (m, n, k, scale) in
-            [(1, 1, 1, 1.0), (3, 35, 40, 1.0), (33, 17, 31, 1e-30), (50, 70, 800, 1e-3), (40, 16, 64, 1e-36), (130, 200, 33, 1.0)]
-        {
-            let (a, b) = (numbers(m * k, scale), numbers(n * k, 1.0));
+        for (m, n, k, scale) in [
+            (1, 1, 1, 1.0),
+            (3, 35, 40, 1.0),
+            (33, 17, 31, 1e-30),
+            (50, 70, 800, 1e-3),
+            (40, 16, 64, 1e-36),
+            (130, 200, 33, 1.0),
+            (64, 80, 800, 1.0),
+        ] {
+            let (mut a, mut b) = (numbers(m * k, scale), numbers(n * k, 1.0));
+            if m == 64 {
+                // Panels without lower planes beside panels that have them: rows of zeros, and numbers of eight bits.
+                a[..SIDE * k].fill(0.0);
+                let short = |v: &mut f32| *v = f32::from_bits(v.to_bits() & 0xffff_0000);
+                a[3 * SIDE * k..].iter_mut().chain(&mut b[SIDE * k..3 * SIDE * k]).for_each(short);
+            }
             let transposed =
                 |data: &[f32], rows: usize, cols: usize| (0..data.len()).map(|i| data[i % rows * cols + i / rows]).collect::<Vec<f32>>();
             let (at, bt) = (transposed(&a, m, k), transposed(&b, n, k));

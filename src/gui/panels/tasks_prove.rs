@@ -343,7 +343,8 @@ fn readout(m: &TaskMatrix, k: usize, set: usize, task: usize) -> String {
         (Some(a), Some((lo, hi))) => words += &format!(": accuracy {} ({} to {})", sig3(a), sig3(lo), sig3(hi)),
         _ => words += &format!(": loss {} nat a token", cell.totals.loss.map_or_else(|| "–".into(), sig3)),
     }
-    if let Some((mean, sd)) = m.random(k, set, task) {
+    let like_own = if cell.totals.accuracy().is_some() { m.random(k, set, task) } else { m.random_loss(k, set, task) };
+    if let Some((mean, sd)) = like_own {
         words += &format!(", random {}", plus_minus(mean, sd));
     }
     words
@@ -358,7 +359,9 @@ fn tip_ui(ui: &mut Ui, m: &TaskMatrix, k: usize, set: usize, task: usize) {
             ui.label(format!("nothing off {}: {} (95 %: {} to {}); {counts}", sig3(before), change(c), change(lo), change(hi)));
         }
         if let Some(loss) = cell.totals.loss {
-            ui.label(format!("loss {} nat a token, nothing off {}", sig3(loss), m.before[task].loss.map_or_else(|| "–".into(), sig3)));
+            let before = m.before[task].loss.map_or_else(|| "–".into(), sig3);
+            let random = m.random_loss(k, set, task).map_or_else(String::new, |(mean, sd)| format!(", random {}", plus_minus(mean, sd)));
+            ui.label(format!("loss {} nat a token{random}, nothing off {before}", sig3(loss)));
         }
     }
     ui.label(format!("{} off", counted(m.neurons[k][set] as u64, "neuron")));
