@@ -3,7 +3,6 @@
 use super::{App, Command, EvalConfig, Failure, JobState, JobTarget, Origin, testing};
 use crate::{
     base::{Head, Neuron, NeuronSet},
-    data::Mapping,
     eval::AblationMode,
 };
 use std::{collections::BTreeSet, path::Path};
@@ -12,13 +11,7 @@ use std::{collections::BTreeSet, path::Path};
 fn predicted(folder: &Path) -> App {
     let mut app = testing::for_tests(folder);
     app.settings.predicts = true;
-    app.apply(Command::OpenModel { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama") });
-    for name in ["a", "b"] {
-        let path = folder.join(format!("{name}.jsonl"));
-        let row = |i| format!(r#"{{"question":"{name}: which is number {i}?","choices":["one {i}","two","three"],"answer":{}}}"#, i % 3);
-        std::fs::write(&path, (0..30).map(row).collect::<Vec<_>>().join("\n")).expect("questions");
-        app.apply(Command::AddDomain { name: name.into(), path, mapping: Mapping::default() });
-    }
+    testing::open_two_domains(&mut app, folder);
     app.apply(Command::SetControls { count: 2 });
     testing::settle(&mut app);
     app.apply(Command::Predict);

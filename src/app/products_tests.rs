@@ -5,7 +5,6 @@ use super::{App, Command, GivenProducts, JobState, JobTarget, NoticeLevel, Prefe
 use crate::{
     ablate::{AblationReport, SweepUnit},
     base::NeuronSet,
-    data::Mapping,
     scan::ScanConfig,
 };
 use std::path::Path;
@@ -23,13 +22,7 @@ fn other() -> Option<Products> {
 fn opening(folder: &Path) -> App {
     let mut app = testing::for_tests(folder);
     app.settings.given_products = None;
-    app.apply(Command::OpenModel { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama") });
-    for name in ["a", "b"] {
-        let path = folder.join(format!("{name}.jsonl"));
-        let row = |i| format!(r#"{{"question":"{name}: which is number {i}?","choices":["one {i}","two","three"],"answer":{}}}"#, i % 3);
-        std::fs::write(&path, (0..30).map(row).collect::<Vec<_>>().join("\n")).expect("questions");
-        app.apply(Command::AddDomain { name: name.into(), path, mapping: Mapping::default() });
-    }
+    testing::open_two_domains(&mut app, folder);
     app.apply(Command::SetControls { count: 1 });
     app.apply(Command::SetScanConfig { config: ScanConfig { samples: 3, ..ScanConfig::default() } });
     app

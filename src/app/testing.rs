@@ -29,6 +29,18 @@ pub fn for_tests(data_dir: &Path) -> App {
     App::with_settings(Arc::new(|| {}), settings)
 }
 
+/// Opens the small fixture model, which computes, and two domains of 30 questions that are written into `folder`.
+#[cfg(test)]
+pub fn open_two_domains(app: &mut App, folder: &Path) {
+    app.apply(Command::OpenModel { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-llama") });
+    for name in ["a", "b"] {
+        let path = folder.join(format!("{name}.jsonl"));
+        let row = |i| format!(r#"{{"question":"{name}: which is number {i}?","choices":["one {i}","two","three"],"answer":{}}}"#, i % 3);
+        std::fs::write(&path, (0..30).map(row).collect::<Vec<_>>().join("\n")).expect("questions");
+        app.apply(Command::AddDomain { name: name.into(), path, mapping: Mapping::default() });
+    }
+}
+
 /// A model of 8 layers x 512 neurons, six domains, one shown run: everything but an engine.
 pub fn sample_app(data_dir: &Path) -> App {
     sample_app_of(data_dir, 8, 512)

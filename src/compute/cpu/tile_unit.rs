@@ -6,8 +6,8 @@
 //! plain code.
 //!
 //! For more than one plane (see [`super::planes`]) the products of planes are further instructions on the same accumulators: each step of the depth
-//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice, and none of the left ones, which often come from farther away (mirrored: none of the right). Pairs with an empty plane are left out: adding zero
-//! changes no bit.
+//! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice, and none of the left ones, which often come from farther away (mirrored:
+//! none of the right). Pairs with an empty plane are left out: adding zero changes no bit.
 
 use super::planes::{HEAD, Head, SIDE, STEP, TILE, panel_len};
 use std::{arch::asm, marker::PhantomData, sync::OnceLock};
@@ -244,8 +244,9 @@ pub(super) const fn groups(planes: usize) -> usize {
 }
 
 impl Session {
-    /// As [`Self::multiply`] where both operands' planes (`P` of them) hold something, for a left operand that comes from the second-level cache and a right one that stays in the first: `beside` is called after every
-    /// group of products, [`groups`] times a step, and what it does goes on while the unit works; never where a plane is empty, and less is to be multiplied.
+    /// As [`Self::multiply`], for a left operand that comes from the second-level cache and a right one that stays in the first. After every group of products,
+    /// [`groups`] times a step, `beside` is called, and what it does goes on while the unit works; not where one of the `P` planes is empty, and less is to be
+    /// multiplied.
     ///
     /// # Safety
     /// On a processor with AVX-512.
@@ -265,40 +266,41 @@ impl Session {
                 let plane = |of: [&[f32]; 2], p: usize| of.map(|panel| panel.as_ptr().add(HEAD + (step * P + p) * TILE));
                 let left = |p: usize| by_hand::left(plane(panels.left, p));
                 let right = |p: usize| by_hand::right(plane(panels.right, p));
+                let mut products = || {
+                    by_hand::products();
+                    beside();
+                };
                 // As the kernels `one`, `two` and `three`.
-                if P == 3 {
-                    left(2);
-                }
-                if P > 1 {
-                    if P == 2 {
-                        left(1);
+                match P {
+                    1 => {
+                        left(0);
+                        right(0);
+                        products();
                     }
-                    right(0);
-                    by_hand::products();
-                    beside();
-                }
-                if P == 3 {
-                    left(1);
-                    by_hand::products();
-                    beside();
-                    right(1);
-                    by_hand::products();
-                    beside();
-                }
-                left(0);
-                if P == 3 {
-                    by_hand::products();
-                    beside();
-                }
-                if P != 2 {
-                    right(0);
-                }
-                by_hand::products();
-                beside();
-                if P > 1 {
-                    right(P - 1);
-                    by_hand::products();
-                    beside();
+                    2 => {
+                        left(1);
+                        right(0);
+                        products();
+                        left(0);
+                        products();
+                        right(1);
+                        products();
+                    }
+                    _ => {
+                        left(2);
+                        right(0);
+                        products();
+                        left(1);
+                        products();
+                        right(1);
+                        products();
+                        left(0);
+                        products();
+                        right(0);
+                        products();
+                        right(2);
+                        products();
+                    }
                 }
             }
             by_hand::store(out);
