@@ -4,13 +4,13 @@
 //! printed, after one that warms up. `neurons` trains one neuron in ten.
 
 use brodmann::{
-    base::{Ctx, Neuron, NeuronSet, job::silently, rng::Rng},
+    base::{Ctx, Neuron, NeuronSet, job::silently, memory::peak_rss_bytes, rng::Rng},
     compute::{
         Activation, AdamWStep, AttentionShape, AttentionSpan, Backend, Mat, MatMut, MovedLogits, Norm, RopeTable, ScanJob, ScanSums,
         cpu::{BigBlocks, CpuBackend},
     },
     model::{Batch, Decoder, NoHooks, load_model},
-    scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, peak_rss_bytes, scan_prepared},
+    scan::{Limits, MetricKind, ObjectiveKind, PreparedDomain, ScanConfig, scan_prepared},
     tune::{AdamWConfig, Schedule, Target, TrainConfig, TrainSequence, Trainer},
 };
 use std::{

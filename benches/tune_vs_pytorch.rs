@@ -5,10 +5,9 @@
 //! Without arguments it only says so.
 
 use brodmann::{
-    base::{Ctx, Neuron, NeuronSet, job::silently},
+    base::{Ctx, Neuron, NeuronSet, job::silently, memory::peak_rss_bytes},
     compute::cpu::{BigBlocks, CpuBackend},
     model::load_model,
-    scan::peak_rss_bytes,
     tune::{AdamWConfig, Schedule, Target, TrainConfig, TrainSequence, Trainer},
 };
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! The models of the Hugging Face cache, and which of them this machine has the memory for.
 
 use crate::{
-    base::{Ctx, Result, hub},
+    base::{Ctx, Result, hub, memory::Memory},
     model::{DecoderSpec, FoundModel, find_models},
-    scan::{ScanConfig, available_memory, estimate},
+    scan::{ScanConfig, estimate},
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -101,7 +101,7 @@ pub(super) fn report(ctx: &Ctx<'_>) -> Result<ModelsReport> {
         Some(root) => find_models(root, ctx)?,
         None => Vec::new(),
     };
-    let free_bytes = available_memory();
+    let free_bytes = Memory::now().map(|memory| memory.available_bytes);
     Ok(ModelsReport { cache, free_bytes, models: found.into_iter().map(|m| row(m, free_bytes)).collect() })
 }
 

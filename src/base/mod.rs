@@ -12,6 +12,7 @@ pub mod ids;
 pub mod job;
 pub mod long_table;
 pub mod mantel;
+pub mod memory;
 pub mod neuron_names;
 pub mod neuron_set;
 pub mod number;

@@ -2,7 +2,7 @@
 
 use super::{MetricKind, ObjectiveKind, ScanConfig};
 use crate::{
-    base::{Error, Result},
+    base::{Error, Result, memory::Memory},
     model::{DecoderSpec, Matrix, spec::Residual},
 };
 
@@ -17,7 +17,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: available_memory().unwrap_or(4 << 30) / 5 * 3, batch_tokens: DEFAULT_BATCH_TOKENS }
+        Self { memory_bytes: Memory::now().map_or(4 << 30, |m| m.available_bytes) / 5 * 3, batch_tokens: DEFAULT_BATCH_TOKENS }
     }
 }
 
@@ -230,14 +230,6 @@ pub(super) fn micro_batches(lengths: &[usize], batch_tokens: usize) -> Vec<std::
         batches.push(first..lengths.len());
     }
     batches
-}
-
-/// Bytes the system can still give without swapping; `None` where it does not say.
-pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use super::{
     DomainScan, Limits, MetricKind, ObjectiveKind, PairSeries, PreparedDomain, ScanConfig, ScanOutput, Sequence, Timing,
     metrics::llmdcos::{PairPlan, cosine, plan_pairs},
     pass::{self, Meter, PassInput, PassOutput, Wants},
-    peak_memory::peak_rss_bytes,
     prepare,
 };
 use crate::{
     base::{
         Ctx, Error, Grid, Result,
+        memory::peak_rss_bytes,
         provenance::{Provenance, now_utc, program},
     },
     data::Domain,

@@ -6,12 +6,11 @@ use super::{
     DomainSource, Limits, PreparedDomain, ScanConfig, Sequence, Timing,
     metrics::llmdcos::{self, cosine},
     pass::{self, Meter, PassInput, Wants},
-    peak_memory::peak_rss_bytes,
     plan::estimate,
     prepare, run,
 };
 use crate::{
-    base::{Ctx, Error, Grid, Result, number, provenance::Provenance},
+    base::{Ctx, Error, Grid, Result, memory::peak_rss_bytes, number, provenance::Provenance},
     compute::cpu::Products,
     data::Domain,
     model::{Decoder, DecoderSpec},

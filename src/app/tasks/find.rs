@@ -13,7 +13,9 @@ use crate::{
         sets::made,
     },
     base::{
-        Error, NeuronSet, Result, atomic_file, number,
+        Error, NeuronSet, Result, atomic_file,
+        memory::peak_rss_bytes,
+        number,
         provenance::{self, Provenance},
         tensor_file::{Tensor, Values, to_bytes},
     },
@@ -316,7 +318,7 @@ fn write(folder: &Path, view: &FindView, spec: &DecoderSpec) -> Result<()> {
     let output = ScanOutput {
         config: config.relevance.scan(),
         provenance: view.provenance.clone(),
-        timing: Timing { seconds, samples_per_second: samples as f64 / seconds.max(1e-9), peak_rss_bytes: scan::peak_rss_bytes() },
+        timing: Timing { seconds, samples_per_second: samples as f64 / seconds.max(1e-9), peak_rss_bytes: peak_rss_bytes() },
         n_layers: spec.n_layers,
         d_mlp: spec.d_mlp,
         params_per_layer: vec![spec.linear_params_per_layer(); spec.n_layers],

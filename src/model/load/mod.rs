@@ -15,7 +15,7 @@ use super::{
     family::{self, ConfigFile, Family, Layout},
     weights::{Block, BlockNorm, BlockSource, Role, Tensor},
 };
-use crate::base::{Ctx, Error, Result, hash};
+use crate::base::{Ctx, Error, Result, hash, memory::Memory};
 use checkpoint::{Checkpoint, StoredTensor, float_name};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -32,7 +32,7 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Half-precision and quantised blocks are widened once if all of them fit into this many bytes as f32, else at each use. `None`: half of the
-    /// machine's memory. f32 files are mapped in any case. What is larger, widened or as a file, is read from the disk a block ahead of its use.
+    /// memory that the process may have, or three quarters of what can be had now. f32 files are mapped in any case. What is larger, widened or as a file, is read from the disk a block ahead of its use.
     pub resident_bytes: Option<u64>,
 }
 
@@ -315,6 +315,11 @@ fn layer_of(family: &Family, name: &str) -> Option<usize> {
     })
 }
 
+/// See [`LoadOptions::resident_bytes`].
+fn usual_budget() -> u64 {
+    Memory::now().map_or(8 << 30, |memory| (memory.total_bytes / 2).min(memory.available_bytes / 4 * 3))
+}
+
 fn read<T: Stored>(
     name: &str,
     spec: &DecoderSpec,
@@ -324,7 +329,7 @@ fn read<T: Stored>(
     ctx: &Ctx<'_>,
 ) -> Result<Weights> {
     let widened_bytes: u64 = stored.iter().filter(|(role, _)| role.layer().is_some()).map(|(_, t)| t.resident_bytes()).sum();
-    let budget = options.resident_bytes.unwrap_or_else(|| memory_bytes() / 2);
+    let budget = options.resident_bytes.unwrap_or_else(usual_budget);
     let get = |role: Role| -> Result<Tensor> {
         ctx.check()?;
         Ok(stored.get(&role).ok_or_else(|| Error::invalid(format!("{role} was not found")))?.to_tensor())
@@ -347,11 +352,4 @@ fn read<T: Stored>(
     }
     let block = |(layer, tensors)| -> Arc<dyn BlockSource> { Arc::new(StoredBlock { spec: spec.clone(), layer, tensors }) };
     Ok(Weights::stored(layers.into_iter().enumerate().map(block).collect(), others)?.reading_ahead())
-}
-
-/// Physical memory; 16 GiB where the system does not say.
-fn memory_bytes() -> u64 {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    total.map_or(16 << 30, |kib| kib * 1024)
 }
