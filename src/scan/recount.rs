@@ -1,7 +1,8 @@
 //! Density for another threshold, from the stored histogram of a domain mean. No engine runs.
 //!
 //! The histogram has 8 bins an octave; inside a bin the values are taken as evenly spread, so a recounted density is off by at most the
-//! share of weights in the one bin that holds gamma. At the run's own gamma the stored exact count is used.
+//! share of weights in the one bin that holds gamma. The first bin also holds every zero (weights of dead neurons, of heads that nothing reads),
+//! which no gamma counts, so nothing of it is taken as activated. At the run's own gamma the stored exact count is used.
 
 use super::DomainScan;
 use crate::compute::scan_job::{HISTOGRAM_BINS, histogram_bin, histogram_edge};
@@ -34,16 +35,20 @@ pub fn density(scan: &DomainScan, layer: usize, params: u64, run_gamma: f32, gam
     Some(Density { share: above / params as f64, count: above.round() as u64, exact: false, error: bin as f64 / params as f64 })
 }
 
-/// Values of a histogram above `gamma`, evenly spread inside the bin that holds it.
+/// Values of a histogram above `gamma`, evenly spread inside the bin that holds it; of the first bin, where zeros are, none.
 pub fn above(histogram: &[u64], gamma: f32) -> f64 {
     let bin = histogram_bin(gamma);
     let whole: u64 = histogram[bin + 1..].iter().sum();
+    if bin == 0 {
+        return whole as f64;
+    }
     let (lo, hi) = (f64::from(histogram_edge(bin)), f64::from(histogram_edge(bin + 1)));
     let part = ((hi - f64::from(gamma)) / (hi - lo)).clamp(0.0, 1.0);
     whole as f64 + part * histogram[bin] as f64
 }
 
-/// The gamma above which `share` of all values of the histograms lie (evenly spread inside a bin): the relative threshold.
+/// The gamma above which `share` of all values of the histograms lie (evenly spread inside a bin): the relative threshold. Where so many are zero
+/// that no gamma has so many above it, the end of the first bin, which has the most.
 pub fn gamma_of_share<'a>(histograms: impl IntoIterator<Item = &'a [u64]>, share: f64) -> Option<f32> {
     let mut pooled = vec![0u64; HISTOGRAM_BINS];
     for h in histograms {
@@ -55,7 +60,7 @@ pub fn gamma_of_share<'a>(histograms: impl IntoIterator<Item = &'a [u64]>, share
     }
     let wanted = share.clamp(0.0, 1.0) * total as f64;
     let mut passed = 0.0;
-    for bin in (0..HISTOGRAM_BINS).rev() {
+    for bin in (1..HISTOGRAM_BINS).rev() {
         let here = pooled[bin] as f64;
         if passed + here >= wanted && here > 0.0 {
             let (lo, hi) = (f64::from(histogram_edge(bin)), f64::from(histogram_edge(bin + 1)));
@@ -63,7 +68,7 @@ pub fn gamma_of_share<'a>(histograms: impl IntoIterator<Item = &'a [u64]>, share
         }
         passed += here;
     }
-    Some(histogram_edge(0))
+    Some(histogram_edge(1))
 }
 
 /// First and one past the last bin that hold anything (bin 0 with its zeros left out), over several histograms.
@@ -113,6 +118,19 @@ mod tests {
             assert!(!d.exact);
             assert!((d.share - truth).abs() <= d.error + 1e-12, "{gamma}: {} against {truth}, error {}", d.share, d.error);
         }
+    }
+
+    #[test]
+    fn zeros_are_never_activated() {
+        // Weights of dead neurons: as many zeros as anything else.
+        let values: Vec<f32> = (0..1000).map(|i| if i % 2 == 0 { 0.0 } else { i as f32 * 1e-6 }).collect();
+        let s = scan(&values, 2e-6);
+        for gamma in [f32::MIN_POSITIVE, 1e-20, 9.5e-13, 1.1e-12] {
+            let d = density(&s, 0, 1000, 2e-6, gamma).expect("density");
+            assert_eq!((d.share, d.count), (0.5, 500), "{gamma}");
+        }
+        let most = gamma_of_share([s.histogram[0].as_slice()], 0.9).expect("gamma");
+        assert_eq!(above(&s.histogram[0], most), 500.0, "no gamma has 90 % above it: {most}");
     }
 
     #[test]
