@@ -23,6 +23,9 @@ pub struct Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Method {
+    /// Wilson intervals of both shares, combined with their correlation (Newcombe 1998, method 10), and McNemar's exact p. No change of few items is
+    /// still uncertain, which resampling them would not show.
+    PairedWilson,
     /// Items drawn again with replacement, both outcomes of an item together; percentiles. Says what other items of the kind would show.
     PairedBootstrap { draws: usize, seed: u64 },
     /// Student's t for one more random set beside `sets` of them on the same items: `s sqrt(1 + 1/sets)` with `sets - 1` degrees of freedom. Says
@@ -33,6 +36,7 @@ pub enum Method {
 impl Method {
     pub fn words(self) -> String {
         match self {
+            Self::PairedWilson => "95 % interval of paired shares (Newcombe), McNemar's exact p".to_owned(),
             Self::PairedBootstrap { draws, seed } => {
                 format!("95 % percentile interval of {draws} paired bootstrap draws of the items, seed {seed}")
             }
@@ -45,14 +49,15 @@ impl Method {
 pub const DRAWS: usize = 2000;
 pub const SEED: u64 = 0;
 
-/// `sum numerators / sum denominators` with its paired bootstrap: items are drawn again with replacement. `None` without items.
+/// `sum numerators / sum denominators` with its paired bootstrap: items are drawn again with replacement. `None` below two items, whose spread
+/// nobody knows.
 ///
 /// The p-value is the share of draws on the other side of 0, twice (Efron and Tibshirani 1993, section 15.4), with one added to count and total so
-/// that it is never 0.
+/// that it is never 0; nor is it below the least that the signs of so few items can reach, `2^(1 - n)`.
 pub fn bootstrap(numerators: &[f64], denominators: &[f64], seed: u64) -> Option<Difference> {
     let n = numerators.len();
     let total: f64 = denominators.iter().sum();
-    if n == 0 || n != denominators.len() || total <= 0.0 {
+    if n < 2 || n != denominators.len() || total <= 0.0 {
         return None;
     }
     let mut rng = Rng::stream(seed, "paired bootstrap");
@@ -76,24 +81,25 @@ pub fn bootstrap(numerators: &[f64], denominators: &[f64], seed: u64) -> Option<
         value: numerators.iter().sum::<f64>() / total,
         low: stats::quantile_sorted(&draws, 0.025)?,
         high: stats::quantile_sorted(&draws, 0.975)?,
-        p: (2.0 * side(down).min(side(up))).min(1.0),
+        p: (2.0 * side(down).min(side(up))).max((1.0 - n as f64).exp2()).min(1.0),
         n,
         method: Method::PairedBootstrap { draws: DRAWS, seed },
     })
 }
 
-/// A measured value against those of random sets on the same `n` items. `None` below two sets.
+/// A measured value against those of random sets on the same `n` items. `None` below two sets, and where all sets give the same value: few sets and
+/// an accuracy that moves in steps of `1/n` often do, and that tells nothing of how far one more set would lie.
 pub fn beyond_controls(value: f64, controls: &[f64], n: usize) -> Option<Difference> {
     let sets = controls.len();
     let (mean, spread) = (stats::mean(controls)?, stats::std_dev(controls)?);
+    // Equal values differ from their mean by its rounding.
+    if spread <= 1e-12 * mean.abs() {
+        return None;
+    }
     let (difference, freedom) = (value - mean, (sets - 1) as f64);
     let scale = spread * (1.0 + 1.0 / sets as f64).sqrt();
     let half = stats::student_quantile(0.975, freedom) * scale;
-    let p = match (difference == 0.0, scale > 0.0) {
-        (true, _) => 1.0,
-        (false, true) => 2.0 * stats::student_cdf(-(difference / scale).abs(), freedom),
-        (false, false) => 0.0,
-    };
+    let p = 2.0 * stats::student_cdf(-(difference / scale).abs(), freedom);
     Some(Difference { value: difference, low: difference - half, high: difference + half, p, n, method: Method::ControlSpread { sets } })
 }
 
@@ -103,11 +109,13 @@ fn paired(a: &DomainScore, b: &DomainScore) -> bool {
 }
 
 /// Accuracy of `after` less that of `before`. `None` without choices, or for other items.
-pub fn accuracy_difference(before: &DomainScore, after: &DomainScore, seed: u64) -> Option<Difference> {
-    before.acc().and(after.acc())?;
-    let one = |right: bool| f64::from(u8::from(right));
-    let changes: Vec<f64> = before.items.iter().zip(&after.items).map(|(b, a)| one(a.correct) - one(b.correct)).collect();
-    paired(before, after).then(|| bootstrap(&changes, &vec![1.0; changes.len()], seed)).flatten()
+pub fn accuracy_difference(before: &DomainScore, after: &DomainScore) -> Option<Difference> {
+    let (lost, gained) = discordant(before, after)?;
+    let n = before.items.len();
+    let both = before.items.iter().zip(&after.items).filter(|(b, a)| b.correct && a.correct).count();
+    let (low, high) = stats::paired_difference_95(both, lost, gained, n - both - lost - gained);
+    let value = (gained as f64 - lost as f64) / n as f64;
+    Some(Difference { value, low, high, p: mcnemar_exact(lost, gained), n, method: Method::PairedWilson })
 }
 
 /// Mean loss a token of `after` less that of `before`, nat. `None` for other items.
@@ -194,7 +202,22 @@ mod tests {
             .count();
         assert!((0.9397..0.9603).contains(&(covered as f64 / 4000.0)), "{covered} of 4000");
         assert_eq!(beyond_controls(1.0, &[0.5], 9), None);
-        assert_eq!(beyond_controls(0.5, &[0.5, 0.5], 9).expect("equal").p, 1.0);
+    }
+
+    #[test]
+    fn controls_that_agree_by_chance_prove_nothing() {
+        // One question of ten more than both sets: once this had p = 0.
+        assert_eq!(beyond_controls(0.8, &[0.9, 0.9], 10), None);
+        // The mean of three times 0.9 is not 0.9 to the last bit.
+        assert_eq!(beyond_controls(0.8, &[0.9, 0.9, 0.9], 10), None);
+        assert!(beyond_controls(0.8, &[0.9, 0.8], 10).is_some_and(|d| d.p > 0.5));
+    }
+
+    #[test]
+    fn few_items_are_never_certain() {
+        assert_eq!(bootstrap(&[0.7], &[1.0], 0), None, "one item has no spread");
+        // Three items that all rise: a sign test gives 2 * 0.5^3.
+        assert_eq!(bootstrap(&[0.7, 0.5, 0.6], &[1.0; 3], 0).expect("three").p, 0.25);
     }
 
     #[test]
@@ -215,6 +238,12 @@ mod tests {
         };
         let (a, b) = (score(&[true, true, false, true]), score(&[false, true, true, false]));
         assert_eq!(discordant(&a, &b), Some((2, 1)));
+        let change = accuracy_difference(&a, &b).expect("change");
+        assert_eq!((change.value, change.p, change.n), (-0.25, 1.0, 4));
+        assert!(change.low < -0.25 && change.high > 0.0, "{change:?}");
+        // Nothing changed in three questions, which is little evidence that nothing ever would.
+        let same = accuracy_difference(&score(&[true; 3]), &score(&[true; 3])).expect("none");
+        assert!(same.value == 0.0 && same.low < -0.3 && same.high > 0.3 && same.p == 1.0, "{same:?}");
         assert_eq!(discordant(&a, &score(&[true])), None);
     }
 }

@@ -39,9 +39,9 @@ impl DomainAblation {
         let (b, c) = paired::discordant(&self.before, &self.after)?;
         Some(paired::mcnemar_exact(b, c))
     }
-    /// Accuracy after less before, over the items (paired bootstrap).
+    /// Accuracy after less before, over the items.
     pub fn accuracy_change(&self) -> Option<Difference> {
-        paired::accuracy_difference(&self.before, &self.after, paired::SEED)
+        paired::accuracy_difference(&self.before, &self.after)
     }
     /// Loss after less before, nat a token, over the items (paired bootstrap).
     pub fn loss_change(&self) -> Option<Difference> {

@@ -255,7 +255,7 @@ fn text(report: &AblationReport) -> String {
         }
     }
     format!(
-        "{} changed ({}, {}) in {}\n\n{}{held}\nbefore, after: ± one standard error; change: paired bootstrap over the questions; p: McNemar, exact; control: mean ± standard \
+        "{} changed ({}, {}) in {}\n\n{}{held}\nbefore, after: ± one standard error; change: paired 95 % interval (Newcombe); p: McNemar, exact; control: mean ± standard \
          deviation over {}; p beyond it: against their spread; loss: mean, nat/token; {}\n",
         what.join(" and "),
         report.mode.words(),
