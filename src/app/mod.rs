@@ -26,6 +26,7 @@ pub mod map_view;
 mod models;
 mod neuron_order;
 mod opening;
+mod pace;
 mod panel_views;
 pub mod prediction;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub use lens::{LensAnswer, LensGrid, LensLive};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use map_view::{Collapse, MapCell, MapChange, MapView, Operand, Side};
 pub use models::{Fit, MemoryNeed, ModelFacts, ModelRow, ModelsReport};
+pub use pace::{NoPace, Pace};
 pub use panel_views::{OverlapView, PanelView, SimilarityView};
 pub use prediction::{Measured, Origin, PredictionLive};
 pub use preferences::{Preferences, ProductsChoice, Remembered, ThemeChoice, UsableProducts};

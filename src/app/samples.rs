@@ -1,7 +1,7 @@
 //! Similarities of all pairs of samples: from the request to the run they belong to, or to a file of their own.
 
 use super::{
-    App, NoticeLevel, device,
+    App, NoPace, NoticeLevel, Pace, device,
     event::{Event, JobTarget},
     library::Loading,
     project_file::is_demo,
@@ -12,10 +12,7 @@ use crate::{
     compute::cpu::Products,
     data::Domain,
     model::Decoder,
-    scan::{
-        self, Limits, MetricKind, ObjectiveKind, Order, SampleSimilarity, SamplesEstimate, ScanConfig, ScanOutput, estimate,
-        estimate_samples,
-    },
+    scan::{self, Limits, MetricKind, ObjectiveKind, Order, SampleSimilarity, SamplesEstimate, ScanConfig, ScanOutput, estimate_samples},
 };
 use std::{
     path::{Path, PathBuf},
@@ -23,19 +20,22 @@ use std::{
 };
 
 /// What the matrices will cost.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SamplesCost {
     pub estimate: SamplesEstimate,
     /// Bytes that are allowed.
     pub allowed_bytes: u64,
-    /// From the speed of the shown run; `None` without one on this model.
-    pub seconds: Option<f64>,
+    /// What tells the time, or why nothing does.
+    pub pace: Result<Pace, NoPace>,
 }
 
 impl SamplesCost {
     /// The work would be refused.
     pub fn too_much(&self) -> bool {
         self.estimate.least_bytes > self.allowed_bytes
+    }
+    pub fn seconds(&self) -> Option<f64> {
+        self.pace.as_ref().ok().map(|p| p.seconds(self.estimate.flops))
     }
 }
 
@@ -149,11 +149,7 @@ impl App {
             n += here;
         }
         let cost = estimate_samples(spec, tokens.ceil() as usize, n, layers);
-        let scanned: usize = run.domains.iter().map(|d| d.tokens).sum();
-        let sequences: usize = run.domains.iter().map(|d| d.samples).sum();
-        let same = run.n_layers == spec.n_layers && run.d_mlp == spec.d_mlp && run.timing.seconds > 0.0 && scanned > 0;
-        let seconds = same.then(|| cost.flops * run.timing.seconds / estimate(spec, scanned, sequences, &run.config).flops);
-        Some(SamplesCost { estimate: cost, allowed_bytes: self.samples_limits().memory_bytes, seconds })
+        Some(SamplesCost { estimate: cost, allowed_bytes: self.samples_limits().memory_bytes, pace: self.scan_pace() })
     }
 
     pub(super) fn samples_made(&mut self, run: &Arc<ScanOutput>, samples: Arc<SampleSimilarity>) {
@@ -271,7 +267,7 @@ mod tests {
         testing::settle(&mut app);
         assert!(errors(&app).last().expect("error").contains("no layer 77"));
         let cost = app.samples_cost(&[0, 1], 64, &[]).expect("cost");
-        assert!(!cost.too_much() && cost.estimate.samples == 384 && cost.seconds.is_some_and(|s| s > 0.0), "{cost:?}");
+        assert!(!cost.too_much() && cost.estimate.samples == 384, "{cost:?}");
         app.settings.preferences.memory_bytes = Some(1);
         assert!(app.samples_cost(&[0, 1], 64, &[]).expect("cost").too_much());
     }

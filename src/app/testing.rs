@@ -11,6 +11,7 @@ use crate::{
     base::{Grid, Neuron, NeuronSet, provenance::Provenance, rng::Rng},
     compute::{
         HISTOGRAM_BINS,
+        cpu::Products,
         scan_job::{histogram_bin, histogram_edge},
     },
     data::{Domain, DomainKind, Item, Mapping, Prompting},
@@ -49,6 +50,7 @@ pub fn sample_app(data_dir: &Path) -> App {
 /// The same for another shape, e.g. 32 x 14,336 for a large map.
 pub fn sample_app_of(data_dir: &Path, n_layers: usize, d_mlp: usize) -> App {
     let mut app = for_tests(data_dir);
+    (app.settings.usable_products, app.settings.given_products) = (f32_alone, None);
     let (info, spec) = sample_model(n_layers, d_mlp);
     app.project.model = Some("demo".into());
     app.library.model = Some(ModelEntry { path: "demo".into(), state: Loading::Ready((info, spec)) });
@@ -77,6 +79,11 @@ pub fn sample_app_of(data_dir: &Path, n_layers: usize, d_mlp: usize) -> App {
     });
     app.show_run(0);
     app
+}
+
+/// Made-up numbers are the same on every machine, whatever its processor has.
+fn f32_alone(products: Products) -> Result<Products, String> {
+    if products == Products::F32 { Ok(products) } else { Err(format!("{products} needs {}", products.needs())) }
 }
 
 /// As [`sample_app`], with the top 10 % of arithmetic switched off and its accuracies measured.

@@ -8,7 +8,7 @@ use crate::{
         device_combo::device_combo,
         theme,
         widgets::{
-            control::{choice, group, log_slider, name_cell, remark},
+            control::{choice, group, log_slider, name_cell},
             number::{bytes, count, duration, sig3},
             states::{empty_ui, failed_strip_ui, job_bar_ui, progress_line},
             table::{Fact, facts, icon_button},
@@ -197,11 +197,15 @@ fn run_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             bytes(cost.estimate.least_bytes),
             bytes(cost.estimate.fast_bytes)
         );
-        text.push_str(&match cost.seconds {
-            Some(s) => format!(" · about {}", duration(Duration::from_secs_f64(s.clamp(0.0, 1e9)))),
-            None => format!(" · {} GFLOP (the time is known after a first scan)", sig3(cost.estimate.flops / 1e9)),
+        let flops = cost.estimate.flops;
+        text.push_str(&match &cost.pace {
+            Ok(pace) => format!(" · about {}", duration(Duration::from_secs_f64(pace.seconds(flops).clamp(0.0, 1e9)))),
+            Err(none) => format!(" · {} GFLOP ({})", sig3(flops / 1e9), none.until()),
         });
-        remark(ui, cx.theme, text);
+        let words = ui.add(egui::Label::new(cx.theme.small(text)).wrap());
+        if let Ok(pace) = &cost.pace {
+            words.on_hover_text(pace.assumed());
+        }
     }
     ui.horizontal(|ui| {
         let text = if enabled == 1 { "Scan 1 domain".to_owned() } else { format!("Scan {enabled} domains") };

@@ -1,8 +1,8 @@
 //! What the next scan will cost: tokens, memory, time.
 
 use crate::{
-    app::App,
-    scan::{Estimate, ScanConfig, ScanOutput, estimate},
+    app::{App, NoPace, Pace},
+    scan::{Estimate, estimate},
 };
 
 pub struct Cost {
@@ -10,8 +10,8 @@ pub struct Cost {
     /// The token counts come from a run over the same domains, not from the length of the texts.
     pub measured: bool,
     pub estimate: Estimate,
-    /// From the speed of the shown run on this machine; `None` without one.
-    pub seconds: Option<f64>,
+    /// What tells the time, or why nothing does.
+    pub pace: Result<Pace, NoPace>,
 }
 
 impl Cost {
@@ -43,18 +43,8 @@ impl Cost {
             return None;
         }
         let next = estimate(spec, tokens.ceil() as usize, sequences, config);
-        let seconds =
-            run.filter(|r| r.n_layers == spec.n_layers && r.d_mlp == spec.d_mlp).and_then(|r| speed(r, spec)).map(|s| next.flops / s);
-        Some(Self { tokens: tokens.round() as u64, measured, estimate: next, seconds })
+        Some(Self { tokens: tokens.round() as u64, measured, estimate: next, pace: app.scan_pace() })
     }
-}
-
-/// Floating-point operations a second that a run reached.
-fn speed(run: &ScanOutput, spec: &crate::model::DecoderSpec) -> Option<f64> {
-    let tokens: usize = run.domains.iter().map(|d| d.tokens).sum();
-    let samples: usize = run.domains.iter().map(|d| d.samples).sum();
-    let config: &ScanConfig = &run.config;
-    (run.timing.seconds > 0.0 && tokens > 0).then(|| estimate(spec, tokens, samples, config).flops / run.timing.seconds)
 }
 
 #[cfg(test)]
@@ -71,15 +61,15 @@ mod tests {
         let tokens: usize = run.domains.iter().map(|d| d.tokens).sum();
         assert_eq!(cost.tokens, tokens as u64);
         assert!(cost.measured);
-        assert!((cost.seconds.expect("seconds") / run.timing.seconds - 1.0).abs() < 0.01);
+        assert!((cost.pace.expect("a speed").seconds(cost.estimate.flops) / run.timing.seconds - 1.0).abs() < 0.01);
     }
 
     #[test]
     fn without_a_run_there_is_no_time() {
         let dir = tempfile::tempdir().expect("folder");
         let mut app = testing::sample_app(dir.path());
-        app.library.shown = None;
+        (app.library.shown, app.library.runs) = (None, Vec::new());
         let cost = Cost::of(&app).expect("cost");
-        assert!(cost.seconds.is_none() && !cost.measured && cost.tokens > 0);
+        assert!(cost.pace == Err(NoPace::Runs) && !cost.measured && cost.tokens > 0);
     }
 }

@@ -189,7 +189,10 @@ impl SamplesState {
                 caption(ui, cx.theme, "samples of each domain");
                 ui.name_inputs("Samples of each domain", |ui| ui.add(egui::DragValue::new(&mut self.samples).range(1..=most)));
             });
-            ui.label(cx.theme.small(cost_words(&cost)));
+            let words = ui.label(cx.theme.small(cost_words(&cost)));
+            if let Ok(pace) = &cost.pace {
+                words.on_hover_text(pace.assumed());
+            }
             ui.add_space(2.0 * theme::GRID);
             let busy = cost.too_much();
             let pressed = ui.add_enabled(!busy, cx.theme.primary(format!("Compute layer {layer}"))).clicked();
@@ -419,7 +422,7 @@ fn name_of(s: &SampleSimilarity, sample: usize) -> String {
 
 fn cost_words(cost: &SamplesCost) -> String {
     let n = cost.estimate.samples as u64;
-    let seconds = cost.seconds.map_or_else(String::new, |s| format!("about {}, ", duration(Duration::from_secs_f64(s.clamp(0.01, 1e7)))));
+    let seconds = cost.seconds().map_or_else(String::new, |s| format!("about {}, ", duration(Duration::from_secs_f64(s.clamp(0.01, 1e7)))));
     format!(
         "{}, {} pairs: {seconds}{} of memory beside the model",
         counted(n, "sample"),
