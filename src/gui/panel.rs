@@ -89,6 +89,7 @@ pub enum Ask {
     SaveProjectAs,
     /// Brings the panel with this id to the front, opening it where the layout has it not.
     ShowPanel(&'static str),
+    ShowSettings,
     /// Put on the clipboard with a short note that it was.
     Copy(String),
     /// Writes a file chosen in a dialog: suggested name and contents.

@@ -177,6 +177,7 @@ impl Shell {
         match self.dialogs.ask(ctx, ask) {
             None => {}
             Some(Ask::ShowPanel(id)) => self.dock.show_panel(id),
+            Some(Ask::ShowSettings) => self.settings.open = true,
             Some(Ask::Export(view)) => {
                 let shown = self.dock.shown_of(view);
                 let (view, subject) = shown.unwrap_or_else(|| (shown_view(view, &self.app), self.subject()));

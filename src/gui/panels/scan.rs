@@ -3,6 +3,7 @@
 use super::{scan_cost::Cost, shown_run::scan_job};
 use crate::{
     app::{Command, JobState, Loading, Preferences, RunEntry},
+    base::number::capital,
     gui::{
         Ask, Panel, PanelCx,
         device_combo::device_combo,
@@ -35,6 +36,7 @@ impl Panel for ScanPanel {
             domains_ui(ui, cx);
             settings_ui(ui, cx);
             device_ui(ui, cx);
+            products_ui(ui, cx);
             run_ui(ui, cx);
             if let Some(run) = cx.app.library.run() {
                 last_ui(ui, cx, run);
@@ -52,6 +54,24 @@ fn device_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         let preferences = Preferences { device, ..cx.app.settings.preferences.clone() };
         cx.send(Command::SetPreferences { preferences });
     }
+}
+
+/// What the next scan multiplies with: it changes its numbers, so it is told here and chosen in the settings.
+fn products_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
+    let hover = "How the processor multiplies matrices, for everything that is computed";
+    setting(ui, cx, "products", hover, None, |ui, cx| {
+        let (settings, products) = (&cx.app.settings, cx.app.products());
+        ui.label(products.key()).on_hover_text(format!("{}.", capital(products.about())));
+        let why = match settings.given_products {
+            Some(given) => given.to_string(),
+            None if settings.products().is_none() => "auto".to_owned(),
+            None => String::new(),
+        };
+        ui.label(cx.theme.small(why));
+        if icon_button(ui, icons::ICON_SETTINGS, "Choose products", "In the settings").clicked() {
+            cx.link.ask(Ask::ShowSettings);
+        }
+    });
 }
 
 fn domains_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
