@@ -7,6 +7,7 @@ pub mod examples;
 pub mod gradients;
 pub mod init;
 pub mod lora;
+mod need;
 pub mod optimizer;
 pub mod overlay;
 pub mod peft;

@@ -4,6 +4,7 @@
 use super::{
     Learn, OptimizerConfig, Schedule, StepReport, Target, TrainConfig, TrainSequence, Trainer,
     checkpoint::{self, Beside},
+    need,
 };
 use crate::{
     base::{Ctx, Error, Result, rng::Rng},
@@ -176,7 +177,7 @@ fn plain() -> String {
 /// model and data left; the weights then are those of an unbroken run.
 ///
 /// # Errors
-/// When the settings do not fit, a number is not finite, the folder cannot be written to or holds a checkpoint of another run. A user's stop is
+/// When the settings do not fit, there is not memory enough, a number is not finite, the folder cannot be written to or holds a checkpoint of another run. A user's stop is
 /// no error: it ends as [`Ended::Cancelled`] with the best weights so far.
 #[expect(clippy::too_many_arguments, reason = "the parts of one training")]
 pub fn tune(
@@ -213,6 +214,7 @@ pub fn tune_from(
     if sequences.is_empty() {
         return Err(Error::invalid("there is nothing to train on: no sequence was given"));
     }
+    need::check(base, config, sequences.iter().map(|s| s.tokens.len()).max().unwrap_or(0))?;
     let copy = Model { info: base.info.clone(), spec: base.spec.clone(), weights: base.weights.clone(), tokenizer: base.tokenizer.clone() };
     let arithmetic = backend.arithmetic().to_owned();
     let mut trainer = Trainer::with_target(copy, backend, config.train(), &config.target, config.seed)?;
