@@ -186,6 +186,16 @@ fn a_saved_model_loads_again_and_saving_twice_gives_the_same_bytes() {
     }
 }
 
+/// transformers refuses a whole number that is written with a point.
+#[test]
+fn a_saved_gemma3_has_the_whole_numbers_of_its_source() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-gemma3");
+    let (source, folder) = (load(&path).expect("model"), tempfile::tempdir().expect("folder"));
+    save_model(folder.path(), "gemma3_text", &source.spec, &source.weights, SaveDtype::F32, &Map::new()).expect("save");
+    let config: Value = serde_json::from_slice(&fs::read(folder.path().join("config.json")).expect("file")).expect("json");
+    assert!(config["query_pre_attn_scalar"].is_u64(), "{config}");
+}
+
 #[test]
 fn writing_to_weights_leaves_the_file_and_other_holders_alone() {
     let folder = copy();

@@ -100,12 +100,13 @@ fn config(spec: &DecoderSpec) -> Map<String, Value> {
         let local = local.as_ref().unwrap_or(global);
         map.insert("rope_parameters".into(), json!({ "full_attention": rope(global), "sliding_attention": rope(local) }));
     }
+    // The scale was rounded to f32; the scalar is a whole number in every model, and transformers refuses `256.0`.
     let scalar = f64::from(spec.attention.scale).powi(-2);
+    let scalar = if (scalar - scalar.round()).abs() < 1e-4 { json!(scalar.round() as u64) } else { json!(scalar) };
     map.extend(entries([
         ("hidden_activation", json!(write::activation(spec.mlp.act()))),
         ("attention_bias", json!(spec.attention.qkv_bias)),
-        // The scale was rounded to f32; the scalar is a whole number in every model.
-        ("query_pre_attn_scalar", json!(if (scalar - scalar.round()).abs() < 1e-4 { scalar.round() } else { scalar })),
+        ("query_pre_attn_scalar", scalar),
         ("attn_logit_softcapping", json!(spec.attention.soft_cap.map(write::short))),
         ("final_logit_softcapping", json!(spec.logit_soft_cap.map(write::short))),
     ]));
