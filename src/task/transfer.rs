@@ -294,7 +294,8 @@ pub fn similarity(model: &Model, a: &NeuronSet, b: &NeuronSet) -> Result<Vec<Opt
         let both = sum(&|m| in_a.contains(m) && in_b.contains(m));
         let norms = (aa * bb).sqrt();
         let cosine = if norms > 0.0 { both / norms } else { 0.0 };
-        *cell = Some((cosine * 1e9).round() / 1e9);
+        // The sum of no numbers is -0.
+        *cell = Some((cosine * 1e9).round() / 1e9 + 0.0);
     }
     Ok(out)
 }
@@ -323,6 +324,7 @@ mod tests {
         let expected = super::super::feature::cosine(&vector([true, true, true, false]), &vector([false, false, true, true]));
         assert!((found[0].expect("defined") - expected).abs() < 1e-8, "{found:?} {expected}");
         assert_eq!(found[1..3], [Some(0.0), Some(0.0)]);
+        assert!(found[1].is_some_and(f64::is_sign_positive), "files say 0, not -0");
         assert!(found[3..].iter().all(Option::is_none));
         let same = similarity(&model, &a, &a).expect("fits");
         assert_eq!((same[0], same[1]), (Some(1.0), Some(1.0)));
