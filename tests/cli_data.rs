@@ -89,6 +89,19 @@ fn a_data_set_of_the_cache_is_scored_with_examples_and_a_template() {
 }
 
 #[test]
+fn rows_without_choices_are_neither_right_nor_wrong() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (data, log) = (folder.path().join("d.jsonl"), folder.path().join("log.jsonl"));
+    std::fs::write(&data, "{\"question\": \"Two and two?\", \"answer\": \"Four\"}\n").expect("data");
+    let data = format!("d={}", data.display());
+    let result = json(&["eval", "--data", &data, "--log-samples", log.to_str().expect("utf-8"), "--format", "json", "--quiet"]);
+    assert!(result["domains"]["d"]["acc"].is_null(), "{result}");
+    let line: Value = serde_json::from_str(&std::fs::read_to_string(&log).expect("samples")).expect("line");
+    assert!(["chosen", "gold", "correct", "correct_norm"].iter().all(|k| line[*k].is_null()), "{line}");
+    assert!(line["nll"].as_f64().is_some_and(|v| v > 0.0), "{line}");
+}
+
+#[test]
 fn examples_change_what_the_demo_reads() {
     let plain = json(&["eval", "--data", "logic=demo", "--samples", "6", "--format", "json", "--quiet"]);
     let shots = json(&["eval", "--data", "logic=demo", "--samples", "6", "--shots", "1", "--format", "json", "--quiet"]);

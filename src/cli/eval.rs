@@ -95,21 +95,22 @@ fn text(session: &Session, scores: &[DomainScore]) -> String {
     format!("{}\n{prompts}{} on {}, BOS: {}; accuracy ± one standard error, Wilson interval\n", t.render(), p.model, p.device, p.bos)
 }
 
-/// A line an item.
+/// A line an item. Nothing is chosen, right or wrong where there are no choices.
 fn samples(session: &Session, scores: &[DomainScore]) -> String {
     let mut out = String::new();
     for s in scores {
         let domain = session.app.library.domain(&s.domain).and_then(|d| d.scored());
+        let judged = s.acc().is_some();
         for score in &s.items {
             let item = domain.and_then(|d| d.items.iter().find(|i| i.line == score.line));
             let line = json!({
                 "domain": s.domain,
                 "line": score.line,
-                "chosen": score.chosen(),
-                "gold": item.and_then(|i| i.gold),
+                "chosen": score.chosen().filter(|_| judged),
+                "gold": item.and_then(|i| i.gold).filter(|_| judged),
                 "log_likelihoods": score.log_likelihoods,
-                "correct": score.correct,
-                "correct_norm": score.correct_norm,
+                "correct": judged.then_some(score.correct),
+                "correct_norm": judged.then_some(score.correct_norm),
                 "nll": score.nll,
                 "tokens": score.n_tokens,
                 "examples": item.map(|i| i.shots.iter().map(|shot| shot.line).collect::<Vec<_>>()),
