@@ -19,6 +19,14 @@ fn brodmann(home: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// What `brodmann info` says of a folder of results.
+#[track_caller]
+fn brodmann_info(home: &Path, folder: &Path) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brodmann"));
+    command.env("XDG_DATA_HOME", home).env("XDG_CONFIG_HOME", home).arg("info").arg(folder).args(["--format", "json"]);
+    json(&command.output().expect("run"))
+}
+
 #[track_caller]
 fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -53,6 +61,9 @@ fn a_killed_sweep_goes_on_to_the_numbers_of_one_that_was_not() {
     assert!(left >= 2, "the sweep never began");
     let resumed = json(&into(&parts).output().expect("run"));
     assert_eq!(resumed["units"], expected["units"], "{left} lines were there");
+    let info = brodmann_info(dir.path(), &parts);
+    assert_eq!((&info["kind"], &info["command"]), (&Value::from("sweep"), &resumed["provenance"]["command"]));
+    assert_eq!(info["provenance"]["model_sha256"], resumed["provenance"]["model_sha256"]);
     // The same sweep again measures nothing and says the same.
     let before = std::fs::read(&file).expect("file");
     assert_eq!(json(&into(&parts).output().expect("run"))["units"], expected["units"]);

@@ -84,6 +84,7 @@ pub use project::{EvalConfig, MapScale, NamedSet, Project, ProjectDomain, View};
 pub use project_file::ModelMark;
 pub use replay::{ReplayReport, ReplayView, verdict_words};
 pub use results::{Compared, Print, Results, TOLERANCE, Verdict, compare};
+pub use results_folder::result_in;
 pub use samples::SamplesCost;
 pub use saving::MissingModel;
 pub use sets::FormulaResult;

@@ -3,10 +3,12 @@
 use super::{
     App, ContinualView, NoticeLevel, ProveView, TransferView, TuneReport,
     event::{Event, JobTarget},
+    sweep::{BROKEN, CURVE},
     tuning::REPORT_FILE,
 };
 use crate::{
-    base::{Error, Result},
+    ablate::sweep_file::SWEEP_FILE,
+    base::{Error, Result, provenance::Provenance},
     scan::store::RUN_FILE,
     task::{
         ContinualState, MATRIX_FILE, TaskMatrix, TransferState, continual_file::CONTINUAL_FILE, matrix_file, transfer_file::TRANSFER_FILE,
@@ -73,6 +75,40 @@ impl OpenedResults {
             Self::Tuning(_) => FolderKind::Tuning,
         }
     }
+}
+
+/// Files that hold results other than a scan's, with what each is.
+const RESULT_FILES: [(&str, &str); 7] = [
+    (MATRIX_FILE, "deactivation matrix"),
+    (CONTINUAL_FILE, "sequence of tasks"),
+    (TRANSFER_FILE, "study of transfer"),
+    (REPORT_FILE, "tuning"),
+    (SWEEP_FILE, "sweep"),
+    (CURVE, "accuracy against k"),
+    (BROKEN, "search for the smallest set"),
+];
+
+/// What the results in a folder are and where they came from; `None` where it holds a scan, or nothing of this program's. A file that grows line by line says
+/// so in its first.
+///
+/// # Errors
+/// When the file cannot be read or does not say where it came from.
+pub fn result_in(folder: &Path) -> Result<Option<(&'static str, Provenance)>> {
+    #[derive(serde::Deserialize)]
+    struct Made {
+        provenance: Provenance,
+    }
+    if folder.join(RUN_FILE).is_file() {
+        return Ok(None);
+    }
+    let Some((path, what)) = RESULT_FILES.into_iter().map(|(file, what)| (folder.join(file), what)).find(|(path, _)| path.is_file()) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+    let by_line = path.extension().is_none_or(|e| e != "json");
+    let json = if by_line { text.lines().next().unwrap_or_default().trim_start_matches("# ") } else { &text };
+    let made: Made = serde_json::from_str(json).map_err(|e| Error::format(&path, format!("does not say where it came from: {e}")))?;
+    Ok(Some((what, made.provenance)))
 }
 
 /// The report of a tuning.

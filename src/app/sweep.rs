@@ -192,7 +192,8 @@ pub(super) struct CurvePlan {
     pub folder: PathBuf,
 }
 
-/// Files in the folders of a curve and of a search: what is known of one that was begun, and the end of a search.
+/// Files in the folders of a curve and of a search: what is known of one that was begun, and its end.
+pub(super) const CURVE: &str = "against-k.json";
 pub(super) const CURVE_BEGUN: &str = "against-k.begun.json";
 pub(super) const SEARCH_BEGUN: &str = "break.begun.json";
 pub(super) const BROKEN: &str = "break.json";
@@ -467,7 +468,7 @@ impl App {
                 let known = CurveBegun { baseline: curve.baseline.clone(), points: curve.points.clone() };
                 write_begun(&path, &key, &plan.request, &known)
             })?;
-            write_json(&plan.folder.join("against-k.json"), &curve)
+            write_json(&plan.folder.join(CURVE), &curve)
         });
         Ok(())
     }

@@ -7,8 +7,8 @@ use super::{
     watch::{Session, Stop},
 };
 use crate::{
-    app::{Command, Settings},
-    base::number,
+    app::{self, Command, Settings},
+    base::{number, provenance::Provenance},
 };
 use serde_json::json;
 use std::path::Path;
@@ -18,6 +18,8 @@ pub fn run(args: InfoArgs, settings: Settings) -> Result<(), Stop> {
     let mut session = Session::new(settings, args.output.quiet);
     if path.join("run.json").is_file() {
         of_run(&mut session, &path, args.output.format)
+    } else if let Some((what, provenance)) = app::result_in(&path).map_err(|e| Stop::Failed(vec![e.to_string()]))? {
+        of_result(&path, what, &provenance, args.output.format)
     } else {
         of_model(&mut session, &path, args.output.format)
     }
@@ -42,16 +44,41 @@ fn of_run(session: &mut Session, path: &Path, format: Format) -> Result<(), Stop
         })),
         Format::Text => {
             let p = &out.provenance;
-            let mut facts = Table::default();
-            facts.row(["run", &*path.display().to_string()]);
-            facts.row(["made by", &*format!("{}, {}", p.program, p.created)]);
-            facts.row(["model sha256", &*p.model_sha256]);
-            for (name, hash) in &p.data_sha256 {
-                facts.row([format!("{name} sha256"), hash.clone()]);
-            }
+            let facts = source("run", path, p);
             output::print(&format!("{}\n{}\nto repeat it:\n{}\n", facts.render_left(), scan::text(out), p.command))
         }
     }
+}
+
+/// What another verb than a scan left.
+fn of_result(path: &Path, what: &str, p: &Provenance, format: Format) -> Result<(), Stop> {
+    match format {
+        Format::Json => output::print_json(&json!({ "kind": what, "path": path, "provenance": p, "command": p.command })),
+        Format::Text => {
+            let mut facts = source(what, path, p);
+            for (name, value) in [
+                ("formula", p.formula.clone()),
+                ("objective", p.objective.clone()),
+                ("seed", p.seed.to_string()),
+                ("computed in", format!("{} on {}", p.dtype, p.device)),
+            ] {
+                facts.row([name.to_owned(), value]);
+            }
+            output::print(&format!("{}\nto repeat it:\n{}\n", facts.render_left(), p.command))
+        }
+    }
+}
+
+/// Where numbers came from: program, model, data.
+fn source(what: &str, path: &Path, p: &Provenance) -> Table {
+    let mut facts = Table::default();
+    facts.row([what, &*path.display().to_string()]);
+    facts.row(["made by", &*format!("{}, {}", p.program, p.created)]);
+    facts.row(["model sha256", &*p.model_sha256]);
+    for (name, hash) in &p.data_sha256 {
+        facts.row([format!("{name} sha256"), hash.clone()]);
+    }
+    facts
 }
 
 fn of_model(session: &mut Session, path: &Path, format: Format) -> Result<(), Stop> {

@@ -27,7 +27,7 @@ pub struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub struct InfoArgs {
-    /// Model folder, GGUF file, org/name of the Hugging Face cache, run folder, or `demo`.
+    /// Model folder, GGUF file, org/name of the Hugging Face cache, folder that a verb wrote with --out, or `demo`.
     #[arg(value_name = "PATH", default_value = "demo")]
     pub path: PathBuf,
     /// The same, as the other verbs write it.
