@@ -488,3 +488,27 @@ fn samples_are_compared_into_a_file_that_says_where_they_come_from() {
     fails_with(&place.tiny("similarity", &["--layer", "99", "--out", &out_word]).output().expect("runs"), 1, &["no layer 99"]);
     fails_with(&place.tiny("similarity", &["--out", &out_word]).output().expect("runs"), 2, &["--layer"]);
 }
+
+/// Without a BOS token a text of one token predicts nothing. Alone it once ended in a panic.
+#[test]
+fn texts_that_predict_nothing_are_refused_and_weigh_nothing_among_others() {
+    let place = Place::new();
+    let model = place.path("no-bos");
+    std::fs::create_dir(&model).expect("folder");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(tiny().join(file), model.join(file)).expect("copied");
+    }
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(tiny().join("tokenizer.json")).expect("tokenizer")).expect("json");
+    tokenizer["post_processor"] = Value::Null;
+    std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).expect("tokenizer");
+    let loss = |rows: &[&str]| {
+        let data = place.path("t.jsonl");
+        let lines: Vec<String> = rows.iter().map(|text| format!("{{\"text\":\"{text}\"}}")).collect();
+        std::fs::write(&data, lines.join("\n")).expect("data");
+        let (model, data) = (model.display().to_string(), format!("t={}", data.display()));
+        place.run(&["eval", "--model", &model, "--data", &data, "--format", "json", "--quiet"])
+    };
+    fails_with(&loss(&["a"]), 1, &["domain t", "second token"]);
+    let mixed = json(&loss(&["a", "the cat sat"]));
+    assert_eq!(mixed["domains"]["t"]["loss"], json(&loss(&["the cat sat"]))["domains"]["t"]["loss"]);
+}

@@ -346,6 +346,13 @@ pub fn prepare(
         }
         prepared.push(prepare_item(domain, kind, item, tokenizer, max_tokens, share)?);
     }
+    // A text of one token has nothing to predict. Some such among others weigh nothing; alone they leave no number to tell.
+    if prepared.iter().all(|p| p.targets.iter().all(|t| t.tokens.is_empty())) && !prepared.is_empty() {
+        return Err(Error::invalid(format!(
+            "domain {domain}: none of its {} items has a second token, so nothing can be scored",
+            prepared.len()
+        )));
+    }
     Ok(in_steps(prepared, limits))
 }
 

@@ -268,18 +268,21 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     check("left matrix", a.data, a.rows, a.cols, a.stride);
     check("right matrix", b.data, b.rows, b.cols, b.stride);
     check("result", out.data, m, n, out.stride);
+    if m == 0 || n == 0 {
+        return;
+    }
     let av = View::new(a.data, a.stride);
     let av = Address::of(if form == Form::Tn { av.transposed() } else { av });
     let bv = View::new(b.data, b.stride);
     let bv = Address::of(if form == Form::Nt { bv.transposed() } else { bv });
     let stride = out.stride;
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = pool.unit.filter(|_| m > 0 && n > 0 && alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
+    if let Some(unit) = pool.unit.filter(|_| alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
         return tiled::multiply(pool, unit, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
     }
     let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0);
     // As for the unit, form and depth alone decide.
-    if pool.words == Words::Pairs && m > 0 && n > 0 && plain && pairs::gain(k) {
+    if pool.words == Words::Pairs && plain && pairs::gain(k) {
         if form == Form::Nt && m <= FEW_ROWS {
             return few_rows(pool, Words::Pairs, out, a, b, beta == 1.0);
         }
