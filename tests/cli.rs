@@ -512,3 +512,25 @@ fn texts_that_predict_nothing_are_refused_and_weigh_nothing_among_others() {
     let mixed = json(&loss(&["a", "the cat sat"]));
     assert_eq!(mixed["domains"]["t"]["loss"], json(&loss(&["the cat sat"]))["domains"]["t"]["loss"]);
 }
+
+/// At its own gamma a run holds counts; at another they are estimated, and are not called the same.
+#[test]
+fn a_density_that_is_recounted_is_called_so() {
+    let place = Place::new();
+    let run = place.path("run").display().to_string();
+    let out = place.tiny("scan", &["--samples", "2", "--metrics", "param-activation", "--out", &run, "--quiet"]).output().expect("runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let table = |more: &[&str]| {
+        let file = place.path("d.csv");
+        let mut arguments = vec!["export", &run, "--what", "density", "--quiet", "--out", file.to_str().expect("utf-8")];
+        arguments.extend(more);
+        let out = place.run(&arguments);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        std::fs::read_to_string(&file).expect("table")
+    };
+    for own in [table(&[]), table(&["--gamma", "2e-6"])] {
+        assert!(own.contains(",density,") && own.contains(",activated_count,"), "{own}");
+    }
+    let other = table(&["--gamma", "3.3e-5"]);
+    assert!(other.contains(",density_recounted_gamma_3.3e-5,") && !other.contains(",density,"), "{other}");
+}

@@ -81,7 +81,8 @@ pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainS
                 layer: Some(l as u32),
                 module: BLOCK.into(),
                 domain: d.name.clone(),
-                metric: if gamma == scan.config.gamma { metric.to_owned() } else { format!("{metric}_gamma_{gamma:e}") },
+                // Counted by the scan, or estimated from its histogram: two numbers, two names.
+                metric: if found.exact { metric.to_owned() } else { format!("{metric}_recounted_gamma_{gamma:e}") },
                 value: Some(value),
                 n: d.samples as u64,
                 ..LongRow::default()
