@@ -108,7 +108,7 @@ pub struct ItemArgs {
 #[derive(Args, Debug, Clone)]
 pub struct ChangeArgs {
     /// What happens to them: `zero`, `mean` (their mean over a split that is not scored), `positional-mean` (at the same position),
-    /// `resample=DOMAIN` (their values in that domain's texts; drawn by a seed, `resample=DOMAIN@7`), `scale=K` (0 to 5 damps or amplifies).
+    /// `resample=DOMAIN` (their values in that domain's texts; drawn by a seed, `resample=DOMAIN@7`), `scale=K` (K below 1 damps, above 1 amplifies).
     #[arg(long, value_name = "MODE", default_value = "zero", value_parser = parse_mode)]
     pub mode: AblationMode,
     /// Where: at every position, or only at those that predict the answer.

@@ -24,7 +24,7 @@ pub struct FindArgs {
     /// when the neuron is off.
     #[arg(long, value_enum, default_value_t = TokensArg::Sum)]
     pub tokens: TokensArg,
-    /// Integrate the gradient along the neurons' gates, all from shut to open, in N steps (16 or more) instead of taking it at the model as it is.
+    /// Integrate the gradient along the neurons' gates, all from shut to open, in N steps (16 is a good start; the share that they miss is said) instead of taking it at the model as it is.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub steps: Option<usize>,
     /// Also rank the output coordinates of the MLPs (the paper's columns of the output matrix); a list of their own.
