@@ -139,17 +139,18 @@ fn products_are_chosen_in_the_settings_and_told_in_the_bar_at_once() {
 #[test]
 fn the_scan_says_what_it_multiplies_with_and_leads_to_the_choice() {
     let dir = folder();
-    let mut h = window(products_app(dir.path(), usable_with_pairs), LayoutId::Explore, (1280.0, 800.0), egui::Theme::Dark);
+    let mut h = window(products_app(dir.path(), usable_with_pairs), LayoutId::Explore, (1280.0, 1300.0), egui::Theme::Dark);
     h.state_mut().dock.show_panel("scan");
     h.run();
     // The sample's run is of f32.
+    h.get_by_label("f32 (auto)");
     h.get_by_label_contains("of memory · about ");
     h.get_by_label("Choose products").click();
     h.run();
     h.get_by_label("bf16").click();
     h.run();
     key(&mut h, Modifiers::NONE, Key::Escape);
-    h.get_by_label("bf16");
+    h.get_by_label("bf16 (settings)");
     h.get_by_label_contains("the time is known after a first scan with bf16 products");
     assert!(h.query_by_label_contains("of memory · about ").is_none());
 }

@@ -61,13 +61,12 @@ fn products_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let hover = "How the processor multiplies matrices, for everything that is computed";
     setting(ui, cx, "products", hover, None, |ui, cx| {
         let (settings, products) = (&cx.app.settings, cx.app.products());
-        ui.label(products.key()).on_hover_text(format!("{}.", capital(products.about())));
-        let why = match settings.given_products {
+        let by = match settings.given_products {
             Some(given) => given.to_string(),
             None if settings.products().is_none() => "auto".to_owned(),
-            None => String::new(),
+            None => "settings".to_owned(),
         };
-        ui.label(cx.theme.small(why));
+        ui.label(format!("{products} ({by})")).on_hover_text(format!("{}.", capital(products.about())));
         if icon_button(ui, icons::ICON_SETTINGS, "Choose products", "In the settings").clicked() {
             cx.link.ask(Ask::ShowSettings);
         }
