@@ -10,8 +10,9 @@ use bench::{Bench, View, bench_at_rest as bench, folder, settle, until};
 use brodmann::{
     ablate::SweepUnit,
     app::{
-        App, Command, DeviceChoice, Failure, Fit, HeldOut, JobId, JobState, JobTarget, JobView, Loading, MemoryNeed, ModelFacts, ModelRow,
-        ModelsReport, Notice, NoticeLevel, OverlapView, PanelView, ReplayView, SweepKind, SweepRequest, testing, testing_sweeps,
+        App, Command, DeviceChoice, Failure, Fit, GivenProducts, HeldOut, JobId, JobState, JobTarget, JobView, Loading, MemoryNeed,
+        ModelFacts, ModelRow, ModelsReport, Notice, NoticeLevel, OverlapView, PanelView, Products, ReplayView, SweepKind, SweepRequest,
+        testing, testing_lessons, testing_sweeps, testing_tasks, testing_tuning,
     },
     base::{
         Neuron, NeuronSet, Progress,
@@ -22,6 +23,7 @@ use brodmann::{
     data::{Domain, DomainKind, RowProblem},
     gui::panels,
     model::Matrix,
+    tune::Ended,
 };
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::{SnapshotResults, kittest::Queryable};
@@ -237,6 +239,36 @@ fn sweep_looks_right() {
     });
     pictures_after(r, "sweep_curve", "sweep", (760.0, 560.0), testing_sweeps::sample_app_curve_and_set, &["against k"]);
     pictures_after(r, "sweep_set", "sweep", (760.0, 700.0), testing_sweeps::sample_app_curve_and_set, &["smallest set"]);
+}
+
+/// The sample's results are of f32.
+#[test]
+fn finished_results_say_when_they_are_of_another_arithmetic() {
+    type Make = fn(&Path) -> App;
+    let shown: [(&str, Make, &[&str]); 8] = [
+        ("sweep", |dir| testing_sweeps::sample_app_swept(dir, SweepUnit::Neuron, 0.4), &[]),
+        ("sweep", testing_sweeps::sample_app_curve_and_set, &["against k"]),
+        ("sweep", testing_sweeps::sample_app_curve_and_set, &["smallest set"]),
+        ("tasks", |dir| testing_tasks::sample_app_found(dir, 6), &["Find"]),
+        ("tasks", |dir| testing_tasks::sample_app_proved(dir, 1.0), &["Prove"]),
+        ("tasks", |dir| testing_tuning::sample_app_tuned(dir, Ended::Finished), &["Train"]),
+        ("tasks", |dir| testing_lessons::sample_app_continual(dir, 1.0), &["Continual"]),
+        ("tasks", |dir| testing_lessons::sample_app_transfer(dir, 1.0), &["Generalise"]),
+    ];
+    for (panel, make, press) in shown {
+        let dir = folder();
+        let mut h = bench(panel, (900.0, 1400.0), egui::Theme::Dark, make(dir.path()));
+        for label in press {
+            h.get_by_label(label).click();
+            h.run();
+        }
+        assert!(h.query_by_label("f32").is_none(), "{panel} {press:?}");
+        h.state_mut().app.settings.given_products = Some(GivenProducts::by_flag(Some(Products::Bf16)));
+        h.run_steps(2);
+        h.get_by_label("f32").hover();
+        h.run();
+        assert!(h.query_by_label_contains("The model computes with bf16 now").is_some(), "{panel} {press:?}");
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use bench::folder;
 use brodmann::{
     ablate::SweepUnit,
     app::{
-        App, Command, MapChange, OverlapView, PanelView, testing, testing_jobs, testing_lessons, testing_sweeps, testing_tasks,
-        testing_tuning,
+        App, Command, GivenProducts, MapChange, OverlapView, PanelView, Products, testing, testing_jobs, testing_lessons, testing_sweeps,
+        testing_tasks, testing_tuning,
     },
     base::Neuron,
     gui::{LEAST_SIZE, Shell, Theme, dock::LayoutId, panels},
@@ -189,8 +189,44 @@ const STATES: &[State] = &[
             (Tasks, "tasks", &[]),
         ],
     },
+    State {
+        name: "swept in other products",
+        make: |dir| in_other_products(testing_sweeps::sample_app_swept(dir, SweepUnit::Head, 0.4)),
+        shown: &[(Ablate, "sweep", &[]), (Tasks, "sweep", &[])],
+    },
+    State {
+        name: "curve and set in other products",
+        make: |dir| in_other_products(testing_sweeps::sample_app_curve_and_set(dir)),
+        shown: &[(Ablate, "sweep", &["against k", "smallest set"])],
+    },
+    State {
+        name: "found and proved in other products",
+        make: |dir| in_other_products(testing_tasks::sample_app_proved(dir, 0.5)),
+        shown: &[(Tasks, "tasks", &["overlap", "Prove"])],
+    },
+    State {
+        name: "tuned in other products",
+        make: |dir| in_other_products(testing_tuning::sample_app_tuned(dir, Ended::Finished)),
+        shown: &[(Tasks, "tasks", &["Train"])],
+    },
+    State {
+        name: "learned in other products",
+        make: |dir| in_other_products(testing_lessons::sample_app_continual(dir, 1.0)),
+        shown: &[(Tasks, "tasks", &["Continual"])],
+    },
+    State {
+        name: "transferred in other products",
+        make: |dir| in_other_products(testing_lessons::sample_app_transfer(dir, 1.0)),
+        shown: &[(Tasks, "tasks", &["Generalise", "by layer"])],
+    },
     State { name: "tabs of tasks", make: testing::sample_app, shown: &[(Tasks, "tasks", &["Prove", "Train", "Continual", "Generalise"])] },
 ];
+
+/// What is finished says that it was made in f32.
+fn in_other_products(mut app: App) -> App {
+    app.settings.given_products = Some(GivenProducts::by_flag(Some(Products::Bf16)));
+    app
+}
 
 fn overlap(dir: &Path, view: OverlapView) -> App {
     let mut app = testing::sample_app(dir);

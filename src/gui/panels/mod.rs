@@ -4,6 +4,7 @@ pub mod ablation;
 mod ablation_mode;
 mod ablation_rows;
 mod ablation_sets;
+mod arithmetic;
 mod certificate;
 pub mod density;
 mod domain_mapping;

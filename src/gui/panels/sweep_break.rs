@@ -1,6 +1,7 @@
 //! The smallest set found that breaks a domain and spares the others: the search step by step, and how the set is judged.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice},
     sweep_sought::Sought,
 };
@@ -170,6 +171,7 @@ fn outcome_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, broken: &Broken) {
     };
     ui.horizontal_wrapped(|ui| {
         ui.add(egui::Label::new(cx.theme.strong(words)).wrap());
+        other_arithmetic_ui(ui, cx, &broken.provenance);
         let name = format!("smallest set that breaks {}", broken.domain);
         ui.add_enabled_ui(!broken.set.is_empty(), |ui| {
             if ui.button("Make set").on_hover_text("A new set, in force at once").clicked() {

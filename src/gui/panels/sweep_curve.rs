@@ -1,6 +1,7 @@
 //! Accuracy with the top k % of a map switched, beside random sets of the same size.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     sweep::{control_ui, domain_choice, nothing_yet_ui, ranking_choice, settings_words},
     sweep_sought::Sought,
 };
@@ -84,6 +85,7 @@ impl CurveTab {
                     tag(ui, cx.theme, "partial", cx.theme.warn)
                         .on_hover_text("Broken off before every k was measured; it can be gone on with");
                 }
+                other_arithmetic_ui(ui, cx, &curve.provenance);
                 ui.label(cx.theme.small(format!("{} · {} of k measured", curve.ranking, curve.points.len())));
             },
             |ui, _| twin_switch(ui, table, "the curve", || table_of(curve)),

@@ -1,6 +1,7 @@
 //! One unit at a time: a map that fills from the last layer up, and the units that matter most.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     map_controls::{MarksCache, scale_kind},
     sweep::{control_ui, domain_choice, nothing_yet_ui, settings_words},
     sweep_sought::Sought,
@@ -95,15 +96,24 @@ impl UnitsTab {
         let room = ui.available_height();
         // The map has the larger part; of a high panel the list has more lines.
         let map = room - (0.36 * room).max(190f32.min(0.45 * room));
-        match sweep.spec.unit {
-            SweepUnit::Neuron => self.neurons_ui(ui, cx, sweep, view.version, map.max(room.min(120.0))),
-            SweepUnit::Head => heads_ui(ui, cx, sweep, self.measure, map.max(120.0)),
-            SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, map.clamp(120.0, grown(ui, 320.0))),
+        let scroll = ScrollArea::vertical().auto_shrink([false, true]);
+        if sweep.spec.unit == SweepUnit::Neuron {
+            self.neurons_ui(ui, cx, sweep, view.version, map.max(room.min(120.0)));
+            // Less would be half a line; the table has them all.
+            if ui.available_height() >= LEAST_LIST {
+                scroll.show(ui, |ui| largest_ui(ui, cx, sweep, self.measure));
+            }
+            return;
         }
-        // Less would be half a line; the table has them all.
-        if ui.available_height() >= LEAST_LIST {
-            ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| largest_ui(ui, cx, sweep, self.measure));
-        }
+        // Their charts do not take the wheel, so that all of it can move in a low panel.
+        let grown = grown(ui, 320.0);
+        scroll.show(ui, |ui| {
+            match sweep.spec.unit {
+                SweepUnit::Layer => layers_ui(ui, cx, sweep, self.measure, map.clamp(120.0, grown)),
+                _ => heads_ui(ui, cx, sweep, self.measure, map.max(120.0)),
+            }
+            largest_ui(ui, cx, sweep, self.measure);
+        });
     }
 
     /// The form asks for what is shown, wherever that came from.
@@ -154,7 +164,7 @@ impl UnitsTab {
             ui,
             3,
             cx,
-            |ui, _| {
+            |ui, cx| {
                 let known: Vec<_> = SweepMeasure::ALL.into_iter().filter(|m| sweep.baseline.get(*m).is_some()).collect();
                 let options: Vec<_> = known.iter().map(|m| (*m, m.label(), "Change against nothing switched")).collect();
                 choice(ui, theme, measure, &options);
@@ -162,6 +172,7 @@ impl UnitsTab {
                     tag(ui, theme, "partial", theme.warn)
                         .on_hover_text("Broken off before every unit was measured; it can be gone on with");
                 }
+                other_arithmetic_ui(ui, cx, &sweep.provenance);
                 let n = format!("{} of {} measured, n {}", count(sweep.done() as u64), count(sweep.total as u64), sweep.baseline.n);
                 ui.label(theme.small(format!("{} · {n}", sweep.domain)));
             },

@@ -1,6 +1,7 @@
 //! Tasks learnt one after another: their order, the accuracy after each, and what is forgotten, method beside method.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     tasks::TabInfo,
     tasks_lessons::{Training, Work, percent_text, work_ui},
     tasks_outline::outline_ui,
@@ -253,6 +254,7 @@ impl ContinualTab {
                     });
                     inner.response.accessible_name("Seed that is shown");
                 }
+                other_arithmetic_ui(ui, cx, &state.provenance);
             },
             |ui, cx| {
                 twin_switch(ui, table, "the sequence", || table_of(state));

@@ -1,6 +1,7 @@
 //! Find: the neurons that each task needs, how sure that is, and how many are worth taking.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     tasks::{TabInfo, percent_of},
     tasks_find_charts::{layers_ui, shares_ui},
     tasks_find_options::OptionsUi,
@@ -150,6 +151,7 @@ impl FindTab {
             label.on_hover_text("Share of the neurons that a task's set takes, percent");
             log_slider(ui, cx.theme, &mut self.percent, 0.01..=100.0, DEFAULT_PERCENT, "Share of neurons");
             caption(ui, cx.theme, &format!("% {}", view.ranking().words()));
+            other_arithmetic_ui(ui, cx, &view.provenance);
         });
         ui.horizontal_wrapped(|ui| {
             let options = [

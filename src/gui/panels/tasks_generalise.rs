@@ -2,6 +2,7 @@
 //! against the share that trains.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     tasks::TabInfo,
     tasks_lessons::{Training, Work, p_text, percent_text, work_ui},
     tasks_outline::outline_ui,
@@ -191,6 +192,7 @@ impl GeneraliseTab {
                     (Outcome::Score, "score", "Accuracy on the other task"),
                 ];
                 choice(ui, cx.theme, outcome, &options);
+                other_arithmetic_ui(ui, cx, &state.provenance);
             },
             |ui, cx| {
                 twin_switch(ui, table, "transfer", || table_of(state, &worked.pairs));

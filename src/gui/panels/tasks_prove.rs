@@ -1,6 +1,7 @@
 //! Prove: each task scored with each task's own neurons off, with every other's, and with random ones.
 
 use super::{
+    arithmetic::other_arithmetic_ui,
     tasks::{TabInfo, percent_of},
     tasks_outline::outline_ui,
     tasks_prove_charts::{factors_ui, means_ui},
@@ -188,6 +189,7 @@ impl ProveTab {
             2,
             cx,
             |ui, cx| {
+                other_arithmetic_ui(ui, cx, &matrix.provenance);
                 let done = if matrix.done() < matrix.total {
                     format!(" · {} of {} cells", count(matrix.done() as u64), count(matrix.total as u64))
                 } else {

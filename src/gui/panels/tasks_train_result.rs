@@ -1,6 +1,9 @@
 //! What a tuning does and did: curves while it runs, every domain before and after, base against tuned, and what changed in the weights.
 
-use super::map_controls::{MarksCache, scale_kind};
+use super::{
+    arithmetic::other_arithmetic_ui,
+    map_controls::{MarksCache, scale_kind},
+};
 use crate::{
     app::{Command, TuneReport, TunedModel, TuningView},
     base::{
@@ -269,6 +272,7 @@ fn outcome_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, r: &TuneReport) {
         let words =
             format!("{} of {} scalars trained ({} %); {}", count(r.trained as u64), count(r.parameters), sig3(share), ended_words(r));
         ui.add(Label::new(cx.theme.strong(words)).wrap());
+        other_arithmetic_ui(ui, cx, &r.provenance);
         if icon_button(ui, icons::ICON_CONTENT_COPY, "Copy the result as a table", "Tab-separated").clicked() {
             cx.link.ask(Ask::Copy(table.tsv()));
         }
