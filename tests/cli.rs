@@ -132,6 +132,11 @@ fn products_are_made_as_asked_and_provenance_says_how() {
     let coarse_around = |products: &str| json(&command(products).env("BRODMANN_PRODUCTS", "bf16").output().expect("start"));
     assert_eq!(dtype(&coarse_around("f32")), dtype(&plain));
     assert!(!dtype(&coarse_around("auto")).contains("bf16 products"));
+    // The environment takes the same words, and names them all where it takes none.
+    let around = |products: &str| place.command().args(["devices"]).env("BRODMANN_PRODUCTS", products).output().expect("start");
+    let told = |products: &str| String::from_utf8_lossy(&around(products).stderr).into_owned();
+    assert!(!told("auto").contains("BRODMANN_PRODUCTS"), "{}", told("auto"));
+    assert!(told("fp8").contains("`fp8` is no kind of products; expected auto, f32, bf16x6, bf16x3 or bf16"), "{}", told("fp8"));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl GivenProducts {
         Self { products, by: "--products " }
     }
     fn by_environment() -> Option<Self> {
-        Products::from_env().map(|p| Self { products: Some(p), by: "BRODMANN_PRODUCTS=" })
+        Products::from_env().map(|products| Self { products, by: "BRODMANN_PRODUCTS=" })
     }
 }
 

@@ -124,17 +124,23 @@ impl Products {
     }
     /// The fastest of f32's accuracy here, or what the environment names.
     pub fn best() -> Self {
-        Self::from_env().unwrap_or_else(Self::fastest)
+        Self::from_env().flatten().unwrap_or_else(Self::fastest)
     }
     /// The fastest of f32's accuracy here: what `auto` takes.
     pub fn fastest() -> Self {
         if Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 }
     }
-    /// What `BRODMANN_PRODUCTS` names, if the processor can.
-    pub fn from_env() -> Option<Self> {
+    /// What `BRODMANN_PRODUCTS` asks for, if the processor can: `auto` (`Some(None)`) or a kind.
+    pub fn from_env() -> Option<Option<Self>> {
         let wanted = std::env::var("BRODMANN_PRODUCTS").ok()?;
-        let found = wanted.trim().parse().and_then(Self::usable);
-        found.inspect_err(|e| tracing::warn!("BRODMANN_PRODUCTS: {e}; using {}", Self::fastest())).ok()
+        Self::asked_for(wanted.trim()).inspect_err(|e| tracing::error!("BRODMANN_PRODUCTS: {e}; using {}", Self::fastest())).ok()
+    }
+    /// What a word asks for at start: `auto` (`None`), or a kind that can be had.
+    ///
+    /// # Errors
+    /// When it is no such word, with those that are; when this processor cannot make them.
+    pub fn asked_for(word: &str) -> Result<Option<Self>, String> {
+        if word == "auto" { Ok(None) } else { word.parse().and_then(Self::usable).map(Some) }
     }
     /// bfloat16 numbers that stand for one f32.
     #[cfg(target_arch = "x86_64")]
@@ -191,7 +197,7 @@ impl FromStr for Products {
         Self::ALL
             .into_iter()
             .find(|p| p.key() == text)
-            .ok_or_else(|| format!("`{text}` is no kind of products; expected f32, bf16x6, bf16x3 or bf16"))
+            .ok_or_else(|| format!("`{text}` is no kind of products; expected auto, f32, bf16x6, bf16x3 or bf16"))
     }
 }
 
@@ -234,6 +240,14 @@ mod tests {
             }
         }
         assert_eq!(Products::named_in(""), Products::F32);
+    }
+
+    #[test]
+    fn auto_is_asked_for_as_a_kind_is_and_other_words_name_all() {
+        assert_eq!(Products::asked_for("auto"), Ok(None));
+        assert_eq!(Products::asked_for("f32"), Ok(Some(Products::F32)));
+        let unknown = Products::asked_for("fp8").expect_err("no such kind");
+        assert!(unknown.contains("auto") && Products::ALL.iter().all(|p| unknown.contains(p.key())), "{unknown}");
     }
 
     #[test]
