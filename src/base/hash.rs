@@ -21,11 +21,19 @@ pub fn sha256_json(value: &impl serde::Serialize) -> String {
 /// # Errors
 /// When the file cannot be read, or the work is cancelled.
 pub fn sha256_file(path: &Path, ctx: &Ctx<'_>) -> Result<String> {
+    sha256_file_while(path, &|| ctx.check())
+}
+
+/// Asks `go_on` before every piece.
+///
+/// # Errors
+/// When the file cannot be read; that of `go_on`.
+pub fn sha256_file_while(path: &Path, go_on: &dyn Fn() -> Result<()>) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     let mut buffer = vec![0u8; 1 << 20];
     loop {
-        ctx.check()?;
+        go_on()?;
         let n = file.read(&mut buffer).map_err(|e| Error::io(path, e))?;
         if n == 0 {
             return Ok(hex(&hasher.finalize()));

@@ -66,12 +66,12 @@ pub fn load_model_with(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Res
     let mut hashed: Vec<PathBuf> = checkpoint.files.clone();
     hashed.extend([config_path, tokenizer_path]);
     hashed.sort();
-    let digest = |said: &dyn Fn(usize, usize)| {
+    let digest = |said: &Said<'_>, go_on: &GoOn<'_>| {
         let mut lines = String::new();
         for (i, path) in hashed.iter().enumerate() {
             said(i, hashed.len());
             let file = path.file_name().unwrap_or_default().to_string_lossy();
-            lines.push_str(&digest_line(&hash::sha256_file(path, ctx)?, &file));
+            lines.push_str(&digest_line(&hash::sha256_file_while(path, go_on)?, &file));
         }
         Ok(hash::sha256_bytes(lines.as_bytes()))
     };
@@ -89,7 +89,7 @@ pub fn load_embedded(name: &str, config: &[u8], tokenizer: &[u8], weights: &'sta
     let spec = (family.spec)(&parsed)?;
     let checkpoint = Checkpoint::from_bytes(vec![folder.join("model.safetensors")], vec![Arc::new(FileBytes::embedded(weights))])?;
     let text = TextTokenizer::from_bytes(&folder.join("tokenizer.json"), tokenizer)?;
-    let digest = |_: &dyn Fn(usize, usize)| {
+    let digest = |_: &Said<'_>, _: &GoOn<'_>| {
         let files = [("config.json", config), ("model.safetensors", weights), ("tokenizer.json", tokenizer)];
         let lines: String = files.iter().map(|(file, bytes)| digest_line(&hash::sha256_bytes(bytes), file)).collect();
         Ok(hash::sha256_bytes(lines.as_bytes()))
@@ -169,7 +169,7 @@ fn assemble(
     spec: DecoderSpec,
     checkpoint: Checkpoint,
     tokenizer: TextTokenizer,
-    digest: impl FnOnce(&dyn Fn(usize, usize)) -> Result<String> + Send,
+    digest: impl FnOnce(&Said<'_>, &GoOn<'_>) -> Result<String> + Send,
     options: &LoadOptions,
     ctx: &Ctx<'_>,
 ) -> Result<Model> {
@@ -192,27 +192,33 @@ fn assemble(
     Ok(Model { info, spec, weights, tokenizer })
 }
 
+/// Takes how many files are hashed, and of how many.
+type Said<'a> = dyn Fn(usize, usize) + 'a;
+/// Fails once the digest is of no use any more.
+type GoOn<'a> = dyn Fn() -> Result<()> + 'a;
+
 /// The digest of a model's files, which takes one core, on a thread of its own while `read` widens their values: both need the bytes from the disk. What
-/// `digest` says of the files that are done is shown once `read` has ended.
+/// `digest` says of the files that are done is shown once `read` has ended; a model that `read` refuses waits for no digest.
 fn beside<R>(
     name: &str,
-    digest: impl FnOnce(&dyn Fn(usize, usize)) -> Result<String> + Send,
+    digest: impl FnOnce(&Said<'_>, &GoOn<'_>) -> Result<String> + Send,
     read: impl FnOnce() -> Result<R>,
     ctx: &Ctx<'_>,
 ) -> Result<(String, R)> {
-    let reads = AtomicBool::new(true);
+    let (reads, refused) = (AtomicBool::new(true), AtomicBool::new(false));
+    let go_on = || if refused.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { ctx.check() };
     let said = |done, total| {
         if !reads.load(Ordering::Relaxed) {
             ctx.progress(format!("hashing {name}"), done, total, "files");
         }
     };
     thread::scope(|scope| {
-        let digest = scope.spawn(|| digest(&said));
-        let read = read();
+        let digest = scope.spawn(|| digest(&said, &go_on));
+        let read = read().inspect_err(|_| refused.store(true, Ordering::Relaxed))?;
         reads.store(false, Ordering::Relaxed);
         ctx.progress(format!("hashing {name}"), 0, 1, "files");
         let digest = digest.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-        Ok((digest, read?))
+        Ok((digest, read))
     })
 }
 
@@ -352,4 +358,21 @@ fn read<T: Stored>(
     }
     let block = |(layer, tensors)| -> Arc<dyn BlockSource> { Arc::new(StoredBlock { spec: spec.clone(), layer, tensors }) };
     Ok(Weights::stored(layers.into_iter().enumerate().map(block).collect(), others)?.reading_ahead())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::job::silently;
+
+    #[test]
+    fn a_refused_model_waits_for_no_digest() {
+        // Of a file without an end.
+        let digest = |_: &Said<'_>, go_on: &GoOn<'_>| loop {
+            go_on()?;
+            thread::yield_now();
+        };
+        let refused = silently(|ctx| beside("model", digest, || Err::<(), _>(Error::invalid("no such model")), ctx));
+        assert_eq!(refused.expect_err("refused").to_string(), Error::invalid("no such model").to_string());
+    }
 }

@@ -45,7 +45,7 @@ pub(super) fn load(path: &Path, options: &LoadOptions, ctx: &Ctx<'_>) -> Result<
     let name = path.file_stem().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     let dtype = found.dtype();
     let weights = || read(&name, &found.spec, found.tensors, file.len() as u64, options, ctx);
-    let (sha256, weights) = beside(&name, |_| hash::sha256_file(&path, ctx), weights, ctx)?;
+    let (sha256, weights) = beside(&name, |_, go_on| hash::sha256_file_while(&path, go_on), weights, ctx)?;
     let info = ModelInfo {
         name,
         folder: path,
