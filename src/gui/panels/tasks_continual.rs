@@ -215,7 +215,7 @@ impl ContinualTab {
         let Some(shown) = shown else { return };
         self.seed = self.seed.filter(|s| state.config.seeds.contains(s));
         // Where several matrices fit beside each other nothing has to be chosen: all are seen.
-        let across = ((ui.available_width() + APART) / (matrix_width(state) + APART)) as usize;
+        let (across, width) = beside(ui.available_width(), state.columns());
         let all = across > 1 && methods.len() > 1 && !self.table;
         let table = &mut self.table;
         let (chosen, seed) = (&mut self.shown, &mut self.seed);
@@ -273,7 +273,7 @@ impl ContinualTab {
                     ui.spacing_mut().item_spacing.x = APART;
                     for &method in row {
                         ui.vertical(|ui| {
-                            ui.set_width(matrix_width(state));
+                            ui.set_width(width);
                             matrix_ui(ui, cx, state, method, self.seed, true);
                         });
                     }
@@ -365,8 +365,11 @@ fn grid_width(columns: usize) -> f32 {
     130.0 + 72.0 * columns as f32
 }
 
-fn matrix_width(state: &ContinualState) -> f32 {
-    grid_width(state.columns())
+/// How many matrices of so many columns stand beside each other in this room, and how wide: a little narrower than alone where one more fits so.
+fn beside(room: f32, columns: usize) -> (usize, f32) {
+    let least = 0.92 * grid_width(columns);
+    let across = (((room + APART) / (least + APART)) as usize).max(1);
+    (across, ((room + APART) / across as f32 - APART).min(grid_width(columns)))
 }
 
 /// What rows and frames of a matrix mean.
@@ -424,7 +427,7 @@ fn matrix_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, state: &ContinualState, method: 
         map: sequential(cx.app.settings.preferences.colours),
         framed: &framed,
         head_rows: 1,
-        width: ui.available_width().min(matrix_width(state)),
+        width: ui.available_width().min(grid_width(state.columns())),
         tip: &tip,
     };
     if let Some((r, c)) = grid.show(ui, cx.theme) {
@@ -572,4 +575,19 @@ fn table_of(state: &ContinualState) -> Table {
         }
     }
     t
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_give_up_a_little_width_for_one_more_beside_them() {
+        let alone = grid_width(6);
+        // The panel of a 4K window.
+        let (across, width) = beside(1680.0, 6);
+        assert!(across == 3 && width < alone && 3.0 * width + 2.0 * APART <= 1680.0, "{across} of {width}");
+        assert_eq!(beside(1200.0, 6), (2, alone));
+        assert_eq!(beside(700.0, 6), (1, alone));
+    }
 }
