@@ -15,8 +15,9 @@ struct Need {
     gradients: u64,
     /// Of the optimiser, and the values of the best evaluation.
     state: u64,
-    /// What the way up leaves for the way down, for one micro-batch.
+    /// What the way up leaves for the way down, for so many tokens at once.
     activations: u64,
+    tokens: usize,
 }
 
 impl Need {
@@ -63,6 +64,7 @@ impl Need {
             gradients: bytes(values),
             state: bytes((moments + 1) * values),
             activations: bytes(tokens * layers * (mlp + if everything { rest } else { 0 })),
+            tokens,
         })
     }
     fn all(self) -> u64 {
@@ -83,8 +85,8 @@ impl Need {
         };
         Err(Error::invalid(format!(
             "this training takes {all} of memory beside the model (changed weights {copies}, gradients {gradients}, optimiser and best values {state}, \
-             activations of {} tokens at once {activations}), and {available} can be had; {instead}, or compute fewer tokens at once",
-            config.micro_batch_tokens
+             activations of {} tokens {activations}), and {available} can be had; {instead}, or compute fewer tokens at once",
+            self.tokens
         )))
     }
 }
