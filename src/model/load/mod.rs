@@ -368,9 +368,11 @@ mod tests {
     #[test]
     fn a_refused_model_waits_for_no_digest() {
         // Of a file without an end.
-        let digest = |_: &Said<'_>, go_on: &GoOn<'_>| loop {
-            go_on()?;
-            thread::yield_now();
+        let digest = |_: &Said<'_>, go_on: &GoOn<'_>| -> Result<String> {
+            loop {
+                go_on()?;
+                thread::yield_now();
+            }
         };
         let refused = silently(|ctx| beside("model", digest, || Err::<(), _>(Error::invalid("no such model")), ctx));
         assert_eq!(refused.expect_err("refused").to_string(), Error::invalid("no such model").to_string());
