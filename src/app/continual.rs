@@ -130,6 +130,8 @@ impl App {
         let folder = self.continual.as_ref().map(|v| v.folder.clone()).unwrap_or_default();
         let c = &request.config;
         let mut p = self.provenance();
+        // Of copies that train, which are f32 whatever the model is stored in.
+        p.dtype = decoder.backend.arithmetic().into();
         p.formula = format!(
             "tasks learnt one after another: {}; accuracy by log-likelihood of the choices on test rows, neurons and training on training rows, best step \
              by validation rows; {} % of the neurons by relevance |sum_t a dLoss/da| on {} training rows; W-NCFT: softmax of cosines / {}",
@@ -224,6 +226,8 @@ impl App {
         let folder = self.transfer.as_ref().map(|v| v.folder.clone()).unwrap_or_default();
         let c = &request.config;
         let mut p = self.provenance();
+        // Of copies that train, which are f32 whatever the model is stored in.
+        p.dtype = decoder.backend.arithmetic().into();
         p.formula = format!(
             "each task's neurons trained from the base, every task judged: overlap = Jaccard of the top {} % by relevance |sum_t a dLoss/da| on {} training \
              rows; similarity = cosine of the two sets' parameters in the trained model, aligned by index over their union; accuracy by log-likelihood of \

@@ -141,7 +141,11 @@ fn mean_ablation_never_takes_means_from_scored_items() {
     app.apply(Command::SetEvalConfig { config: EvalConfig { samples: Some(20), ..EvalConfig::default() } });
     testing::settle(&mut app);
     assert_eq!(app.ablation.failed, None);
-    assert_eq!(app.ablation_report().expect("complete").domains[0].after.n(), 20);
+    let report = app.ablation_report().expect("complete");
+    assert_eq!(report.domains[0].after.n(), 20);
+    let provenance = report.provenance;
+    assert!(provenance.formula.contains("set to their mean, over a (items that are not scored, 10 items)"), "{}", provenance.formula);
+    assert!(provenance.dtype.ends_with("computed in f32"), "{}", provenance.dtype);
 }
 
 #[test]

@@ -446,6 +446,14 @@ impl App {
         })
     }
 
+    /// Whose activations the change in force takes, in words; `None` where it takes none.
+    pub(super) fn taken_from(&self) -> Option<String> {
+        let mode = &self.project.mode;
+        let decoder = self.decoder.clone().filter(|_| mode.needs_data())?;
+        let domains: Vec<_> = self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
+        self.scorer(decoder, &self.eval_in_force(&domains).0).taken_from(mode)
+    }
+
     /// What numbers measured now come from.
     pub fn provenance(&self) -> Provenance {
         let (p, off) = (&self.project, self.project.off());
@@ -453,7 +461,8 @@ impl App {
             String::new()
         } else {
             let what = format!("{} and {}", number::counted(off.len() as u64, "neuron"), number::counted(p.heads.len() as u64, "head"));
-            format!("; {what} {} {}; controls: {}", p.mode.words(), p.at.words(), p.control_match.words())
+            let texts = self.taken_from().map_or_else(String::new, |from| format!(", over {from},"));
+            format!("; {what} {}{texts} {}; controls: {}", p.mode.words(), p.at.words(), p.control_match.words())
         };
         let info = self.library.model_info();
         let read = || self.project.enabled().filter_map(|d| self.library.domain(&d.name)?.scored());
@@ -467,7 +476,10 @@ impl App {
             formula: format!("multiple choice by log-likelihood (lm-evaluation-harness); loss and perplexity by token{change}"),
             objective: "log-likelihood of the right answer".into(),
             seed: self.project.eval.seed,
-            dtype: self.decoder.as_ref().map_or("f32", |d| d.backend.arithmetic()).into(),
+            dtype: self
+                .decoder
+                .as_ref()
+                .map_or_else(String::new, |d| format!("{} computed in {}", d.model.info.dtype, d.backend.arithmetic())),
             device: self.device().unwrap_or_default(),
             command: self.score_command(),
             created: provenance::now_utc(),

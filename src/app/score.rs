@@ -140,6 +140,16 @@ impl Scorer {
         self.domains.clamp(1, SESSIONS)
     }
 
+    /// Whose activations a change takes, in words; `None` for one that takes none.
+    pub fn taken_from(&self, mode: &AblationMode) -> Option<String> {
+        let from = match mode {
+            AblationMode::Resample { .. } => self.resample_from.as_slice(),
+            _ if mode.needs_data() => &self.means_from[..],
+            _ => return None,
+        };
+        Some(from.iter().filter(|f| !f.1.is_empty()).map(words).collect::<Vec<_>>().join(", "))
+    }
+
     /// The change with the activations it needs of other texts.
     pub fn intervention(&self, change: &Change, ctx: &Ctx<'_>) -> Result<Intervention> {
         let Change { neurons, heads, mode, at } = change;

@@ -372,8 +372,9 @@ impl App {
         p.data_sha256 = domains.iter().map(|s| (s.domain.name.clone(), s.domain.sha256.clone())).collect();
         p.prompts = domains.iter().map(|s| (s.domain.name.clone(), s.domain.template.clone())).collect();
         let (mode, at) = (self.project.mode.words(), self.project.at.words());
+        let texts = self.taken_from().map_or_else(String::new, |from| format!(", over {from},"));
         p.formula = format!(
-            "{what}; mlp.hook_post of neurons and attn.hook_z of heads {mode} {at}; multiple choice by log-likelihood, loss by token"
+            "{what}; mlp.hook_post of neurons and attn.hook_z of heads {mode}{texts} {at}; multiple choice by log-likelihood, loss by token"
         );
         p.command = command;
         p
