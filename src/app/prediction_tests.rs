@@ -42,6 +42,7 @@ fn a_toggle_is_predicted_at_once_and_measured_after() {
     assert_eq!((point.label.as_str(), point.n, point.predicted), ("41 neurons", 30, p.change()));
     let score = |scores: &std::collections::BTreeMap<String, crate::eval::DomainScore>| scores["a"].loss().expect("loss");
     let measured = score(&app.ablation.after) - score(&app.ablation.before);
+    assert!(app.ablation_report().expect("complete").provenance.command.ends_with(" --predict"));
     assert_eq!(point.measured.loss, Some(measured));
     let control = app.measured.iter().find(|m| m.origin == Origin::Control).expect("control");
     assert_eq!((control.neurons.len(), control.neurons.layers().collect::<Vec<_>>()), (41, vec![0, 2]));

@@ -306,6 +306,10 @@ impl App {
         }
         let domains: Vec<_> = p.enabled().filter_map(|d| self.library.domain(&d.name)?.scored().cloned()).collect();
         words.extend(self.eval_words(&self.eval_in_force(&domains).0));
+        // Where nothing can be predicted the flag would be an error.
+        if ablates && !self.prediction.domains.is_empty() {
+            words.push("--predict".to_owned());
+        }
         words.join(" ")
     }
 
