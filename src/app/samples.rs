@@ -8,7 +8,7 @@ use super::{
     run::shell_word,
 };
 use crate::{
-    base::number,
+    base::{memory::Memory, number},
     compute::cpu::Products,
     data::Domain,
     model::Decoder,
@@ -131,7 +131,7 @@ impl App {
     }
 
     fn samples_limits(&self) -> Limits {
-        let mut limits = Limits::default();
+        let mut limits = Limits::of(Memory::lately());
         if let Some(bytes) = self.settings.preferences.memory_bytes {
             limits.memory_bytes = bytes;
         }

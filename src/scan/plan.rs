@@ -17,7 +17,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: Memory::now().map_or(4 << 30, |m| m.available_bytes) / 5 * 3, batch_tokens: DEFAULT_BATCH_TOKENS }
+        Self::of(Memory::now())
     }
 }
 
@@ -35,6 +35,10 @@ pub struct Estimate {
 }
 
 impl Limits {
+    /// Three fifths of what can be had.
+    pub fn of(memory: Option<Memory>) -> Self {
+        Self { memory_bytes: memory.map_or(4 << 30, |m| m.available_bytes) / 5 * 3, batch_tokens: DEFAULT_BATCH_TOKENS }
+    }
     /// Tokens a micro-batch: few enough that one block forward stays short on a large model, so that a cancel is felt.
     pub(super) fn tokens_at_once(self, sizes: &Sizes) -> usize {
         const FLOPS_A_BLOCK: usize = 40_000_000_000;
