@@ -518,7 +518,7 @@ fn texts_that_predict_nothing_are_refused_and_weigh_nothing_among_others() {
     assert_eq!(mixed["domains"]["t"]["loss"], json(&loss(&["the cat sat"]))["domains"]["t"]["loss"]);
 }
 
-/// At its own gamma a run holds counts; at another they are estimated, and are not called the same.
+/// At its own gamma a run holds counts; at another they are counted between two bins or estimated, and are not called the same.
 #[test]
 fn a_density_that_is_recounted_is_called_so() {
     let place = Place::new();
@@ -537,5 +537,11 @@ fn a_density_that_is_recounted_is_called_so() {
         assert!(own.contains(",density,") && own.contains(",activated_count,"), "{own}");
     }
     let other = table(&["--gamma", "3.3e-5"]);
-    assert!(other.contains(",density_recounted_gamma_3.3e-5,") && !other.contains(",density,"), "{other}");
+    assert!(other.contains(",density_estimated_gamma_3.3e-5,") && !other.contains(",density,"), "{other}");
+    let counted = table(&["--gamma", "3.433227e-5"]);
+    assert!(counted.contains(",density_gamma_3.433227e-5,") && !counted.contains("estimated"), "{counted}");
+    let file = place.path("d.csv");
+    let said = place.run(&["export", &run, "--what", "density", "--gamma", "3.3e-5", "--out", file.to_str().expect("utf-8")]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("3.0517576e-5") && said.contains("3.433227e-5"), "where counts are exact: {said}");
 }

@@ -23,6 +23,7 @@ use brodmann::{
     data::{Domain, DomainKind, RowProblem},
     gui::panels,
     model::Matrix,
+    scan::recount::exact_near,
     tune::Ended,
 };
 use eframe::egui::{self, accesskit::Role};
@@ -893,7 +894,36 @@ fn moving_gamma_asks_for_it_and_changes_the_density() {
     h.run();
     let sent = h.state().sent.clone();
     assert!(matches!(sent.as_slice(), [Command::SetGamma { gamma }] if *gamma > 2e-6), "{sent:?}");
-    assert!(h.query_by_label_contains("recounted from the histogram").is_some());
+    assert!(h.query_by_label_contains("estimated from the histogram").is_some());
+}
+
+#[test]
+fn gamma_is_dragged_to_where_counts_are_exact() {
+    let dir = folder();
+    let mut h = bench("density", (620.0, 460.0), egui::Theme::Dark, testing::sample_app(dir.path()));
+    let rails = [h.get_by_role_and_label(Role::Slider, "Threshold gamma").rect(), h.get_by_label_contains("Magnitudes. ").rect()];
+    for (name, rail) in ["slider", "chart"].into_iter().zip(rails) {
+        for part in [0.3, 0.42, 0.71] {
+            let pos = rail.left_center() + egui::vec2(part * rail.width(), 0.0);
+            let button = |pressed| egui::Event::PointerButton {
+                pos,
+                button: egui::PointerButton::Primary,
+                pressed,
+                modifiers: egui::Modifiers::NONE,
+            };
+            h.state_mut().sent.clear();
+            h.event(egui::Event::PointerMoved(pos));
+            h.run();
+            h.event(button(true));
+            h.run();
+            h.event(button(false));
+            h.run();
+            let sent = h.state().sent.clone();
+            let Some(Command::SetGamma { gamma }) = sent.last() else { panic!("{name}: {sent:?}") };
+            assert_eq!(exact_near(2e-6, *gamma), *gamma, "{name}");
+            assert!(h.query_by_label_contains("counts are exact").is_some(), "{name} at {gamma}");
+        }
+    }
 }
 
 fn with_view(view: PanelView, make: impl Fn(&Path) -> App) -> impl Fn(&Path) -> App {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     app::{Command, MapChange, RunEntry, Settings},
     report::export::{ExportSpec, FileKind, View},
-    scan::MetricKind,
+    scan::{MetricKind, recount},
 };
 use std::path::{Path, PathBuf};
 
@@ -104,6 +104,15 @@ pub fn run(args: ExportArgs, mut settings: Settings) -> Result<(), Stop> {
         dark: args.theme == ThemeArg::Dark,
         ..ExportSpec::default()
     };
+    let own = session.app.library.scan().map(|scan| scan.config.gamma);
     session.run(Command::Export { spec, path: args.out.clone() })?;
+    if let (View::Density, Some(own), Some(gamma)) = (args.what, own, args.gamma) {
+        let (lower, upper) = recount::exact_around(own, gamma);
+        if lower < upper {
+            session.remark(&format!(
+                "densities above {gamma:e} are estimates; exact ones: --gamma {lower:e} or {upper:e}, or a scan with --gamma {gamma:e}"
+            ));
+        }
+    }
     output::print(&args.out.display().to_string())
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::fmt::Write as _;
 
-/// Lines over layers, one a domain. `gamma` other than the run's own is recounted from the histograms.
+/// Lines over layers, one a domain, at the run's own `gamma` or another ([`recount`]).
 pub fn density(report: &Report<'_>, domains: &[&DomainScan], gamma: f32) -> Option<Picture> {
     let scan = report.scan;
     let all: Vec<_> = domains.iter().filter(|d| !d.density.is_empty()).collect();

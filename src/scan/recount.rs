@@ -1,8 +1,9 @@
 //! Density for another threshold, from the stored histogram of a domain mean. No engine runs.
 //!
-//! The histogram has 8 bins an octave; inside a bin the values are taken as evenly spread, so a recounted density is off by at most the
+//! The histogram has 8 bins an octave. Where gamma lies just below an edge between two of them ([`exact_near`]), what is above it is counted, as it is at the
+//! run's own gamma, whose count is stored. Elsewhere it is estimated: inside a bin the values are taken as evenly spread, so a density is off by at most the
 //! share of weights in the one bin that holds gamma. The first bin also holds every zero (weights of dead neurons, of heads that nothing reads),
-//! which no gamma counts, so nothing of it is taken as activated. At the run's own gamma the stored exact count is used.
+//! which no gamma counts, so nothing of it is taken as activated.
 
 use super::DomainScan;
 use crate::compute::scan_job::{HISTOGRAM_BINS, histogram_bin, histogram_edge};
@@ -12,9 +13,9 @@ use crate::compute::scan_job::{HISTOGRAM_BINS, histogram_bin, histogram_edge};
 pub struct Density {
     /// Share of weights above gamma.
     pub share: f64,
-    /// Weights above gamma (rounded when interpolated).
+    /// Weights above gamma (rounded when estimated).
     pub count: u64,
-    /// Counted by the scan itself, not interpolated.
+    /// Counted, not estimated.
     pub exact: bool,
     /// Largest possible error of `share`: 0 when exact.
     pub error: f64,
@@ -31,15 +32,47 @@ pub fn density(scan: &DomainScan, layer: usize, params: u64, run_gamma: f32, gam
         return None;
     }
     let above = above(histogram, gamma);
-    let bin = histogram[histogram_bin(gamma)];
-    Some(Density { share: above / params as f64, count: above.round() as u64, exact: false, error: bin as f64 / params as f64 })
+    let exact = ends_a_bin(gamma);
+    let error = if exact { 0.0 } else { histogram[histogram_bin(gamma)] as f64 / params as f64 };
+    Some(Density { share: above / params as f64, count: above.round() as u64, exact, error })
 }
 
-/// Values of a histogram above `gamma`, evenly spread inside the bin that holds it; of the first bin, where zeros are, none.
+/// Whether `gamma` is the largest number of its bin, so that what is above it is what the bins after it hold. (The last bin has no end.)
+fn ends_a_bin(gamma: f32) -> bool {
+    let bin = histogram_bin(gamma);
+    bin + 1 < HISTOGRAM_BINS && gamma == histogram_edge(bin + 1).next_down()
+}
+
+/// The nearest thresholds at or below and at or above `gamma` (of positive numbers) at which a run whose own is `run_gamma` has exact counts, at most an eighth
+/// of an octave apart.
+pub fn exact_around(run_gamma: f32, gamma: f32) -> (f32, f32) {
+    let bin = histogram_bin(gamma);
+    // Beyond the histogram's range the nearest within it.
+    let end = |bin: usize| histogram_edge((bin + 1).min(HISTOGRAM_BINS - 1)).next_down();
+    let (mut lower, mut upper) = (end(bin.saturating_sub(1)), end(bin));
+    if ends_a_bin(gamma) || gamma == run_gamma {
+        return (gamma, gamma);
+    }
+    if run_gamma < gamma && run_gamma > lower {
+        lower = run_gamma;
+    }
+    if run_gamma > gamma && run_gamma < upper {
+        upper = run_gamma;
+    }
+    (lower, upper)
+}
+
+/// The one of [`exact_around`] that is nearer to `gamma`, by their ratio.
+pub fn exact_near(run_gamma: f32, gamma: f32) -> f32 {
+    let (lower, upper) = exact_around(run_gamma, gamma);
+    if f64::from(gamma) * f64::from(gamma) < f64::from(lower) * f64::from(upper) { lower } else { upper }
+}
+
+/// Values of a histogram above `gamma`: exactly where it ends a bin, else as if those of its bin were evenly spread; of the first bin, where zeros are, none.
 pub fn above(histogram: &[u64], gamma: f32) -> f64 {
     let bin = histogram_bin(gamma);
     let whole: u64 = histogram[bin + 1..].iter().sum();
-    if bin == 0 {
+    if bin == 0 || ends_a_bin(gamma) {
         return whole as f64;
     }
     let (lo, hi) = (f64::from(histogram_edge(bin)), f64::from(histogram_edge(bin + 1)));
@@ -117,6 +150,32 @@ mod tests {
             let d = density(&s, 0, 1000, 2e-6, gamma).expect("density");
             assert!(!d.exact);
             assert!((d.share - truth).abs() <= d.error + 1e-12, "{gamma}: {} against {truth}, error {}", d.share, d.error);
+        }
+    }
+
+    #[test]
+    fn thresholds_at_which_counts_are_exact_lie_close_on_both_sides() {
+        // Many of them edges of bins, which the threshold below an edge counts and the edge itself does not.
+        let values: Vec<f32> = (0..4000).map(|i| (i % 37 + 1) as f32 * 2f32.powi(-30 + i % 20)).collect();
+        let s = scan(&values, 2e-6);
+        for i in 0..400 {
+            let gamma = 1e-9 * 1.05f32.powi(i);
+            let (lower, upper) = exact_around(2e-6, gamma);
+            assert!(lower <= gamma && gamma <= upper && upper / lower < 1.13 * 1.13, "{lower} {gamma} {upper}");
+            let near = exact_near(2e-6, gamma);
+            assert!(near == lower || near == upper);
+            assert_eq!(exact_near(2e-6, near), near, "it stays where it is");
+            let truth = values.iter().filter(|&&v| v > near).count() as u64;
+            let d = density(&s, 0, 4000, 2e-6, near).expect("density");
+            assert_eq!((d.exact, d.error, d.count), (true, 0.0, truth), "{near}");
+            if near != 2e-6 {
+                assert_eq!(above(&s.histogram[0], near), truth as f64);
+            }
+        }
+        assert_eq!(exact_near(2e-6, 2.01e-6), 2e-6, "the run's own is one of them");
+        for beyond in [f32::MIN_POSITIVE, 1e-13, 255.9, 1e9] {
+            let near = exact_near(2e-6, beyond);
+            assert!(density(&s, 0, 4000, 2e-6, near).expect("density").exact, "{beyond}: {near}");
         }
     }
 

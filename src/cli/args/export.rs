@@ -67,7 +67,7 @@ pub struct ExportArgs {
     /// Share of all neurons that overlap compares, in percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = parse_percent)]
     pub top: f64,
-    /// Threshold of the density. Default: the run's own.
+    /// Threshold of the density; other values than the run's own are counted exactly or estimated from its histogram, as the file then says. Default: the run's own.
     #[arg(long, value_parser = parse_gamma)]
     pub gamma: Option<f32>,
     /// Layers that LLMDcos is averaged over. Default: from the middle, without the last two.

@@ -1,4 +1,5 @@
-//! Density by layer and domain: the share of a layer's weights whose mean activation exceeds gamma, recounted as gamma moves.
+//! Density by layer and domain: the share of a layer's weights whose mean activation exceeds gamma, recounted as gamma moves: exactly where it is dragged to,
+//! estimated where another value is typed.
 
 use super::shown_run::shown_run;
 use crate::{
@@ -85,7 +86,8 @@ fn span(out: &ScanOutput, scanned: &[&DomainScan]) -> (f64, f64) {
     // All but the outermost of the weights: a hundredth below, a millionth above.
     let lo = recount::gamma_of_share(histograms(), 0.99).map_or(own / 64.0, f64::from);
     let hi = recount::gamma_of_share(histograms(), 1e-6).map_or(own * 64.0, f64::from);
-    (lo.min(own / 8.0).max(1e-12), hi.max(own * 8.0))
+    // Ends that a pointer can rest at.
+    [lo.min(own / 8.0).max(1e-12), hi.max(own * 8.0)].map(|end| f64::from(recount::exact_near(out.config.gamma, end as f32))).into()
 }
 
 impl DensityPanel {
@@ -149,6 +151,10 @@ impl DensityPanel {
                 });
             },
         );
+        // A pointer does not aim at one number; a typed one stays.
+        if chosen != gamma && ui.input(|i| i.pointer.any_down() || i.pointer.any_released()) {
+            chosen = recount::exact_near(own, chosen);
+        }
         if chosen != gamma {
             cx.send(Command::SetGamma { gamma: chosen });
         }
@@ -273,7 +279,10 @@ fn histogram_ui(
         && let Some(p) = drag.interact_pointer_pos()
     {
         let t = ((p.x - plot.rect.left()) / plot.rect.width()).clamp(0.0, 1.0);
-        cx.send(Command::SetGamma { gamma: plot.x.value(t) as f32 });
+        let chosen = recount::exact_near(out.config.gamma, plot.x.value(t) as f32);
+        if chosen != gamma {
+            cx.send(Command::SetGamma { gamma: chosen });
+        }
     }
 }
 
@@ -298,11 +307,16 @@ fn outline(d: &DomainScan, layer: Option<usize>) -> Vec<(f64, f64)> {
 }
 
 fn provenance(run: &RunEntry, out: &ScanOutput, gamma: f32, densities: &[Vec<Option<Density>>]) -> String {
-    let worst = densities.iter().flatten().flatten().map(|d| d.error).fold(0.0, f64::max);
+    let known = || densities.iter().flatten().flatten();
     let how = if gamma == out.config.gamma {
         "γ is the run's own: counts are exact".to_owned()
+    } else if known().all(|d| d.exact) {
+        "recounted from the histogram between two of its bins: counts are exact".to_owned()
     } else {
-        format!("recounted from the histogram: off by at most {} (the bin that holds γ)", sig3(worst))
+        let worst = known().map(|d| d.error).fold(0.0, f64::max);
+        let (lower, upper) = recount::exact_around(out.config.gamma, gamma);
+        let [lower, upper] = [lower, upper].map(|g| sig3(f64::from(g)));
+        format!("estimated from the histogram, off by at most {} (the bin that holds γ); exact at {lower} and {upper}", sig3(worst))
     };
     let objective = out.provenance.objective.split(':').next().unwrap_or_default();
     format!("{} · {how} · objective {objective}, {} samples a domain", run.name, out.config.samples)

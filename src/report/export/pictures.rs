@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::{Ctx, Error, Result, number, number::sig3, overlap::TopSets},
-    scan::{DomainScan, PairSeries},
+    scan::{DomainScan, PairSeries, recount},
 };
 
 pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], _: &Ctx<'_>) -> Result<Content> {
@@ -21,7 +21,13 @@ pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainS
     let gamma = spec.gamma.unwrap_or(own);
     let picture = charts::density(report, chosen, gamma)
         .ok_or_else(|| Error::invalid("the run has no densities: parameter activation was not among its metrics"))?;
-    let how = if gamma == own { "the run's own" } else { "recounted from the histogram, 8 bins an octave" };
+    let how = if gamma == own {
+        "the run's own"
+    } else if recount::exact_near(own, gamma) == gamma {
+        "recounted exactly from the histogram"
+    } else {
+        "estimated from the histogram, 8 bins an octave"
+    };
     Ok(Content {
         title: format!("Density by layer of {}", report.scan.provenance.model),
         subtitle: format!(

@@ -69,6 +69,15 @@ pub fn compared(spec: &ExportSpec) -> String {
     format!("{minus}{per_layer}")
 }
 
+/// What tells densities apart, at the end of their names: counted by the scan, counted at another gamma, or estimated from the histogram.
+pub fn above(run_gamma: f32, gamma: f32, exact: bool) -> String {
+    match exact {
+        true if gamma == run_gamma => String::new(),
+        true => format!("_gamma_{gamma:e}"),
+        false => format!("_estimated_gamma_{gamma:e}"),
+    }
+}
+
 pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], _: &Ctx<'_>) -> Result<LongTable> {
     let scan = report.scan;
     let gamma = spec.gamma.unwrap_or(scan.config.gamma);
@@ -81,8 +90,7 @@ pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainS
                 layer: Some(l as u32),
                 module: BLOCK.into(),
                 domain: d.name.clone(),
-                // Counted by the scan, or estimated from its histogram: two numbers, two names.
-                metric: if found.exact { metric.to_owned() } else { format!("{metric}_recounted_gamma_{gamma:e}") },
+                metric: format!("{metric}{}", above(scan.config.gamma, gamma, found.exact)),
                 value: Some(value),
                 n: d.samples as u64,
                 ..LongRow::default()

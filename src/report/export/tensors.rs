@@ -4,7 +4,7 @@ use super::{
     super::{Report, figures::top_sets},
     ExportSpec,
     neurons::maps,
-    rows::compared,
+    rows::{above, compared},
 };
 use crate::{
     base::{
@@ -25,21 +25,25 @@ pub fn neurons<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainS
     Ok(maps(spec, report, chosen)?.into_iter().map(tensor).collect())
 }
 
-/// `density/domain`, `[layer]` f64.
+/// `density/domain`, `[layer]` f64; at another gamma than the run's with what it is in the name.
 pub fn density<'a>(spec: &ExportSpec, report: &Report<'a>, chosen: &[&'a DomainScan], _: &Ctx<'_>) -> Result<Vec<Tensor>> {
     let scan = report.scan;
     let own = scan.config.gamma;
     let gamma = spec.gamma.unwrap_or(own);
-    let share = |d: &DomainScan, l: usize| {
+    let found = |d: &DomainScan, l: usize| {
         let params = scan.params_per_layer.get(l).copied().unwrap_or(0);
-        recount::density(d, l, params, own, gamma).map_or(f64::NAN, |d| d.share)
+        recount::density(d, l, params, own, gamma)
     };
     let known = chosen.iter().filter(|d| !d.density.is_empty());
     let tensors: Vec<Tensor> = known
-        .map(|d| Tensor {
-            name: format!("density/{}", d.name),
-            shape: vec![scan.n_layers],
-            values: Values::F64((0..scan.n_layers).map(|l| share(d, l)).collect()),
+        .map(|d| {
+            let layers: Vec<_> = (0..scan.n_layers).map(|l| found(d, l)).collect();
+            let exact = layers.iter().flatten().all(|d| d.exact);
+            Tensor {
+                name: format!("density{}/{}", above(own, gamma, exact), d.name),
+                shape: vec![scan.n_layers],
+                values: Values::F64(layers.iter().map(|d| d.map_or(f64::NAN, |d| d.share)).collect()),
+            }
         })
         .collect();
     if tensors.is_empty() {
