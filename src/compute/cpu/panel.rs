@@ -194,11 +194,10 @@ macro_rules! tile {
                 // Opaque: each address made from the one before, which a compiler finds, is a chain as long as the block's products.
                 let mut base = [0, 4, 8].map(|r| black_box(left.ptr.wrapping_add(r * left.rs)));
                 let rows = [0, left.rs, black_box(2 * left.rs), black_box(3 * left.rs)];
-                if add {
-                    for r in 0..$rows {
-                        V::prefetch(out.wrapping_add(r * out_row));
-                        V::prefetch(out.wrapping_add(r * out_row + V::WIDTH));
-                    }
+                // In a pass over many layers what is written comes from memory, as what is added to does.
+                for r in 0..$rows {
+                    V::prefetch(out.wrapping_add(r * out_row));
+                    V::prefetch(out.wrapping_add(r * out_row + V::WIDTH));
                 }
                 for _ in 0..depth {
                     let (b0, b1) = (V::load(b), V::load(b.add(V::WIDTH)));

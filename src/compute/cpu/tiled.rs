@@ -235,14 +235,12 @@ unsafe fn run(unit: Unit, task: &Task<'_>) {
             ahead = ahead.wrapping_add(task.depth.div_ceil(STEP) * AHEAD);
             // SAFETY: inside the task's rectangle.
             let place = Place { rows, cols, out: unsafe { task.out.add(r * task.stride + c) } };
+            // SAFETY: the caller's promise. Tiles that are stored wait for their lines, which in a pass over many layers come from memory.
+            unsafe { call_for(place, task.stride, task.add) };
             if !task.add && rows == BLOCK && cols == BLOCK && panels.shifts().is_none() {
                 // SAFETY: the caller's promise, for a whole block.
                 unsafe { session.multiply_into(&panels, place.out, task.stride) };
                 continue;
-            }
-            if task.add {
-                // SAFETY: the caller's promise; what is added to is asked for in time.
-                unsafe { call_for(place, task.stride) };
             }
             session.multiply(&panels, &mut blocks[turn]);
             turn = 1 - turn;
@@ -264,17 +262,24 @@ fn two(panels: &[f32], first: usize, rows: usize, len: usize) -> [&[f32]; 2] {
     [first, second].map(|p| &panels[p * len..][..len])
 }
 
-/// Brings a place to the caches.
+/// Brings a place to the second-level cache, or all the way where it will be read.
 ///
 /// # Safety
 /// The place must be readable.
 #[expect(unsafe_code, reason = "a pointer with a stride")]
-unsafe fn call_for(place: Place, stride: usize) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+unsafe fn call_for(place: Place, stride: usize, read: bool) {
+    use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
     for r in 0..place.rows {
         for c in (0..place.cols).step_by(LINE) {
             // SAFETY: the caller's promise.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(place.out.add(r * stride + c).cast()) };
+            let line = unsafe { place.out.add(r * stride + c) }.cast();
+            if read {
+                // SAFETY: an instruction that only asks.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+            } else {
+                // SAFETY: as above.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(line) };
+            }
         }
     }
 }
