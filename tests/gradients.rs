@@ -532,3 +532,43 @@ fn sequences_and_tokens_that_make_no_sense_are_refused() {
     let loss = decoder.objective(&batch, &resid, &[Objective::Loss { from: 1 }]).expect("loss").values[0];
     assert_eq!(-log_prob, loss);
 }
+
+/// Keeps what the down matrix read.
+struct ReadByDown(Vec<f32>);
+
+impl Taps for ReadByDown {
+    fn wants_input(&self, _: usize, _: Matrix) -> bool {
+        false
+    }
+    fn linear(&mut self, _: usize, matrix: Matrix, x: &[f32], _: &[f32]) -> Result<()> {
+        if matrix == Matrix::Down {
+            self.0 = x.to_vec();
+        }
+        Ok(())
+    }
+    fn activation(&mut self, _: HookPoint, _: &[f32], _: &[f32]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a tape does not keep is made again, but not over what a hook made of it; one tape serves both kinds of passes.
+#[test]
+fn taps_see_what_a_hook_made_of_the_neurons() {
+    for (name, spec) in variants() {
+        let (decoder, batch) = (decoder_of(spec), batch());
+        let spec = &decoder.model.spec;
+        let direction = vec![1.0; batch.n_tokens() * spec.d_mlp];
+        let mut tape = BlockTape::default();
+        let mut read = |point: Option<HookPoint>| {
+            let mut hooks = Nudge { point, direction: &direction, step: 0.5 };
+            let mut resid = decoder.embed(&batch, &mut NoHooks).expect("embed");
+            decoder.block_forward(0, &batch, &mut resid, Some(&mut tape), &mut hooks).expect("forward");
+            let mut taps = ReadByDown(Vec::new());
+            decoder.block_backward(0, &batch, &tape, &mut vec![1.0; resid.len()], true, &mut taps).expect("backward");
+            taps.0
+        };
+        let plain = read(None);
+        assert!(read(Some(HookPoint::MlpPost(0))).iter().zip(&plain).all(|(moved, v)| *moved == v + 0.5), "{name}");
+        assert!(read(None) == plain, "{name}");
+    }
+}

@@ -148,10 +148,9 @@ pub fn everything(spec: &DecoderSpec) -> (NeuronSet, BTreeSet<Head>) {
     (neurons, layers.flat_map(|l| (0..heads).map(move |i| Head::new(l, i))).collect())
 }
 
-/// Bytes that the tapes of all blocks take for one token, about.
+/// Bytes that the tapes of all blocks take for one token.
 fn tape_bytes_a_token(spec: &DecoderSpec) -> usize {
-    let (q, kv) = (spec.q_width(), spec.kv_width());
-    spec.n_layers * (6 * spec.d_model + 3 * q + 3 * kv + 3 * spec.d_mlp) * size_of::<f32>()
+    spec.n_layers * BlockTape::floats_a_token(spec) * size_of::<f32>()
 }
 
 /// One step on its way up and down.
@@ -264,6 +263,9 @@ struct EffectTaps<'a> {
 }
 
 impl Taps for EffectTaps<'_> {
+    fn wants_input(&self, _: usize, _: Matrix) -> bool {
+        false
+    }
     fn linear(&mut self, _: usize, _: Matrix, _: &[f32], _: &[f32]) -> Result<()> {
         Ok(())
     }

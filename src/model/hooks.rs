@@ -13,6 +13,10 @@ pub trait Hooks {
     /// # Errors
     /// Ends the forward pass.
     fn at(&mut self, point: HookPoint, batch: &Batch, values: &mut [f32]) -> Result<()>;
+    /// Whether it changes what it is shown at a point that it wants.
+    fn changes(&self, point: HookPoint) -> bool {
+        self.wants(point)
+    }
     /// Never looks: text that was read need not be read again for its sake.
     fn is_blind(&self) -> bool {
         false
@@ -77,8 +81,12 @@ impl fmt::Display for Matrix {
 
 /// Called during a backward pass. Every matrix of every block must be seen exactly once a pass: whoever relies on it counts.
 pub trait Taps {
+    /// Whether it looks at the input of a matrix that reads what a norm gives, which is made for taps alone.
+    fn wants_input(&self, _layer: usize, _matrix: Matrix) -> bool {
+        true
+    }
     /// A linear layer `y = x W^T`: its input `x` `[n, in]` and `delta = dD/dy` `[n, out]`; `dD/dW = delta^T x`.
-    /// `x` is empty where the tape was told to do without it.
+    /// `x` may be empty where it is not wanted, and where a trainer's tape does without it.
     ///
     /// # Errors
     /// Ends the backward pass.

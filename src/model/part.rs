@@ -43,7 +43,7 @@ impl RowsAt {
     }
     /// Writes `[rows, width]` over the chosen rows of `values` `[n, width]`.
     pub fn put(&self, chosen: &[f32], values: &mut [f32], width: usize) {
-        for (&r, row) in self.rows.iter().zip(chosen.chunks_exact(width)) {
+        for (&r, row) in self.rows.iter().zip(chosen.chunks_exact(width.max(1))) {
             values[r * width..(r + 1) * width].copy_from_slice(row);
         }
     }

@@ -354,6 +354,9 @@ impl Hooks for MeanHooks<'_> {
     fn wants(&self, point: HookPoint) -> bool {
         point == HookPoint::MlpPost(self.layer) && (self.wants.mean || self.wants.mean_abs)
     }
+    fn changes(&self, _: HookPoint) -> bool {
+        false
+    }
     fn at(&mut self, _: HookPoint, batch: &Batch, values: &mut [f32]) -> Result<()> {
         if self.wants.mean {
             add_activation(batch, self.domains, values, &mut self.sums.mean);

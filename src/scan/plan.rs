@@ -3,7 +3,7 @@
 use super::{MetricKind, ObjectiveKind, ScanConfig};
 use crate::{
     base::{Error, Result, memory::Memory},
-    model::{DecoderSpec, Matrix, spec::Residual},
+    model::{BlockTape, DecoderSpec, Matrix},
 };
 
 /// How much a scan may hold and how much it does at once. Neither changes a result beyond rounding.
@@ -95,7 +95,7 @@ struct Need {
 impl Need {
     fn new(spec: &DecoderSpec, tokens: usize, batch_tokens: usize) -> Self {
         let sizes = Sizes::new(spec);
-        let at_work = tokens.min(batch_tokens) * (sizes.tape + 6 * sizes.d + 4 * sizes.f);
+        let at_work = tokens.min(batch_tokens) * (sizes.tape + 10 * sizes.d + 6 * sizes.f);
         Self {
             held: bytes(2 * tokens * sizes.d + at_work),
             tapes: bytes(tokens * spec.n_layers * sizes.tape),
@@ -164,14 +164,7 @@ impl Sizes {
     pub fn new(spec: &DecoderSpec) -> Self {
         let (d, f) = (spec.d_model, spec.d_mlp);
         let (qw, kvw) = (spec.attention.n_heads * spec.attention.head_dim, spec.attention.n_kv_heads * spec.attention.head_dim);
-        let gates = if spec.mlp.is_gated() { 2 } else { 1 };
-        let mut tape = 4 * d + 2 * qw + 2 * kvw + (1 + gates) * f;
-        if matches!(spec.residual, Residual::Sandwich | Residual::PostNorm) {
-            tape += 2 * d;
-        }
-        if spec.attention.qk_norm {
-            tape += qw + kvw;
-        }
+        let tape = BlockTape::floats_a_token(spec);
         Self { d, f, qw, kvw, tape, params: spec.linear_params_per_layer() as usize }
     }
     /// Width of a matrix's input.

@@ -239,6 +239,9 @@ impl ProductTaps<'_> {
 }
 
 impl Taps for ProductTaps<'_> {
+    fn wants_input(&self, _: usize, _: Matrix) -> bool {
+        false
+    }
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
         if matrix != Matrix::Down || layer != self.layer {
             return Ok(());

@@ -85,6 +85,9 @@ pub(super) struct Seen {
 }
 
 impl Taps for ScanTaps<'_> {
+    fn wants_input(&self, _: usize, matrix: Matrix) -> bool {
+        !matches!(self.sink, Sink::None) && self.of.contains(&matrix)
+    }
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
         if !self.looks_at(layer, matrix)? {
             return Ok(());

@@ -76,6 +76,9 @@ fn gather(values: &[f32], width: usize, columns: &[usize], out: &mut Vec<f32>) {
 }
 
 impl Taps for Gradients {
+    fn wants_input(&self, layer: usize, matrix: Matrix) -> bool {
+        self.by_role.contains_key(&Role::Weight(layer, matrix))
+    }
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
         let fired = self.fired.entry((layer, matrix)).or_default();
         *fired += 1;

@@ -152,6 +152,9 @@ impl Lora {
 }
 
 impl Taps for Lora {
+    fn wants_input(&self, layer: usize, matrix: Matrix) -> bool {
+        self.by_place.contains_key(&(layer, matrix))
+    }
     fn linear(&mut self, layer: usize, matrix: Matrix, x: &[f32], delta: &[f32]) -> Result<()> {
         let Some(&index) = self.by_place.get(&(layer, matrix)) else { return Ok(()) };
         self.fired += 1;

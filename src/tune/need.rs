@@ -3,7 +3,7 @@
 use super::{OptimizerConfig, Part, Target, Trained, TuneConfig};
 use crate::{
     base::{Error, Result, memory::Memory, number},
-    model::{Model, weights::Role},
+    model::{BlockTape, Model, weights::Role},
 };
 use std::collections::BTreeSet;
 
@@ -53,17 +53,14 @@ impl Need {
         let everything = config.target == Target::All;
         let tokens = config.micro_batch_tokens.min(config.batch * longest).max(longest);
         let layers = spec.n_layers - trained.as_ref().map_or(0, |t| t.first_layer);
-        let gates = if spec.mlp.is_gated() { 2 } else { 1 };
-        let mlp = spec.d_model + (1 + gates) * spec.d_mlp;
-        // Queries and what attention gives, keys and values, the stream at three places and the norms' inputs.
-        let attention = &spec.attention;
-        let rest = 3 * spec.d_model + 2 * (attention.n_heads + attention.n_kv_heads) * attention.head_dim;
+        // Where only MLPs train, what attention gives is not kept.
+        let kept = BlockTape::floats_a_token(spec) - if everything { 0 } else { spec.q_width() };
         let bytes = |floats: usize| floats as u64 * 4;
         Ok(Self {
             copies: bytes(copies + packed),
             gradients: bytes(values),
             state: bytes((moments + 1) * values),
-            activations: bytes(tokens * layers * (mlp + if everything { rest } else { 0 })),
+            activations: bytes(tokens * layers * kept),
             tokens,
         })
     }

@@ -127,7 +127,7 @@ pub struct Trainer {
     pub(super) optimizer: Optimizer,
     pub(super) plan: Plan,
     tapes: Vec<BlockTape>,
-    /// Lends every block the buffers that need not be kept; `None` where all of a tape is needed.
+    /// Lends every block the buffer that need not be kept; `None` where all of a tape is needed.
     spare: Option<BlockTape>,
 }
 
@@ -240,11 +240,11 @@ impl Trainer {
         }
         for (i, tape) in self.tapes.iter_mut().enumerate() {
             if let Some(spare) = &mut self.spare {
-                tape.exchange_inputs(spare);
+                tape.exchange_z(spare);
             }
             decoder.block_forward(first + i, &batch, &mut resid, Some(tape), &mut NoHooks)?;
             if let Some(spare) = &mut self.spare {
-                tape.exchange_inputs(spare);
+                tape.exchange_z(spare);
             }
         }
         let taps = self.plan.taps();

@@ -186,46 +186,39 @@ impl Decoder {
         s: &mut Scratch,
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, rows.count());
-        let (mut own_x, mut own_post) = (std::mem::take(&mut s.x_mlp), std::mem::take(&mut s.post));
-        let again = t.post.is_empty();
-        if again {
-            match spec.residual {
-                Residual::PostNorm => own_x.copy(&t.resid_mid),
-                Residual::Parallel => {
-                    self.norm(block, BlockNorm::Mlp, t.read_by_parallel_mlp(n, spec.d_model), own_x.sized(n * spec.d_model))
-                }
-                Residual::Sequential | Residual::Sandwich => self.norm(block, BlockNorm::Mlp, &t.resid_mid, own_x.sized(t.resid_mid.len())),
-            }
+        let (d, f) = (spec.d_model, spec.d_mlp);
+        let Scratch { x_mlp, post, d_post, d_gate, d_up, wide, live, .. } = s;
+        let post: &[f32] = if t.keeps_post {
+            &t.post
+        } else {
             match spec.mlp {
-                MlpSpec::Gated { act, .. } => b.gated(act, &t.gate, &t.up, own_post.sized(n * spec.d_mlp)),
-                MlpSpec::Plain { act, .. } => b.activate(act, &t.up, own_post.sized(n * spec.d_mlp)),
+                MlpSpec::Gated { act, .. } => b.gated(act, &t.gate, &t.up, post.sized(n * f)),
+                MlpSpec::Plain { act, .. } => b.activate(act, &t.up, post.sized(n * f)),
             }
-        }
-        let (x, post): (&[f32], &[f32]) = if again { (&own_x, &own_post) } else { (&t.x_mlp, &t.post) };
+            post
+        };
         tap(taps, l, Matrix::Down, rows, post, delta, block)?;
-        self.input_gradient(delta, block.matrix(Matrix::Down), n, s.d_post.sized(n * spec.d_mlp), false, &mut s.live);
-        tap_activation(taps, HookPoint::MlpPost(l), rows, post, &s.d_post)?;
-        let d_up = s.d_up.sized(n * spec.d_mlp);
-        let d_x = s.wide.sized(n * spec.d_model);
+        self.input_gradient(delta, block.matrix(Matrix::Down), n, d_post.sized(n * f), false, live);
+        tap_activation(taps, HookPoint::MlpPost(l), rows, post, d_post)?;
+        let (d_gate, d_up) = (d_gate.sized(if spec.mlp.is_gated() { n * f } else { 0 }), d_up.sized(n * f));
         match spec.mlp {
-            MlpSpec::Gated { act, .. } => {
-                let d_gate = s.d_gate.sized(n * spec.d_mlp);
-                b.gated_backward(act, &t.gate, &t.up, &s.d_post, d_gate, d_up);
-                tap_all(taps, l, rows, x, &[(Matrix::Gate, d_gate), (Matrix::Up, d_up)], block)?;
-                if onward {
-                    self.input_gradient(d_gate, block.matrix(Matrix::Gate), n, d_x, false, &mut s.live);
-                    self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, true, &mut s.live);
-                }
-            }
-            MlpSpec::Plain { act, .. } => {
-                b.activate_backward(act, &t.up, &s.d_post, d_up);
-                tap(taps, l, Matrix::Up, rows, x, d_up, block)?;
-                if onward {
-                    self.input_gradient(d_up, block.matrix(Matrix::Up), n, d_x, false, &mut s.live);
-                }
+            MlpSpec::Gated { act, .. } => b.gated_backward(act, &t.gate, &t.up, d_post, d_gate, d_up),
+            MlpSpec::Plain { act, .. } => b.activate_backward(act, &t.up, d_post, d_up),
+        }
+        let gated = [(Matrix::Gate, &*d_gate), (Matrix::Up, &*d_up)];
+        let of = if spec.mlp.is_gated() { &gated[..] } else { &gated[1..] };
+        let read = match spec.residual {
+            Residual::Parallel => t.read_by_parallel_mlp(n, d),
+            Residual::Sequential | Residual::Sandwich | Residual::PostNorm => &t.resid_mid,
+        };
+        let x = self.input_again(l, block, BlockNorm::Mlp, read, of, x_mlp, taps);
+        tap_all(taps, l, rows, x, of, block)?;
+        if onward {
+            let d_x = wide.sized(n * d);
+            for (i, (m, delta)) in of.iter().enumerate() {
+                self.input_gradient(delta, block.matrix(*m), n, d_x, i > 0, live);
             }
         }
-        (s.x_mlp, s.post) = (own_x, own_post);
         Ok(())
     }
 
@@ -245,6 +238,7 @@ impl Decoder {
     ) -> Result<()> {
         let (spec, b, n) = (&self.model.spec, &*self.backend, batch.n_tokens());
         let (a, shape) = (&spec.attention, spec.attention_shape(l));
+        let mut x_attn = std::mem::take(&mut s.x_attn);
         let rows = at.map_or(Rows::All(n), Rows::At);
         let m = rows.count();
         tap(taps, l, Matrix::O, rows, &t.z, delta, block)?;
@@ -266,7 +260,6 @@ impl Decoder {
         if let Some(at) = at {
             at.take(&mut s.d_q, spec.q_width());
             s.d_q.sized(m * spec.q_width());
-            at.copy(&t.x_attn, spec.d_model, s.x_q.sized(m * spec.d_model));
         }
         if let Some((table, places)) = self.rope_for(l, batch) {
             let chosen = at.map(|at| at.rows.iter().map(|&r| places[r]).collect::<Vec<u32>>());
@@ -281,14 +274,18 @@ impl Decoder {
             }
         }
         let d_x = s.wide.sized(n * spec.d_model);
-        let (d_k, d_v) = ((Matrix::K, &s.d_k[..]), (Matrix::V, &s.d_v[..]));
+        let of = [(Matrix::Q, &s.d_q[..]), (Matrix::K, &s.d_k[..]), (Matrix::V, &s.d_v[..])];
+        let x = self.input_again(l, block, BlockNorm::Attn, &t.resid_pre, &of, &mut x_attn, taps);
         match at {
-            None => tap_all(taps, l, rows, &t.x_attn, &[(Matrix::Q, &s.d_q), d_k, d_v], block)?,
-            Some(_) => {
-                tap(taps, l, Matrix::Q, rows, &s.x_q, &s.d_q, block)?;
-                tap_all(taps, l, Rows::All(n), &t.x_attn, &[d_k, d_v], block)?;
+            None => tap_all(taps, l, rows, x, &of, block)?,
+            Some(at) => {
+                let x_q = s.x_q.sized(if x.is_empty() { 0 } else { m * spec.d_model });
+                at.copy(x, spec.d_model, x_q);
+                tap(taps, l, Matrix::Q, rows, x_q, &s.d_q, block)?;
+                tap_all(taps, l, Rows::All(n), x, &of[1..], block)?;
             }
         }
+        s.x_attn = x_attn;
         if !onward {
             return Ok(());
         }
@@ -338,6 +335,29 @@ impl Decoder {
         let token = at.filter(|_| of_chosen).map_or(row, |at| at.rows[row]);
         let message = format!("{} at token {token}, column {column}, expected a finite number", values[place]);
         Err(Error::numeric(format!("gradient at {point}"), message))
+    }
+
+    /// What the matrices of `of` read, made again from what their `norm` read: bit for bit that of the forward pass. Empty where no tap asks for it.
+    #[expect(clippy::too_many_arguments, reason = "one part of a block's backward")]
+    fn input_again<'x>(
+        &self,
+        l: usize,
+        block: &Block,
+        norm: BlockNorm,
+        read: &'x [f32],
+        of: &[(Matrix, &[f32])],
+        made: &'x mut Buffer,
+        taps: &dyn Taps,
+    ) -> &'x [f32] {
+        if !of.iter().any(|(m, _)| taps.wants_input(l, *m)) {
+            return &[];
+        }
+        // There the norm stands behind.
+        if self.model.spec.residual == Residual::PostNorm {
+            return read;
+        }
+        self.norm(block, norm, read, made.sized(read.len()));
+        made
     }
 
     /// Adds the input gradient of a norm to `d_x`.

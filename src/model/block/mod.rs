@@ -7,7 +7,7 @@ use super::{
     buffer::Buffer,
     decoder::{call, sized},
     kept::KeptLayer,
-    spec::{MlpSpec, Residual},
+    spec::{DecoderSpec, MlpSpec, Residual},
     weights::{Block, BlockNorm, Tensor},
 };
 use crate::{
@@ -43,19 +43,34 @@ pub struct BlockTape {
     gate: Buffer,
     up: Buffer,
     post: Buffer,
+    /// Whether `post` is that of the last pass with this tape. Else, as always `x_attn` and `x_mlp`, it is made again.
+    keeps_post: bool,
     /// What goes into the norm after the MLP, where there is one.
     before_post_mlp: Buffer,
 }
 
 impl BlockTape {
-    /// Exchanges what [`Decoder::block_backward`] can do without where attention's matrices do not train: their inputs, which it then shows to no tap,
-    /// and those of the MLP's, which it makes again. A trainer has one spare tape for all blocks: before the forward pass of each it lends these buffers,
-    /// afterwards it takes them back, and two fifths of a tape need not be kept. Not for a pass in which hooks changed a value.
-    pub fn exchange_inputs(&mut self, spare: &mut Self) {
-        let Self { x_attn, z, x_mlp, post, .. } = self;
-        for (mine, other) in [(x_attn, &mut spare.x_attn), (z, &mut spare.z), (x_mlp, &mut spare.x_mlp), (post, &mut spare.post)] {
-            std::mem::swap(mine, other);
+    /// Floats of a token that it keeps from a forward pass to the backward one, where no hook changes `mlp.hook_post`.
+    pub fn floats_a_token(spec: &DecoderSpec) -> usize {
+        let (d, q, kv) = (spec.d_model, spec.q_width(), spec.kv_width());
+        let gates = if spec.mlp.is_gated() { 2 } else { 1 };
+        let normed = if spec.attention.qk_norm { q + kv } else { 0 };
+        let branches = if matches!(spec.residual, Residual::Sandwich | Residual::PostNorm) { 2 * d } else { 0 };
+        2 * d + 2 * q + 2 * kv + gates * spec.d_mlp + normed + branches
+    }
+    /// Exchanges what a backward pass makes again, from what stands beside it: every norm's result and, unless a hook changed it, `mlp.hook_post`. For the
+    /// time of a block's forward pass they stand in buffers of all blocks; a third of a tape need not be kept.
+    fn exchange_what_is_made_again(&mut self, own: &mut Self) {
+        std::mem::swap(&mut self.x_attn, &mut own.x_attn);
+        std::mem::swap(&mut self.x_mlp, &mut own.x_mlp);
+        if !self.keeps_post {
+            std::mem::swap(&mut self.post, &mut own.post);
         }
+    }
+    /// Exchanges `attn.hook_z`, which [`Decoder::block_backward`] can do without where attention's output matrix does not train; no tap is shown it then. A
+    /// trainer has one spare tape for all blocks: before the forward pass of each it lends the buffer, afterwards it takes it back.
+    pub fn exchange_z(&mut self, spare: &mut Self) {
+        std::mem::swap(&mut self.z, &mut spare.z);
     }
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
@@ -66,14 +81,6 @@ impl BlockTape {
     /// What the MLP's norm of a parallel block reads, of `rows` rows, all or the chosen ones.
     fn read_by_parallel_mlp(&self, rows: usize, d_model: usize) -> &[f32] {
         if self.resid_pre.len() == rows * d_model { &self.resid_pre } else { &self.resid_pre_at }
-    }
-    /// `blocks.{l}.mlp.hook_post` of the forward pass, `[n, d_mlp]`.
-    pub fn mlp_post(&self) -> &[f32] {
-        &self.post
-    }
-    /// `blocks.{l}.attn.hook_z`, `[n, n_heads * head_dim]`.
-    pub fn z(&self) -> &[f32] {
-        &self.z
     }
 }
 
@@ -94,7 +101,8 @@ pub(super) struct Scratch {
     d_gate: Buffer,
     d_up: Buffer,
     live: backward::Live,
-    /// Inputs of the MLP's matrices, where the tape does not have them.
+    /// What the tape does not have, made again.
+    x_attn: Buffer,
     x_mlp: Buffer,
     post: Buffer,
     /// Of chosen rows: the residual, or its gradient, and the input of q.
@@ -121,7 +129,16 @@ impl Decoder {
     ) -> Result<()> {
         let mut scratch = self.take_scratch();
         let Scratch { tape: own, wide, .. } = &mut scratch;
-        let done = self.forward_into(layer, batch, None, resid, tape.unwrap_or(own), wide, hooks);
+        let done = match tape {
+            None => self.forward_into(layer, batch, None, resid, own, wide, hooks),
+            Some(tape) => {
+                tape.keeps_post = hooks.changes(HookPoint::MlpPost(layer));
+                tape.exchange_what_is_made_again(own);
+                let done = self.forward_into(layer, batch, None, resid, tape, wide, hooks);
+                tape.exchange_what_is_made_again(own);
+                done
+            }
+        };
         self.return_scratch(scratch);
         done
     }
@@ -153,12 +170,15 @@ impl Decoder {
         let d = spec.d_model;
         assert_eq!(resid.len(), batch.n_tokens() * d, "residual of {} tokens", batch.n_tokens());
         let mut scratch = self.take_scratch();
-        let Scratch { wide, chosen, .. } = &mut scratch;
+        let Scratch { tape: own, wide, chosen, .. } = &mut scratch;
         call(hooks, HookPoint::ResidPre(layer), batch, resid)?;
         keep(&mut t.resid_pre, resid);
+        t.keeps_post = hooks.changes(HookPoint::MlpPost(layer));
+        t.exchange_what_is_made_again(own);
         let done = self
             .attention_part(layer, block, batch, Some(at), None, chosen, t, wide, hooks)
             .and_then(|()| self.mlp_part(layer, block, &at.batch, chosen, t, wide, hooks));
+        t.exchange_what_is_made_again(own);
         if done.is_ok() {
             resid.fill(0.0);
             at.put(chosen, resid, d);
