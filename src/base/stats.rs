@@ -40,7 +40,9 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
     let (mx, my) = (mean(x)?, mean(y)?);
     let pairs = || x.iter().zip(y).map(|(x, y)| (x - mx, y - my));
     let (xy, xx, yy) = pairs().fold((0.0, 0.0, 0.0), |(xy, xx, yy), (x, y)| (xy + x * y, xx + x * x, yy + y * y));
-    (x.len() == y.len() && xx > 0.0 && yy > 0.0).then(|| (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
+    // Equal values differ from their mean by its rounding: of three times 0.1 with itself that would make a correlation of 1.
+    let varies = |squares: f64, mean: f64| squares.sqrt() > 1e-13 * mean.abs();
+    (x.len() == y.len() && varies(xx, mx) && varies(yy, my)).then(|| (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
 }
 
 /// Spearman's rank correlation, equal values sharing their mean rank; `None` where [`pearson`] of the ranks is.
@@ -206,6 +208,8 @@ mod tests {
         assert!((pearson(&x, &y).expect("r") - 0.916_516_115_619_229_2).abs() < 1e-12, "{:?}", pearson(&x, &y));
         assert!((spearman(&x, &y).expect("rho") - 0.763_157_894_736_842_1).abs() < 1e-12, "{:?}", spearman(&x, &y));
         assert_eq!(pearson(&[1.0, 1.0], &[1.0, 2.0]), None);
+        assert_eq!(pearson(&[0.1; 3], &[0.1; 3]), None, "the mean of three times 0.1 is not 0.1");
+        assert_eq!(pearson(&[0.1; 3], &[1.0, 2.0, 4.0]), None);
         assert_eq!(pearson(&[], &[]), None);
     }
 
