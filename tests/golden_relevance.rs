@@ -104,6 +104,14 @@ fn every_option_agrees_with_pytorch() {
     }
 }
 
+/// One sample is every resample of itself: a set chosen by it alone would look perfectly stable.
+#[test]
+fn a_single_sample_has_no_resamples() {
+    let decoder = decoder("tiny-llama");
+    let draws = |samples| measure(&decoder, "text", &RelevanceConfig { samples, draws: 5, ..config(Aggregation::Sum, None) }).draws.len();
+    assert_eq!((draws(1), draws(2)), (0, 5));
+}
+
 /// The midpoint rule's error falls with the square of the number of steps, so that the integrals add up to the difference that they must: what 4 steps
 /// miss, 32 miss 64 times less of. Held to a tenth of that, for the float32 losses (1e-6 of 6) bound how small it can be seen to become.
 #[test]

@@ -122,7 +122,7 @@ fn text(view: &FindView) -> String {
         ]);
     }
     let mut out = format!("{} in {}\n\n{}", config.words(percent), view.provenance.model, t.render());
-    let draws = view.tasks.iter().map(|t| t.draws).min().unwrap_or(0);
+    let draws = view.tasks.iter().map(|t| t.draws).max().unwrap_or(0);
     if draws > 0 {
         out += &format!(
             "\nstability: Jaccard of the set and those of {}, mean (95 % of them); loss: mean, nat; suggested k: where accuracy against k bends\n",

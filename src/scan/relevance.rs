@@ -51,7 +51,7 @@ pub struct RelevanceConfig {
     pub steps: Option<usize>,
     /// Also the d_model rows of W_down that write the residual stream.
     pub columns: bool,
-    /// Bootstrap resamples of the samples.
+    /// Bootstrap resamples of the samples; a single sample has none.
     pub draws: usize,
 }
 
@@ -183,7 +183,9 @@ pub fn relevance_of(
     if n == 0 {
         return Err(Error::invalid(format!("domain {name} has no sample")));
     }
-    let weights = resamples(config.seed, name, n, draws_within(spec, config.draws));
+    // Every resample of one sample is that sample: how far a set would move under others it cannot say.
+    let draws = if n < 2 { 0 } else { draws_within(spec, config.draws) };
+    let weights = resamples(config.seed, name, n, draws);
     let pass = Pass { decoder, name, sequences, config, weights: &weights, sizes: Sizes::new(spec), ctx };
     let sums = pass.run()?;
     let by = n as f64;
