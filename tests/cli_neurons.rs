@@ -114,4 +114,8 @@ fn a_table_says_how_sure_it_is_and_wrong_arguments_are_refused() {
         assert_eq!(out.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&out.stderr).contains(part), "{}", String::from_utf8_lossy(&out.stderr));
     }
+    // Above the largest f32: activations would become infinite.
+    let out = run(dir.path(), "prove", &["--samples", "8", "--factors", "1e39"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("is no factor"), "{}", String::from_utf8_lossy(&out.stderr));
 }

@@ -118,8 +118,9 @@ impl App {
     fn start_prove(&mut self, request: ProveRequest, out: Option<PathBuf>, keep: bool) -> Result<(), String> {
         let decoder = self.decoder.clone().ok_or("There is no model: open one and wait until it is read.")?;
         let percents = against_k::percentages(&request.percents).map_err(|e| e.to_string())?;
-        if let Some(bad) = request.factors.iter().find(|f| !f.is_finite()) {
-            return Err(format!("{bad} is no factor: give numbers from 0 (off) to 3 (amplified)."));
+        // Activations are f32, and so is what they are multiplied by.
+        if let Some(bad) = request.factors.iter().find(|f| !(**f as f32).is_finite()) {
+            return Err(format!("{bad} is no factor: give finite numbers, e.g. 0 (off), 0.5 (damped), 2 (amplified)."));
         }
         let mut shares = percents.clone();
         // The share that is scaled has a matrix of its own too.
