@@ -78,6 +78,47 @@ fn fails_with(out: &Output, code: i32, parts: &[&str]) {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
+/// A copy of the tiny model that takes no more than `context` tokens.
+fn tiny_with_context(place: &Place, context: usize) -> PathBuf {
+    let folder = place.path("short");
+    std::fs::create_dir_all(&folder).expect("folder");
+    for file in ["model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(tiny().join(file), folder.join(file)).expect("copy");
+    }
+    let text = std::fs::read_to_string(tiny().join("config.json")).expect("config");
+    let mut config: Value = serde_json::from_str(&text).expect("json");
+    config["max_position_embeddings"] = context.into();
+    std::fs::write(folder.join("config.json"), config.to_string()).expect("config");
+    folder
+}
+
+#[test]
+fn a_context_shorter_than_max_tokens_is_told() {
+    let place = Place::new();
+    let (_, texts) = place.data();
+    let (model, data) = (tiny_with_context(&place, 8), format!("texts={}", texts.display()));
+    let run = |verb: &str, more: &[&str]| {
+        let mut c = place.command();
+        c.args([verb, "--samples", "4", "--data", &data, "--model"]).arg(&model).args(more).output().expect("start")
+    };
+    let out = run("scan", &["--format", "json", "--quiet"]);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(stderr.contains("4 of 4 rows were cut to 8 tokens") && stderr.contains("max tokens is 256"), "{stderr}");
+    let doc = json(&out);
+    assert_eq!((&doc["domains"]["texts"]["cut_samples"], &doc["domains"]["texts"]["longest_tokens"]), (&4.into(), &8.into()));
+    let out = run("eval", &["--format", "json", "--quiet"]);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    // The last token is only predicted: one more than the positions fits.
+    assert!(stderr.contains("4 of 4 rows were cut to 9 tokens"), "{stderr}");
+    let doc = json(&out);
+    assert_eq!((&doc["domains"]["texts"]["cut_items"], &doc["domains"]["texts"]["longest_tokens"]), (&4.into(), &9.into()));
+    // Who asks for no more than fits is told in the result alone.
+    let out = run("scan", &["--max-tokens", "8", "--quiet"]);
+    assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(text.contains("texts: 4 of 4 samples cut to 8 tokens"), "{text}");
+}
+
 #[test]
 fn scan_prints_one_document_and_writes_a_run_that_info_can_repeat() {
     let place = Place::new();
@@ -86,7 +127,10 @@ fn scan_prints_one_document_and_writes_a_run_that_info_can_repeat() {
     let doc = json(&out);
     assert_eq!(keys(&doc), ["domains", "llmdcos", "timing", "device", "provenance"]);
     assert_eq!(keys(&doc["domains"]), ["questions", "texts"]);
-    assert_eq!(keys(&doc["domains"]["texts"]), ["density", "activated_count", "samples", "mean_objective"]);
+    assert_eq!(
+        keys(&doc["domains"]["texts"]),
+        ["density", "activated_count", "samples", "cut_samples", "longest_tokens", "mean_objective"]
+    );
     let mut pairs = keys(&doc["llmdcos"]);
     pairs.sort_unstable();
     assert_eq!(pairs, ["questions|questions", "questions|texts", "texts|texts"]);
@@ -180,7 +224,10 @@ fn eval_gives_accuracies_for_questions_and_null_for_text() {
     let (questions, texts) = (&doc["domains"]["questions"], &doc["domains"]["texts"]);
     for domain in [questions, texts] {
         let prompt = ["template", "few_shot", "few_shot_seed", "few_shot_order", "few_shot_from", "chat_template", "bos"];
-        assert_eq!(keys(domain), [&["acc", "acc_norm", "stderr", "n", "loss", "perplexity"][..], &prompt].concat());
+        assert_eq!(
+            keys(domain),
+            [&["acc", "acc_norm", "stderr", "n", "cut_items", "longest_tokens", "loss", "perplexity"][..], &prompt].concat()
+        );
         // The default is every item.
         assert_eq!(domain["n"], 50);
         let (loss, ppl) = (domain["loss"].as_f64().expect("loss"), domain["perplexity"].as_f64().expect("perplexity"));

@@ -184,7 +184,7 @@ fn adapters_go_on_from_where_an_earlier_task_left_them() {
     let decoder = decoder(2);
     let (base, backend) = (&decoder.model, &decoder.backend);
     let task = rows("logic");
-    let (sequences, _) =
+    let tune::Examples { sequences, .. } =
         silently(|ctx| tune::examples(&task.train, &task.train.items, &base.tokenizer, Learn::Answer, 256, ctx)).expect("rows");
     let config = |steps, target| TuneConfig { steps, target, evaluate_every: 0, warmup: 0.0, ..config().tune };
     let lora = || Target::Lora(LoraConfig::default());

@@ -242,6 +242,25 @@ fn sweep_looks_right() {
     pictures_after(r, "sweep_set", "sweep", (760.0, 700.0), testing_sweeps::sample_app_curve_and_set, &["smallest set"]);
 }
 
+/// What is cut is told where it is asked for and where it was measured.
+#[test]
+fn a_context_shorter_than_max_tokens_is_told_beside_it_and_in_the_run() {
+    let dir = folder();
+    let of = |max_tokens: usize, cut: usize| {
+        let mut app = testing::sample_app(dir.path());
+        app.project.scan.max_tokens = max_tokens;
+        let mut output = (*app.library.runs[0].output).clone();
+        (output.domains[0].source.cut, output.domains[0].source.longest) = (cut, 256);
+        app.library.runs[0].output = Arc::new(output);
+        bench("scan", (620.0, 900.0), egui::Theme::Dark, app)
+    };
+    let h = of(256, 0);
+    assert!(h.query_by_label_contains("the model takes").is_none() && h.query_by_label_contains("cut to").is_none());
+    let h = of(512, 3);
+    assert!(h.query_by_label("the model takes 256").is_some());
+    assert!(h.query_by_label_contains("arithmetic: 3 of").is_some_and(|_| h.query_by_label_contains("cut to 256 tokens").is_some()));
+}
+
 /// The sample's results are of f32.
 #[test]
 fn finished_results_say_when_they_are_of_another_arithmetic() {

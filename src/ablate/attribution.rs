@@ -335,6 +335,7 @@ mod tests {
             margin: Some(-1.0),
             nll: 2.0,
             n_tokens: 1,
+            cut: 0,
         };
         let question = Question { gold: Some(2), rows: 0..4, choices: (0..4).map(|c| vec![(3, 10 + c)]).collect() };
         assert_eq!(rivals(&score, Some(2)), Some((2, 1)));

@@ -230,6 +230,7 @@ mod tests {
             margin: None,
             nll: 1.0,
             n_tokens: 1,
+            cut: 0,
         };
         let score = |rights: &[bool]| DomainScore {
             domain: "d".into(),

@@ -1,11 +1,17 @@
 //! Keeps [`AblationLive`] true to the project: what is off, how, in which domains. Every change starts over with what is not known yet.
 
-use super::{AblationLive, App, EvalConfig, Failure, NoticeLevel, event::Event, event::JobTarget, score};
+use super::{
+    AblationLive, App, EvalConfig, Failure, NoticeLevel,
+    cut_rows::{self, CutRows},
+    event::Event,
+    event::JobTarget,
+    score,
+};
 use crate::{
     ablate::{ControlMatch, random_heads_like, random_neurons},
     base::{Grid, Head, NeuronSet, hash::sha256_bytes, rng::Rng},
     data::{Domain, Item},
-    eval::{AblationAt, AblationMode, DomainScore, ItemScore},
+    eval::{self, AblationAt, AblationMode, DomainScore, ItemScore},
     model::Decoder,
     scan::{MetricKind, Order},
 };
@@ -59,6 +65,8 @@ pub(super) struct Evaluation {
     /// Scores by [`Unit::key`], complete or as far as they came.
     cache: HashMap<String, Vec<ItemScore>>,
     shared: Arc<score::Shared>,
+    /// The last warning of items that the model's context cut: every toggle scores the same again.
+    told_cut: Option<(String, String)>,
 }
 
 /// Units kept; one holds some hundred items of about a hundred bytes.
@@ -245,6 +253,20 @@ impl App {
         if generation == self.evaluation.generation {
             self.ablation.running = false;
             self.ablation.failed = failure;
+            self.warn_of_cut_items();
+        }
+    }
+
+    /// Says once that the model's context is shorter than the settings promise, if items were cut by that.
+    fn warn_of_cut_items(&mut self) {
+        let (Some(spec), Some(wish)) = (self.library.spec(), &self.evaluation.wish) else { return };
+        let limits = eval::Limits { max_tokens: wish.eval.max_tokens, ..eval::Limits::default() };
+        let rows: Vec<CutRows<'_>> =
+            self.ablation.before.iter().map(|(domain, score)| CutRows { domain, cut: score.cut(), of: score.n() }).collect();
+        let warning = cut_rows::warning(&rows, limits.longest(spec), limits.max_tokens);
+        if let Some((title, details)) = warning.filter(|w| self.evaluation.told_cut.as_ref() != Some(w)) {
+            self.evaluation.told_cut = Some((title.clone(), details.clone()));
+            self.notice(NoticeLevel::Warn, title, details);
         }
     }
 

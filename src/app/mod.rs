@@ -6,6 +6,7 @@ mod arrangement;
 mod check;
 pub mod command;
 mod continual;
+mod cut_rows;
 pub mod demo;
 mod device;
 pub mod effect;

@@ -1,7 +1,9 @@
 //! From requests to engines: what runs on a worker for each [`super::Command`].
 
 use super::{
-    App, NoticeLevel, TraceInput, demo, device,
+    App, NoticeLevel, TraceInput,
+    cut_rows::{self, CutRows},
+    demo, device,
     event::{Event, JobTarget},
     held_out::fold_lines,
     library::Loading,
@@ -131,7 +133,7 @@ impl App {
         if let Some(bytes) = self.settings.preferences.memory_bytes {
             limits.memory_bytes = bytes;
         }
-        let model = decoder.model.info.clone();
+        let (model, context) = (decoder.model.info.clone(), decoder.model.spec.max_positions);
         let colours: Vec<(String, usize)> = self.project.domains.iter().map(|d| (d.name.clone(), d.colour)).collect();
         let title = format!("Scan of {}", number::counted(domains.len() as u64, "domain"));
         self.runner.spawn(&mut self.jobs, title, JobTarget::Scan, move |ctx, out| {
@@ -142,6 +144,8 @@ impl App {
             let (mut output, again) = device::on_device(decoder, device, ctx, work)?;
             output.provenance.command = again.map_or(command.clone(), |device| format!("{command} --device {device}"));
             ctx.check()?;
+            let rows: Vec<CutRows<'_>> = output.domains.iter().map(|d| CutRows::of_source(&d.name, &d.source)).collect();
+            cut_rows::warn(&rows, context, config.max_tokens, out);
             if let Some(folder) = &folder {
                 scan::store::write_run(folder, &output)?;
                 let metric = report::metric_of(&output, MetricKind::Relevance);

@@ -1,7 +1,9 @@
 //! Similarities of all pairs of samples: from the request to the run they belong to, or to a file of their own.
 
 use super::{
-    App, NoPace, NoticeLevel, Pace, device,
+    App, NoPace, NoticeLevel, Pace,
+    cut_rows::{self, CutRows},
+    device,
     event::{Event, JobTarget},
     library::Loading,
     project_file::is_demo,
@@ -74,7 +76,7 @@ impl App {
             return self.notice(NoticeLevel::Error, "Samples cannot be compared", details);
         }
         let command = self.samples_command(&read, &config, &layers, out.as_deref());
-        let device = self.settings.device;
+        let (device, context) = (self.settings.device, decoder.model.spec.max_positions);
         let limits = self.samples_limits();
         let n = read.iter().map(|d| d.items.len().min(samples)).sum::<usize>();
         let title = format!("Similarity of {}", number::counted(n as u64, "sample"));
@@ -84,6 +86,8 @@ impl App {
             let (mut made, again) = device::on_device(decoder, device, ctx, work)?;
             made.provenance.command = again.map_or(command.clone(), |device| format!("{command} --device {device}"));
             ctx.check()?;
+            let rows: Vec<CutRows<'_>> = made.domains.iter().map(|d| CutRows::of_source(&d.name, &d.source)).collect();
+            cut_rows::warn(&rows, context, config.max_tokens, outbox);
             if let Some(path) = &out {
                 scan::store::write_samples(path, &made)?;
             }

@@ -300,6 +300,7 @@ pub fn sample_score(domain: &str, n: usize, acc: f64, rng: &mut Rng) -> DomainSc
                 margin: Some(margin),
                 nll: 1.0 - margin.min(0.0),
                 n_tokens: 1,
+                cut: 0,
             }
         })
         .collect();

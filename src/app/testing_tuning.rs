@@ -65,6 +65,7 @@ pub fn sample_app_tuned(data_dir: &Path, ended: Ended) -> App {
         trained: 314_880,
         parameters: 4_198_656,
         train_lines: (1..=384).collect(),
+        train_cut: 0,
         judged_on: "the test split".into(),
         before: judged(0),
         after: judged(steps),

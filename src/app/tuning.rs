@@ -2,6 +2,7 @@
 
 use super::{
     App, Failure, JobId,
+    cut_rows::{self, CutRows},
     event::{Event, JobTarget},
     project_file::is_demo,
     state::NoticeLevel,
@@ -92,6 +93,9 @@ pub struct TuneReport {
     pub parameters: u64,
     /// Rows (lines of the file) that were learnt.
     pub train_lines: Vec<usize>,
+    /// How many of them were longer than max tokens, or than the model's context, and were cut.
+    #[serde(default)]
+    pub train_cut: usize,
     /// Where the rows came from that judge: another split, or rows kept from training.
     pub judged_on: String,
     pub before: Evaluated,
@@ -162,6 +166,8 @@ impl App {
         let job = self.runner.spawn(&mut self.jobs, title, JobTarget::Tune(out.clone()), move |ctx, news| {
             let (report, overlay) =
                 run(&decoder, request, split, provenance, ctx, &mut |point| news.send(Event::TunePoint(point.clone())))?;
+            let rows = CutRows { domain: &report.task, cut: report.train_cut, of: report.train_lines.len() };
+            cut_rows::warn(&[rows], decoder.model.spec.max_positions, report.config.max_tokens, news);
             let report = Arc::new(report);
             news.send(Event::Tuned { report: report.clone(), folder: out.clone() });
             tuned::send(tuned::made(&decoder, overlay, report, &out)?, &data_dir, news);
@@ -232,7 +238,7 @@ fn run(
     std::fs::create_dir_all(&request.out).map_err(|e| Error::io(&request.out, e))?;
     request.config.target = target(decoder, &request, &split.train, ctx)?;
     let config = &request.config;
-    let (sequences, _) = tune::examples(
+    let tune::Examples { sequences, cut } = tune::examples(
         &split.train,
         &split.train.items,
         &base.tokenizer,
@@ -283,6 +289,7 @@ fn run(
         trained: tuned.n_trained,
         parameters: base.info.n_params,
         train_lines: split.train.items.iter().map(|i| i.line).collect(),
+        train_cut: cut,
         judged_on: split.words,
         before,
         after,

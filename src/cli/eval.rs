@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{Command, EvalConfig, Settings},
     base::{atomic_file, number},
-    eval::DomainScore,
+    eval::{DomainScore, Limits},
 };
 use serde_json::{Map, Value, json};
 
@@ -58,6 +58,8 @@ fn document(session: &Session, scores: &[DomainScore]) -> Value {
                 "acc_norm": s.acc_norm(),
                 "stderr": s.stderr(),
                 "n": s.n(),
+                "cut_items": s.cut(),
+                "longest_tokens": longest(session),
                 "loss": s.loss(),
                 "perplexity": s.perplexity(),
                 "template": domain.map(|d| &d.template),
@@ -92,7 +94,16 @@ fn text(session: &Session, scores: &[DomainScore]) -> String {
     let p = session.app.provenance();
     let made = |s: &DomainScore| session.app.library.domain(&s.domain)?.scored().map(|d| d.prompt.words()).filter(|w| !w.is_empty());
     let prompts: String = scores.iter().filter_map(|s| Some(format!("{}: {}\n", s.domain, made(s)?.trim_start_matches("; ")))).collect();
-    format!("{}\n{prompts}{} on {}, BOS: {}; accuracy ± one standard error, Wilson interval\n", t.render(), p.model, p.device, p.bos)
+    let short: String = (scores.iter().filter(|s| s.cut() > 0))
+        .map(|s| format!("{}: {} of {} cut to {} tokens\n", s.domain, s.cut(), number::counted(s.n() as u64, "item"), longest(session)))
+        .collect();
+    format!("{}\n{prompts}{short}{} on {}, BOS: {}; accuracy ± one standard error, Wilson interval\n", t.render(), p.model, p.device, p.bos)
+}
+
+/// Tokens that an item may have: what was asked for, or what the model takes where that is less.
+fn longest(session: &Session) -> usize {
+    let limits = Limits { max_tokens: session.app.project.eval.max_tokens, ..Limits::default() };
+    session.app.library.spec().map_or(limits.max_tokens, |spec| limits.longest(spec))
 }
 
 /// A line an item. Nothing is chosen, right or wrong where there are no choices.
@@ -113,6 +124,7 @@ fn samples(session: &Session, scores: &[DomainScore]) -> String {
                 "correct_norm": judged.then_some(score.correct_norm),
                 "nll": score.nll,
                 "tokens": score.n_tokens,
+                "cut_tokens": score.cut,
                 "examples": item.map(|i| i.shots.iter().map(|shot| shot.line).collect::<Vec<_>>()),
             });
             out.push_str(&line.to_string());

@@ -68,6 +68,8 @@ pub fn document(out: &ScanOutput) -> Value {
                 "density": d.density,
                 "activated_count": d.activated_count,
                 "samples": d.samples,
+                "cut_samples": d.source.cut,
+                "longest_tokens": d.source.longest,
                 "mean_objective": d.mean_objective,
             });
             (d.name.clone(), values)
@@ -98,6 +100,9 @@ pub fn text(out: &ScanOutput) -> String {
         t.row([d.name.clone(), number::count(d.samples as u64), number::count(d.tokens as u64), number::sig3(d.mean_objective)]);
     }
     text.push_str(&t.render());
+    for d in out.domains.iter().filter(|d| d.source.cut > 0) {
+        text.push_str(&format!("{}: {}\n", d.name, d.source.cut_words()));
+    }
     if out.domains.iter().any(|d| !d.density.is_empty()) {
         text.push_str(&format!("\nDensity: share of a layer's weights with mean |w dD/dw| above {:e}\n", out.config.gamma));
         let head = std::iter::once("layer".to_owned()).chain(out.domains.iter().map(|d| d.name.clone()));

@@ -88,6 +88,10 @@ fn text(r: &TuneReport, args: &TuneArgs) -> String {
             r.after.loss.get(name).map_or_else(dash, |v| number::sig3(*v)),
         ]);
     }
+    let mut rows = number::counted(r.train_lines.len() as u64, "row");
+    if r.train_cut > 0 {
+        rows.push_str(&format!(" ({} cut to what fits)", number::count(r.train_cut as u64)));
+    }
     let ended = match r.ended {
         Ended::Finished => "all steps made",
         Ended::Early => "stopped early: no evaluation got better",
@@ -98,7 +102,7 @@ fn text(r: &TuneReport, args: &TuneArgs) -> String {
         number::count(r.trained as u64),
         number::count(r.parameters),
         100.0 * r.trained as f64 / r.parameters.max(1) as f64,
-        number::counted(r.train_lines.len() as u64, "row"),
+        rows,
         r.task,
         number::counted(r.steps as u64, "step"),
         number::duration(std::time::Duration::from_secs_f64(r.seconds.max(0.0))),

@@ -18,6 +18,8 @@ pub struct Encoded {
     pub tokens: Vec<u32>,
     /// At least 1: nothing predicts the first token. `from >= tokens.len()` where nothing is left to score.
     pub from: usize,
+    /// Tokens that did not fit and were left out.
+    pub cut: usize,
 }
 
 impl Encoded {
@@ -32,8 +34,9 @@ impl Encoded {
 /// When the tokenizer fails.
 pub fn encode_text(tokenizer: &TextTokenizer, text: &str, max_tokens: usize) -> Result<Encoded> {
     let mut tokens = ids(tokenizer, text)?;
+    let cut = tokens.len().saturating_sub(max_tokens);
     tokens.truncate(max_tokens);
-    Ok(Encoded { tokens, from: 1 })
+    Ok(Encoded { tokens, from: 1, cut })
 }
 
 /// What stands before the continuation, cut on the left to the last `max_tokens` tokens. White space at its end belongs to the continuation.
@@ -56,7 +59,7 @@ fn pair(encode: impl Fn(&str) -> Result<Vec<u32>>, context: &str, continuation: 
     let from = encode(context.trim_end())?.len();
     // Context + continuation is the same string whichever of the two the white space between them belongs to.
     let (tokens, cut) = keep_right(encode(&format!("{context}{continuation}"))?, max_tokens);
-    Ok(Encoded { tokens, from: from.saturating_sub(cut).max(1) })
+    Ok(Encoded { tokens, from: from.saturating_sub(cut).max(1), cut })
 }
 
 /// The last `max_tokens` tokens and how many were cut.
@@ -87,17 +90,17 @@ mod tests {
 
     #[test]
     fn the_space_between_belongs_to_the_continuation() {
-        let expected = Encoded { tokens: vec![0, id('q'), id(':'), 1000 + id('y'), id('e')], from: 3 };
+        let expected = Encoded { tokens: vec![0, id('q'), id(':'), 1000 + id('y'), id('e')], from: 3, cut: 0 };
         assert_eq!(pair(fake, "q:", " ye", 99).expect("fake"), expected);
         // A trailing space of the context moves to the continuation: " " stands alone, " y" stays whole.
         let moved = pair(fake, "q: ", " ye", 99).expect("fake");
-        assert_eq!(moved, Encoded { tokens: vec![0, id('q'), id(':'), id(' '), 1000 + id('y'), id('e')], from: 3 });
+        assert_eq!(moved, Encoded { tokens: vec![0, id('q'), id(':'), id(' '), 1000 + id('y'), id('e')], from: 3, cut: 0 });
     }
 
     #[test]
     fn a_cut_on_the_left_keeps_the_continuation_whole() {
         let cut = pair(fake, "abcdef", " yes", 5).expect("fake");
-        assert_eq!(cut, Encoded { tokens: vec![id('e'), id('f'), 1000 + id('y'), id('e'), id('s')], from: 2 });
+        assert_eq!(cut, Encoded { tokens: vec![id('e'), id('f'), 1000 + id('y'), id('e'), id('s')], from: 2, cut: 5 });
         // Longer than fits: its own beginning goes, and its first token that is left has nothing before it.
         let over = pair(fake, "abcdef", " yes", 2).expect("fake");
         assert_eq!((over.tokens.len(), over.from, over.n_scored()), (2, 1, 1));
@@ -106,7 +109,7 @@ mod tests {
     #[test]
     fn without_a_context_the_first_token_is_not_scored() {
         let no_bos = |text: &str| fake(text).map(|ids| ids[1..].to_vec());
-        assert_eq!(pair(no_bos, "", "yes", 9).expect("fake"), Encoded { tokens: vec![id('y'), id('e'), id('s')], from: 1 });
+        assert_eq!(pair(no_bos, "", "yes", 9).expect("fake"), Encoded { tokens: vec![id('y'), id('e'), id('s')], from: 1, cut: 0 });
         assert_eq!(pair(fake, "q", "", 9).expect("fake").n_scored(), 0);
     }
 }

@@ -34,6 +34,13 @@ pub enum Sharing {
     Questions,
 }
 
+impl Limits {
+    /// Tokens that a sequence may have for this model. The last token is only predicted, so one more than its positions fits.
+    pub fn longest(&self, spec: &DecoderSpec) -> usize {
+        self.max_tokens.min(spec.max_positions.saturating_add(1)).max(2)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { max_tokens: 256, batch_tokens: 2048, share: Sharing::Questions }
@@ -67,6 +74,8 @@ struct Prepared {
     gold: Option<usize>,
     /// Characters of each choice.
     chars: Vec<usize>,
+    /// Tokens that did not fit.
+    cut: usize,
     sequences: Vec<Reading>,
     /// One for each choice; one for a text.
     targets: Vec<Target>,
@@ -277,6 +286,7 @@ impl Prepared {
             margin: (choice && best_other.is_finite()).then(|| sums[about] - best_other),
             nll,
             n_tokens,
+            cut: self.cut,
             log_likelihoods: if matches!(self.kind, DomainKind::Text | DomainKind::Pairs) { Vec::new() } else { sums },
         }
     }
@@ -335,8 +345,7 @@ pub fn prepare(
     limits: Limits,
     ctx: &Ctx<'_>,
 ) -> Result<Vec<Step>> {
-    // The last token is only predicted, so one more than the model's positions fits.
-    let max_tokens = limits.max_tokens.min(spec.max_positions.saturating_add(1)).max(2);
+    let max_tokens = limits.longest(spec);
     // A text that is long to its rotation turns from its first token on otherwise than a short one.
     let share = (limits.share > Sharing::Nothing).then(|| spec.long_from().unwrap_or(usize::MAX));
     let mut prepared = Vec::with_capacity(items.len());
@@ -364,9 +373,10 @@ fn prepare_item(
     max_tokens: usize,
     share_up_to: Option<usize>,
 ) -> Result<Prepared> {
-    let mut encoded = Vec::new();
+    let (mut encoded, mut cut) = (Vec::new(), 0);
     if matches!(kind, DomainKind::Text | DomainKind::Pairs) || item.choices.is_empty() {
         let text = encode_text(tokenizer, &item.context, max_tokens)?;
+        cut = text.cut;
         encoded.push((text.tokens, text.from));
     } else {
         let shared = if item.choice_contexts.is_empty() { Some(prompt_text(tokenizer, item, 0)?) } else { None };
@@ -384,10 +394,11 @@ fn prepare_item(
                 )));
             }
             // A continuation that melts into the context's last token is scored by that token.
+            cut = cut.max(pair.cut);
             encoded.push((pair.tokens, pair.from.min(n - 1)));
         }
     }
-    Ok(lay_out(item, kind, &encoded, share_up_to))
+    Ok(Prepared { cut, ..lay_out(item, kind, &encoded, share_up_to) })
 }
 
 /// Turns (tokens, first scored) of every choice into as few sequences as possible, or into one each where `share_up_to` is `None`. Sequences
@@ -432,7 +443,7 @@ fn lay_out(item: &Item, kind: DomainKind, encoded: &[(Vec<u32>, usize)], share_u
     }
     sequences.extend(whole.iter().map(|w| Reading { len: common, tokens: w.0[common..].to_vec() }));
     let chars = item.choices.iter().map(|c| c.chars().count()).collect();
-    Prepared { line: item.line, kind, gold: item.gold, chars, sequences, targets, open }
+    Prepared { line: item.line, kind, gold: item.gold, chars, cut: 0, sequences, targets, open }
 }
 
 /// Tokens at the beginning that all sequences have in common and may share: each keeps one of its own, and where their scored positions begin

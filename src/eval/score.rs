@@ -18,6 +18,8 @@ pub struct ItemScore {
     /// Negative log-likelihood and number of tokens that loss and perplexity are made of (gold continuation, or the whole text).
     pub nll: f64,
     pub n_tokens: usize,
+    /// Tokens of the item (of its longest choice with the prompt) that were left out because they did not fit.
+    pub cut: usize,
 }
 
 impl ItemScore {
@@ -42,6 +44,10 @@ impl DomainScore {
     fn share(&self, f: impl Fn(&ItemScore) -> bool) -> Option<f64> {
         (self.kind == DomainKind::MultipleChoice && !self.items.is_empty())
             .then(|| self.items.iter().filter(|i| f(i)).count() as f64 / self.items.len() as f64)
+    }
+    /// Items that were scored without a part of their text, because it did not fit.
+    pub fn cut(&self) -> usize {
+        self.items.iter().filter(|i| i.cut > 0).count()
     }
     /// `None` for domains without choices.
     pub fn acc(&self) -> Option<f64> {

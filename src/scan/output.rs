@@ -2,7 +2,7 @@
 
 use super::ScanConfig;
 use crate::{
-    base::{Grid, provenance::Provenance},
+    base::{Grid, number, provenance::Provenance},
     data::DomainKind,
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,10 @@ pub struct DomainSource {
     pub too_short: Vec<usize>,
     /// Rows of the file that could not be read as items.
     pub unreadable: usize,
+    /// Tokens that a sample may have: the setting, or the model's context where that is shorter. 0 where nothing was tokenised, or in old runs.
+    pub longest: usize,
+    /// Samples that were longer and were cut to it.
+    pub cut: usize,
     /// Sample m is paired with sample `self_cycle[m]` for the domain's LLMDcos with itself. Empty for fewer than two samples.
     pub self_cycle: Vec<usize>,
 }
@@ -39,8 +43,18 @@ impl Default for DomainSource {
             sample_lines: Vec::new(),
             too_short: Vec::new(),
             unreadable: 0,
+            longest: 0,
+            cut: 0,
             self_cycle: Vec::new(),
         }
+    }
+}
+
+impl DomainSource {
+    /// `3 of 16 samples cut to 128 tokens`
+    pub fn cut_words(&self) -> String {
+        let of = number::counted(self.sample_lines.len() as u64, "sample");
+        format!("{} of {of} cut to {} tokens", number::count(self.cut as u64), number::count(self.longest as u64))
     }
 }
 

@@ -66,6 +66,7 @@ pub fn prepare(
             kind: domain.kind,
             template: domain.template.clone(),
             unreadable: domain.skipped.len(),
+            longest: max_tokens,
             ..DomainSource::default()
         },
         ..PreparedDomain::default()
@@ -76,13 +77,14 @@ pub fn prepare(
             break;
         }
         let item = &domain.items[i];
-        let (prompt, answer) = sequences(domain, item, tokenizer, max_tokens)?;
+        let (prompt, answer, cut) = sequences(domain, item, tokenizer, max_tokens)?;
         let Objective::Loss { from } = answer.objective else { continue };
         if prompt.tokens.len() < 2 || from >= answer.tokens.len() {
             prepared.source.too_short.push(item.line);
             continue;
         }
         prepared.source.sample_lines.push(item.line);
+        prepared.source.cut += usize::from(cut > 0);
         match config.objective {
             ObjectiveKind::MaxLogit => {
                 prepared.sequences.push(prompt);
@@ -103,8 +105,8 @@ pub fn prepare(
     Ok(prepared)
 }
 
-/// The prompt alone, and prompt with answer.
-fn sequences(domain: &Domain, item: &Item, tokenizer: &TextTokenizer, max_tokens: usize) -> Result<(Sequence, Sequence)> {
+/// The prompt alone, prompt with answer, and how many tokens of the latter did not fit.
+fn sequences(domain: &Domain, item: &Item, tokenizer: &TextTokenizer, max_tokens: usize) -> Result<(Sequence, Sequence, usize)> {
     let (prompt, answer) = match (domain.kind, item.gold) {
         (DomainKind::Text | DomainKind::Pairs, _) | (_, None) => {
             let text = encode_text(tokenizer, &item.context, max_tokens)?;
@@ -118,6 +120,7 @@ fn sequences(domain: &Domain, item: &Item, tokenizer: &TextTokenizer, max_tokens
     Ok((
         Sequence { tokens: prompt, objective: Objective::MaxLogit },
         Sequence { tokens: answer.tokens, objective: Objective::Loss { from: answer.from } },
+        answer.cut,
     ))
 }
 
@@ -207,6 +210,14 @@ mod tests {
         assert_eq!(text.answers[0], Sequence { tokens: whole[..6].to_vec(), objective: Objective::Loss { from: 1 } });
         let asked = prepared(&question(long), &config).expect("prepared");
         assert_eq!(asked.sequences[0].tokens, whole[whole.len() - 6..]);
+        for source in [&text.source, &asked.source] {
+            assert_eq!((source.longest, source.cut), (6, 1));
+        }
+        let fits = prepared(&texts(&[long]), &ScanConfig { max_tokens: whole.len(), ..config.clone() }).expect("prepared");
+        assert_eq!((fits.source.longest, fits.source.cut), (whole.len(), 0));
+        let short = silently(|ctx| prepare(&texts(&[long, "a b"]), &tokenizer(), 4, &config, ctx)).expect("prepared").source;
+        assert_eq!((short.longest, short.cut), (4, 1), "the model's context is shorter than the setting");
+        assert_eq!(short.cut_words(), "1 of 2 samples cut to 4 tokens");
         let answer = tokenizer().encode(&format!("{long} yes")).expect("tokens");
         let n = answer.len() - whole.len();
         assert_eq!(asked.answers[0], Sequence { tokens: answer[answer.len() - 6..].to_vec(), objective: Objective::Loss { from: 6 - n } });

@@ -185,7 +185,7 @@ pub struct LessonPlan<'a> {
 pub fn learn(plan: &LessonPlan<'_>, on_point: &mut dyn FnMut(&TunePoint), ctx: &Ctx<'_>) -> Result<Tuned> {
     let LessonPlan { model, decoder, task, start, config, folder } = *plan;
     let train = &task.train;
-    let (sequences, _) =
+    let tune::Examples { sequences, .. } =
         tune::examples(train, &train.items, &model.tokenizer, config.learn, config.max_tokens.min(model.spec.max_positions), ctx)?;
     let mut evaluate = |decoder: &Decoder, ctx: &Ctx<'_>| -> Result<Evaluated> {
         let found = score(decoder, &task.validation, config.max_tokens, ctx)?;

@@ -30,7 +30,16 @@ impl Learn {
     }
 }
 
-/// One sequence for each item that has something to learn, with the item's line; how many had nothing is the second value.
+/// What a domain gives to learn.
+#[derive(Clone, Debug)]
+pub struct Examples {
+    /// One for each item that has something to learn.
+    pub sequences: Vec<TrainSequence>,
+    /// How many of them were longer than may be and were cut.
+    pub cut: usize,
+}
+
+/// One sequence for each item that has something to learn.
 ///
 /// # Errors
 /// When the tokenizer or a chat template fails, or nothing is left to learn.
@@ -41,25 +50,26 @@ pub fn examples(
     learn: Learn,
     max_tokens: usize,
     ctx: &Ctx<'_>,
-) -> Result<(Vec<TrainSequence>, usize)> {
+) -> Result<Examples> {
     let mut sequences = Vec::with_capacity(items.len());
-    let mut empty = 0;
+    let mut cut = 0;
     for (i, item) in items.iter().enumerate() {
         if i % 64 == 0 {
             ctx.check()?;
         }
-        match example(item, tokenizer, learn, max_tokens)? {
-            Some(sequence) => sequences.push(sequence),
-            None => empty += 1,
+        if let Some((sequence, left_out)) = example(item, tokenizer, learn, max_tokens)? {
+            sequences.push(sequence);
+            cut += usize::from(left_out > 0);
         }
     }
     if sequences.is_empty() {
         return Err(Error::invalid(format!("domain {}: none of its {} items has a token to learn", domain.name, items.len())));
     }
-    Ok((sequences, empty))
+    Ok(Examples { sequences, cut })
 }
 
-fn example(item: &Item, tokenizer: &TextTokenizer, learn: Learn, max_tokens: usize) -> Result<Option<TrainSequence>> {
+/// The item's sequence with how many of its tokens did not fit.
+fn example(item: &Item, tokenizer: &TextTokenizer, learn: Learn, max_tokens: usize) -> Result<Option<(TrainSequence, usize)>> {
     let encoded = match item.gold {
         Some(gold) => encode_pair(tokenizer, &prompt_text(tokenizer, item, gold)?, &item.continuation(gold), max_tokens)?,
         None => encode_text(tokenizer, &item.context, max_tokens)?,
@@ -70,5 +80,5 @@ fn example(item: &Item, tokenizer: &TextTokenizer, learn: Learn, max_tokens: usi
     };
     let weights: Vec<f32> = (0..encoded.tokens.len()).map(|i| if i >= from.max(1) { 1.0 } else { 0.0 }).collect();
     let learns = weights.iter().any(|w| *w > 0.0);
-    Ok(learns.then_some(TrainSequence { tokens: encoded.tokens, weights }))
+    Ok(learns.then_some((TrainSequence { tokens: encoded.tokens, weights }, encoded.cut)))
 }

@@ -17,7 +17,7 @@ pub mod trained;
 pub mod trainer;
 
 pub use change::{MatrixChange, WeightChange, weight_change};
-pub use examples::{Learn, examples};
+pub use examples::{Examples, Learn, examples};
 pub use lora::{Lora, LoraConfig};
 pub use optimizer::{AdamWConfig, Optimizer, OptimizerConfig, SgdConfig};
 pub use overlay::Overlay;

@@ -29,6 +29,7 @@ pub fn find_document(view: &FindView) -> Value {
         json!({
             "name": t.name,
             "samples": t.samples,
+            "cut_samples": t.source.cut,
             "tokens": t.tokens,
             "mean_loss": t.mean_loss,
             "count": set.len(),

@@ -6,6 +6,7 @@ use crate::{
     app::{
         App, ChosenOn, EvalConfig, Failure, NamedSet, NoticeLevel,
         ablation::item_source,
+        cut_rows::{self, CutRows},
         event::{Event, JobTarget},
         held_out::LEAST_SCORED,
         run::shell_word,
@@ -178,6 +179,8 @@ impl App {
             let config = &request.config;
             let tasks = task::detect(&decoder, &domains, config, ctx, &mut |task| news(TaskNews::Found(task)))?;
             let spec = &decoder.model.spec;
+            let rows: Vec<CutRows<'_>> = tasks.iter().map(|t| CutRows::of_source(&t.name, &t.source)).collect();
+            cut_rows::warn(&rows, spec.max_positions, config.relevance.max_tokens, out);
             let change = |neurons| scorer.intervention(&Change { neurons, heads: BTreeSet::new(), mode: mode.clone(), at }, ctx);
             let control = |set: &NeuronSet, seed| set.random_like(spec.d_mlp, seed);
             for (task, domain) in tasks.iter().zip(&domains).filter(|_| curve.is_some()) {

@@ -147,8 +147,13 @@ fn settings_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         choice(ui, cx.theme, &mut c.order, &options);
     });
     let hover = "Longest sample. A text keeps its first tokens, a prompt loses its left end";
-    setting(ui, cx, "max tokens", hover, differs(c.max_tokens == usual.max_tokens, usual.max_tokens.to_string()), |ui, _| {
+    let context = cx.app.library.spec().map(|s| s.max_positions);
+    setting(ui, cx, "max tokens", hover, differs(c.max_tokens == usual.max_tokens, usual.max_tokens.to_string()), |ui, cx| {
         ui.add(DragValue::new(&mut c.max_tokens).range(2..=1_000_000).speed(4.0)).accessible_name("Longest sample in tokens");
+        if let Some(context) = context.filter(|&context| context < c.max_tokens) {
+            ui.label(cx.theme.small(format!("the model takes {}", count(context as u64))))
+                .on_hover_text("Its context: longer samples are cut to that");
+        }
     });
     setting(ui, cx, "objective", "What the parameters' effect is measured on", None, |ui, cx| {
         let options = [
@@ -263,6 +268,11 @@ fn last_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, run: &RunEntry) {
         Fact::new("program", &p.program),
         Fact::hash("model", &p.model_sha256),
     ];
+    let cut: Vec<String> =
+        (out.domains.iter().filter(|d| d.source.cut > 0)).map(|d| format!("{}: {}", d.name, d.source.cut_words())).collect();
+    if !cut.is_empty() {
+        list.insert(3, Fact::new("cut", cut.join(", ")).hover(cut.join("\n")));
+    }
     if let Some(path) = &run.path {
         let text = path.display().to_string();
         list.push(Fact::copied("folder", text.clone(), text));

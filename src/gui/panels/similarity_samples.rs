@@ -331,7 +331,10 @@ impl SamplesState {
             ui.horizontal(|ui| {
                 let (rect, _) = ui.allocate_exact_size(vec2(10.0, 20.0), egui::Sense::hover());
                 ui.painter().circle_filled(rect.center(), 4.0, cx.domain_colour(&domain.name));
-                let cut = if domain.tokens[m] >= s.config.max_tokens { ", cut" } else { "" };
+                // Older files do not say how long a sample could be.
+                let known = domain.source.longest > 0;
+                let longest = if known { domain.source.longest } else { s.config.max_tokens };
+                let cut = if domain.tokens[m] >= longest && (!known || domain.source.cut > 0) { ", cut" } else { "" };
                 let words = format!("{name} · {}{cut}", counted(domain.tokens[m] as u64, "token"));
                 ui.add(Label::new(cx.theme.faint(words)).truncate())
                     .on_hover_text("As the model read it: cut to the scan's longest sequence");

@@ -29,6 +29,8 @@ fn domain(name: &str, samples: usize, layers: usize, params: u64, f: usize) -> D
             sample_lines: (1..=samples).map(|i| 3 * i).collect(),
             too_short: vec![2],
             unreadable: 1,
+            longest: 128,
+            cut: 1,
             self_cycle: if samples > 1 { (0..samples).map(|m| (m + 1) % samples).collect() } else { vec![] },
         },
         samples,

@@ -20,6 +20,7 @@ fn score(right: usize) -> DomainScore {
             margin: Some(1.0),
             nll: 1.5,
             n_tokens: 1,
+            cut: 0,
         })
         .collect();
     DomainScore { domain: "a<b".into(), kind: DomainKind::MultipleChoice, items }
