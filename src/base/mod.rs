@@ -10,6 +10,7 @@ pub mod hook_point;
 pub mod hub;
 pub mod ids;
 pub mod job;
+pub mod json;
 pub mod long_table;
 pub mod mantel;
 pub mod memory;

@@ -2,7 +2,7 @@
 
 use super::{Row, lines, table};
 use crate::{
-    base::{Ctx, Result},
+    base::{Ctx, Result, json::UniqueKeys},
     data::RowProblem,
 };
 use serde_json::{Map, Value};
@@ -45,7 +45,8 @@ fn collect<'a>(pieces: impl Iterator<Item = (usize, &'a [u8])>, ctx: &Ctx<'_>) -
 
 /// `line`: where `text` begins in the file.
 fn object(text: &str, line: usize) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(text).map_err(|e| not_json(&e, line))? {
+    let UniqueKeys(row) = serde_json::from_str(text).map_err(|e| not_json(&e, line))?;
+    match row {
         Value::Object(fields) => Ok(fields),
         text @ Value::String(_) => Ok(Map::from_iter([("text".to_owned(), text)])),
         other => Err(format!("a row must be a JSON object such as {{\"text\": \"...\"}}, found {}", kind(&other))),
@@ -56,9 +57,11 @@ fn object(text: &str, line: usize) -> Result<Map<String, Value>, String> {
 fn not_json(error: &serde_json::Error, line: usize) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    // JSON it is where the parser is not to blame.
+    let what = if error.is_data() { what.to_owned() } else { format!("not valid JSON: {what}") };
     match error.line().saturating_sub(1) {
-        0 => format!("not valid JSON: {what} at column {}", error.column()),
-        further => format!("not valid JSON: {what} at line {}, column {}", line + further, error.column()),
+        0 => format!("{what} at column {}", error.column()),
+        further => format!("{what} at line {}, column {}", line + further, error.column()),
     }
 }
 
@@ -134,6 +137,21 @@ mod tests {
         assert!(problems[1].message.contains("a list") && problems[2].message.contains("UTF-8"), "{problems:?}");
         // The third line of the file is the first that the parser sees.
         assert!(problems[0].message.contains("at column 12") && !problems[0].message.contains("line"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_row_with_a_key_twice_is_bad() {
+        let body =
+            b"{\"text\": \"a\", \"answer\": 0, \"answer\": 1}\n{\"text\": \"b\"}\n{\"meta\": {\"id\": 1, \"id\": 1}, \"text\": \"c\"}";
+        let (rows, problems) = silently(|ctx| read_lines(body, ctx)).expect("rows");
+        assert_eq!(rows.iter().map(|r| r.line).collect::<Vec<_>>(), [2]);
+        assert_eq!(problems.iter().map(|p| p.line).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(problems[0].message, "the key `answer` stands twice in one object (keep one), the second time at column 35");
+        assert!(problems[1].message.contains("the key `id` stands twice"), "{problems:?}");
+        let array = b"[{\"text\": \"a\"},\n {\"text\": \"b\",\n  \"text\": \"c\"}]";
+        let (rows, problems) = silently(|ctx| read_array(array, ctx)).expect("rows");
+        assert_eq!((rows.len(), problems[0].line), (1, 2));
+        assert!(problems[0].message.contains("`text` stands twice") && problems[0].message.contains("at line 3, column 8"), "{problems:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A config.json with checked look-ups: every number is inside sane bounds before anything is computed from it.
 
 use crate::{
-    base::{Error, Result},
+    base::{Error, Result, json::UniqueKeys},
     compute::Activation,
     model::spec::{RopeScaling, RopeSpec},
 };
@@ -22,8 +22,9 @@ impl ConfigFile {
     /// When the bytes are not a JSON object.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(object)) => Ok(Self { path: path.to_owned(), object }),
+            Ok(UniqueKeys(Value::Object(object))) => Ok(Self { path: path.to_owned(), object }),
             Ok(_) => Err(Error::format(path, "a model's config is a JSON object; this is another kind of JSON")),
+            Err(e) if e.is_data() => Err(Error::format(path, e.to_string())),
             Err(e) => Err(Error::format(path, format!("not valid JSON: {e}"))),
         }
     }
@@ -324,5 +325,17 @@ impl Group<'_> {
     }
     fn key(&self, key: &str) -> String {
         format!("{}.{key}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_stands_twice_is_an_error_that_names_it() {
+        let text = br#"{"model_type": "llama", "hidden_size": 64, "hidden_size": 128}"#;
+        let message = ConfigFile::parse(Path::new("m/config.json"), text).err().expect("ambiguous").to_string();
+        assert!(message.contains("config.json") && message.contains("`hidden_size` stands twice"), "{message}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{FileBytes, FileRange, Stored};
 use crate::{
-    base::{Error, Result},
+    base::{Error, Result, json::UniqueKeys},
     model::{family::Layout, weights::Tensor},
 };
 use half::slice::HalfFloatSliceExt as _;
@@ -230,7 +230,7 @@ impl Checkpoint {
 /// Tensor name to file name.
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| Error::format(path, format!("not valid JSON: {e}")))?;
+    let UniqueKeys(value) = serde_json::from_slice(&bytes).map_err(|e| Error::format(path, format!("not a usable index: {e}")))?;
     let map = value.get("weight_map").and_then(Value::as_object).ok_or_else(|| Error::format(path, "`weight_map` is missing"))?;
     let mut files = BTreeMap::new();
     for (tensor, file) in map {
