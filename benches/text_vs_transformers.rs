@@ -29,7 +29,7 @@ fn serve(ctx: &Ctx<'_>) -> Result<(), Box<dyn Error>> {
     let threads = Some(threads.parse()?);
     let decoder = Decoder::new(Arc::new(load_model(Path::new(folder), ctx)?), Arc::new(CpuBackend::new(threads)));
     // As `brodmann generate` does it.
-    let products = Products::from_env().flatten().unwrap_or(Products::F32);
+    let products = Products::from_env().and_then(Result::ok).flatten().unwrap_or(Products::F32);
     let writer = Decoder::new(decoder.model.clone(), Arc::new(CpuBackend::with_products(threads, products)));
     println!("{}", json!({ "device": decoder.backend.device(), "seconds": begun.elapsed().as_secs_f64() }));
     for line in std::io::stdin().lock().lines() {

@@ -36,8 +36,13 @@ impl App {
         (self.settings.products().is_some() || products != self.settings.auto_products()).then_some(products)
     }
 
-    /// Says so where the settings ask for what cannot be had, and nothing given at start takes its place.
+    /// Says so where the settings or the environment ask for what cannot be had, and nothing given at start takes its place.
     pub fn warn_of_products(&mut self) {
+        let refused = self.settings.refused_products.clone().filter(|_| self.settings.given_products.is_none());
+        if let Some(problem) = refused {
+            let title = format!("BRODMANN_PRODUCTS is not followed: products are made in {}", self.products());
+            self.warn(title, format!("{problem}. Correct the variable, or remove it and choose in the settings."));
+        }
         let settings = &self.settings;
         if settings.given_products.is_none()
             && let Err(problem) = settings.preferences.products.taken(settings.usable_products)

@@ -255,3 +255,20 @@ fn settings_that_cannot_be_had_are_told_at_start_unless_something_else_was_given
     assert_eq!(warned(Some(GivenProducts::by_flag(Some(Products::F32))), unknown()), (Products::F32, None));
     assert_eq!(warned(None, ProductsChoice::Of(Products::F32)), (Products::F32, None));
 }
+
+#[test]
+fn a_word_of_the_environment_that_means_nothing_is_told() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut app = testing::for_tests(dir.path());
+    app.settings.given_products = None;
+    app.settings.refused_products = Products::asked_for("fp8").err();
+    app.warn_of_products();
+    let told = app.log.last().expect("a notice");
+    assert_eq!(told.title, format!("BRODMANN_PRODUCTS is not followed: products are made in {}", Products::fastest()));
+    assert!(told.details.contains("`fp8` is no kind of products; expected auto, f32"), "{}", told.details);
+    // A flag takes the variable's place, whatever that says.
+    app.settings.given_products = Some(GivenProducts::by_flag(None));
+    app.log.clear();
+    app.warn_of_products();
+    assert!(app.log.is_empty());
+}

@@ -22,6 +22,8 @@ pub struct Settings {
     pub device: DeviceChoice,
     /// Arithmetic of products that was asked for at start: as long as the program runs it wins over the preferences.
     pub given_products: Option<GivenProducts>,
+    /// Why what the environment asks for instead cannot be had.
+    pub refused_products: Option<String>,
     /// Which products can be had: the processor says so, and in tests another one.
     pub usable_products: UsableProducts,
     /// What the window's user set; `threads`, `memory_bytes`, `products` and, in the window, `device` come from here.
@@ -43,8 +45,9 @@ impl GivenProducts {
     pub fn by_flag(products: Option<Products>) -> Self {
         Self { products, by: "--products " }
     }
-    fn by_environment() -> Option<Self> {
-        Products::from_env().map(|products| Self { products, by: "BRODMANN_PRODUCTS=" })
+    /// What the environment asks for, or why that cannot be had.
+    fn by_environment() -> Result<Option<Self>, String> {
+        Ok(Products::from_env().transpose()?.map(|products| Self { products, by: "BRODMANN_PRODUCTS=" }))
     }
 }
 
@@ -91,6 +94,13 @@ impl Settings {
                 _ => h.join(".local/share"),
             })
         });
+        let (given_products, refused_products) = match GivenProducts::by_environment() {
+            Ok(given) => (given, None),
+            Err(problem) => {
+                tracing::error!("BRODMANN_PRODUCTS: {problem}; it is not followed");
+                (None, Some(problem))
+            }
+        };
         let data_dir = data.map_or_else(|| std::env::temp_dir().join("brodmann"), |d| d.join("brodmann"));
         Self {
             data_dir,
@@ -100,7 +110,8 @@ impl Settings {
             keep_runs: true,
             auto_index: false,
             device: DeviceChoice::Auto,
-            given_products: GivenProducts::by_environment(),
+            given_products,
+            refused_products,
             usable_products: Products::usable,
             preferences: Preferences::default(),
             preferences_file: None,

@@ -124,16 +124,16 @@ impl Products {
     }
     /// The fastest of f32's accuracy here, or what the environment names.
     pub fn best() -> Self {
-        Self::from_env().flatten().unwrap_or_else(Self::fastest)
+        Self::from_env().and_then(Result::ok).flatten().unwrap_or_else(Self::fastest)
     }
     /// The fastest of f32's accuracy here: what `auto` takes.
     pub fn fastest() -> Self {
         if Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 }
     }
-    /// What `BRODMANN_PRODUCTS` asks for, if the processor can: `auto` (`Some(None)`) or a kind.
-    pub fn from_env() -> Option<Option<Self>> {
+    /// What `BRODMANN_PRODUCTS` asks for, as [`Products::asked_for`] takes it; `None` where it is not set.
+    pub fn from_env() -> Option<Result<Option<Self>, String>> {
         let wanted = std::env::var("BRODMANN_PRODUCTS").ok()?;
-        Self::asked_for(wanted.trim()).inspect_err(|e| tracing::error!("BRODMANN_PRODUCTS: {e}; using {}", Self::fastest())).ok()
+        Some(Self::asked_for(wanted.trim()))
     }
     /// What a word asks for at start: `auto` (`None`), or a kind that can be had.
     ///
