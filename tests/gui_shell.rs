@@ -399,6 +399,12 @@ fn the_library_shows_and_switches_domains_and_sets() {
     h.run();
     assert!(!h.state().app.project.domain("facts").expect("domain").enabled);
     assert!(h.get_all_by_label("Scan 5 domains").count() > 0);
+    // What it would take is told where it is asked for, also where the panel of the scan is not seen.
+    let told = |h: &Harness<'_, Shell>| h.query_all_by_label_contains("of memory · about").count();
+    let before = told(&h);
+    h.get_all_by_label("Scan 5 domains").min_by(|a, b| a.rect().left().total_cmp(&b.rect().left())).expect("a button").hover();
+    h.run();
+    assert_eq!(told(&h), before + 1);
     h.get_by_label("arithmetic top 10 % off").click();
     h.run();
     assert!(!h.state().app.project.sets[0].on);

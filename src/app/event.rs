@@ -46,6 +46,8 @@ pub enum JobTarget {
     Models,
     /// Another backend for the open model.
     Backend,
+    /// How fast products are made here.
+    Speed,
     /// The certificate of the model with this [`Decoder::computing_key`].
     Check(String),
     Evaluation(u64),
@@ -70,7 +72,7 @@ impl JobTarget {
     pub fn is_listed(&self) -> bool {
         match self {
             Self::Looking(looking) => *looking == Looking::Index,
-            Self::KeptSweep(_) => false,
+            Self::KeptSweep(_) | Self::Speed => false,
             _ => true,
         }
     }
@@ -98,6 +100,8 @@ pub(super) enum Event {
     Devices(Arc<DeviceReport>),
     Models(Arc<ModelsReport>),
     Checked(Arc<CheckReport>),
+    /// Floating-point operations a second, by what was measured.
+    Speed(String, f64),
     Generated(Arc<Generated>),
     TunePoint(TunePoint),
     Tuned {

@@ -77,7 +77,7 @@ pub use lens::{LensAnswer, LensGrid, LensLive};
 pub use library::{DomainEntry, Library, Loading, ModelEntry, RunEntry};
 pub use map_view::{Collapse, MapCell, MapChange, MapView, Operand, Side};
 pub use models::{Fit, MemoryNeed, ModelFacts, ModelRow, ModelsReport};
-pub use pace::{NoPace, Pace};
+pub use pace::{KnownBy, NoPace, Pace};
 pub use panel_views::{OverlapView, PanelView, SimilarityView};
 pub use prediction::{Measured, Origin, PredictionLive};
 pub use preferences::{Preferences, ProductsChoice, Remembered, ThemeChoice, UsableProducts};

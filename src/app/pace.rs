@@ -1,34 +1,90 @@
 //! How fast scans go here: the speed that a run reached which was made as the next one will be, with the same products at the same place.
-//! A run of another arithmetic or device says nothing of it.
+//! A run of another arithmetic or device says nothing of it. Until there is a run, a very short measurement tells the order of magnitude.
 
-use super::{App, DeviceChoice, DeviceReport, RunEntry, project_file::is_demo};
+use super::{App, DeviceChoice, DeviceReport, RunEntry, event::Event, event::JobTarget, project_file::is_demo};
 use crate::{
+    base::number,
     compute::cpu::Products,
-    model::DecoderSpec,
-    scan::{ScanOutput, estimate},
+    model::{Decoder, DecoderSpec},
+    scan::{self, ScanOutput, estimate},
 };
+use std::time::Duration;
 
-/// The speed of a run that tells how long the next work will take.
+/// A speed that tells how long the next work will take.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pace {
     /// Floating-point operations a second, as [`estimate`] counts them.
     pub flops_per_second: f64,
-    /// The run's name.
-    pub run: String,
-    /// How and where it was made: `f32 on cpu (AVX-512, 2 threads)`.
+    /// How and where it was reached: `f32 on cpu (AVX-512, 2 threads)`.
     pub made: String,
-    /// It came with the program and was made elsewhere.
-    pub shipped: bool,
+    pub known_by: KnownBy,
+}
+
+/// What tells a [`Pace`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    Run {
+        name: String,
+        /// It came with the program and was made elsewhere.
+        shipped: bool,
+    },
+    /// [`scan::measure_speed`]: an order of magnitude.
+    Measurement,
 }
 
 impl Pace {
     pub fn seconds(&self, flops: f64) -> f64 {
         flops / self.flops_per_second
     }
+    /// `about 12 s`, or `roughly 10 s, by a short measurement`.
+    pub fn time_words(&self, flops: f64) -> String {
+        let seconds = self.seconds(flops).clamp(0.01, 1e9);
+        match self.known_by {
+            KnownBy::Run { .. } => format!("about {}", number::duration(Duration::from_secs_f64(seconds))),
+            KnownBy::Measurement => format!("roughly {}, by a short measurement", rough(seconds)),
+        }
+    }
     /// What an estimate from it takes for granted.
     pub fn assumed(&self) -> String {
-        let elsewhere = if self.shipped { ", on the machine that made it: this one may be faster or slower" } else { "" };
-        format!("At the speed of {}, made in {}{elsewhere}", self.run, self.made)
+        match &self.known_by {
+            KnownBy::Run { name, shipped } => {
+                let elsewhere = if *shipped { ", on the machine that made it: this one may be faster or slower" } else { "" };
+                format!("At the speed of {name}, made in {}{elsewhere}", self.made)
+            }
+            KnownBy::Measurement => format!(
+                "From a few hundredths of a second of matrix products in {}: it may take half of that or twice as long. After a first scan the time is known better",
+                self.made
+            ),
+        }
+    }
+}
+
+/// To one of few steps: more would say more than is known.
+fn rough(seconds: f64) -> String {
+    const STEPS: [(f64, &str); 18] = [
+        (1.0, "a second"),
+        (2.0, "2 s"),
+        (5.0, "5 s"),
+        (10.0, "10 s"),
+        (20.0, "20 s"),
+        (30.0, "half a minute"),
+        (60.0, "a minute"),
+        (120.0, "2 minutes"),
+        (300.0, "5 minutes"),
+        (600.0, "10 minutes"),
+        (1200.0, "20 minutes"),
+        (1800.0, "half an hour"),
+        (3600.0, "an hour"),
+        (7200.0, "2 hours"),
+        (18_000.0, "5 hours"),
+        (36_000.0, "10 hours"),
+        (86_400.0, "a day"),
+        (172_800.0, "2 days"),
+    ];
+    let off = |step: f64| (seconds / step).ln().abs();
+    match STEPS.iter().min_by(|a, b| off(a.0).total_cmp(&off(b.0))) {
+        Some((_, words)) if seconds < 240_000.0 => (*words).to_owned(),
+        _ => format!("{} days", number::count((seconds / 86_400.0).round() as u64)),
     }
 }
 
@@ -55,11 +111,15 @@ impl NoPace {
 }
 
 impl App {
-    /// From the newest run of the open model's shape that was made as scans are made now.
+    /// From the newest run of the open model's shape that was made as scans are made now; without one from what was measured.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is neither.
     pub fn scan_pace(&self) -> Result<Pace, NoPace> {
+        self.pace_of_runs().or_else(|why| self.measured_pace().ok_or(why))
+    }
+
+    fn pace_of_runs(&self) -> Result<Pace, NoPace> {
         let spec = self.library.spec().ok_or(NoPace::Runs)?;
         let (products, cpu, choice) = (self.products(), self.device(), self.settings.device);
         let mut why = NoPace::Runs;
@@ -78,11 +138,49 @@ impl App {
         let (run, flops_per_second) = newest.ok_or(why)?;
         Ok(Pace {
             flops_per_second,
-            run: run.name.clone(),
             made: format!("{} on {}", products.arithmetic(), run.output.provenance.device),
-            shipped: run.path.as_deref().is_some_and(is_demo),
+            known_by: KnownBy::Run { name: run.name.clone(), shipped: run.path.as_deref().is_some_and(is_demo) },
         })
     }
+
+    fn measured_pace(&self) -> Option<Pace> {
+        let decoder = self.decoder.as_ref().filter(|_| self.scans_on_processor())?;
+        let flops_per_second = *self.settings.preferences.remembered.speeds.get(&measured_of(decoder))?;
+        let made = format!("{} on {}", self.products().arithmetic(), decoder.backend.device());
+        Some(Pace { flops_per_second, made, known_by: KnownBy::Measurement })
+    }
+
+    /// A graphics card's speed is not measured.
+    fn scans_on_processor(&self) -> bool {
+        !matches!(self.settings.device, DeviceChoice::Gpu(_))
+    }
+
+    /// Measures how fast products are made, where no run tells it and nothing else is at work that would make it look slow.
+    pub(super) fn measure_speed(&mut self) {
+        let Some(decoder) = self.decoder.clone().filter(|_| self.settings.measures_speed && self.scans_on_processor()) else { return };
+        let of = measured_of(&decoder);
+        let busy = self.runner.is_running(|t| !matches!(t, JobTarget::Models | JobTarget::Devices));
+        if busy || self.speed_tried.as_ref() == Some(&of) || self.scan_pace().is_ok() {
+            return;
+        }
+        self.speed_tried = Some(of.clone());
+        self.runner.spawn(&mut self.jobs, "Measuring the speed of products", JobTarget::Speed, move |ctx, out| {
+            out.send(Event::Speed(of, scan::measure_speed(&*decoder.backend, &decoder.model.spec, ctx)?));
+            Ok(())
+        });
+    }
+
+    pub(super) fn speed_measured(&mut self, of: String, flops_per_second: f64) {
+        self.remember(|r| {
+            r.speeds.insert(of, flops_per_second);
+        });
+    }
+}
+
+/// What a measurement holds for: products, place and widths.
+fn measured_of(decoder: &Decoder) -> String {
+    let (backend, spec) = (&decoder.backend, &decoder.model.spec);
+    format!("{} on {}, {} x {}", backend.arithmetic(), backend.device(), spec.d_model, spec.d_mlp)
 }
 
 /// Floating-point operations a second that a run of a model of this shape reached.
@@ -122,16 +220,20 @@ mod tests {
         app.library.runs.push(run);
     }
 
+    fn by(name: &str, shipped: bool) -> KnownBy {
+        KnownBy::Run { name: name.into(), shipped }
+    }
+
     #[test]
     fn runs_of_another_arithmetic_tell_no_time() {
         let dir = tempfile::tempdir().expect("folder");
         let mut app = testing::sample_app(dir.path());
         let shipped = app.scan_pace().expect("the sample's run");
-        assert!(shipped.shipped && shipped.assumed().contains("on the machine that made it"), "{shipped:?}");
+        assert!(shipped.known_by == by("run 1", true) && shipped.assumed().contains("on the machine that made it"), "{shipped:?}");
         add_run(&mut app, Products::F32, 1, 2.0);
         add_run(&mut app, Products::Bf16, 2, 8.0);
         let here = app.scan_pace().expect("run 2");
-        assert_eq!((here.run.as_str(), here.shipped), ("run 2", false), "the newest in f32, whichever is shown");
+        assert_eq!(here.known_by, by("run 2", false), "the newest in f32, whichever is shown");
         assert!((here.flops_per_second / shipped.flops_per_second - 2.0).abs() < 1e-9);
 
         app.settings.usable_products = Ok;
@@ -140,11 +242,42 @@ mod tests {
             app.scan_pace()
         };
         let coarse = of(Products::Bf16).expect("run 3");
-        assert_eq!(coarse.run, "run 3");
+        assert_eq!(coarse.known_by, by("run 3", false));
         assert!(coarse.assumed().contains("made in f32 with bf16 products"), "{}", coarse.assumed());
         assert_eq!(of(Products::Bf16x3), Err(NoPace::Products(Products::Bf16x3)));
         app.library.runs.clear();
         assert_eq!(app.scan_pace(), Err(NoPace::Runs));
+    }
+
+    #[test]
+    fn before_a_first_scan_a_short_measurement_tells_the_order_of_magnitude() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut app = testing::for_tests(dir.path());
+        app.settings.measures_speed = true;
+        testing::open_two_domains(&mut app, dir.path());
+        testing::settle(&mut app);
+        let pace = app.scan_pace().expect("measured");
+        assert!(pace.known_by == KnownBy::Measurement && pace.flops_per_second > 0.0, "{pace:?}");
+        assert!(pace.assumed().contains("a few hundredths of a second"), "{}", pace.assumed());
+        assert_eq!(pace.time_words(70.0 * pace.flops_per_second), "roughly a minute, by a short measurement");
+        // It is kept with the settings, and no card's.
+        let kept = app.settings.preferences.clone();
+        app.settings.device = DeviceChoice::Gpu(None);
+        assert_eq!(app.scan_pace(), Err(NoPace::Runs));
+        let mut again = testing::for_tests(dir.path());
+        again.settings.preferences = kept;
+        testing::open_two_domains(&mut again, dir.path());
+        testing::settle(&mut again);
+        assert_eq!(again.scan_pace(), Ok(pace));
+    }
+
+    #[test]
+    fn rough_times_have_few_steps() {
+        for (seconds, words) in
+            [(0.02, "a second"), (1.6, "2 s"), (43.0, "a minute"), (500.0, "10 minutes"), (5e4, "10 hours"), (1e6, "12 days")]
+        {
+            assert_eq!(rough(seconds), words);
+        }
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct Remembered {
     pub model_places: BTreeMap<String, PathBuf>,
     /// The tour was taken or sent away.
     pub tour_done: bool,
+    /// Floating-point operations a second that scans will about reach, by what was measured: products, place, widths.
+    pub speeds: BTreeMap<String, f64>,
 }
 
 /// Recent things kept.

@@ -63,6 +63,7 @@ impl App {
             autosave: false,
             predicts: false,
             auto_index: false,
+            measures_speed: false,
             preferences_file: None,
             ..self.settings.clone()
         };

@@ -36,8 +36,9 @@ impl SamplesCost {
     pub fn too_much(&self) -> bool {
         self.estimate.least_bytes > self.allowed_bytes
     }
-    pub fn seconds(&self) -> Option<f64> {
-        self.pace.as_ref().ok().map(|p| p.seconds(self.estimate.flops))
+    /// `about 12 s`, where something tells it.
+    pub fn time_words(&self) -> Option<String> {
+        self.pace.as_ref().ok().map(|p| p.time_words(self.estimate.flops))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Settings {
     pub keep_runs: bool,
     /// The activations of the shown run are indexed unasked, for whoever points at a neuron next.
     pub auto_index: bool,
+    /// Where no run tells how fast scans go here, a very short measurement does.
+    pub measures_speed: bool,
     /// Where scans run.
     pub device: DeviceChoice,
     /// Arithmetic of products that was asked for at start: as long as the program runs it wins over the preferences.
@@ -109,6 +111,7 @@ impl Settings {
             open_runs: true,
             keep_runs: true,
             auto_index: false,
+            measures_speed: false,
             device: DeviceChoice::Auto,
             given_products,
             refused_products,

@@ -113,6 +113,8 @@ pub struct App {
     /// Set while the model of the project that was opened is nowhere to be found.
     pub missing_model: Option<MissingModel>,
     pub(super) saving: Saving,
+    /// What speed was measured of last, so that a measurement that failed is not made again and again.
+    pub(super) speed_tried: Option<String>,
 }
 
 impl App {
@@ -158,6 +160,7 @@ impl App {
             layout: None,
             missing_model: None,
             saving: Saving::default(),
+            speed_tried: None,
         }
     }
 
@@ -179,6 +182,7 @@ impl App {
         }
         if changed {
             self.start_wished_scan();
+            self.measure_speed();
             if std::mem::take(&mut self.evaluation.due) {
                 self.refresh_ablation();
                 self.refresh_prediction();
@@ -201,6 +205,7 @@ impl App {
             Event::Devices(devices) => self.devices = Some(devices),
             Event::Models(models) => self.models = Some(models),
             Event::Checked(report) => self.checked(report),
+            Event::Speed(of, flops_per_second) => self.speed_measured(of, flops_per_second),
             Event::Copied(copied) => self.copied = Some(copied),
             Event::Generated(text) => self.generated = Some(text),
             Event::TunePoint(point) => self.tune_point(point),

@@ -26,7 +26,8 @@ pub fn run(initial: Vec<Command>, products: Option<GivenProducts>) -> Result<()>
         options(),
         Box::new(|cc| {
             let ctx = cc.egui_ctx.clone();
-            let mut settings = Settings { autosave: true, predicts: true, auto_index: true, ..Settings::from_env().given(products) };
+            let mut settings =
+                Settings { autosave: true, predicts: true, auto_index: true, measures_speed: true, ..Settings::from_env().given(products) };
             let file = settings.preferences_path();
             let preferences = Preferences::load(&file);
             settings.preferences = preferences.as_ref().cloned().unwrap_or_default();

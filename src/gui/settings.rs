@@ -143,7 +143,11 @@ fn body_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
             );
             ui.label(cx.theme.small(text));
             if ui.small_button("Forget").clicked() {
-                p.remembered = Remembered { tour_done: p.remembered.tour_done, ..Remembered::default() };
+                p.remembered = Remembered {
+                    tour_done: p.remembered.tour_done,
+                    speeds: std::mem::take(&mut p.remembered.speeds),
+                    ..Remembered::default()
+                };
             }
         });
     }

@@ -13,6 +13,7 @@ mod relevance_pass;
 mod run;
 pub mod samples;
 mod scanner;
+mod speed;
 pub mod store;
 mod taps;
 
@@ -25,4 +26,5 @@ pub use prepare::{PreparedDomain, prepare};
 pub use relevance::{Aggregation, Completeness, RelevanceConfig, TaskRelevance, relevance_of, task_relevance};
 pub use run::{rounded, run_scan, run_scan_within, scan_prepared};
 pub use samples::{SampleSimilarity, SampledDomain, SamplesEstimate, estimate_samples, sample_similarity, sample_similarity_prepared};
+pub use speed::measure_speed;
 pub use store::{read_run, write_run};

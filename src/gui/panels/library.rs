@@ -1,5 +1,6 @@
 //! The left side: the model, domains, runs and sets at hand, and the way from a fresh start to a scan.
 
+use super::scan_cost::Cost;
 use crate::{
     app::{Command, Loading},
     gui::{
@@ -252,7 +253,13 @@ fn scan_button_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
         } else {
             "Needs a model and a domain that is switched on"
         };
-        let r = ui.add_sized([ui.available_width(), 28.0], button).on_hover_text(why).on_disabled_hover_text(why);
+        let r = ui.add_sized([ui.available_width(), 28.0], button).on_disabled_hover_text(why);
+        let r = r.on_hover_ui(|ui| {
+            ui.label(why);
+            if let Some(cost) = Cost::of(app) {
+                ui.label(cx.theme.small(cost.words()));
+            }
+        });
         if r.clicked() {
             cx.send(Command::StartScan { out: None });
         }

@@ -214,19 +214,7 @@ fn run_ui(ui: &mut Ui, cx: &mut PanelCx<'_>) {
     let read = matches!(app.library.model.as_ref().map(|m| &m.state), Some(Loading::Ready(_)));
     let possible = read && enabled > 0 && !app.project.scan.metrics.is_empty();
     if let Some(cost) = &cost {
-        let exact = if cost.measured { "" } else { "about " };
-        let mut text = format!(
-            "{exact}{} tokens · {} to {} of memory",
-            count(cost.tokens),
-            bytes(cost.estimate.least_bytes),
-            bytes(cost.estimate.fast_bytes)
-        );
-        let flops = cost.estimate.flops;
-        text.push_str(&match &cost.pace {
-            Ok(pace) => format!(" · about {}", duration(Duration::from_secs_f64(pace.seconds(flops).clamp(0.0, 1e9)))),
-            Err(none) => format!(" · {} GFLOP ({})", sig3(flops / 1e9), none.until()),
-        });
-        let words = ui.add(egui::Label::new(cx.theme.small(text)).wrap());
+        let words = ui.add(egui::Label::new(cx.theme.small(cost.words())).wrap());
         if let Ok(pace) = &cost.pace {
             words.on_hover_text(pace.assumed());
         }

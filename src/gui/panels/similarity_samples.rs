@@ -12,7 +12,7 @@ use crate::{
         widgets::{
             control::{SLIDER_HEIGHT, bar, caption, remark, room_for},
             matrix::{Matrix, names_width, sequential},
-            number::{bytes, count, counted, duration, sig3},
+            number::{bytes, count, counted, sig3},
             provenance,
             sample_matrix::{SampleMatrix, SampleMatrixView},
             states::{failed_ui, job_line_ui, working_ui},
@@ -23,7 +23,7 @@ use crate::{
 };
 use eframe::egui::{self, Color32, Label, RichText, ScrollArea, Slider, Ui, Vec2, vec2};
 use egui_material_icons::icons;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 pub struct SamplesState {
     /// Of each domain, for the next request.
@@ -425,7 +425,7 @@ fn name_of(s: &SampleSimilarity, sample: usize) -> String {
 
 fn cost_words(cost: &SamplesCost) -> String {
     let n = cost.estimate.samples as u64;
-    let seconds = cost.seconds().map_or_else(String::new, |s| format!("about {}, ", duration(Duration::from_secs_f64(s.clamp(0.01, 1e7)))));
+    let seconds = cost.time_words().map_or_else(String::new, |time| format!("{time}, "));
     format!(
         "{}, {} pairs: {seconds}{} of memory beside the model",
         counted(n, "sample"),
