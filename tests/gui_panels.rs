@@ -175,6 +175,19 @@ fn a_panels_cancel_is_for_its_own_job() {
     }
 }
 
+/// Two points lie on a line whatever they are.
+#[test]
+fn no_correlation_is_told_of_two_points() {
+    let dir = folder();
+    let of = |n: usize| {
+        let mut app = testing::sample_app_predicted(dir.path());
+        app.measured.truncate(n);
+        bench("prediction", (640.0, 900.0), egui::Theme::Dark, app)
+    };
+    assert!(of(2).query_all_by_label_contains("2 points: mean |measured").next().is_some());
+    assert!(of(3).query_all_by_label_contains("3 points: Pearson").next().is_some());
+}
+
 #[test]
 fn an_outlier_of_the_prediction_is_selected_and_quantities_and_domains_are_chosen() {
     let dir = folder();

@@ -243,22 +243,24 @@ impl Agreement {
     fn of(shown: &[Shown<'_>]) -> Self {
         let (x, y): (Vec<f64>, Vec<f64>) = shown.iter().map(|s| (s.1, s.2)).unzip();
         let errors: Vec<f64> = x.iter().zip(&y).map(|(x, y)| (y - x).abs()).collect();
-        Self { n: x.len(), pearson: stats::pearson(&x, &y), spearman: stats::spearman(&x, &y), error: stats::mean(&errors) }
+        // Two points always lie on a line.
+        let several = x.len() > 2;
+        let told = |v: Option<f64>| v.filter(|_| several);
+        Self { n: x.len(), pearson: told(stats::pearson(&x, &y)), spearman: told(stats::spearman(&x, &y)), error: stats::mean(&errors) }
     }
     fn words(&self, of: Of) -> String {
         let number = |v: Option<f64>| v.map_or("undefined".to_owned(), |v| format!("{v:.2}"));
         let error = self.error.map_or("undefined".to_owned(), |e| format!("{} {}", sig3(e), of.unit()));
-        format!(
-            "{}: Pearson {}, Spearman {}, mean |measured − predicted| {error}",
-            counted(self.n as u64, "point"),
-            number(self.pearson),
-            number(self.spearman)
-        )
+        let correlation = match (self.pearson, self.spearman) {
+            (None, None) => String::new(),
+            (pearson, spearman) => format!("Pearson {}, Spearman {}, ", number(pearson), number(spearman)),
+        };
+        format!("{}: {correlation}mean |measured − predicted| {error}", counted(self.n as u64, "point"))
     }
     fn short_words(&self, of: Of) -> String {
-        let number = |v: Option<f64>| v.map_or("undefined".to_owned(), |v| format!("{v:.2}"));
         let error = self.error.map_or("undefined".to_owned(), |e| format!("{} {}", sig3(e), of.unit()));
-        format!("{}: Pearson {}, off by {error}", counted(self.n as u64, "point"), number(self.pearson))
+        let correlation = self.pearson.map_or_else(String::new, |v| format!("Pearson {v:.2}, "));
+        format!("{}: {correlation}off by {error}", counted(self.n as u64, "point"))
     }
 }
 
