@@ -490,6 +490,11 @@ fn the_panel_in_focus_is_exported_into_a_file() {
     let dir = folder();
     let mut h = explore(dir.path());
     key(&mut h, Modifiers::COMMAND, Key::E);
+    // What there is nothing of cannot be chosen.
+    for (view, there) in [("density", true), ("ablation", false), ("sweep", false), ("tuning", false)] {
+        let option = h.get_by_label(view);
+        assert_eq!(option.accesskit_node().is_disabled(), !there, "{view}");
+    }
     h.get_by_label("density").click();
     h.run();
     h.get_by_label("CSV").click();

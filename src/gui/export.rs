@@ -3,7 +3,7 @@
 use super::{
     Ask, PanelCx, keys, theme,
     widgets::{
-        control::{choice, group, name_cell, remark},
+        control::{choice, choice_among, group, name_cell, remark},
         number::sig3,
         overlay::overlay,
         provenance,
@@ -107,8 +107,13 @@ impl ExportWindow {
         let views: Vec<&ViewInfo> = VIEWS.iter().filter(offered).collect();
         for (line, views) in views.chunks(5).enumerate() {
             row(ui, cx, if line == 0 { "what" } else { "" }, &mut |ui| {
-                let options: Vec<(View, &str, &str)> = views.iter().map(|v| (v.view, v.label, v.hint)).collect();
-                choice(ui, cx.theme, &mut self.what, &options);
+                // What there is nothing of yet cannot be chosen, and says what makes it.
+                let option = |v: &&ViewInfo| match lacks(cx.app, v.view) {
+                    Some(why) => (v.view, v.label, why, false),
+                    None => (v.view, v.label, v.hint, true),
+                };
+                let options: Vec<(View, &str, &str, bool)> = views.iter().map(option).collect();
+                choice_among(ui, cx.theme, &mut self.what, &options);
             });
         }
         if let Some(why) = cx.app.cannot_export(self.what) {
@@ -311,6 +316,17 @@ pub fn shown_view(panel: View, app: &App) -> View {
         (View::Similarity, _, SimilarityView::Samples) => View::Samples,
         (View::Similarity, ..) if shown.clustered => View::Tree,
         (panel, ..) => panel,
+    }
+}
+
+/// Why a view cannot be chosen, as far as that is told within a frame: an ablation's report is only made for whoever asks for it.
+fn lacks(app: &App, view: View) -> Option<&'static str> {
+    match view {
+        View::Ablation if app.ablation.after.is_empty() => {
+            Some("Nothing is switched off: toggle neurons and wait until every question is scored.")
+        }
+        View::Ablation => None,
+        _ => app.cannot_export(view),
     }
 }
 
