@@ -188,3 +188,45 @@ fn a_sweep_at_work_shows_its_map_in_a_small_window() {
     assert!(bar.bottom() <= 720.0 - 26.0 - 4.0, "{bar}");
     assert!(sees(&h, "1,639 of 4,096 measured") && !sees(&h, "partial"));
 }
+
+/// The matrix grows, and under it stand those of the other shares.
+#[test]
+fn the_task_matrix_fills_a_very_large_window() {
+    let dir = folder();
+    let at = |size| {
+        let mut app = testing_tasks::sample_app_proved(dir.path(), 1.0);
+        // Without the chart of factors, which else takes the room.
+        app.tasks.prove.as_mut().and_then(|v| v.result.as_mut()).expect("a matrix").plan.factors.clear();
+        let mut h = shown(app, size, LayoutId::Tasks, "tasks");
+        press(&mut h, "Prove");
+        let cell = place(&h, "arithmetic and arithmetic: 0.").width();
+        // Those of Overlap and Similarity stand at the right.
+        let own = |r: &Rect| r.left() < size.0 / 2.0;
+        let mut matrices: Vec<Rect> =
+            h.query_all_by_label_contains("arithmetic and arithmetic: 0.").map(|n| n.rect()).filter(own).collect();
+        matrices.sort_by(|a, b| a.top().total_cmp(&b.top()));
+        (h, cell, matrices)
+    };
+    let (_, cell, matrices) = at(LARGE);
+    assert!(cell < 60.0 && matrices.len() == 1, "{cell}, {matrices:?}");
+    let (mut h, cell, matrices) = at(VERY_LARGE);
+    let shares = matrices.len() - 1;
+    assert!(cell >= 44.0 && shares > 2, "{cell}, {matrices:?}");
+    assert!(matrices[1].width() >= 28.0 && matrices[shares].bottom() < 2160.0, "{matrices:?}");
+    // One of them is a click away from being the large one.
+    let readout = |h: &Window| h.query_by_label_contains("Mean accuracy over tasks at 1 %").is_some();
+    assert!(!readout(&h));
+    press(&mut h, "1 %");
+    assert!(readout(&h));
+}
+
+/// A short list of sets shows where each set's neurons lie, as large as it has room for.
+#[test]
+fn few_sets_fill_their_panel() {
+    let dir = folder();
+    let bars = |size| {
+        let h = shown(testing::sample_app_with_sets(dir.path()), size, LayoutId::Tasks, "sets");
+        h.query_all_by_label_contains("by layer: layer").map(|n| n.rect().height()).fold(0.0f32, f32::max)
+    };
+    assert!(bars(SMALL) < 20.0 && bars(VERY_LARGE) >= 56.0, "{} and {}", bars(SMALL), bars(VERY_LARGE));
+}

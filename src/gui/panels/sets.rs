@@ -10,7 +10,7 @@ use crate::{
         widgets::{
             control::{colour_spot, remark, switch},
             number::{count, counted, elided},
-            sparkline::{by_layer, sparkline},
+            sparkline::{by_layer, layer_bars, sparkline},
             table::{Fact, facts, icon_button},
         },
     },
@@ -27,6 +27,10 @@ pub struct SetsPanel {
     open: Option<usize>,
 }
 
+/// Height of a chart of a set's layers: it is there where a short list of sets leaves room.
+const LEAST_CHART: f32 = 56.0;
+const MOST_CHART: f32 = 240.0;
+
 impl Panel for SetsPanel {
     fn ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>) {
         self.editor.ui(ui, cx);
@@ -39,8 +43,11 @@ impl Panel for SetsPanel {
                 let text = "No set yet. Write a formula above, brush neurons in a map (shift-drag), or drop a set's JSON file here.";
                 ui.add(Label::new(cx.theme.faint(text)).wrap());
             }
-            for index in 0..cx.app.project.sets.len() {
-                self.row_ui(ui, cx, index);
+            let n = cx.app.project.sets.len();
+            let chart = (ui.available_height() / n.max(1) as f32 - theme::ROW - theme::GRID * 5.0).min(MOST_CHART);
+            let chart = Some(chart).filter(|h| *h >= LEAST_CHART);
+            for index in 0..n {
+                self.row_ui(ui, cx, index, chart);
             }
             for b in cx.app.project.besides_sets() {
                 ui.add(Label::new(cx.theme.small(format!("{}: {}", b.name, b.which))).truncate()).on_hover_text("No set; see Ablation");
@@ -60,7 +67,8 @@ fn per_layer(app: &App, set: &NeuronSet) -> Vec<usize> {
 }
 
 impl SetsPanel {
-    fn row_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, index: usize) {
+    /// `chart`: height of where the neurons lie, under the row; else it stands in the row.
+    fn row_ui(&mut self, ui: &mut Ui, cx: &mut PanelCx<'_>, index: usize, chart: Option<f32>) {
         let app = cx.app;
         let set = &app.project.sets[index];
         let selected = !set.neurons.is_empty() && app.project.view.selection == set.neurons;
@@ -93,7 +101,7 @@ impl SetsPanel {
                 ui.allocate_ui_with_layout(vec2(56.0, theme::ROW), Layout::right_to_left(Align::Center), |ui| {
                     ui.label(cx.theme.faint(text)).on_hover_text("neurons");
                 });
-                if ui.available_width() > 220.0 {
+                if chart.is_none() && ui.available_width() > 220.0 {
                     let counts = per_layer(app, &set.neurons);
                     let words = by_layer(&counts, 12);
                     sparkline(ui, cx.theme, &counts, colour, 96.0, &format!("{} by layer: {words}", set.name)).on_hover_text(words);
@@ -101,6 +109,12 @@ impl SetsPanel {
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| self.name_ui(ui, cx, index));
             });
         });
+        if let Some(height) = chart {
+            let counts = per_layer(app, &set.neurons);
+            let words = by_layer(&counts, 12);
+            layer_bars(ui, cx.theme, &counts, colour, height, &format!("{} by layer: {words}", set.name)).on_hover_text(words);
+            ui.add_space(theme::GRID);
+        }
         if self.open == Some(index) {
             particulars_ui(ui, cx, index);
         }

@@ -14,7 +14,7 @@ use crate::{
         widgets::{
             chart::grown,
             control::{bar, caption, choice, remark, room_for, switch},
-            matrix::{Matrix, sequential},
+            matrix::{Matrix, height_of, largest_cell, names_width, sequential, width_of},
             number::{change, count, counted, plus_minus, sig3},
             states::{failed_strip_ui, job_line_ui, stopped_line_ui},
             table::{Table, twin_switch},
@@ -206,25 +206,28 @@ impl ProveTab {
             return table_of(matrix, k).ui(ui, cx.theme, "task matrix");
         }
         let (wide, several) = (ui.available_width() >= 700.0, shares.len() > 1);
+        let usual_height = (70.0 + grown(ui, 40.0) * matrix.plan.tasks.len() as f32).clamp(180.0, grown(ui, 420.0));
         if wide && several {
-            let width = ui.available_width();
+            let room = Room::of(ui, matrix, usual_height);
             ui.horizontal_top(|ui| {
-                let left = (width * 0.52).min(200.0 + 44.0 * matrix.plan.tasks.len() as f32);
                 ui.vertical(|ui| {
-                    ui.set_max_width(left);
-                    heat_ui(ui, cx, matrix, k, shows);
+                    ui.set_max_width(room.matrix_width);
+                    heat_ui(ui, cx, matrix, k, shows, room.height);
                 });
                 ui.vertical(|ui| {
-                    ui.set_max_width(width - left - 16.0);
-                    means_ui(ui, cx, matrix, &mut self.k);
+                    ui.set_max_width(room.chart_width);
+                    means_ui(ui, cx, matrix, &mut self.k, room.chart_height);
                 });
             });
             summary_ui(ui, cx, matrix, k);
+            if let Some(height) = room.all_shares {
+                all_shares_ui(ui, cx, matrix, shows, &mut self.k, height);
+            }
         } else {
-            heat_ui(ui, cx, matrix, k, shows);
+            heat_ui(ui, cx, matrix, k, shows, usual_height);
             summary_ui(ui, cx, matrix, k);
             if several {
-                means_ui(ui, cx, matrix, &mut self.k);
+                means_ui(ui, cx, matrix, &mut self.k, grown(ui, 190.0));
             }
         }
         self.chosen |= self.k != before;
@@ -300,7 +303,69 @@ fn harm(share: f32) -> Color32 {
     diverging(1.0 - share)
 }
 
-fn heat_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, k: usize, shows: Shows) {
+/// How a wide panel is shared out: the matrix and the means beside each other, and where there is more height, the matrices of all shares.
+struct Room {
+    height: f32,
+    matrix_width: f32,
+    chart_width: f32,
+    chart_height: f32,
+    /// Height of the matrices of all shares, where they have room.
+    all_shares: Option<f32>,
+}
+
+impl Room {
+    fn of(ui: &Ui, m: &TaskMatrix, usual: f32) -> Self {
+        /// The summary, the line under everything, and the keys of the charts.
+        const LINES: f32 = 76.0;
+        /// Of the large matrix.
+        const LEAST_CELL: f32 = 44.0;
+        /// Of those of all shares: it still bears two digits.
+        const SMALL_CELL: f32 = 28.0;
+        let (n, shares) = (m.plan.tasks.len(), m.plan.percents.len());
+        let factors = if m.plan.factors.is_empty() { 0.0 } else { grown(ui, 240.0) };
+        let free = ui.available_height() - LINES - factors;
+        let labels: Vec<_> = m.plan.tasks.iter().map(|t| (t.clone(), Color32::PLACEHOLDER)).collect();
+        let names = names_width(ui, &labels);
+        let (gap, least) = (ui.spacing().item_spacing.x, names + SMALL_CELL * n as f32);
+        let each = (ui.available_width() - gap * (shares - 1) as f32) / shares as f32;
+        let all_shares = (each >= least).then(|| (height_of(n, (each - names) / n as f32) + CAPTION).min(0.45 * free));
+        let all_shares = all_shares.filter(|h| *h >= height_of(n, SMALL_CELL) + CAPTION && free - h >= height_of(n, LEAST_CELL) + 40.0);
+        let height = all_shares.map_or(free.max(usual), |h| free - h);
+        let cell = ((height - 70.0) / n.max(1) as f32).clamp(LEAST_CELL, largest_cell(height));
+        // No higher than the matrix becomes: the means are a simple chart.
+        let height = height.min((height_of(n, cell) + 40.0).max(usual));
+        let width = ui.available_width();
+        let matrix_width = (200.0 + LEAST_CELL * n as f32).max(width_of(names, n, cell) + 24.0).min(0.52 * width);
+        let chart_width = width - matrix_width - 16.0;
+        // No higher than wide.
+        let chart_height = (height - 24.0).min(chart_width).max(grown(ui, 190.0)).min(height);
+        Self { height, matrix_width, chart_width, chart_height, all_shares }
+    }
+}
+
+/// Over each of the matrices of all shares.
+const CAPTION: f32 = 24.0;
+
+/// The matrix at every share, each a click away from being the large one.
+fn all_shares_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, shows: Shows, shown: &mut usize, height: f32) {
+    let shares = &m.plan.percents;
+    let gap = ui.spacing().item_spacing.x;
+    let each = (ui.available_width() - gap * (shares.len() - 1) as f32) / shares.len() as f32;
+    ui.horizontal_top(|ui| {
+        for (k, percent) in shares.iter().enumerate() {
+            ui.vertical(|ui| {
+                ui.set_max_width(each);
+                let name = format!("{} %", percent_of(*percent));
+                if ui.selectable_label(k == *shown, &name).on_hover_text("Show it large").clicked() {
+                    *shown = k;
+                }
+                heat_ui(ui, cx, m, k, shows, height - CAPTION);
+            });
+        }
+    });
+}
+
+fn heat_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, k: usize, shows: Shows, height: f32) {
     let names = &m.plan.tasks;
     let n = names.len();
     let labels: Vec<_> = names.iter().map(|d| (d.clone(), cx.domain_colour(d))).collect();
@@ -326,10 +391,10 @@ fn heat_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, k: usize, shows: S
         Shows::Loss => ((-most, most), "rise of the loss, nat", harm as fn(f32) -> Color32),
     };
     let tip = |ui: &mut Ui, set: usize, task: usize| tip_ui(ui, m, k, set, task);
-    let size = vec2(ui.available_width(), (70.0 + grown(ui, 40.0) * n as f32).clamp(180.0, grown(ui, 420.0)));
-    let out =
-        Matrix { name: "Task matrix", labels: &labels, values: &values, selected: None, marked: None, range, unit, map, size, tip: &tip }
-            .show(ui, cx.theme);
+    let name = format!("Task matrix at {} %", percent_of(m.plan.percents[k]));
+    let size = vec2(ui.available_width(), height);
+    let out = Matrix { name: &name, labels: &labels, values: &values, selected: None, marked: None, range, unit, map, size, tip: &tip }
+        .show(ui, cx.theme);
     if let Some((set, task)) = out.hovered {
         cx.link.hover_domain(&names[task]);
         cx.link.readout(readout(m, k, set, task));

@@ -6,7 +6,7 @@ use crate::{
         PanelCx,
         widgets::{
             axis::Axis,
-            chart::{Chart, EndLabel, Plot, filled, grown, spread},
+            chart::{Chart, EndLabel, Plot, filled, spread},
             number::sig3,
         },
     },
@@ -15,7 +15,7 @@ use crate::{
 use eframe::egui::{Color32, Pos2, Shape, Stroke, Ui, pos2, vec2};
 
 /// Mean accuracy over tasks against the share: own, another's, random, nothing. A click takes the nearest share.
-pub fn means_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, shown: &mut usize) {
+pub fn means_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, shown: &mut usize, height: f32) {
     let shares = &m.plan.percents;
     let points: Vec<_> = shares.iter().enumerate().filter_map(|(k, p)| Some((*p, m.summary(k)?))).collect();
     let (Some(first), Some(last)) = (shares.first(), shares.last()) else { return };
@@ -25,7 +25,7 @@ pub fn means_ui(ui: &mut Ui, cx: &mut PanelCx<'_>, m: &TaskMatrix, shown: &mut u
     let theme = cx.theme;
     let x = Axis::log(first / 1.15, last * 1.15, "k (% of neurons switched), logarithmic");
     let y = Axis::linear(0.0, 1.0, "mean accuracy over tasks");
-    let size = vec2(ui.available_width(), grown(ui, 190.0));
+    let size = vec2(ui.available_width(), height);
     let spoken = || {
         let say = |(p, s): &(f64, crate::task::matrix::Summary)| {
             format!("{} %: own {}, random {}", percent_of(*p), sig3(s.own), s.random.map_or_else(|| "–".into(), sig3))
