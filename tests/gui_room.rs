@@ -38,17 +38,21 @@ fn place(h: &Window, words: &str) -> Rect {
 }
 
 /// Text that is painted, whether it has a name or not.
-fn written(h: &Window) -> Vec<String> {
-    fn texts(shape: &Shape, found: &mut Vec<String>) {
+fn texts(h: &Window) -> Vec<egui::epaint::TextShape> {
+    fn among(shape: &Shape, found: &mut Vec<egui::epaint::TextShape>) {
         match shape {
-            Shape::Text(t) => found.push(t.galley.text().to_owned()),
-            Shape::Vec(parts) => parts.iter().for_each(|part| texts(part, found)),
+            Shape::Text(t) => found.push(t.clone()),
+            Shape::Vec(parts) => parts.iter().for_each(|part| among(part, found)),
             _ => {}
         }
     }
     let mut found = Vec::new();
-    h.output().shapes.iter().for_each(|s| texts(&s.shape, &mut found));
+    h.output().shapes.iter().for_each(|s| among(&s.shape, &mut found));
     found
+}
+
+fn written(h: &Window) -> Vec<String> {
+    texts(h).iter().map(|t| t.galley.text().to_owned()).collect()
 }
 
 /// What stands behind tabs in a large window has a place of its own in a very large one, and goes back behind them.
@@ -229,4 +233,34 @@ fn few_sets_fill_their_panel() {
         h.query_all_by_label_contains("by layer: layer").map(|n| n.rect().height()).fold(0.0f32, f32::max)
     };
     assert!(bars(SMALL) < 20.0 && bars(VERY_LARGE) >= 56.0, "{} and {}", bars(SMALL), bars(VERY_LARGE));
+}
+
+#[test]
+fn names_of_colour_bars_are_not_broken_within_a_word() {
+    let dir = folder();
+    for layout in [LayoutId::Explore, LayoutId::Compare] {
+        let h = shown(testing::sample_app(dir.path()), SMALL_AT_125, layout, "similarity");
+        let names: Vec<_> = texts(&h).into_iter().filter(|t| t.galley.text().ends_with("LLMDcos")).collect();
+        assert!(!names.is_empty(), "{layout:?}");
+        for name in names {
+            assert!(name.galley.rows.len() <= name.galley.text().split(' ').count(), "{layout:?}: {}", name.galley.text());
+        }
+    }
+}
+
+/// Where the name of an axis stands at its end, the labels of lines stand over it.
+#[test]
+fn the_name_of_a_low_axis_stands_clear_of_the_labels() {
+    let dir = folder();
+    let h = shown(testing::sample_app(dir.path()), SMALL, LayoutId::Compare, "density");
+    let texts = texts(&h);
+    let bounds = |of: &str| -> Vec<Rect> { texts.iter().filter(|t| t.galley.text() == of).map(|t| t.visual_bounding_rect()).collect() };
+    let layers = bounds("layer");
+    assert!(!layers.is_empty());
+    for domain in testing::DOMAINS {
+        for label in bounds(domain) {
+            // A pixel of their boxes is no ink.
+            assert!(layers.iter().all(|l| !l.shrink(1.0).intersects(label)), "{domain}: {label} and {layers:?}");
+        }
+    }
 }

@@ -71,11 +71,11 @@ impl Chart<'_> {
             painter.layout_job(job)
         };
         let x_title = title(&self.x.title, outer.width());
-        // In a low chart the name of the axis stands at its end, where there is room beside it, and that of the other leaves the room over the
+        // In a low chart the name of the axis stands at its end, where there is room beside it and under the lowest label, and that of the other leaves the room over the
         // labels at the right to them.
         let low = outer.height() < LOW;
         let beside = low && x_title.size().x + 10.0 <= self.right;
-        let (top, bottom) = (if low { 16.0 } else { 20.0 }, if beside { 18.0 } else { 30.0 });
+        let (top, bottom) = (if low { 16.0 } else { 20.0 }, if beside { 22.0 } else { 30.0 });
         let room = outer.width() - if low { self.right } else { 0.0 };
         let mut y_title = title(&self.y.title, room);
         if y_title.elided {

@@ -124,6 +124,8 @@ impl Matrix<'_> {
         // What an upright bar is too short to be named along stands beside it, word by word, where there is room.
         let bar_name = ColourBar { map: self.map, range: self.range, name: self.unit, pointed: None };
         let named = if beside && !bar_name.leans(ui, side * n_f) { 24.0 + longest_word(ui, self.unit) } else { 0.0 };
+        // It takes its room from the cells where it would have to be broken within a word.
+        let side = side.min(((self.size.x - left - named) / n_f).floor().max(10.0));
         let right = bar.x.max(lean).max(named.min(self.size.x - left - side * n_f));
         let size = vec2(left + side * n_f + right, top + side * n_f + bar.y);
         let (outer, response) = ui.allocate_exact_size(size, Sense::click());
@@ -322,11 +324,13 @@ impl ColourBar<'_> {
             painter.text(pos2(x, rect.bottom()), Align2::LEFT_BOTTOM, short(self.range.0), font.clone(), ink);
             painter.text(pos2(x, rect.top()), Align2::LEFT_TOP, short(self.range.1), font.clone(), ink);
             let upright = |name: &str| painter.layout_no_wrap(name.to_owned(), font.clone(), ink);
-            let lines = painter.layout(self.name.to_owned(), font.clone(), ink, painter.clip_rect().right() - x - 4.0);
+            let room = painter.clip_rect().right() - x;
+            let lines = painter.layout(self.name.to_owned(), font.clone(), ink, room);
             let fits = |g: &Arc<egui::Galley>| g.size().x < rect.height() - ENDS;
+            let whole_words = self.name.split(' ').all(|w| upright(w).size().x <= room);
             if let Some(galley) = Some(upright(self.name)).filter(fits) {
                 leaning(painter, x, rect, galley, ink);
-            } else if lines.size().y < rect.height() - 28.0 && lines.rows.len() <= 4 && lines.size().x <= painter.clip_rect().right() - x {
+            } else if whole_words && lines.size().y < rect.height() - 28.0 && lines.rows.len() <= 4 && lines.size().x <= room {
                 painter.galley(pos2(x, rect.center().y - lines.size().y / 2.0), lines, ink);
             } else if let Some(galley) = self.short_names().map(upright).into_iter().find(fits) {
                 leaning(painter, x, rect, galley, ink);
