@@ -10,7 +10,7 @@ use crate::{
         widgets::{
             axis::Axis,
             chart::{Chart, small_font},
-            control::{bar, caption, choice, choice_width, log_slider, remark, remark_height, room_for},
+            control::{bar, caption, choice, choice_width, keep_together, log_slider, remark, remark_height, room_for},
             line_chart::{LineChart, Series},
             number::{count, sig3},
             recount::{self, Density},
@@ -116,7 +116,10 @@ impl DensityPanel {
                     {
                         chosen = g;
                     }
-                    ui.label(format!("% of all weights above, γ {}", sig3(f64::from(chosen))));
+                    // One word, in the other row as a whole where this one is full.
+                    let above = format!("% above γ {}", sig3(f64::from(chosen)));
+                    keep_together(ui, [above.as_str()].into_iter());
+                    ui.add(Label::new(above).extend()).on_hover_text("Share of all weights of all shown domains whose mean activation exceeds γ");
                 } else {
                     let (lo, hi) = span(out, scanned);
                     let mut value = f64::from(gamma);
