@@ -119,7 +119,8 @@ impl DensityPanel {
                     // One word, in the other row as a whole where this one is full.
                     let above = format!("% above γ {}", sig3(f64::from(chosen)));
                     keep_together(ui, [above.as_str()].into_iter());
-                    ui.add(Label::new(above).extend()).on_hover_text("Share of all weights of all shown domains whose mean activation exceeds γ");
+                    ui.add(Label::new(above).extend())
+                        .on_hover_text("Share of all weights of all shown domains whose mean activation exceeds γ");
                 } else {
                     let (lo, hi) = span(out, scanned);
                     let mut value = f64::from(gamma);
