@@ -50,11 +50,11 @@ impl Need {
             OptimizerConfig::AdamW(_) => 2,
             OptimizerConfig::Sgd(c) => usize::from(c.momentum != 0.0),
         };
-        let everything = config.target == Target::All;
         let tokens = config.micro_batch_tokens.min(config.batch * longest).max(longest);
         let layers = spec.n_layers - trained.as_ref().map_or(0, |t| t.first_layer);
-        // Where only MLPs train, what attention gives is not kept.
-        let kept = BlockTape::floats_a_token(spec) - if everything { 0 } else { spec.q_width() };
+        // Of neurons what attention gives is not kept; of adapters it may be.
+        let without = if matches!(config.target, Target::Neurons(_)) { spec.q_width() } else { 0 };
+        let kept = BlockTape::floats_a_token(spec) - without;
         let bytes = |floats: usize| floats as u64 * 4;
         Ok(Self {
             copies: bytes(copies + packed),
