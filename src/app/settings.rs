@@ -80,7 +80,7 @@ impl Settings {
     }
     /// What `auto` takes.
     pub fn auto_products(&self) -> Products {
-        (self.usable_products)(Products::Bf16x6).unwrap_or(Products::F32)
+        (self.usable_products)(Products::Int8x8).unwrap_or(Products::F32)
     }
     /// With the products that a flag asks for, if one does: it wins over the environment.
     pub fn given(self, products: Option<GivenProducts>) -> Self {

@@ -45,7 +45,7 @@ pub struct Cli {
     /// Project file for the window.
     #[arg(value_name = "PROJECT")]
     pub project: Option<PathBuf>,
-    #[arg(long, global = true, value_name = "auto|f32|bf16x6|bf16x3|bf16", help = products_help(), value_parser = parse_products)]
+    #[arg(long, global = true, value_name = "auto|f32|int8x8|bf16x6|bf16x3|bf16", help = products_help(), value_parser = parse_products)]
     pub products: Option<ProductsArg>,
 }
 

@@ -8,7 +8,7 @@
 //! them. These go through [`super::panel`], the fewest through [`super::row_lanes`], whose chains of multiply-adds are the same.
 
 #[cfg(target_arch = "x86_64")]
-use super::tiled;
+use super::tiles::product as tiled;
 use super::{
     Isa, packed,
     pairs::{self, Words},
@@ -277,7 +277,7 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     let bv = Address::of(if form == Form::Nt { bv.transposed() } else { bv });
     let stride = out.stride;
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = pool.unit.filter(|_| alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(k)) {
+    if let Some(unit) = pool.unit.filter(|unit| alpha == 1.0 && (beta == 0.0 || beta == 1.0) && tiled::gains(*unit, k)) {
         return tiled::multiply(pool, unit, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
     }
     let plain = alpha == 1.0 && (beta == 0.0 || beta == 1.0);

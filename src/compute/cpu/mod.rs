@@ -19,8 +19,6 @@ mod optimizer;
 mod packed;
 mod pairs;
 mod panel;
-#[cfg(target_arch = "x86_64")]
-mod planes;
 mod pool;
 mod products;
 mod rope;
@@ -31,13 +29,9 @@ mod scan_block;
 mod scan_gram;
 mod scan_order;
 mod scan_pairs;
-#[cfg(target_arch = "x86_64")]
-mod scan_planes;
 mod scan_tile;
 #[cfg(target_arch = "x86_64")]
-mod tile_unit;
-#[cfg(target_arch = "x86_64")]
-mod tiled;
+mod tiles;
 mod vector;
 
 pub use cpu_backend::CpuBackend;

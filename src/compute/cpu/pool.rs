@@ -1,7 +1,7 @@
 //! The bounded thread pool and how kernels share work on it.
 
 #[cfg(target_arch = "x86_64")]
-use super::tile_unit::Unit;
+use super::tiles::Unit;
 use super::{Isa, Products, crew::Crew, pairs::Words, products::Maker};
 use std::sync::{Mutex, PoisonError};
 

@@ -1,11 +1,15 @@
-//! How matrix products are made: by f32 multiply-adds, or from the bfloat16 parts of both operands, on the processor's tile unit or by its vectors.
+//! How matrix products are made: by f32 multiply-adds, or from smaller parts of both operands, on the processor's tile unit or by its vectors.
+//!
+//! A tile unit (Intel AMX) multiplies numbers of eight bits at twice the speed of bfloat16 ones, and adds up in whole numbers of 32. Of two fixed-point numbers of three such
+//! digits the largest eight of nine products leave out less than f32 itself rounds off when it sums, and the sums no bit at all; numbers far smaller than the largest
+//! of their row keep fewer bits than in f32.
 //!
 //! A tile unit (Intel AMX) multiplies bfloat16 numbers, eight significant bits each, and adds up in f32. An f32 number is the sum of three of them,
 //! `x = h + m + l`, exactly; a product of two numbers is then nine products, of which the largest six leave out less than f32 itself rounds off. Vectors of AVX512_BF16 multiply twice as many
 //! bfloat16 numbers an instruction as f32 ones, so they gain by one product for each of f32's alone.
 
 #[cfg(target_arch = "x86_64")]
-use super::tile_unit::Unit;
+use super::tiles::{Parts, Unit};
 use super::{Isa, pairs::Words};
 use std::{fmt, str::FromStr};
 
@@ -15,6 +19,8 @@ use std::{fmt, str::FromStr};
 pub enum Products {
     /// f32 multiply-adds.
     F32,
+    /// Eight products of the digits of fixed-point numbers, summed in whole numbers: an error of the size of f32's own.
+    Int8x8,
     /// Six products of bfloat16 parts, summed in f32: an error of the size of f32's own.
     Bf16x6,
     /// Three products of two parts each: a relative error of up to 2^-14 a product.
@@ -24,12 +30,13 @@ pub enum Products {
 }
 
 impl Products {
-    pub const ALL: [Self; 4] = [Self::F32, Self::Bf16x6, Self::Bf16x3, Self::Bf16];
+    pub const ALL: [Self; 5] = [Self::F32, Self::Int8x8, Self::Bf16x6, Self::Bf16x3, Self::Bf16];
 
     /// As written on the command line and in `BRODMANN_PRODUCTS`.
     pub fn key(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::Int8x8 => "int8x8",
             Self::Bf16x6 => "bf16x6",
             Self::Bf16x3 => "bf16x3",
             Self::Bf16 => "bf16",
@@ -39,6 +46,9 @@ impl Products {
     pub fn about(self) -> &'static str {
         match self {
             Self::F32 => "multiply-adds in f32, which every processor has and the others are compared with",
+            Self::Int8x8 => {
+                "eight products of 8-bit digits, each row to 2^-23 of its largest number, with f32's accuracy and the fastest of these on a tile unit"
+            }
             Self::Bf16x6 => {
                 "six products of bfloat16 parts with f32's accuracy, faster on a tile unit where many rows are multiplied at once"
             }
@@ -51,7 +61,7 @@ impl Products {
         }
     }
     /// As [`Products::about`], of the program's own choice.
-    pub const ABOUT_AUTO: &str = "the fastest with f32's accuracy, which is bf16x6 on a tile unit and f32 elsewhere";
+    pub const ABOUT_AUTO: &str = "the fastest with f32's accuracy, which is int8x8 on a tile unit and f32 elsewhere";
     /// Those that a provenance names as what was computed in: `Q4_1 weights, f32 with bf16 products arithmetic, f64 sums`.
     pub fn named_in(provenance: &str) -> Self {
         Self::ALL.into_iter().find(|p| *p != Self::F32 && provenance.contains(p.arithmetic())).unwrap_or(Self::F32)
@@ -64,6 +74,7 @@ impl Products {
     pub fn arithmetic(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::Int8x8 => "f32 (int8x8 products)",
             Self::Bf16x6 => "f32 (bf16x6 products)",
             Self::Bf16x3 => "f32 with bf16x3 products",
             Self::Bf16 => "f32 with bf16 products",
@@ -104,7 +115,7 @@ impl Products {
     pub fn needs(self) -> &'static str {
         match self {
             Self::F32 => "nothing",
-            Self::Bf16x6 | Self::Bf16x3 => "a tile unit (Intel AMX)",
+            Self::Int8x8 | Self::Bf16x6 | Self::Bf16x3 => "a tile unit (Intel AMX)",
             Self::Bf16 => "AVX512_BF16 or a tile unit (Intel AMX)",
         }
     }
@@ -117,7 +128,7 @@ impl Products {
             return None;
         }
         #[cfg(target_arch = "x86_64")]
-        if let Some(unit) = Unit::amx(self.planes()) {
+        if let Some(unit) = Unit::amx(self.parts()) {
             return Some(Maker::TileUnit(unit));
         }
         (self == Self::Bf16 && Words::pairs().is_some()).then_some(Maker::Pairs)
@@ -128,7 +139,7 @@ impl Products {
     }
     /// The fastest of f32's accuracy here: what `auto` takes.
     pub fn fastest() -> Self {
-        if Self::Bf16x6.available() { Self::Bf16x6 } else { Self::F32 }
+        if Self::Int8x8.available() { Self::Int8x8 } else { Self::F32 }
     }
     /// What `BRODMANN_PRODUCTS` asks for, as [`Products::asked_for`] takes it; `None` where it is not set.
     pub fn from_env() -> Option<Result<Option<Self>, String>> {
@@ -142,13 +153,14 @@ impl Products {
     pub fn asked_for(word: &str) -> Result<Option<Self>, String> {
         if word == "auto" { Ok(None) } else { word.parse().and_then(Self::usable).map(Some) }
     }
-    /// bfloat16 numbers that stand for one f32.
+    /// What a tile unit is given for an f32 number.
     #[cfg(target_arch = "x86_64")]
-    fn planes(self) -> usize {
+    fn parts(self) -> Parts {
         match self {
-            Self::F32 | Self::Bf16x6 => 3,
-            Self::Bf16x3 => 2,
-            Self::Bf16 => 1,
+            Self::F32 | Self::Int8x8 => Parts::Digits,
+            Self::Bf16x6 => Parts::Planes(3),
+            Self::Bf16x3 => Parts::Planes(2),
+            Self::Bf16 => Parts::Planes(1),
         }
     }
 }
@@ -197,7 +209,7 @@ impl FromStr for Products {
         Self::ALL
             .into_iter()
             .find(|p| p.key() == text)
-            .ok_or_else(|| format!("`{text}` is no kind of products; expected auto, f32, bf16x6, bf16x3 or bf16"))
+            .ok_or_else(|| format!("`{text}` is no kind of products; expected auto, f32, int8x8, bf16x6, bf16x3 or bf16"))
     }
 }
 
@@ -221,7 +233,7 @@ mod tests {
     #[test]
     fn what_has_bits_of_its_own_says_so_and_f32_says_nothing() {
         assert_eq!((Products::F32.bits(), Products::F32.made_by()), (None, None));
-        for products in [Products::Bf16x6, Products::Bf16x3, Products::Bf16] {
+        for products in Products::ALL.into_iter().filter(|p| *p != Products::F32) {
             let bits = products.bits();
             assert_eq!(bits.is_some(), products.available(), "{products}");
             assert_eq!(products.made_by() == Some("AVX512_BF16"), bits == Some(format!("{products} pairs")), "{products}");

@@ -6,7 +6,7 @@
 
 use super::{
     pairs::{Words, row_of},
-    planes::turn,
+    tiles::turn,
 };
 use std::{
     arch::x86_64::{

@@ -7,7 +7,7 @@
 //! small: then every n-th tile adds to one of a fixed number of lanes, in order, and the lanes are added up at the end.
 
 #[cfg(target_arch = "x86_64")]
-use super::scan_planes;
+use super::tiles::scan as tile_scan;
 use super::{
     pairs::Words,
     panel::{LINE, aligned, pack_across},
@@ -380,8 +380,8 @@ fn super_block(plan: &Plan, g: Geometry, inp: usize, tile_rows: usize, tile_cols
 /// Length of a sample of so many active tokens in the packed panels.
 fn packed_length(pool: &Pool, tokens: usize) -> Packed {
     #[cfg(target_arch = "x86_64")]
-    if let Some(unit) = pool.scan_unit.filter(|_| Geometry::of(pool).with_unit && tokens >= UNIT_TOKENS) {
-        return Packed { unit: scan_planes::panel_len(unit, tokens), words: 0 };
+    if let Some(unit) = pool.scan_unit.filter(|unit| Geometry::of(pool).with_unit && (UNIT_TOKENS..=unit.deepest()).contains(&tokens)) {
+        return Packed { unit: tile_scan::panel_len(unit, tokens), words: 0 };
     }
     Packed { words: pool.words.of(tokens), unit: 0 }
 }
@@ -403,7 +403,7 @@ impl Operand {
 }
 
 /// Copies the active rows of `source` into panels: for each sample in order, for each panel, `[words, width]`; the last panel is filled
-/// up with zeros, so that edges need no code of their own. (For the tile unit each is what [`scan_planes::pack`] makes.)
+/// up with zeros, so that edges need no code of their own. (For the tile unit each is what [`tile_scan::pack`] makes.)
 fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, panels: &mut [f32]) {
     let floats = |packed: Packed| packed.floats(operand.width(g), source.cols);
     let panels = SharedMut::new(panels);
@@ -420,7 +420,7 @@ fn pack(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry
 pub(super) fn pack_sample(pool: &Pool, plan: &Plan, source: Mat<'_>, operand: Operand, g: Geometry, s: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(unit) = pool.scan_unit.filter(|_| plan.by_unit(s)) {
-        return scan_planes::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
+        return tile_scan::pack(unit, operand == Operand::Gradient, source, &plan.active[s], out);
     }
     let tokens = &plan.active[s][..];
     // Fixed lengths become plain moves; a call for every handful of floats would cost more than the copy.

@@ -24,7 +24,7 @@ pub(super) struct Geometry {
 /// Rows and columns of a tile unit's block: as wide as one of AVX-512's registers, so that both find their way through one tile.
 pub(super) const UNIT: usize = 32;
 #[cfg(target_arch = "x86_64")]
-const _: () = assert!(UNIT == super::tile_unit::BLOCK);
+const _: () = assert!(UNIT == super::tiles::BLOCK);
 
 impl Geometry {
     const fn new<V: Vector>(rows: usize) -> Self {
@@ -63,7 +63,7 @@ impl Geometry {
     }
 }
 
-/// Packed operands of one sample and the tile's weights (for the tile unit see [`super::scan_planes`]). A tile is `across` panels of columns, each of its rows one after another: `down` blocks, and
+/// Packed operands of one sample and the tile's weights (for the tile unit see [`super::tiles::scan`]). A tile is `across` panels of columns, each of its rows one after another: `down` blocks, and
 /// what another kernel's blocks take beyond.
 pub(super) struct Operands<'a> {
     /// `[down][words][rows]`, or gradients where they lie: a panel and a token further are so many floats further.

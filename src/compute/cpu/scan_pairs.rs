@@ -1,7 +1,7 @@
 //! Products of a sample's activations with those kept before it, `A(a) . A(b)`, over one tile.
 //!
 //! Partners go four at a time, so that the sample's activations are loaded once for four products. The first of them is multiplied
-//! with by the inner loops of [`super::scan_block`] and [`super::scan_planes`] already, while the activations are in registers; here come the others.
+//! with by the inner loops of [`super::scan_block`] and [`super::tiles::scan`] already, while the activations are in registers; here come the others.
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};

@@ -3,6 +3,8 @@
 //! A tile is stored as blocks of the inner loops' [`Geometry`], each contiguous, edges filled up with zeros: zero weights give zero
 //! activations, which no sum notices.
 
+#[cfg(target_arch = "x86_64")]
+use super::tiles::{Session, scan as tile_scan};
 use super::{
     isa::{Isa, per_isa},
     numeric::{LANES, fold},
@@ -13,8 +15,6 @@ use super::{
     scan_block::{BlockSums, Geometry, Operands, UNIT, scan_blocks},
     scan_gram, scan_pairs,
 };
-#[cfg(target_arch = "x86_64")]
-use super::{scan_planes, tile_unit::Session};
 use crate::compute::{HISTOGRAM_BINS, Mat, ScanJob, scan_job::histogram_bin};
 use std::{hint::black_box, ops::Range};
 
@@ -278,7 +278,7 @@ fn sample(
     };
     #[cfg(target_arch = "x86_64")]
     if let Some(session) = kernel.session.as_ref().filter(|_| by_unit) {
-        return scan_planes::scan_blocks(session, &operands, mean, kept, partner);
+        return tile_scan::scan_blocks(session, &operands, mean, kept, partner);
     }
     scan_blocks(kernel.isa, kernel.words, &operands, mean, kept, partner)
 }

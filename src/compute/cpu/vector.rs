@@ -128,7 +128,7 @@ mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx512(__m512);
+    pub(in super::super) struct Avx512(pub(in super::super) __m512);
 
     // SAFETY: each function is one or two AVX-512F instructions on sixteen lanes.
     unsafe impl Vector for Avx512 {

@@ -34,6 +34,6 @@ mod tests {
     fn coarse_numbers_are_told_from_those_of_the_same_accuracy() {
         assert!(sentence(Products::Bf16, Products::F32).contains("not of one accuracy"));
         assert!(sentence(Products::F32, Products::Bf16x3).contains("not of one accuracy"));
-        assert!(sentence(Products::F32, Products::Bf16x6).contains("both have f32's accuracy"));
+        assert!(sentence(Products::F32, Products::Int8x8).contains("both have f32's accuracy"));
     }
 }

@@ -4,30 +4,35 @@
 //! Panels are pairs of those of [`super::planes`], 32 rows or columns wide; the depth is the sample's active tokens.
 
 use super::{
-    panel::LINE,
-    planes::{self, Side, pack_across},
-    scan_block::{BlockSums, Operands, finish},
-    scan_pairs::{self, fold},
-    tile_unit::{BLOCK, Block, Panels, Session, Unit, groups},
-    vector::{Avx512, Vector},
+    BLOCK, Block, Panels, Parts, SIDE, Session, Side, Unit,
+    digit_products::{self, Sums, exponents, exponents_across},
+    plane_products::groups,
 };
-use crate::compute::Mat;
+use crate::compute::{
+    Mat,
+    cpu::{
+        panel::LINE,
+        scan_block::{BlockSums, Operands, finish},
+        scan_pairs::{self, fold},
+        vector::{Avx512, Vector},
+    },
+};
 
 /// Floats of a panel of a sample with so many active tokens; none without any.
-pub(super) fn panel_len(unit: Unit, tokens: usize) -> usize {
-    if tokens == 0 { 0 } else { 2 * planes::panel_len(unit.planes(), tokens) }
+pub(in crate::compute::cpu) fn panel_len(unit: Unit, tokens: usize) -> usize {
+    if tokens == 0 { 0 } else { 2 * unit.panel_len(tokens) }
 }
 
 /// The active rows of `source` into panels; `left` for the operand of the matrix' rows.
-pub(super) fn pack(unit: Unit, left: bool, source: Mat<'_>, active: &[usize], out: &mut [f32]) {
+pub(in crate::compute::cpu) fn pack(unit: Unit, left: bool, source: Mat<'_>, active: &[usize], out: &mut [f32]) {
     if !active.is_empty() {
         let side = if left { Side::Left } else { Side::Right };
-        pack_across(unit, side, source.cols, active.len(), |k| source.row(active[k]), out);
+        unit.pack_across(side, source.cols, active.len(), |k| source.row(active[k]), out);
     }
 }
 
-/// As [`super::scan_block::scan_blocks`], on operands that [`pack`] made.
-pub(super) fn scan_blocks(
+/// As [`scan_block::scan_blocks`](crate::compute::cpu), on operands that [`pack`] made.
+pub(in crate::compute::cpu) fn scan_blocks(
     session: &Session,
     o: &Operands<'_>,
     mean: Option<&mut [f32]>,
@@ -58,10 +63,11 @@ pub(super) fn scan_blocks(
     #[expect(unsafe_code, reason = "calls code compiled for more than the baseline, on raw pointers")]
     // SAFETY: the lengths were checked above; a unit comes with AVX-512.
     unsafe {
-        match session.unit().planes() {
-            1 => choose::<1>(session, o, mean, kept, partner),
-            2 => choose::<2>(session, o, mean, kept, partner),
-            _ => choose::<3>(session, o, mean, kept, partner),
+        match session.unit().parts() {
+            Parts::Planes(1) => choose::<1>(session, o, mean, kept, partner),
+            Parts::Planes(2) => choose::<2>(session, o, mean, kept, partner),
+            Parts::Planes(_) => choose::<3>(session, o, mean, kept, partner),
+            Parts::Digits => choose_digits(session, o, mean, kept, partner),
         }
     }
 }
@@ -96,6 +102,33 @@ unsafe fn choose<const P: usize>(
     }
 }
 
+/// As [`choose`], of digits.
+///
+/// # Safety
+/// As [`digit_blocks`]; a pointer is good where it is given.
+#[expect(unsafe_code, reason = "see `digit_blocks`")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn choose_digits(
+    session: &Session,
+    o: &Operands<'_>,
+    mean: Option<*mut f32>,
+    kept: Option<*mut f32>,
+    partner: Option<*const f32>,
+) -> BlockSums {
+    let (none, nobody) = (std::ptr::null_mut(), std::ptr::null());
+    // SAFETY: the caller's promise; a null pointer is never followed.
+    unsafe {
+        match (mean, kept, partner) {
+            (Some(mean), Some(kept), Some(partner)) => digit_blocks::<true, true, true>(session, o, mean, kept, partner),
+            (None, Some(kept), Some(partner)) => digit_blocks::<false, true, true>(session, o, none, kept, partner),
+            (Some(mean), Some(kept), None) => digit_blocks::<true, true, false>(session, o, mean, kept, nobody),
+            (Some(mean), None, _) => digit_blocks::<true, false, false>(session, o, mean, none, nobody),
+            (None, Some(kept), None) => digit_blocks::<false, true, false>(session, o, none, kept, nobody),
+            (None, None, _) => digit_blocks::<false, false, false>(session, o, none, none, nobody),
+        }
+    }
+}
+
 /// What is asked for next, a few lines at a time.
 struct Ahead {
     now: std::ops::Range<*const f32>,
@@ -108,7 +141,7 @@ impl Ahead {
         Self { now, then: Some(then) }
     }
     #[inline(always)]
-    fn ask(&mut self) {
+    fn ask<const LINES: usize>(&mut self) {
         if self.now.start < self.now.end {
             for i in 0..LINES {
                 call_for(self.now.start.wrapping_add(i * LINE));
@@ -145,7 +178,7 @@ unsafe fn blocks<const P: usize, const MEAN: bool, const KEEP: bool, const PAIR:
 ) -> BlockSums {
     // Rows of the block before that are finished with every group: a power of two, as the block's, and so many that none is left after 128 tokens.
     let share = BLOCK.div_ceil(4 * groups(P)).next_power_of_two();
-    let half = planes::panel_len(P, o.tokens);
+    let half = session.unit().panel_len(o.tokens);
     let two = |i: usize| [2 * i, 2 * i + 1].map(|p| p * half..(p + 1) * half);
     let mut ahead = Ahead::new(o.next);
     let mut made = [const { Block([0.0; SIZE]) }; 2];
@@ -176,7 +209,7 @@ unsafe fn blocks<const P: usize, const MEAN: bool, const KEEP: bool, const PAIR:
                 let (left, right) = (two(i % o.down).map(|r| &o.delta[r]), two(i / o.down).map(|r| &o.x[r]));
                 let panels = Panels { left, right, depth: o.tokens, mirrored: false, ahead: left[0].as_ptr() };
                 session.multiply_beside::<P>(&panels, product, || {
-                    ahead.ask();
+                    ahead.ask::<LINES>();
                     if e < SIZE {
                         (0..share).for_each(|r| row(e + r * BLOCK));
                         e += share * BLOCK;
@@ -189,6 +222,85 @@ unsafe fn blocks<const P: usize, const MEAN: bool, const KEEP: bool, const PAIR:
             }
             // Single precision sums no more than the piece that `scan_pairs` goes through at a time.
             if i == count || i % (scan_pairs::PIECE / SIZE) == 0 {
+                sums.squares += f64::from(fold(squares));
+                sums.dot += f64::from(fold(dots));
+                (squares, dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
+            }
+        }
+    }
+    sums
+}
+
+/// Lines that are asked for with every group of digits' products.
+const DIGIT_LINES: usize = 4;
+
+/// As [`blocks`], of digits: a block's quarters come from the unit one by one, and a quarter's sums are put together only where they are needed.
+///
+/// # Safety
+/// As [`blocks`].
+#[inline]
+#[expect(unsafe_code, reason = "code compiled for more than the baseline, and pointers that walk the tile")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+unsafe fn digit_blocks<const MEAN: bool, const KEEP: bool, const PAIR: bool>(
+    session: &Session,
+    o: &Operands<'_>,
+    mean: *mut f32,
+    kept: *mut f32,
+    partner: *const f32,
+) -> BlockSums {
+    let share = digit_products::rows_beside(o.tokens);
+    let len = session.unit().panel_len(o.tokens);
+    // Quarter `q` of a block: its halves of the rows and of the columns. Those of one half of the columns come first, so that each lane of a register is
+    // summed from above to below, as in whole rows.
+    let halves = |q: usize| (q % 2, q / 2);
+    let count = o.down * o.across;
+    let panel = |panels: &'_ [f32], i: usize| -> *const [f32] { &raw const panels[digit_products::panel(i, len)] };
+    let operands = |turn: usize| {
+        let (block, (down, across)) = (turn / 4, halves(turn % 4));
+        (panel(o.delta, 2 * (block % o.down) + down), panel(o.x, 2 * (block / o.down) + across))
+    };
+    let mut ahead = Ahead::new(o.next);
+    let mut made = [const { Sums::new() }; 2];
+    let mut sums = BlockSums::default();
+    // SAFETY: the caller's promises; panels of operands that outlive this.
+    unsafe {
+        let (mut squares, mut dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
+        // One more turn than quarters: each finishes the quarter of the turn before.
+        for turn in 0..=4 * count {
+            let [first, second] = &mut made;
+            let (product, products) = if turn % 2 == 0 { (first, &*second) } else { (second, &*first) };
+            let before = turn.saturating_sub(1);
+            let (block, (down, across)) = (before / 4, halves(before % 4));
+            let at = block / o.down * o.panel + block % o.down * SIZE + down * SIDE * BLOCK + across * SIDE;
+            let (left, right) = operands(before);
+            let (left, right) = (exponents(&*left), exponents_across(&*right));
+            let mut r = if turn == 0 { SIDE } else { 0 };
+            let (mut square, mut dot) = (squares[across], dots[across]);
+            let mut row = |r: usize| {
+                let e = at + r * BLOCK;
+                let a = finish::<Avx512, MEAN, KEEP>(Avx512(products.row(r, left[r], right)), o.weights.as_ptr(), mean, kept, e);
+                square = a.fma(a, square);
+                if PAIR {
+                    dot = a.fma(Avx512::load(partner.add(e)), dot);
+                }
+            };
+            if turn < 4 * count {
+                let (left, right) = operands(turn);
+                session.multiply_beside_digits(&*left, &*right, o.tokens, product, || {
+                    ahead.ask::<DIGIT_LINES>();
+                    if r < SIDE {
+                        (0..share).for_each(|i| row(r + i));
+                        r += share;
+                    }
+                });
+            }
+            while r < SIDE {
+                row(r);
+                r += 1;
+            }
+            (squares[across], dots[across]) = (square, dot);
+            // As for whole blocks.
+            if turn > 0 && turn % 4 == 0 && (block + 1 == count || (block + 1) % (scan_pairs::PIECE / SIZE) == 0) {
                 sums.squares += f64::from(fold(squares));
                 sums.dot += f64::from(fold(dots));
                 (squares, dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
@@ -261,6 +373,14 @@ mod tests {
         pool
     }
 
+    /// Of the relative error of a sum.
+    fn bound(unit: Unit) -> f64 {
+        match unit.parts() {
+            Parts::Planes(planes) => [3e-2, 2e-4, 3e-6][planes - 1],
+            Parts::Digits => 3e-6,
+        }
+    }
+
     /// Every sum of positive numbers, each with the error of its product.
     fn close(got: &[f64], want: &[f64], bound: f64) {
         assert_eq!(got.len(), want.len());
@@ -278,7 +398,7 @@ mod tests {
             let sums = case.sums(&pool(1, Some(unit)), 6, 2, true);
             assert_eq!(sums.square_norms[5], plain.square_norms[5], "a short sample's bits");
             // A product's error is relative to the sum of its terms' sizes, which is a few times the sum itself in the mean.
-            let bound = [3e-2, 2e-4, 3e-6][unit.planes() - 1];
+            let bound = bound(unit);
             close(&sums.square_norms, &plain.square_norms, bound);
             close(&sums.pair_dots, &plain.pair_dots, bound);
             for d in 0..2 {
@@ -307,7 +427,7 @@ mod tests {
         let plain = case.sums(&pool(1, None), 17, 1, false);
         for unit in Unit::all() {
             let sums = case.sums(&pool(1, Some(unit)), 17, 1, false);
-            let bound = [3e-2, 2e-4, 3e-6][unit.planes() - 1];
+            let bound = bound(unit);
             close(&sums.square_norms, &plain.square_norms, bound);
             close(&sums.pair_dots, &plain.pair_dots, bound);
             assert_eq!(sums, case.sums(&pool(2, Some(unit)), 17, 1, false), "threads changed a bit");
@@ -318,7 +438,7 @@ mod tests {
     #[test]
     fn a_product_has_the_same_bits_on_the_way_and_afterwards() {
         let case = Case::of_size(200, 100, &[70, 64, 20], 1, vec![(0, 1), (0, 2), (1, 2)]);
-        for unit in Unit::all().into_iter().filter(|unit| unit.planes() == 1) {
+        for unit in Unit::all().into_iter().filter(|unit| matches!(unit.parts(), Parts::Planes(1) | Parts::Digits)) {
             let all = case.sums(&pool(2, Some(unit)), 3, 1, true);
             for (i, pair) in case.pairs.iter().enumerate() {
                 let alone = Case { pairs: vec![*pair], ..case.clone() };
@@ -333,11 +453,11 @@ mod tests {
     fn the_unit_has_the_bits_of_its_twin() {
         for (rows, cols) in [(50, 70), (300, 200)] {
             let case = Case::of_size(rows, cols, &[64, 100, 128, 9], 1, vec![(0, 1), (0, 2), (1, 2), (2, 3)]);
-            for planes in 1..=3 {
-                let (Some(twin), Some(unit)) = (Unit::twin(planes), Unit::amx(planes)) else { return };
+            for parts in Parts::ALL {
+                let (Some(twin), Some(unit)) = (Unit::twin(parts), Unit::amx(parts)) else { return };
                 for want_means in [true, false] {
                     let [twin, unit] = [twin, unit].map(|u| case.sums(&pool(1, Some(u)), 4, 1, want_means));
-                    assert_eq!(twin, unit, "{planes} planes, {rows} x {cols}, means {want_means}");
+                    assert_eq!(twin, unit, "{parts:?}, {rows} x {cols}, means {want_means}");
                 }
             }
         }

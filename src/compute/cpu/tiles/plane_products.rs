@@ -1,4 +1,4 @@
-//! The processor's tile unit (Intel AMX): 32 rows times 32 columns of packed panels.
+//! Blocks of 32 rows times 32 columns of packed planes.
 //!
 //! One instruction multiplies 16 rows of 32 bfloat16 numbers with 32 x 16 and adds the products to 16 x 16 f32: those of even depths in one chain of fused
 //! multiply-adds from zero, those of odd depths in another, both added, and their sum added to the accumulator. Numbers below 2^-126 are taken, and
@@ -9,11 +9,11 @@
 //! goes through the pairs of [`pairs`], ordered so that few tiles are loaded twice, and none of the left ones, which often come from farther away (mirrored:
 //! none of the right). Pairs with an empty plane are left out: adding zero changes no bit.
 
-use super::planes::{HEAD, Head, SIDE, STEP, TILE, panel_len};
-use std::{arch::asm, marker::PhantomData, sync::OnceLock};
-
-/// Rows and columns of a block.
-pub(super) const BLOCK: usize = 2 * SIDE;
+use super::{
+    BLOCK, Block, HEAD, Panels, Parts, SIDE, Session, TILE,
+    planes::{Head, STEP, power_of_two},
+};
+use std::arch::asm;
 
 /// Pairs of planes (left, right) in the order of their products, for one, two or three planes.
 #[cfg(test)]
@@ -25,136 +25,6 @@ fn pairs(planes: usize) -> &'static [(usize, usize)] {
     }
 }
 
-/// Whether the processor has the unit and the system lets this process use it. The first call asks the system, for all threads; it should come before they
-/// are started.
-pub(super) fn available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        use super::{Isa, isa::Level};
-        Isa::highest().level() == Level::Avx512 && has_instructions() && permitted()
-    })
-}
-
-/// AMX-TILE and AMX-BF16 by CPUID, leaf 7.
-fn has_instructions() -> bool {
-    let leaves = std::arch::x86_64::__cpuid(0).eax;
-    let bits = if leaves >= 7 { std::arch::x86_64::__cpuid_count(7, 0).edx } else { 0 };
-    bits & (1 << 22) != 0 && bits & (1 << 24) != 0
-}
-
-/// Linux gives the unit's registers to a process that asks for them.
-#[cfg(target_os = "linux")]
-fn permitted() -> bool {
-    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_long = 18;
-    #[expect(unsafe_code, reason = "a system call that the library has no function for")]
-    // SAFETY: the call takes two numbers and changes what the kernel saves of this process' registers.
-    let answer = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
-    if answer != 0 {
-        tracing::warn!("the processor has a tile unit, but the system does not give it: {}", std::io::Error::last_os_error());
-    }
-    answer == 0
-}
-
-/// Elsewhere nobody has tried.
-#[cfg(not(target_os = "linux"))]
-fn permitted() -> bool {
-    false
-}
-
-/// The unit with a number of planes. Exists only where the processor has it (or, in tests, AVX-512 to pack for it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unit {
-    planes: usize,
-    #[cfg(test)]
-    twin: bool,
-}
-
-impl Unit {
-    /// One to three planes.
-    pub fn amx(planes: usize) -> Option<Self> {
-        ((1..=3).contains(&planes) && available()).then_some(Self {
-            planes,
-            #[cfg(test)]
-            twin: false,
-        })
-    }
-    pub fn planes(self) -> usize {
-        self.planes
-    }
-    /// Readies the unit for this thread until the session is dropped.
-    pub fn begin(self) -> Session {
-        if !self.is_twin() {
-            #[repr(C, align(64))]
-            struct Palette([u8; 64]);
-            const PALETTE: Palette = {
-                // Palette 1; eight registers of 16 rows of 64 bytes.
-                let mut bytes = [0; 64];
-                bytes[0] = 1;
-                let mut i = 0;
-                while i < 8 {
-                    bytes[16 + 2 * i] = 64;
-                    bytes[48 + i] = SIDE as u8;
-                    i += 1;
-                }
-                Palette(bytes)
-            };
-            #[expect(unsafe_code, reason = "an instruction the language has no function for")]
-            // SAFETY: the unit is there; the instruction reads 64 bytes and nothing else of this program uses its registers.
-            unsafe {
-                asm!("ldtilecfg [{}]", in(reg) &PALETTE, options(nostack, readonly));
-            }
-        }
-        Session { unit: self, of_this_thread: PhantomData }
-    }
-    #[cfg(not(test))]
-    fn is_twin(self) -> bool {
-        false
-    }
-    #[cfg(test)]
-    fn is_twin(self) -> bool {
-        self.twin
-    }
-}
-
-/// The unit, ready on the thread that began the session.
-pub(super) struct Session {
-    unit: Unit,
-    of_this_thread: PhantomData<*const ()>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if !self.unit.is_twin() {
-            #[expect(unsafe_code, reason = "an instruction the language has no function for")]
-            // SAFETY: the session began with the unit's configuration; this undoes it.
-            unsafe {
-                asm!("tilerelease", options(nostack, nomem));
-            }
-        }
-    }
-}
-
-/// A block of the result, `[BLOCK][BLOCK]`.
-#[repr(C, align(64))]
-pub(super) struct Block(pub [f32; BLOCK * BLOCK]);
-
-/// Two left and two right panels of one depth.
-#[derive(Clone, Copy)]
-pub(super) struct Panels<'a> {
-    pub left: [&'a [f32]; 2],
-    /// The same panel twice where its columns are all that is wanted.
-    pub right: [&'a [f32]; 2],
-    pub depth: usize,
-    /// The operands change places: the planes' products come in the order that they have with the right one on the left, so that each element keeps its bits.
-    pub mirrored: bool,
-    /// Floats that will be wanted soon, brought to the second-level cache meanwhile: [`AHEAD`] of them for each step.
-    pub ahead: *const f32,
-}
-
-/// See [`Panels::ahead`].
-pub(super) const AHEAD: usize = 128;
-
 impl Panels<'_> {
     /// What the left and the right operand were multiplied by, as powers of two, if they were.
     pub fn shifts(&self) -> Option<([i32; 2], [i32; 2])> {
@@ -165,11 +35,8 @@ impl Panels<'_> {
 }
 
 impl Session {
-    pub fn unit(&self) -> Unit {
-        self.unit
-    }
     /// The block's products with the panels' shifts taken back.
-    pub fn multiply(&self, panels: &Panels<'_>, out: &mut Block) {
+    pub(super) fn multiply_planes(&self, panels: &Panels<'_>, out: &mut Block) {
         #[expect(unsafe_code, reason = "see `multiply_into`")]
         // SAFETY: a block has the room.
         unsafe {
@@ -184,8 +51,8 @@ impl Session {
     /// The rows must be writable, and nothing else may touch them meanwhile.
     #[expect(unsafe_code, reason = "writes through a pointer with a stride, by instructions the language has no functions for")]
     pub unsafe fn multiply_into(&self, panels: &Panels<'_>, out: *mut f32, stride: usize) {
-        let planes = self.unit.planes;
-        let len = panel_len(planes, panels.depth);
+        let planes = self.unit.planes();
+        let len = self.unit.panel_len(panels.depth);
         assert!(panels.left.iter().chain(&panels.right).all(|p| p.len() == len), "panels of a depth of {}", panels.depth);
         let steps = (len - HEAD) / (planes * TILE);
         #[cfg(test)]
@@ -244,7 +111,7 @@ pub(super) const fn groups(planes: usize) -> usize {
 }
 
 impl Session {
-    /// As [`Self::multiply`], for a left operand that comes from the second-level cache and a right one that stays in the first. After every group of products,
+    /// As [`Session::multiply`], for a left operand that comes from the second-level cache and a right one that stays in the first. After every group of products,
     /// [`groups`] times a step, `beside` is called, and what it does goes on while the unit works; not where one of the `P` planes is empty, and less is to be
     /// multiplied.
     ///
@@ -256,7 +123,7 @@ impl Session {
         let full = |p: [&[f32]; 2]| p.iter().all(|p| Head::of(p).live == P);
         let steps = panels.depth.div_ceil(STEP);
         let whole = panels.left.iter().chain(&panels.right).all(|p| p.len() == HEAD + steps * P * TILE);
-        if self.unit.is_twin() || self.unit.planes != P || !whole || steps == 0 || !full(panels.left) || !full(panels.right) {
+        if self.unit.is_twin() || self.unit.parts != Parts::Planes(P) || !whole || steps == 0 || !full(panels.left) || !full(panels.right) {
             return self.multiply(panels, out);
         }
         // SAFETY: panels of `steps` steps of `P` planes each, and a block, were found; the session holds the unit.
@@ -314,7 +181,7 @@ fn take_back(panels: &Panels<'_>, out: &mut Block) {
     if let Some((left, right)) = panels.shifts() {
         for (i, v) in out.0.iter_mut().enumerate() {
             let (r, c) = (i / BLOCK / SIDE, i % BLOCK / SIDE);
-            *v = *v * super::planes::power_of_two(-left[r]) * super::planes::power_of_two(-right[c]);
+            *v = *v * power_of_two(-left[r]) * power_of_two(-right[c]);
         }
     }
 }
@@ -506,29 +373,12 @@ kernel!(mirrored_one_by_three: [R l] [L h] [X] [R m] [X] [R h] [X]);
 kernel!(mirrored_three_by_one: [R h] [L m] [X] [L h] [X] [L l] [X]);
 
 #[cfg(test)]
-impl Unit {
-    /// The unit's twin in plain code, where panels can be packed for it.
-    pub fn twin(planes: usize) -> Option<Self> {
-        use super::{Isa, isa::Level};
-        (Isa::highest().level() == Level::Avx512).then_some(Self { planes, twin: true })
-    }
-    /// Twins of one, two and three planes.
-    pub fn twins() -> impl Iterator<Item = Self> {
-        (1..=3).filter_map(Self::twin)
-    }
-    /// Twins, and the units themselves where the processor has them.
-    pub fn all() -> Vec<Self> {
-        if !available() {
-            eprintln!("no tile unit here that this process may use: only its twin is tested");
-        }
-        Self::twins().chain((1..=3).filter_map(Self::amx)).collect()
-    }
-}
-
-#[cfg(test)]
 mod twin {
     use super::{BLOCK, Panels, SIDE, live, pairs};
-    use crate::compute::cpu::planes::{STEP, Side, written};
+    use crate::compute::cpu::tiles::{
+        Side,
+        planes::{STEP, written},
+    };
 
     /// Below the normal numbers there is only zero.
     fn flushed(x: f32) -> f32 {

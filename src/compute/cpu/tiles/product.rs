@@ -1,17 +1,20 @@
-//! Matrix products on the tile unit: both operands are packed as planes of bfloat16 numbers ([`super::planes`]), once for all threads, and multiplied by
-//! blocks ([`super::tile_unit`]).
+//! Matrix products on the tile unit: both operands are packed, once for all threads, and multiplied by blocks.
 //!
 //! An element is one chain of sums along the depth, whatever rows and columns stand beside it: whether a product comes here depends on its form and depth
 //! alone, so that rows computed alone have the bits they have in company.
 
 use super::{
-    matmul::Form,
-    panel::{LINE, aligned},
-    planes::{SIDE, STEP, Side, pack_across, pack_along, panel_len},
-    pool::{Pool, SharedMut},
-    tile_unit::{AHEAD, BLOCK, Block, Panels, Unit},
+    AHEAD, BLOCK, Block, Panels, Parts, SIDE, Session, Side, Unit,
+    digit_products::{self, Place, Sums},
 };
-use crate::compute::Mat;
+use crate::compute::{
+    Mat,
+    cpu::{
+        matmul::Form,
+        panel::{LINE, aligned},
+        pool::{Pool, SharedMut},
+    },
+};
 
 /// Longest sum made in one piece: so deep that adding the pieces costs little, and no deeper, so that a task's right panels stay in the second-level cache.
 const DEPTH: usize = 768;
@@ -29,20 +32,29 @@ const PANELS: usize = 4;
 const FEW_ROWS: usize = BLOCK;
 
 /// Whether a product of this depth gains by the unit; a shorter one is mostly zeros beyond its depth.
-pub(super) fn gains(depth: usize) -> bool {
-    depth >= STEP / 2
+pub(in crate::compute::cpu) fn gains(unit: Unit, depth: usize) -> bool {
+    depth >= unit.step() / 2
 }
 
 /// `out[m,n] = a . b (+ out)`, operands as the form says; rows of `out` `stride` apart. The shapes were checked by the caller.
 #[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
-pub(super) fn multiply(pool: &Pool, unit: Unit, form: Form, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
+pub(in crate::compute::cpu) fn multiply(
+    pool: &Pool,
+    unit: Unit,
+    form: Form,
+    out: SharedMut,
+    stride: usize,
+    a: Mat<'_>,
+    b: Mat<'_>,
+    add: bool,
+) {
     let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
     let n = if form == Form::Nt { b.rows } else { b.cols };
     if form == Form::Nt && m <= FEW_ROWS {
         return few_rows(pool, unit, out, stride, a, b, add);
     }
-    let deep = depths(k);
-    let len = |depth: usize| panel_len(unit.planes(), depth);
+    let deep = depths(unit, k);
+    let len = |depth: usize| unit.panel_len(depth);
     let mut lent_right = pool.lend(n.min(COLUMNS).div_ceil(SIDE) * len(deep) + LINE);
     let mut lent_left = pool.lend(m.min(ROWS).div_ceil(SIDE) * len(deep) + LINE);
     // The depths of some columns one after another, so that a result wider than the caches is met there again.
@@ -66,7 +78,10 @@ pub(super) fn multiply(pool: &Pool, unit: Unit, form: Form, out: SharedMut, stri
                 let (down, across) = (rows.div_ceil(TASK_ROWS), cols.div_ceil(width));
                 let (left, right) = (&*left, &*right);
                 // Tasks of the same columns one after another, which then stay in a thread's cache.
-                pool.for_each(down * across, |task| {
+                let tasks = down * across;
+                pool.for_each(tasks, |task| {
+                    // The rows that this thread is likely to come to next.
+                    let next = (task + pool.threads) % tasks % down * TASK_ROWS;
                     let (tr, tc) = (task % down * TASK_ROWS, task / down * width);
                     let task = Task {
                         rows: TASK_ROWS.min(rows - tr),
@@ -77,11 +92,15 @@ pub(super) fn multiply(pool: &Pool, unit: Unit, form: Form, out: SharedMut, stri
                         out: out.ptr((r + tr) * stride + c + tc),
                         stride,
                         add: add || first > 0,
+                        next: &left[next / SIDE * len..],
                     };
                     #[expect(unsafe_code, reason = "each task writes its own rectangle of the result")]
                     // SAFETY: the caller checked the result against its slice; rectangles of different tasks share no element.
                     unsafe {
-                        run(unit, &task);
+                        match unit.parts() {
+                            Parts::Planes(_) => run(&unit.begin(), &task),
+                            Parts::Digits => run_digits(&unit.begin(), &task),
+                        }
                     }
                 });
             }
@@ -93,16 +112,16 @@ pub(super) fn multiply(pool: &Pool, unit: Unit, form: Form, out: SharedMut, stri
 /// while they are in the cache.
 fn few_rows(pool: &Pool, unit: Unit, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
     let (m, n, k) = (a.rows, b.rows, a.cols);
-    let deep = depths(k);
+    let deep = depths(unit, k);
     let firsts: Vec<usize> = (0..k).step_by(deep).collect();
-    let longest = panel_len(unit.planes(), deep);
+    let longest = unit.panel_len(deep);
     // The rows' panels, piece after piece of the depth.
     let panels = m.div_ceil(SIDE);
     let mut lent = pool.lend(firsts.len() * panels * longest + LINE);
     let right = aligned(&mut lent.buffer, firsts.len() * panels * longest);
     for (&first, right) in firsts.iter().zip(right.chunks_exact_mut(panels * longest)) {
         let depth = deep.min(k - first);
-        let right = &mut right[..panels * panel_len(unit.planes(), depth)];
+        let right = &mut right[..panels * unit.panel_len(depth)];
         Part { from: a, side: Side::Right, along: true, at: 0, count: m }.pack(unit, 0, first, depth, right);
     }
     let right = &*right;
@@ -117,9 +136,9 @@ fn few_rows(pool: &Pool, unit: Unit, out: SharedMut, stride: usize, a: Mat<'_>, 
                 let count = BLOCK.min(n - c);
                 for (&first, right) in firsts.iter().zip(right.chunks_exact(panels * longest)) {
                     let depth = deep.min(k - first);
-                    let len = panel_len(unit.planes(), depth);
+                    let len = unit.panel_len(depth);
                     let left = aligned(&mut lent.buffer, count.div_ceil(SIDE) * len);
-                    pack_along(unit, Side::Left, count, depth, |r| &b.row(c + r)[first..], left);
+                    unit.pack_along(Side::Left, count, depth, |r| &b.row(c + r)[first..], left);
                     let (left, right) = (two(left, 0, count, len), two(right, 0, m, len));
                     session.multiply(&Panels { left, right, depth, mirrored: true, ahead: left[0].as_ptr() }, &mut made);
                     for r in 0..m {
@@ -138,8 +157,8 @@ fn few_rows(pool: &Pool, unit: Unit, out: SharedMut, stride: usize, a: Mat<'_>, 
 }
 
 /// Length of pieces that a depth is cut into, all but the last of one length.
-fn depths(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(DEPTH).max(1)).next_multiple_of(STEP)
+fn depths(unit: Unit, k: usize) -> usize {
+    k.div_ceil(k.div_ceil(DEPTH).max(1)).next_multiple_of(unit.step())
 }
 
 /// Length of nearly equal parts of at most `most`.
@@ -167,15 +186,15 @@ impl Part<'_> {
         let count = (PANELS * SIDE).min(self.count - begin);
         let at = self.at + begin;
         if !self.along {
-            return pack_across(unit, self.side, count, depth, |k| &self.from.row(first + k)[at..at + count], panels);
+            return unit.pack_across(self.side, count, depth, |k| &self.from.row(first + k)[at..at + count], panels);
         }
-        pack_along(unit, self.side, count, depth, |r| &self.from.row(at + r)[first..], panels);
+        unit.pack_along(self.side, count, depth, |r| &self.from.row(at + r)[first..], panels);
     }
 }
 
 /// Packs parts of operands, each into its own panels, all at once.
 fn pack<const N: usize>(pool: &Pool, unit: Unit, first: usize, depth: usize, parts: [(&Part<'_>, &mut [f32]); N]) {
-    let len = panel_len(unit.planes(), depth);
+    let len = unit.panel_len(depth);
     let parts = parts.map(|(part, to)| (part, SharedMut::new(to)));
     pool.for_each(parts.iter().map(|(part, _)| part.tasks()).sum(), |mut task| {
         for (part, to) in &parts {
@@ -204,22 +223,17 @@ struct Task<'a> {
     out: *mut f32,
     stride: usize,
     add: bool,
-}
-
-/// Where a block's numbers go.
-#[derive(Clone, Copy)]
-struct Place {
-    rows: usize,
-    cols: usize,
-    out: *mut f32,
+    /// Left panels that will be wanted after this task.
+    next: &'a [f32],
 }
 
 /// # Safety
 /// The task's rectangle of the result must be writable, and nothing else may touch it meanwhile.
 #[expect(unsafe_code, reason = "writes through a pointer with a stride")]
-unsafe fn run(unit: Unit, task: &Task<'_>) {
-    let session = unit.begin();
-    let len = panel_len(unit.planes(), task.depth);
+unsafe fn run(session: &Session, task: &Task<'_>) {
+    let unit = session.unit();
+    let len = unit.panel_len(task.depth);
+    let step = unit.step();
     let mut blocks = [const { Block([0.0; BLOCK * BLOCK]) }; 2];
     // A block that waits for its numbers to be moved while the unit makes the next.
     let mut waiting: Option<Place> = None;
@@ -232,7 +246,7 @@ unsafe fn run(unit: Unit, task: &Task<'_>) {
         for c in (0..task.cols).step_by(BLOCK) {
             let cols = BLOCK.min(task.cols - c);
             let panels = Panels { left, right: two(task.right, c / SIDE, cols, len), depth: task.depth, mirrored: false, ahead };
-            ahead = ahead.wrapping_add(task.depth.div_ceil(STEP) * AHEAD);
+            ahead = ahead.wrapping_add(task.depth.div_ceil(step) * AHEAD);
             // SAFETY: inside the task's rectangle.
             let place = Place { rows, cols, out: unsafe { task.out.add(r * task.stride + c) } };
             // SAFETY: the caller's promise. Tiles that are stored wait for their lines, which in a pass over many layers come from memory.
@@ -253,6 +267,49 @@ unsafe fn run(unit: Unit, task: &Task<'_>) {
     if let Some(place) = waiting {
         // SAFETY: as above.
         unsafe { settle(&blocks[1 - turn], place, task.stride, task.add) };
+    }
+}
+
+/// As [`run`], of digits: a right panel stays in the first-level cache while all left ones pass by.
+///
+/// # Safety
+/// As [`run`].
+#[expect(unsafe_code, reason = "writes through a pointer with a stride")]
+unsafe fn run_digits(session: &Session, task: &Task<'_>) {
+    let len = session.unit().panel_len(task.depth);
+    let ahead = task.depth.div_ceil(session.unit().step()) * AHEAD;
+    let mut sums = [const { Sums::new() }; 2];
+    // A block whose sums wait to be put together while the unit makes the next.
+    let mut waiting: Option<(&[f32], &[f32], Place)> = None;
+    let mut turn = 0;
+    let mut next_left = task.next.as_ptr();
+    for c in (0..task.cols).step_by(SIDE) {
+        let right = &task.right[digit_products::panel(c / SIDE, len)];
+        let mut next_right = right.as_ptr().wrapping_add(len);
+        for r in (0..task.rows).step_by(SIDE) {
+            let left = &task.left[digit_products::panel(r / SIDE, len)];
+            let place = Place {
+                rows: SIDE.min(task.rows - r),
+                cols: SIDE.min(task.cols - c),
+                // SAFETY: inside the task's rectangle.
+                out: unsafe { task.out.add(r * task.stride + c) },
+            };
+            // SAFETY: the caller's promise.
+            unsafe { call_for(place, task.stride, task.add) };
+            // Three of four blocks bring the next columns near, the fourth the rows of the next task.
+            let next = if r / SIDE % 4 == 3 { &mut next_left } else { &mut next_right };
+            session.multiply_sums(left, right, task.depth, *next, &mut sums[turn]);
+            *next = next.wrapping_add(ahead);
+            turn = 1 - turn;
+            if let Some((left, right, place)) = waiting.replace((left, right, place)) {
+                // SAFETY: the caller's promise, for a place within the task's rectangle; a unit comes with AVX-512.
+                unsafe { digit_products::settle(&sums[turn], left, right, place, task.stride, task.add) };
+            }
+        }
+    }
+    if let Some((left, right, place)) = waiting {
+        // SAFETY: as above.
+        unsafe { digit_products::settle(&sums[1 - turn], left, right, place, task.stride, task.add) };
     }
 }
 
@@ -335,7 +392,12 @@ mod tests {
             let (at, bt) = (transposed(&a, m, k), transposed(&b, n, k));
             for unit in Unit::all() {
                 // What is left out of a product, and 2^-24 for each sum: 16 in a step's chains, and one for each of a step's pairs.
-                let bound = [2f64.powi(-7), 2f64.powi(-14), 2f64.powi(-23)][unit.planes() - 1] + (40.0 + k as f64 / 4.0) * 2f64.powi(-24);
+                let sums = (40.0 + k as f64 / 4.0) * 2f64.powi(-24);
+                let (bound, of_largest) = match unit.parts() {
+                    Parts::Planes(planes) => ([2f64.powi(-7), 2f64.powi(-14), 2f64.powi(-23)][planes - 1] + sums, 0.0),
+                    // What is left out of both numbers, and of their product, is a part of the largest ones.
+                    Parts::Digits => (4.0 * 2f64.powi(-24), (2.0 * 2f64.powf(-22.99) + 2f64.powi(-30)) * k as f64),
+                };
                 let mut first: Option<Vec<f32>> = None;
                 for form in [Form::Nt, Form::Nn, Form::Tn] {
                     let left = if form == Form::Tn { Mat::new(&at, k, m) } else { Mat::new(&a, m, k) };
@@ -354,8 +416,10 @@ mod tests {
                             }
                             let terms = || (0..k).map(|i| f64::from(a[r * k + i]) * f64::from(b[c * k + i]));
                             let (want, size): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
-                            assert!((got - want).abs() <= bound * size, "{m} x {n} x {k}, {unit:?}: {got} for {want}, sizes {size}");
-                            assert!((twice - 2.0 * got).abs() <= 3.0 * bound * size, "{twice} for twice {got}");
+                            let largest = |row: &[f32]| row.iter().fold(0.0f64, |most, v| most.max(f64::from(v.abs())));
+                            let rest = of_largest * largest(&a[r * k..][..k]) * largest(&b[c * k..][..k]);
+                            assert!((got - want).abs() <= bound * size + rest, "{m} x {n} x {k}, {unit:?}: {got} for {want}, sizes {size}");
+                            assert!((twice - 2.0 * got).abs() <= 3.0 * bound * size + 2.0 * rest, "{twice} for twice {got}");
                         }
                     }
                     match &first {
@@ -385,12 +449,12 @@ mod tests {
                 multiply(&pool, unit, Form::Nt, SharedMut::new(&mut out), n, left, Mat::new(&b, n, k), false);
                 out
             };
-            for planes in 1..=3 {
-                let Some(twin) = Unit::twin(planes) else { return };
+            for parts in Parts::ALL {
+                let Some(twin) = Unit::twin(parts) else { return };
                 let whole = run(twin, 0, m);
                 assert!(run(twin, 18, 1) == whole[18 * n..][..n] && run(twin, 20, 17) == whole[20 * n..]);
-                if let Some(unit) = Unit::amx(planes) {
-                    assert!(run(unit, 0, m) == whole, "{planes} planes: the unit differs from its twin");
+                if let Some(unit) = Unit::amx(parts) {
+                    assert!(run(unit, 0, m) == whole, "{parts:?}: the unit differs from its twin");
                     assert!(run(unit, 18, 1) == whole[18 * n..][..n] && run(unit, 20, 17) == whole[20 * n..]);
                 }
             }

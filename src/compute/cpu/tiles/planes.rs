@@ -11,33 +11,24 @@
 //! 2^-64, or so large that splitting it would overflow, is multiplied by a power of two, which is exact, and its head says so. (Numbers below 2^-108 beside
 //! one above 2^-64 do lose lower planes.) A number that is not finite leaves one that is not finite.
 
-use super::tile_unit::Unit;
+use super::{
+    HEAD, Parts, SIDE, Side, TILE, TOGETHER, Unit,
+    registers::{call_for, load, store, turn},
+};
 use std::arch::x86_64::{
-    __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_castps_si512, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
-    _mm512_mul_ps, _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_range_ps, _mm512_reduce_max_ps, _mm512_reduce_or_epi32,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srli_epi32,
-    _mm512_storeu_si512, _mm512_sub_ps, _mm512_test_epi32_mask, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    __m512, __m512i, _mm512_castps_si512, _mm512_loadu_si512, _mm512_mul_ps, _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_range_ps,
+    _mm512_reduce_max_ps, _mm512_reduce_or_epi32, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_srli_epi32, _mm512_sub_ps, _mm512_test_epi32_mask,
 };
 
-/// Rows or columns of a panel.
-pub(super) const SIDE: usize = 16;
 /// Depths of a tile.
 pub(super) const STEP: usize = 32;
-/// Floats that take the room of a tile, and of a panel's head.
-pub(super) const TILE: usize = SIDE * STEP / 2;
-pub(super) const HEAD: usize = 16;
 
 /// Panels whose largest number is smaller or larger are multiplied by a power of two: 2^-64, 2^96.
 const SMALL: f32 = f32::from_bits((127 - 64) << 23);
 const LARGE: f32 = f32::from_bits((127 + 96) << 23);
 /// The largest such power, either way.
 const MOST: i32 = 126;
-
-/// Floats that take the room of a panel.
-pub(super) fn panel_len(planes: usize, depth: usize) -> usize {
-    HEAD + depth.div_ceil(STEP) * planes * TILE
-}
 
 /// What a panel's head says: it holds `x * 2^shift`, and planes from `live` on are zero throughout (and may not have been written, unless the panel beside it has
 /// them).
@@ -57,19 +48,10 @@ impl Head {
     }
 }
 
-/// Which way a panel's tiles lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Left,
-    Right,
-}
-
-/// Rows that run along the depth: row `r` of the panels is `row(r)`, for `count` rows; `panels` are as many as these fill, one after another, each of
-/// [`panel_len`].
+/// See [`Unit::pack_along`].
 pub(super) fn pack_along<'a>(unit: Unit, side: Side, count: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
     let planes = unit.planes();
-    let len = panel_len(planes, depth);
-    assert!(panels.len() == count.div_ceil(SIDE) * len, "{count} rows, {depth} deep, in {} floats", panels.len());
+    let len = unit.panel_len(depth);
     for (p, panel) in panels.chunks_exact_mut(len).enumerate() {
         let rows: [Option<&[f32]>; SIDE] = std::array::from_fn(|r| (p * SIDE + r < count).then(|| &row(p * SIDE + r)[..depth]));
         #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
@@ -85,6 +67,16 @@ pub(super) fn pack_along<'a>(unit: Unit, side: Side, count: usize, depth: usize,
     clear_unwritten(planes, panels, len);
 }
 
+impl Unit {
+    /// Planes of an operand.
+    pub(super) fn planes(self) -> usize {
+        match self.parts() {
+            Parts::Planes(planes) => planes,
+            Parts::Digits => unreachable!("digits are no planes"),
+        }
+    }
+}
+
 /// Two panels are multiplied together, with the planes that either holds: what one of them lacks beside the other was not written, and is cleared.
 fn clear_unwritten(planes: usize, panels: &mut [f32], len: usize) {
     for pair in panels.chunks_exact_mut(2 * len) {
@@ -98,35 +90,20 @@ fn clear_unwritten(planes: usize, panels: &mut [f32], len: usize) {
     }
 }
 
-/// Rows that run across the depth: row `k` of the panels is `row(k)`, which has one number for each of `count` columns; `panels` are as many as these
-/// fill, one after another.
-pub(super) fn pack_across<'a>(unit: Unit, side: Side, count: usize, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32]) {
+/// See [`Unit::pack_across`], for at most [`TOGETHER`] panels.
+pub(super) fn pack_across<'a>(unit: Unit, side: Side, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32], len: usize) {
     let planes = unit.planes();
-    let len = panel_len(planes, depth);
-    assert!(
-        panels.len().is_multiple_of(len) && panels.len() / len * SIDE >= count,
-        "{count} columns, {depth} deep, in {} floats",
-        panels.len()
-    );
-    // Few panels at a time: each row is then read by whole lines, and the panels' lines stay in the first-level cache.
-    for (i, panels) in panels.chunks_mut(TOGETHER * len).enumerate() {
-        let from = i * TOGETHER * SIDE;
-        let row = |k: usize| &row(k)[from.min(count)..count];
-        #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
-        // SAFETY: as in `pack_along`.
-        unsafe {
-            match planes {
-                1 => across::<1>(side, depth, row, panels, len),
-                2 => across::<2>(side, depth, row, panels, len),
-                _ => across::<3>(side, depth, row, panels, len),
-            }
+    #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
+    // SAFETY: as in `pack_along`.
+    unsafe {
+        match planes {
+            1 => across::<1>(side, depth, row, panels, len),
+            2 => across::<2>(side, depth, row, panels, len),
+            _ => across::<3>(side, depth, row, panels, len),
         }
-        clear_unwritten(planes, panels, len);
     }
+    clear_unwritten(planes, panels, len);
 }
-
-/// Panels that [`pack_across`] fills together, pairs of them.
-const TOGETHER: usize = 4;
 
 /// What was seen while a panel was filled.
 #[derive(Clone, Copy)]
@@ -187,42 +164,8 @@ fn split<const P: usize>(x: __m512, seen: &mut Seen) -> [__m512i; P] {
     planes
 }
 
-/// Up to sixteen numbers, zeros beyond.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn load(from: &[f32]) -> __m512 {
-    #[expect(unsafe_code, reason = "loads of a register")]
-    // SAFETY: only numbers of the slice are read.
-    unsafe {
-        if from.len() >= SIDE { _mm512_loadu_ps(from.as_ptr()) } else { _mm512_maskz_loadu_ps((1 << from.len()) - 1, from.as_ptr()) }
-    }
-}
-
 /// Depths that rows along them are asked for in advance.
 const AHEAD: usize = 3 * STEP;
-
-/// Asks for the line of element `at`, if there is one.
-#[inline]
-fn call_for(row: &[f32], at: usize) {
-    if let Some(element) = row.get(at) {
-        #[expect(unsafe_code, reason = "a hint to the processor")]
-        // SAFETY: a prefetch of an address that is there.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
-        }
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-fn store(words: __m512i, to: &mut [f32]) {
-    let to = &mut to[..SIDE];
-    #[expect(unsafe_code, reason = "a store of a register")]
-    // SAFETY: sixteen floats are there.
-    unsafe {
-        _mm512_storeu_si512(to.as_mut_ptr().cast(), words);
-    }
-}
 
 /// The words of one step and panel that are to be turned, turned.
 #[inline]
@@ -233,36 +176,6 @@ fn store_turned<const P: usize>(words: &[[__m512i; SIDE]; P], to: &mut [f32]) {
             store(*w, line);
         }
     }
-}
-
-/// The transpose of sixteen times sixteen words.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-pub(super) fn turn(r: &[__m512i; SIDE]) -> [__m512i; SIDE] {
-    let mut a = *r;
-    let mut b = a;
-    // Words of two rows, then pairs of words of four, then quarters of registers, twice.
-    for i in (0..SIDE).step_by(2) {
-        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
-    }
-    for i in (0..SIDE).step_by(4) {
-        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
-        a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
-        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
-        a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
-    }
-    // Now `a[4 q + j]` holds, in its quarter `c`, word `4 c + j` of rows `4 q..4 q + 4`.
-    for j in 0..4 {
-        let (low, high) = (_mm512_shuffle_i32x4::<0b01_00_01_00>(a[j], a[4 + j]), _mm512_shuffle_i32x4::<0b11_10_11_10>(a[j], a[4 + j]));
-        let (low2, high2) =
-            (_mm512_shuffle_i32x4::<0b01_00_01_00>(a[8 + j], a[12 + j]), _mm512_shuffle_i32x4::<0b11_10_11_10>(a[8 + j], a[12 + j]));
-        b[j] = _mm512_shuffle_i32x4::<0b10_00_10_00>(low, low2);
-        b[4 + j] = _mm512_shuffle_i32x4::<0b11_01_11_01>(low, low2);
-        b[8 + j] = _mm512_shuffle_i32x4::<0b10_00_10_00>(high, high2);
-        b[12 + j] = _mm512_shuffle_i32x4::<0b11_01_11_01>(high, high2);
-    }
-    b
 }
 
 /// Upper halves of the words of two registers, one register's after the other's.
@@ -529,14 +442,14 @@ mod tests {
     fn three_planes_are_the_number_and_fewer_its_upper_bits() {
         for (count, depth) in [(1, 1), (16, 32), (5, 47), (16, 65), (13, 31)] {
             for side in [Side::Left, Side::Right] {
-                for unit in Unit::twins() {
+                for unit in (1..=3).filter_map(|planes| Unit::twin(Parts::Planes(planes))) {
                     let planes = unit.planes();
                     let data = numbers(count * depth, 3);
-                    let len = panel_len(planes, depth);
+                    let len = unit.panel_len(depth);
                     let mut panels = [vec![f32::NAN; len], vec![f32::NAN; len]];
-                    pack_along(unit, side, count, depth, |r| &data[r * depth..], &mut panels[0]);
+                    unit.pack_along(side, count, depth, |r| &data[r * depth..], &mut panels[0]);
                     let turned: Vec<f32> = (0..data.len()).map(|i| data[i % count * depth + i / count]).collect();
-                    pack_across(unit, side, count, depth, |k| &turned[k * count..], &mut panels[1]);
+                    unit.pack_across(side, count, depth, |k| &turned[k * count..], &mut panels[1]);
                     let [along, across] = panels.each_ref().map(|p| p[HEAD..].iter().map(|v| v.to_bits()));
                     assert!(along.eq(across), "{count} x {depth}");
                     for i in 0..SIDE {
@@ -555,12 +468,12 @@ mod tests {
 
     #[test]
     fn small_and_large_numbers_are_moved_and_keep_every_bit() {
-        let Some(unit) = Unit::twin(3) else { return };
+        let Some(unit) = Unit::twin(Parts::Planes(3)) else { return };
         let (count, depth) = (16, 40);
         for exponent in [-70, -100, -120, -140, 110, 125] {
             let data: Vec<f32> = numbers(count * depth, 0).iter().map(|v| (f64::from(*v) * 2f64.powi(exponent)) as f32).collect();
-            let mut panel = vec![0.0; panel_len(3, depth)];
-            pack_along(unit, Side::Left, count, depth, |r| &data[r * depth..], &mut panel);
+            let mut panel = vec![0.0; unit.panel_len(depth)];
+            unit.pack_along(Side::Left, count, depth, |r| &data[r * depth..], &mut panel);
             let head = Head::of(&panel);
             assert!(head.shift.abs() >= 60, "{head:?}");
             for (i, x) in data.iter().enumerate() {
@@ -575,12 +488,12 @@ mod tests {
 
     #[test]
     fn a_head_says_which_planes_are_empty() {
-        let Some(unit) = Unit::twin(3) else { return };
+        let Some(unit) = Unit::twin(Parts::Planes(3)) else { return };
         let short: Vec<f32> = (0..320).map(|i| (i % 97) as f32 - 40.0).collect();
         let half: Vec<f32> = short.iter().map(|v| v * 7.25 + 1.0 / 64.0).collect();
         for (data, live) in [(&short, 1), (&half, 3), (&numbers(320, 0), 3), (&vec![0.0; 320], 1)] {
-            let mut panel = vec![0.0; panel_len(3, 20)];
-            pack_along(unit, Side::Right, 16, 20, |r| &data[r * 20..], &mut panel);
+            let mut panel = vec![0.0; unit.panel_len(20)];
+            unit.pack_along(Side::Right, 16, 20, |r| &data[r * 20..], &mut panel);
             assert_eq!(Head::of(&panel), Head { shift: 0, live });
         }
     }
@@ -588,11 +501,11 @@ mod tests {
     #[test]
     fn what_is_not_finite_stays_so() {
         for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::from_bits(0x7f80_0001)] {
-            for unit in Unit::twins() {
+            for unit in (1..=3).filter_map(|planes| Unit::twin(Parts::Planes(planes))) {
                 let planes = unit.planes();
                 let row = [1.0, bad, 2.0];
-                let mut panel = vec![0.0; panel_len(planes, 3)];
-                pack_along(unit, Side::Left, 1, 3, |_| &row[..], &mut panel);
+                let mut panel = vec![0.0; unit.panel_len(3)];
+                unit.pack_along(Side::Left, 1, 3, |_| &row[..], &mut panel);
                 let sum: f32 = (0..planes).map(|p| element(planes, Side::Left, &panel, p, 0, 1)).sum();
                 assert!(!sum.is_finite(), "{bad} became {sum}");
             }
