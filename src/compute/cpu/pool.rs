@@ -1,7 +1,7 @@
 //! The bounded thread pool and how kernels share work on it.
 
 #[cfg(target_arch = "x86_64")]
-use super::tiles::Unit;
+use super::tiles::{Parts, Unit};
 use super::{Isa, Products, crew::Crew, pairs::Words, products::Maker};
 use std::sync::{Mutex, PoisonError};
 
@@ -60,6 +60,13 @@ impl Pool {
             crew,
             buffers: Mutex::default(),
         }
+    }
+    /// Whether the tile unit makes the fused scan's products of digits.
+    pub fn scans_digits(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.scan_unit.is_some_and(|unit| unit.parts() == Parts::Digits);
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
     /// Runs `task` for `0..count` in any order. Tasks must not depend on each other.
     pub fn for_each(&self, count: usize, task: impl Fn(usize) + Send + Sync) {

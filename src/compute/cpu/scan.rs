@@ -44,6 +44,8 @@ const TILE_COLUMNS: usize = 128;
 /// The same for the tile unit, to which operands come faster than from the third-level cache: larger tiles ask for fewer of them.
 const UNIT_ROWS: usize = 192;
 const UNIT_COLUMNS: usize = 192;
+/// Of digits the operands of all columns' tiles pass by the same rows' gradients, which stay: narrow tiles leave them more room, and cost nothing.
+const DIGIT_COLUMNS: usize = 96;
 const KEPT_UNIT: usize = 256 << 10;
 /// Active tokens from which a sample goes to the tile unit. For fewer, what becomes of the products takes longer than they do, and vectors do both in less time.
 #[cfg(target_arch = "x86_64")]
@@ -148,7 +150,7 @@ impl Plan {
         self.neighbours && (!job.delta.stride.is_multiple_of(ALIASED) || job.w.cols <= NARROW)
     }
     /// Rows and columns of a tile: smaller when many samples are kept.
-    fn tile(&self, g: Geometry) -> (usize, usize) {
+    fn tile(&self, pool: &Pool, g: Geometry) -> (usize, usize) {
         let held = self.turns.held().max(1);
         // Also where all samples are too short for the unit: sums of tiles of one size have the same bits in any company.
         let near = if g.with_unit { KEPT_UNIT } else { KEPT_NEAR };
@@ -156,7 +158,11 @@ impl Plan {
             Some(_) => (KEPT_GRAM / held).max(SMALL_TILE),
             None => (near / held).max(SMALL_TILE.min(KEPT_FAR / held)),
         };
-        let (mut rows, mut cols) = if g.with_unit { (UNIT_ROWS, UNIT_COLUMNS) } else { (TILE_ROWS, TILE_COLUMNS) };
+        let (mut rows, mut cols) = match g.with_unit {
+            true if pool.scans_digits() => (UNIT_ROWS, DIGIT_COLUMNS),
+            true => (UNIT_ROWS, UNIT_COLUMNS),
+            false => (TILE_ROWS, TILE_COLUMNS),
+        };
         while rows * cols > limit {
             if cols >= rows && cols > g.cols {
                 cols = (cols / 2).next_multiple_of(g.cols);
@@ -186,7 +192,7 @@ pub(super) fn scan_all(pool: &Pool, jobs: &[ScanJob<'_>], sums: &mut [ScanSums])
         return jobs.iter().zip(sums).for_each(|(job, sums)| scan_all(pool, std::slice::from_ref(job), std::slice::from_mut(sums)));
     }
     let g = Geometry::of(pool);
-    let (tile_rows, tile_cols) = plan.tile(g);
+    let (tile_rows, tile_cols) = plan.tile(pool, g);
     let inp = first.x.cols;
     let (super_rows, super_cols) = super_block(&plan, g, inp, tile_rows, tile_cols);
     let mut totals: Vec<Total> = jobs.iter().map(Total::new).collect();

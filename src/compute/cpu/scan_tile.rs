@@ -4,7 +4,11 @@
 //! activations, which no sum notices.
 
 #[cfg(target_arch = "x86_64")]
-use super::tiles::{Session, scan as tile_scan};
+use super::tiles::{
+    Parts, Session,
+    digit_scan::{self, Tile, Turn},
+    scan as tile_scan,
+};
 use super::{
     isa::{Isa, per_isa},
     numeric::{LANES, fold},
@@ -94,6 +98,10 @@ impl TileJob<'_> {
     }
 }
 
+/// Floats of operands of a tile that stay in the second-level cache while its blocks are gone through (832 KiB): eight samples of 128 tokens.
+#[cfg(target_arch = "x86_64")]
+const TOGETHER: usize = 208 << 10;
+
 /// Buffers of one thread.
 pub(super) struct TileScratch<'a> {
     weights: Lent<'a>,
@@ -154,14 +162,38 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
     clear_edge(t, kept);
     let (mut squares, mut dots) = (vec![0.0; job.samples.len()], vec![0.0; job.pairs.len()]);
     let mut domains: Vec<Option<DomainTile>> = plan.domain_sizes.iter().map(|_| None).collect();
-    for (i, turn) in plan.turns.list.iter().enumerate() {
+    let mut i = 0;
+    while let Some(turn) = plan.turns.list.get(i) {
+        let by_pieces = plan.by_unit(turn.sample) && panel == t.rows.next_multiple_of(UNIT) * t.geometry.cols;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(session) = kernel.digits().filter(|_| by_pieces) {
+            let together = turns_together(t, i);
+            let turns: Vec<Turn<'_>> = (i..i + together).map(|i| turn_of(t, delta, i)).collect();
+            let next = wanted_next(t, i + together);
+            let mut tile = Tile { next: &next, ..tile_of(t, weights, means, kept) };
+            let blocks = tile.down * tile.across;
+            let sums = digit_scan::scan_turns(session, &mut tile, &turns, |block| {
+                if i == 0 {
+                    t.ask_for_next(block, blocks);
+                }
+            });
+            for (turn, sums) in plan.turns.list[i..i + together].iter().zip(sums) {
+                squares[turn.sample] = sums.squares;
+                turn.partners.iter().zip(sums.dots).for_each(|((_, pair), dot)| dots[*pair] += dot);
+                if turn.ends {
+                    let mean = &means[turn.mean * elements..][..elements];
+                    domains[turn.domain] = Some(read_mean(pool.isa, t, panel, mean, plan.domain_sizes[turn.domain]));
+                }
+            }
+            i += together;
+            continue;
+        }
         t.ask_for_next(i, plan.turns.list.len());
         let mean = &mut means[turn.mean * elements..][..elements];
         if turn.begins {
             mean.fill(0.0);
         }
         // The first partner is multiplied with on the way, the others once the tile is there.
-        let by_pieces = plan.by_unit(turn.sample) && panel == t.rows.next_multiple_of(UNIT) * t.geometry.cols;
         let (partner, others) = match turn.partners.split_first() {
             Some((partner, others)) if by_pieces || elements <= scan_pairs::PIECE => (Some(partner), others),
             _ => (None, &turn.partners[..]),
@@ -178,6 +210,7 @@ pub(super) fn run(pool: &Pool, t: &TileJob<'_>, scratch: &mut TileScratch<'_>) -
         if let Some(slot) = turn.slot {
             scan_pairs::add_products(pool.isa, kept, elements, slot, others, &mut dots);
         }
+        i += 1;
     }
     let domains = if job.want_means {
         let mut of_none = || {
@@ -236,6 +269,11 @@ impl Kernel {
             session: pool.scan_unit.filter(|_| plan.packed_total.unit > 0).map(|unit| unit.begin()),
         }
     }
+    /// The unit, where it is given digits.
+    #[cfg(target_arch = "x86_64")]
+    fn digits(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|session| session.unit().parts() == Parts::Digits)
+    }
 }
 
 /// The activations of turn `i`'s sample over the tile, added to `mean`, put into its slot of `kept` and multiplied with those in slot `partner` there.
@@ -251,6 +289,15 @@ fn sample(
     partner: Option<usize>,
 ) -> BlockSums {
     let turn = &t.plan.turns.list[i];
+    #[cfg(target_arch = "x86_64")]
+    if let Some(session) = kernel.digits().filter(|_| t.plan.by_unit(turn.sample)) {
+        let partners: Vec<(usize, usize)> = partner.into_iter().map(|slot| (slot, 0)).collect();
+        let turn = Turn { mean: mean.as_ref().map(|_| 0), begins: false, partners: &partners, ..turn_of(t, delta, i) };
+        let next = wanted_next(t, i + 1);
+        let mut tile = Tile { next: &next, ..tile_of(t, weights, mean.unwrap_or_default(), kept) };
+        let mut sums = digit_scan::scan_turns(session, &mut tile, &[turn], |_| {});
+        return sums.pop().map_or_else(BlockSums::default, |sums| BlockSums { squares: sums.squares, dot: sums.dots.iter().sum() });
+    }
     let (plan, g, s) = (t.plan, t.geometry, turn.sample);
     let by_unit = plan.by_unit(s);
     let (rows, tokens) = if by_unit { (UNIT, plan.active[s].len()) } else { (g.rows, plan.packed_len[s].words) };
@@ -281,6 +328,60 @@ fn sample(
         return tile_scan::scan_blocks(session, &operands, mean, kept, partner);
     }
     scan_blocks(kernel.isa, kernel.words, &operands, mean, kept, partner)
+}
+
+/// Turns from turn `i` on that go through a tile's blocks together: samples for the tile unit whose operands stay in the second-level cache, until a domain's mean is
+/// to be read.
+#[cfg(target_arch = "x86_64")]
+fn turns_together(t: &TileJob<'_>, i: usize) -> usize {
+    let (plan, g) = (t.plan, t.geometry);
+    let mut room = TOGETHER;
+    let turns = plan.turns.list[i..].iter().take_while(|turn| {
+        let packed = plan.packed_len[turn.sample];
+        let operands = packed.floats(Operand::Gradient.width(g), t.rows) + packed.floats(Operand::Input.width(g), t.cols);
+        let fits = operands <= room;
+        room = room.saturating_sub(operands);
+        fits && plan.by_unit(turn.sample)
+    });
+    let count = turns.count().max(1);
+    plan.turns.list[i..i + count].iter().position(|turn| turn.ends).map_or(count, |last| last + 1)
+}
+
+/// What the thread will want after turn `i - 1`: the operands of the next turns, or of the first of the next tile after the last.
+#[cfg(target_arch = "x86_64")]
+fn wanted_next<'a>(t: &TileJob<'a>, i: usize) -> Vec<&'a [f32]> {
+    let (plan, g) = (t.plan, t.geometry);
+    let turns = &plan.turns.list;
+    let (first, rows, cols, delta, x) = match &t.next {
+        _ if i < turns.len() => (i, t.rows, t.cols, t.delta_panels, t.x_panels),
+        Some(next) if !turns.is_empty() => (0, next.rows.len(), next.cols.len(), next.delta_panels, next.x_panels),
+        _ => return Vec::new(),
+    };
+    let of = |turn: &'_ super::scan_order::Turn| {
+        [x.of_sample(plan, g, turn.sample, cols), delta.map_or(&[][..], |delta| delta.of_sample(plan, g, turn.sample, rows))]
+    };
+    turns[first..][..turns_together(t, first)].iter().flat_map(of).collect()
+}
+
+/// Turn `i` with its operands.
+#[cfg(target_arch = "x86_64")]
+fn turn_of<'a>(t: &TileJob<'a>, delta: Gradients<'a>, i: usize) -> Turn<'a> {
+    let turn = &t.plan.turns.list[i];
+    Turn {
+        delta: delta.of_sample(t, turn.sample).0,
+        x: t.x_panels.of_sample(t.plan, t.geometry, turn.sample, t.cols),
+        tokens: t.plan.active[turn.sample].len(),
+        mean: t.job.want_means.then_some(turn.mean),
+        begins: turn.begins,
+        slot: turn.slot,
+        partners: &turn.partners,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn tile_of<'a>(t: &TileJob<'_>, weights: &'a [f32], means: &'a mut [f32], kept: &'a mut [f32]) -> Tile<'a> {
+    let (down, across) = (t.rows.div_ceil(UNIT), t.cols.div_ceil(t.geometry.cols));
+    Tile { down, across, panel: t.shape().0, weights, means, kept, next: &[] }
 }
 
 /// Gradients of a tile's rows.

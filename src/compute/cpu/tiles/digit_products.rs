@@ -102,22 +102,22 @@ impl Session {
                 "prefetcht1 [{p}]", "prefetcht1 [{p} + 64]", "prefetcht1 [{p} + 128]", "prefetcht1 [{p} + 192]",
                 "prefetcht1 [{p} + 256]", "prefetcht1 [{p} + 320]", "prefetcht1 [{p} + 384]", "prefetcht1 [{p} + 448]",
                 "add {p}, 512",
-                // The right panel stays in the first-level cache, the left one passes by.
-                "tileloadd tmm7, [{b} + {s}*1]",
-                "tileloaddt1 tmm6, [{a} + {s}*1 + 1024]",
-                "tdpbssd tmm1, tmm6, tmm7",
-                "tileloaddt1 tmm5, [{a} + {s}*1]",
-                "tdpbssd tmm0, tmm5, tmm7",
-                "tileloadd tmm7, [{b} + {s}*1 + 2048]",
-                "tdpbssd tmm4, tmm6, tmm7",
-                "tdpbssd tmm2, tmm5, tmm7",
-                "tileloadd tmm7, [{b} + {s}*1 + 1024]",
-                "tdpbssd tmm1, tmm5, tmm7",
-                "tdpbssd tmm3, tmm6, tmm7",
-                "tileloaddt1 tmm5, [{a} + {s}*1 + 2048]",
-                "tdpbssd tmm4, tmm5, tmm7",
-                "tileloadd tmm7, [{b} + {s}*1]",
-                "tdpbssd tmm2, tmm5, tmm7",
+                // The left panel stays in the first-level cache, the right one passes by.
+                "tileloadd tmm7, [{a} + {s}*1]",
+                "tileloaddt1 tmm6, [{b} + {s}*1 + 1024]",
+                "tdpbssd tmm1, tmm7, tmm6",
+                "tileloaddt1 tmm5, [{b} + {s}*1]",
+                "tdpbssd tmm0, tmm7, tmm5",
+                "tileloadd tmm7, [{a} + {s}*1 + 2048]",
+                "tdpbssd tmm4, tmm7, tmm6",
+                "tdpbssd tmm2, tmm7, tmm5",
+                "tileloadd tmm7, [{a} + {s}*1 + 1024]",
+                "tdpbssd tmm1, tmm7, tmm5",
+                "tdpbssd tmm3, tmm7, tmm6",
+                "tileloaddt1 tmm5, [{b} + {s}*1 + 2048]",
+                "tdpbssd tmm4, tmm7, tmm5",
+                "tileloadd tmm7, [{a} + {s}*1]",
+                "tdpbssd tmm2, tmm7, tmm5",
                 "add {a}, 3072",
                 "add {b}, 3072",
                 "dec {n}",
@@ -168,9 +168,9 @@ impl Session {
             for _ in 0..steps {
                 asm!(
                     "tileloadd tmm7, [{b} + {s}*1]",
-                    "tileloaddt1 tmm6, [{a} + {s}*1 + 1024]",
+                    "tileloadd tmm6, [{a} + {s}*1 + 1024]",
                     "tdpbssd tmm1, tmm6, tmm7",
-                    "tileloaddt1 tmm5, [{a} + {s}*1]",
+                    "tileloadd tmm5, [{a} + {s}*1]",
                     "tdpbssd tmm0, tmm5, tmm7",
                     a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack)
                 );
@@ -190,7 +190,7 @@ impl Session {
                 );
                 beside();
                 asm!(
-                    "tileloaddt1 tmm5, [{a} + {s}*1 + 2048]",
+                    "tileloadd tmm5, [{a} + {s}*1 + 2048]",
                     "tdpbssd tmm4, tmm5, tmm7",
                     "tileloadd tmm7, [{b} + {s}*1]",
                     "tdpbssd tmm2, tmm5, tmm7",

@@ -2,9 +2,11 @@
 //!
 //! The unit multiplies bfloat16 numbers, adding up in f32, or integers of eight bits, adding up in 32. [`planes`] makes up to three bfloat16 numbers of an
 //! f32 one, [`digits`] three digits to base 256 of a fixed-point number; [`plane_products`] and [`digit_products`] multiply blocks of them, [`product`] whole
-//! matrices, and [`scan`] a sample's gradients with its inputs.
+//! matrices, and [`scan`] and [`digit_scan`] a
+//! sample's gradients with its inputs.
 
 mod digit_products;
+pub(super) mod digit_scan;
 mod digits;
 mod plane_products;
 mod planes;

@@ -80,8 +80,9 @@ pub(in crate::compute::cpu) fn multiply(
                 // Tasks of the same columns one after another, which then stay in a thread's cache.
                 let tasks = down * across;
                 pool.for_each(tasks, |task| {
-                    // The rows that this thread is likely to come to next.
-                    let next = (task + pool.threads) % tasks % down * TASK_ROWS;
+                    // What this thread is likely to come to next.
+                    let next = (task + pool.threads) % tasks;
+                    let (next_row, next_col) = (next % down * TASK_ROWS, next / down * width);
                     let (tr, tc) = (task % down * TASK_ROWS, task / down * width);
                     let task = Task {
                         rows: TASK_ROWS.min(rows - tr),
@@ -92,7 +93,8 @@ pub(in crate::compute::cpu) fn multiply(
                         out: out.ptr((r + tr) * stride + c + tc),
                         stride,
                         add: add || first > 0,
-                        next: &left[next / SIDE * len..],
+                        next_left: &left[next_row / SIDE * len..],
+                        next_right: (next_col != tc).then(|| &right[next_col / SIDE * len..]),
                     };
                     #[expect(unsafe_code, reason = "each task writes its own rectangle of the result")]
                     // SAFETY: the caller checked the result against its slice; rectangles of different tasks share no element.
@@ -223,8 +225,9 @@ struct Task<'a> {
     out: *mut f32,
     stride: usize,
     add: bool,
-    /// Left panels that will be wanted after this task.
-    next: &'a [f32],
+    /// Left panels that are likely to be wanted after this task, and right ones where they are others.
+    next_left: &'a [f32],
+    next_right: Option<&'a [f32]>,
 }
 
 /// # Safety
@@ -270,7 +273,7 @@ unsafe fn run(session: &Session, task: &Task<'_>) {
     }
 }
 
-/// As [`run`], of digits: a right panel stays in the first-level cache while all left ones pass by.
+/// As [`run`], of digits: a left panel stays in the first-level cache while all right ones pass by, and the result is written along its rows.
 ///
 /// # Safety
 /// As [`run`].
@@ -282,12 +285,12 @@ unsafe fn run_digits(session: &Session, task: &Task<'_>) {
     // A block whose sums wait to be put together while the unit makes the next.
     let mut waiting: Option<(&[f32], &[f32], Place)> = None;
     let mut turn = 0;
-    let mut next_left = task.next.as_ptr();
-    for c in (0..task.cols).step_by(SIDE) {
-        let right = &task.right[digit_products::panel(c / SIDE, len)];
-        let mut next_right = right.as_ptr().wrapping_add(len);
-        for r in (0..task.rows).step_by(SIDE) {
-            let left = &task.left[digit_products::panel(r / SIDE, len)];
+    let mut next_right = task.next_right.map_or(task.right.as_ptr(), <[f32]>::as_ptr);
+    for r in (0..task.rows).step_by(SIDE) {
+        let left = &task.left[digit_products::panel(r / SIDE, len)];
+        let mut next_left = if r + SIDE < task.rows { left.as_ptr().wrapping_add(len) } else { task.next_left.as_ptr() };
+        for c in (0..task.cols).step_by(SIDE) {
+            let right = &task.right[digit_products::panel(c / SIDE, len)];
             let place = Place {
                 rows: SIDE.min(task.rows - r),
                 cols: SIDE.min(task.cols - c),
@@ -296,8 +299,8 @@ unsafe fn run_digits(session: &Session, task: &Task<'_>) {
             };
             // SAFETY: the caller's promise.
             unsafe { call_for(place, task.stride, task.add) };
-            // Three of four blocks bring the next columns near, the fourth the rows of the next task.
-            let next = if r / SIDE % 4 == 3 { &mut next_left } else { &mut next_right };
+            // One of four blocks brings the next rows near, the others the next task's columns.
+            let next = if c / SIDE % 4 == 0 || task.next_right.is_none() { &mut next_left } else { &mut next_right };
             session.multiply_sums(left, right, task.depth, *next, &mut sums[turn]);
             *next = next.wrapping_add(ahead);
             turn = 1 - turn;

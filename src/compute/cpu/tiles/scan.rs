@@ -3,11 +3,7 @@
 //!
 //! Panels are pairs of those of [`super::planes`], 32 rows or columns wide; the depth is the sample's active tokens.
 
-use super::{
-    BLOCK, Block, Panels, Parts, SIDE, Session, Side, Unit,
-    digit_products::{self, Sums, exponents, exponents_across},
-    plane_products::groups,
-};
+use super::{BLOCK, Block, Panels, Parts, Session, Side, Unit, plane_products::groups};
 use crate::compute::{
     Mat,
     cpu::{
@@ -67,7 +63,7 @@ pub(in crate::compute::cpu) fn scan_blocks(
             Parts::Planes(1) => choose::<1>(session, o, mean, kept, partner),
             Parts::Planes(2) => choose::<2>(session, o, mean, kept, partner),
             Parts::Planes(_) => choose::<3>(session, o, mean, kept, partner),
-            Parts::Digits => choose_digits(session, o, mean, kept, partner),
+            Parts::Digits => unreachable!("digits go through a tile by `digit_scan`"),
         }
     }
 }
@@ -102,33 +98,6 @@ unsafe fn choose<const P: usize>(
     }
 }
 
-/// As [`choose`], of digits.
-///
-/// # Safety
-/// As [`digit_blocks`]; a pointer is good where it is given.
-#[expect(unsafe_code, reason = "see `digit_blocks`")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn choose_digits(
-    session: &Session,
-    o: &Operands<'_>,
-    mean: Option<*mut f32>,
-    kept: Option<*mut f32>,
-    partner: Option<*const f32>,
-) -> BlockSums {
-    let (none, nobody) = (std::ptr::null_mut(), std::ptr::null());
-    // SAFETY: the caller's promise; a null pointer is never followed.
-    unsafe {
-        match (mean, kept, partner) {
-            (Some(mean), Some(kept), Some(partner)) => digit_blocks::<true, true, true>(session, o, mean, kept, partner),
-            (None, Some(kept), Some(partner)) => digit_blocks::<false, true, true>(session, o, none, kept, partner),
-            (Some(mean), Some(kept), None) => digit_blocks::<true, true, false>(session, o, mean, kept, nobody),
-            (Some(mean), None, _) => digit_blocks::<true, false, false>(session, o, mean, none, nobody),
-            (None, Some(kept), None) => digit_blocks::<false, true, false>(session, o, none, kept, nobody),
-            (None, None, _) => digit_blocks::<false, false, false>(session, o, none, none, nobody),
-        }
-    }
-}
-
 /// What is asked for next, a few lines at a time.
 struct Ahead {
     now: std::ops::Range<*const f32>,
@@ -141,7 +110,7 @@ impl Ahead {
         Self { now, then: Some(then) }
     }
     #[inline(always)]
-    fn ask<const LINES: usize>(&mut self) {
+    fn ask(&mut self) {
         if self.now.start < self.now.end {
             for i in 0..LINES {
                 call_for(self.now.start.wrapping_add(i * LINE));
@@ -209,7 +178,7 @@ unsafe fn blocks<const P: usize, const MEAN: bool, const KEEP: bool, const PAIR:
                 let (left, right) = (two(i % o.down).map(|r| &o.delta[r]), two(i / o.down).map(|r| &o.x[r]));
                 let panels = Panels { left, right, depth: o.tokens, mirrored: false, ahead: left[0].as_ptr() };
                 session.multiply_beside::<P>(&panels, product, || {
-                    ahead.ask::<LINES>();
+                    ahead.ask();
                     if e < SIZE {
                         (0..share).for_each(|r| row(e + r * BLOCK));
                         e += share * BLOCK;
@@ -222,85 +191,6 @@ unsafe fn blocks<const P: usize, const MEAN: bool, const KEEP: bool, const PAIR:
             }
             // Single precision sums no more than the piece that `scan_pairs` goes through at a time.
             if i == count || i % (scan_pairs::PIECE / SIZE) == 0 {
-                sums.squares += f64::from(fold(squares));
-                sums.dot += f64::from(fold(dots));
-                (squares, dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
-            }
-        }
-    }
-    sums
-}
-
-/// Lines that are asked for with every group of digits' products.
-const DIGIT_LINES: usize = 4;
-
-/// As [`blocks`], of digits: a block's quarters come from the unit one by one, and a quarter's sums are put together only where they are needed.
-///
-/// # Safety
-/// As [`blocks`].
-#[inline]
-#[expect(unsafe_code, reason = "code compiled for more than the baseline, and pointers that walk the tile")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn digit_blocks<const MEAN: bool, const KEEP: bool, const PAIR: bool>(
-    session: &Session,
-    o: &Operands<'_>,
-    mean: *mut f32,
-    kept: *mut f32,
-    partner: *const f32,
-) -> BlockSums {
-    let share = digit_products::rows_beside(o.tokens);
-    let len = session.unit().panel_len(o.tokens);
-    // Quarter `q` of a block: its halves of the rows and of the columns. Those of one half of the columns come first, so that each lane of a register is
-    // summed from above to below, as in whole rows.
-    let halves = |q: usize| (q % 2, q / 2);
-    let count = o.down * o.across;
-    let panel = |panels: &'_ [f32], i: usize| -> *const [f32] { &raw const panels[digit_products::panel(i, len)] };
-    let operands = |turn: usize| {
-        let (block, (down, across)) = (turn / 4, halves(turn % 4));
-        (panel(o.delta, 2 * (block % o.down) + down), panel(o.x, 2 * (block / o.down) + across))
-    };
-    let mut ahead = Ahead::new(o.next);
-    let mut made = [const { Sums::new() }; 2];
-    let mut sums = BlockSums::default();
-    // SAFETY: the caller's promises; panels of operands that outlive this.
-    unsafe {
-        let (mut squares, mut dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
-        // One more turn than quarters: each finishes the quarter of the turn before.
-        for turn in 0..=4 * count {
-            let [first, second] = &mut made;
-            let (product, products) = if turn % 2 == 0 { (first, &*second) } else { (second, &*first) };
-            let before = turn.saturating_sub(1);
-            let (block, (down, across)) = (before / 4, halves(before % 4));
-            let at = block / o.down * o.panel + block % o.down * SIZE + down * SIDE * BLOCK + across * SIDE;
-            let (left, right) = operands(before);
-            let (left, right) = (exponents(&*left), exponents_across(&*right));
-            let mut r = if turn == 0 { SIDE } else { 0 };
-            let (mut square, mut dot) = (squares[across], dots[across]);
-            let mut row = |r: usize| {
-                let e = at + r * BLOCK;
-                let a = finish::<Avx512, MEAN, KEEP>(Avx512(products.row(r, left[r], right)), o.weights.as_ptr(), mean, kept, e);
-                square = a.fma(a, square);
-                if PAIR {
-                    dot = a.fma(Avx512::load(partner.add(e)), dot);
-                }
-            };
-            if turn < 4 * count {
-                let (left, right) = operands(turn);
-                session.multiply_beside_digits(&*left, &*right, o.tokens, product, || {
-                    ahead.ask::<DIGIT_LINES>();
-                    if r < SIDE {
-                        (0..share).for_each(|i| row(r + i));
-                        r += share;
-                    }
-                });
-            }
-            while r < SIDE {
-                row(r);
-                r += 1;
-            }
-            (squares[across], dots[across]) = (square, dot);
-            // As for whole blocks.
-            if turn > 0 && turn % 4 == 0 && (block + 1 == count || (block + 1) % (scan_pairs::PIECE / SIZE) == 0) {
                 sums.squares += f64::from(fold(squares));
                 sums.dot += f64::from(fold(dots));
                 (squares, dots) = ([Avx512::zero(); 2], [Avx512::zero(); 2]);
