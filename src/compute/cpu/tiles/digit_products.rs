@@ -62,21 +62,20 @@ impl Sums {
     }
 }
 
-/// The exponents of a panel's rows; what eight products leave out is the lowest digit.
-pub(super) fn exponents(left: &[f32]) -> [f32; SIDE] {
-    std::array::from_fn(|r| left[r] + 8.0)
+/// The exponents of a left panel's rows.
+pub(super) fn exponents(left: &[f32]) -> &[f32; SIDE] {
+    left.first_chunk().expect("a panel begins with its head")
 }
 
-/// Those of a right panel's columns.
+/// Those of a right panel's columns, and what the lowest of eight products is to be multiplied by.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn exponents_across(right: &[f32]) -> __m512 {
     let head = &right[..HEAD];
     #[expect(unsafe_code, reason = "a load of a register")]
     // SAFETY: sixteen floats.
-    unsafe {
-        _mm512_loadu_ps(head.as_ptr())
-    }
+    let exponents = unsafe { _mm512_loadu_ps(head.as_ptr()) };
+    _mm512_add_ps(exponents, _mm512_set1_ps(8.0))
 }
 
 impl Session {
@@ -251,10 +250,10 @@ pub(super) struct Place {
 pub(super) unsafe fn settle(sums: &Sums, left: &[f32], right: &[f32], place: Place, stride: usize, add: bool) {
     let (left, right) = (exponents(left), exponents_across(right));
     let mask = (u32::MAX >> (32 - place.cols)) as u16;
-    for (r, left) in left.into_iter().enumerate().take(place.rows) {
+    for (r, left) in left.iter().enumerate().take(place.rows) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut made = sums.row(r, left, right);
+            let mut made = sums.row(r, *left, right);
             let to = place.out.add(r * stride);
             if add {
                 made = _mm512_add_ps(made, _mm512_maskz_loadu_ps(mask, to));

@@ -133,7 +133,7 @@ impl Quarter {
 /// What is done with a quarter's rows.
 struct Finish<'a> {
     products: &'a Sums,
-    left: [f32; SIDE],
+    left: &'a [f32; SIDE],
     right: __m512,
     /// The quarter's first element in each of them; null where it is not wanted.
     weights: *const f32,
@@ -147,28 +147,35 @@ struct Finish<'a> {
 }
 
 impl Finish<'_> {
+    /// The next `rows`, or as many as are left.
+    ///
     /// # Safety
-    /// On a processor with AVX-512, while a row is left.
+    /// On a processor with AVX-512.
     #[inline]
     #[expect(unsafe_code, reason = "pointers that walk the tile")]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    unsafe fn one(&mut self) {
-        let (r, i) = (self.row, self.row * BLOCK);
-        self.row += 1;
-        // SAFETY: the caller's promise; what is not wanted is not followed.
-        unsafe {
-            let a = Avx512(self.products.row(r, self.left[r], self.right)).abs_product(Avx512::load(self.weights.add(i)));
-            if !self.mean.is_null() {
-                a.add(Avx512::load(self.mean.add(i))).store(self.mean.add(i));
-            }
-            if !self.keep.is_null() {
-                a.store(self.keep.add(i));
-            }
-            self.square = a.fma(a, self.square);
-            if !self.partner.is_null() {
-                self.dot = a.fma(Avx512::load(self.partner.add(i)), self.dot);
+    unsafe fn some(&mut self, rows: usize) {
+        let rows = self.row..SIDE.min(self.row + rows);
+        self.row = rows.end;
+        let (mut square, mut dot) = (self.square, self.dot);
+        for r in rows {
+            let i = r * BLOCK;
+            // SAFETY: the caller's promise; what is not wanted is not followed.
+            unsafe {
+                let a = Avx512(self.products.row(r, self.left[r], self.right)).abs_product(Avx512::load(self.weights.add(i)));
+                if !self.mean.is_null() {
+                    a.add(Avx512::load(self.mean.add(i))).store(self.mean.add(i));
+                }
+                if !self.keep.is_null() {
+                    a.store(self.keep.add(i));
+                }
+                square = a.fma(a, square);
+                if !self.partner.is_null() {
+                    dot = a.fma(Avx512::load(self.partner.add(i)), dot);
+                }
             }
         }
+        (self.square, self.dot) = (square, dot);
     }
 }
 
@@ -240,8 +247,8 @@ unsafe fn blocks(session: &Session, tile: &mut Tile<'_>, turns: &[Turn<'_>], mut
             unsafe {
                 session.multiply_beside_digits(left, right, turn.tokens, product, || {
                     ahead.ask();
-                    if let Some(finish) = finish.as_mut().filter(|f| f.row + share <= SIDE) {
-                        (0..share).for_each(|_| finish.one());
+                    if let Some(finish) = &mut finish {
+                        finish.some(share);
                     }
                 });
             }
@@ -250,10 +257,8 @@ unsafe fn blocks(session: &Session, tile: &mut Tile<'_>, turns: &[Turn<'_>], mut
             before = now;
             continue;
         };
-        while finish.row < SIDE {
-            // SAFETY: the caller's promise.
-            unsafe { finish.one() };
-        }
+        // SAFETY: the caller's promise.
+        unsafe { finish.some(SIDE) };
         let (turn, mine, (_, beside)) = (&turns[at.turn], &mut lanes[at.turn], at.halves());
         mine.squares[beside] = finish.square;
         if let Some(dot) = mine.dots.first_mut() {

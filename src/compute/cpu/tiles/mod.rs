@@ -8,6 +8,8 @@
 mod digit_products;
 pub(super) mod digit_scan;
 mod digits;
+#[cfg(all(test, target_os = "linux"))]
+mod emulated;
 mod plane_products;
 mod planes;
 pub(super) mod product;
@@ -266,11 +268,16 @@ impl Unit {
     pub fn twins() -> impl Iterator<Item = Self> {
         Parts::ALL.into_iter().filter_map(Self::twin)
     }
-    /// Twins, and the units themselves where the processor has them.
-    pub fn all() -> Vec<Self> {
-        if !available() {
-            eprintln!("no tile unit here that this process may use: only its twin is tested");
+    /// The unit, or where the processor lacks it and the system lets it be emulated, what stands for it.
+    pub fn here(parts: Parts) -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        if !available() && Self::twin(parts).is_some() && emulated::install() {
+            return Some(Self { parts, twin: false });
         }
-        Self::twins().chain(Parts::ALL.into_iter().filter_map(Self::amx)).collect()
+        Self::amx(parts)
+    }
+    /// Twins, and the units.
+    pub fn all() -> Vec<Self> {
+        Self::twins().chain(Parts::ALL.into_iter().filter_map(Self::here)).collect()
     }
 }

@@ -373,7 +373,7 @@ kernel!(mirrored_one_by_three: [R l] [L h] [X] [R m] [X] [R h] [X]);
 kernel!(mirrored_three_by_one: [R h] [L m] [X] [L h] [X] [L l] [X]);
 
 #[cfg(test)]
-mod twin {
+pub(super) mod twin {
     use super::{BLOCK, Panels, SIDE, live, pairs};
     use crate::compute::cpu::tiles::{
         Side,
@@ -383,6 +383,17 @@ mod twin {
     /// Below the normal numbers there is only zero.
     fn flushed(x: f32) -> f32 {
         if x.is_normal() || !x.is_finite() { x } else { x * 0.0 }
+    }
+
+    /// What one instruction adds to a sum.
+    pub(in super::super) fn add_pairs(sum: f32, pairs: impl Iterator<Item = ([f32; 2], [f32; 2])>) -> f32 {
+        let mut chains = [0.0f32; 2];
+        for (a, b) in pairs {
+            for (i, chain) in chains.iter_mut().enumerate() {
+                *chain = flushed(flushed(a[i]).mul_add(flushed(b[i]), *chain));
+            }
+        }
+        flushed(sum + flushed(chains[0] + chains[1]))
     }
 
     /// # Safety
@@ -404,11 +415,8 @@ mod twin {
                 let (left, right) = (read(Side::Left, panels.left, p), read(Side::Right, panels.right, q));
                 for (sums, a) in sums.iter_mut().zip(&left) {
                     for (sum, b) in sums.iter_mut().zip(&right) {
-                        let mut chains = [0.0f32; 2];
-                        for k in 0..STEP {
-                            chains[k % 2] = flushed(a[k].mul_add(b[k], chains[k % 2]));
-                        }
-                        *sum = flushed(*sum + flushed(chains[0] + chains[1]));
+                        let pair = |of: &[f32; STEP], k: usize| [of[2 * k], of[2 * k + 1]];
+                        *sum = add_pairs(*sum, (0..STEP / 2).map(|k| (pair(a, k), pair(b, k))));
                     }
                 }
             }

@@ -456,7 +456,7 @@ mod tests {
                 let Some(twin) = Unit::twin(parts) else { return };
                 let whole = run(twin, 0, m);
                 assert!(run(twin, 18, 1) == whole[18 * n..][..n] && run(twin, 20, 17) == whole[20 * n..]);
-                if let Some(unit) = Unit::amx(parts) {
+                if let Some(unit) = Unit::here(parts) {
                     assert!(run(unit, 0, m) == whole, "{parts:?}: the unit differs from its twin");
                     assert!(run(unit, 18, 1) == whole[18 * n..][..n] && run(unit, 20, 17) == whole[20 * n..]);
                 }

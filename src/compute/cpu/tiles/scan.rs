@@ -344,7 +344,7 @@ mod tests {
         for (rows, cols) in [(50, 70), (300, 200)] {
             let case = Case::of_size(rows, cols, &[64, 100, 128, 9], 1, vec![(0, 1), (0, 2), (1, 2), (2, 3)]);
             for parts in Parts::ALL {
-                let (Some(twin), Some(unit)) = (Unit::twin(parts), Unit::amx(parts)) else { return };
+                let (Some(twin), Some(unit)) = (Unit::twin(parts), Unit::here(parts)) else { return };
                 for want_means in [true, false] {
                     let [twin, unit] = [twin, unit].map(|u| case.sums(&pool(1, Some(u)), 4, 1, want_means));
                     assert_eq!(twin, unit, "{parts:?}, {rows} x {cols}, means {want_means}");
