@@ -1,7 +1,7 @@
 //! Matrix products on the tile unit: both operands are packed, once for all threads, and multiplied by blocks.
 //!
 //! An element is one chain of sums along the depth, whatever rows and columns stand beside it: whether a product comes here depends on its form and depth
-//! alone, so that rows computed alone have the bits they have in company.
+//! alone, and what it is made of on the weight, so that rows computed alone have the bits they have in company.
 
 use super::{
     AHEAD, BLOCK, Block, Panels, Parts, SIDE, Session, Side, Unit,
@@ -50,6 +50,7 @@ pub(in crate::compute::cpu) fn multiply(
 ) {
     let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
     let n = if form == Form::Nt { b.rows } else { b.cols };
+    let unit = if form == Form::Tn { unit } else { unit.for_weight(b) };
     if form == Form::Nt && m <= FEW_ROWS {
         return few_rows(pool, unit, out, stride, a, b, add);
     }
@@ -300,7 +301,7 @@ unsafe fn run_digits(session: &Session, task: &Task<'_>) {
             // SAFETY: the caller's promise.
             unsafe { call_for(place, task.stride, task.add) };
             // One of four blocks brings the next rows near, the others the next task's columns.
-            let next = if c / SIDE % 4 == 0 || task.next_right.is_none() { &mut next_left } else { &mut next_right };
+            let next = if (c / SIDE).is_multiple_of(4) || task.next_right.is_none() { &mut next_left } else { &mut next_right };
             session.multiply_sums(left, right, task.depth, *next, &mut sums[turn]);
             *next = next.wrapping_add(ahead);
             turn = 1 - turn;
