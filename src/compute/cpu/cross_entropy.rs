@@ -90,8 +90,48 @@ fn rows_body<const FMA: bool>(logits: &mut [f32], targets: &[u32], weights: Opti
             for v in x.iter_mut() {
                 *v = exp::<FMA>(*v - highest) * scale;
             }
-            x[target] -= weight;
+            // What the others have together: `softmax - 1` would leave a few bits of it where the answer is nearly certain.
+            x[target] = 0.0;
+            x[target] = -sum_blocks(x) as f32;
         }
     }
 }
+
+/// The sum of all, at f32's accuracy.
+#[inline(always)]
+fn sum_blocks(x: &[f32]) -> f64 {
+    let mut sum = 0.0f64;
+    for block in x.chunks(SUM_BLOCK) {
+        let (whole, rest) = block.as_chunks::<LANES>();
+        let mut acc = [0.0f32; LANES];
+        for c in whole {
+            for j in 0..LANES {
+                acc[j] += c[j];
+            }
+        }
+        sum += f64::from(fold(&acc) + rest.iter().sum::<f32>());
+    }
+    sum
+}
 per_isa! { fn rows(logits: &mut [f32], targets: &[u32], weights: Option<&[f32]>, losses: &mut [f32]) { rows_body } }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Isa, *};
+
+    #[test]
+    fn gradients_of_nearly_certain_answers_keep_f32_s_accuracy() {
+        let pool = Pool::new(Some(1), Isa::best());
+        for (vocab, ahead) in [(2, 16.0), (300, 22.0), (9_001, 30.0), (49_152, 60.0), (300, 0.5), (300, -5.0)] {
+            let (target, weight) = (vocab / 2, 0.25f32);
+            let mut logits: Vec<f32> = (0..vocab).map(|i| ((i * 37 % 101) as f32 / 50.0).sin()).collect();
+            logits[target] = ahead;
+            let exact: Vec<f64> = logits.iter().map(|v| f64::from(*v).exp()).collect();
+            let others: f64 = exact.iter().enumerate().filter(|(i, _)| *i != target).map(|(_, e)| e).sum();
+            let want = -f64::from(weight) * others / (others + exact[target]);
+            cross_entropy(&pool, &mut logits, &[target as u32], Some(&[weight]), &mut [0.0]);
+            let got = f64::from(logits[target]);
+            assert!((got - want).abs() <= 1e-6 * want.abs(), "{got} for {want}, {ahead} ahead of {vocab}");
+        }
+    }
+}

@@ -106,10 +106,13 @@ impl Unit {
     }
     /// For products with this weight. One stored in bfloat16 has two empty planes of three, so that planes make three products where digits make eight. Three of its rows
     /// tell: they are the same whatever it is multiplied with, and either way is right for any numbers.
-    fn for_weight(self, weight: Mat<'_>) -> Self {
+    fn for_weight(mut self, weight: Mat<'_>) -> Self {
         let short = |r: usize| weight.row(r).iter().all(|v| v.to_bits() & 0xffff == 0);
         let is_short = || weight.rows > 0 && [0, weight.rows / 2, weight.rows - 1].into_iter().all(short);
-        if self.parts == Parts::Digits && is_short() { Self { parts: Parts::Planes(3), ..self } } else { self }
+        if self.parts == Parts::Digits && is_short() {
+            self.parts = Parts::Planes(3);
+        }
+        self
     }
     /// Depths of a tile.
     pub fn step(self) -> usize {
