@@ -162,7 +162,7 @@ fn products_are_made_as_asked_and_provenance_says_how() {
     let dtype = |doc: &Value| doc["provenance"]["dtype"].as_str().expect("dtype").to_owned();
     assert!(dtype(&plain).ends_with("weights, f32 arithmetic, f64 sums"), "{}", dtype(&plain));
     // Six products have f32's accuracy; one has that of bfloat16.
-    for (products, tolerance) in [("bf16x6", 1e-5), ("bf16x3", 1e-3), ("bf16", 0.1)] {
+    for (products, tolerance) in [("int8x8", 1e-5), ("bf16x6", 1e-5), ("bf16x3", 1e-3), ("bf16", 0.1)] {
         if !products.parse().is_ok_and(Products::available) {
             fails_with(&scan(products), 2, &[&format!("{products} needs "), "a tile unit (Intel AMX)"]);
             continue;
@@ -180,7 +180,7 @@ fn products_are_made_as_asked_and_provenance_says_how() {
     let around = |products: &str| place.command().args(["devices"]).env("BRODMANN_PRODUCTS", products).output().expect("start");
     let told = |products: &str| String::from_utf8_lossy(&around(products).stderr).into_owned();
     assert!(!told("auto").contains("BRODMANN_PRODUCTS"), "{}", told("auto"));
-    assert!(told("fp8").contains("`fp8` is no kind of products; expected auto, f32, bf16x6, bf16x3 or bf16"), "{}", told("fp8"));
+    assert!(told("fp8").contains("`fp8` is no kind of products; expected auto, f32, int8x8, bf16x6, bf16x3 or bf16"), "{}", told("fp8"));
 }
 
 #[test]
