@@ -177,7 +177,7 @@ fn products_that_cannot_be_had_leave_auto_in_their_place() {
     };
     for (stored, says) in [
         (ProductsChoice::Of(Products::Bf16), "bf16 needs more: auto takes f32 instead"),
-        (ProductsChoice::Unknown("fp8".into()), "expected auto, f32, bf16x6, bf16x3 or bf16: auto takes f32 instead"),
+        (ProductsChoice::Unknown("fp8".into()), "expected auto, f32, int8x8, bf16x6, bf16x3 or bf16: auto takes f32 instead"),
     ] {
         let dir = folder();
         let mut app = products_app(dir.path(), f32_alone);
