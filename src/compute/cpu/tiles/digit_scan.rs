@@ -1,5 +1,5 @@
 //! The fused scan's inner loops on digits: block by block, and through several samples while a block's weights, means and kept activations stay in the
-//! first-level cache. The samples' panels are as large as a few bytes a number, so that those of a tile stay in the second-level one.
+//! first-level cache. The samples' panels take three bytes a number, so that those of a tile stay in the second-level one.
 //!
 //! A block's quarters come from the unit one by one. While it makes one, the one before is put together, a few rows after every few products.
 
