@@ -161,7 +161,7 @@ fn products_are_made_as_asked_and_provenance_says_how() {
     let plain = json(&scan("f32"));
     let dtype = |doc: &Value| doc["provenance"]["dtype"].as_str().expect("dtype").to_owned();
     assert!(dtype(&plain).ends_with("weights, f32 arithmetic, f64 sums"), "{}", dtype(&plain));
-    // Six products have f32's accuracy; one has that of bfloat16.
+    // Six products have an error of f32's order; one has that of bfloat16.
     for (products, tolerance) in [("int8x8", 1e-5), ("bf16x6", 1e-5), ("bf16x3", 1e-3), ("bf16", 0.1)] {
         if !products.parse().is_ok_and(Products::available) {
             fails_with(&scan(products), 2, &[&format!("{products} needs "), "a tile unit (Intel AMX)"]);
@@ -335,6 +335,8 @@ fn usage_errors_return_2_and_failures_1() {
     let (questions, _) = place.data();
     fails_with(&place.run(&["scan", "--samples", "0"]), 2, &["--samples"]);
     fails_with(&place.run(&["scan", "--gamma=-1"]), 2, &["gamma"]);
+    fails_with(&place.run(&["scan", "--gamma", "-1"]), 2, &["gamma"]);
+    fails_with(&place.run(&["scan", "--seed", "-1"]), 2, &["'-1' for '--seed"]);
     fails_with(&place.run(&["scan", "--objective", "likelihood"]), 2, &["max-logit", "loss"]);
     fails_with(&place.run(&["ablate", "--neurons", "L3"]), 2, &["L3N17"]);
     fails_with(&place.run(&["ablate"]), 2, &["--neurons"]);

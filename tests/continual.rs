@@ -504,3 +504,20 @@ fn a_study_of_transfer_that_is_asked_for_more_ends_with_the_bytes_of_the_larger_
         assert!(files(grown.path()) == before, "{words}");
     }
 }
+
+#[test]
+fn rows_that_do_not_fit_are_counted_in_every_part_and_told() {
+    let decoder = decoder(1);
+    let task = rows("facts");
+    let counts = |longest| silently(|ctx| task.counts(&decoder.model, longest, ctx)).expect("counts");
+    let whole = counts(512);
+    assert_eq!((whole.train, whole.validation, whole.test, whole.cut, whole.cut_words().as_str()), (24, 8, 8, 0, ""));
+    let none = counts(2);
+    assert_eq!((none.cut, none.cut_words().as_str()), (40, ", 40 of them cut"));
+    // One that is judged only has no other parts.
+    let judged = silently(|ctx| task.judged(&decoder.model, 2, ctx)).expect("counts");
+    assert_eq!((judged.train, judged.test, judged.cut), (0, 8, 8));
+    // Rows are as long as they are: the count falls as more of them fit.
+    let some: Vec<usize> = (2..40).map(|longest| counts(longest).cut).collect();
+    assert!(some.is_sorted_by(|a, b| a >= b) && some.iter().any(|n| (1..40).contains(n)), "{some:?}");
+}

@@ -2,7 +2,9 @@
 
 use super::{
     App, Failure,
+    cut_rows::{self, CutRows},
     event::{Event, JobTarget},
+    jobs::Outbox,
     run::shell_word,
     state::NoticeLevel,
     task_rows::{RowLimits, RowSource},
@@ -10,8 +12,9 @@ use super::{
 };
 use crate::{
     base::{Ctx, Result, hash::sha256_json, provenance},
+    model::DecoderSpec,
     task::{
-        ContinualConfig, ContinualPlan, ContinualState, Method, TaskRows, TransferConfig, TransferPlan, TransferState,
+        ContinualConfig, ContinualPlan, ContinualState, Method, RowCounts, TaskRows, TransferConfig, TransferPlan, TransferState,
         continual::{self, LessonPoint, Listeners},
         continual_file::CONTINUAL_FILE,
         transfer,
@@ -101,6 +104,12 @@ pub(super) enum TransferNews {
     Ended { whole: bool },
 }
 
+/// Where the model's context cut rows that the setting would have let pass.
+fn warn_of_cut(rows: &[RowCounts], spec: &DecoderSpec, asked: usize, out: &Outbox) {
+    let rows: Vec<CutRows<'_>> = rows.iter().map(|r| CutRows { domain: &r.name, cut: r.cut, of: r.all() }).collect();
+    cut_rows::warn(&rows, spec.max_positions, asked, out);
+}
+
 impl App {
     /// Starts a sequence, or goes on with it.
     pub(super) fn start_continual(&mut self, request: ContinualRequest) {
@@ -173,6 +182,7 @@ impl App {
                 point: &mut |point| out.send(Event::Continual(ContinualNews::Point(point))),
             };
             let state = continual::run(&decoder, &plan, &mut on, ctx)?;
+            warn_of_cut(&state.rows, &decoder.model.spec, state.config.tune.max_tokens, out);
             let whole = ContinualState::read(&plan.folder)?.config == state.config;
             out.send(Event::Continual(ContinualNews::Ended { whole }));
             Ok(())
@@ -253,6 +263,7 @@ impl App {
             let plan = TransferPlan { tasks: parted(&tasks, limits, seed, ctx)?, config, folder, provenance: p };
             let state =
                 transfer::run(&decoder, &plan, &mut |state| out.send(Event::Transfer(TransferNews::State(Arc::new(state.clone())))), ctx)?;
+            warn_of_cut(&state.rows, &decoder.model.spec, state.config.tune.max_tokens, out);
             let whole = TransferState::read(&plan.folder)?.config == state.config;
             out.send(Event::Transfer(TransferNews::Ended { whole }));
             Ok(())

@@ -29,7 +29,7 @@ pub type UsableProducts = fn(Products) -> Result<Products, String>;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "serde_json::Value", into = "String")]
 pub enum ProductsChoice {
-    /// The fastest with f32's accuracy.
+    /// The fastest with an error of f32's order.
     #[default]
     Auto,
     Of(Products),

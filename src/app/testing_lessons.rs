@@ -28,7 +28,14 @@ fn score(accuracy: f64) -> Score {
 }
 
 fn rows(name: &str) -> RowCounts {
-    RowCounts { name: name.into(), train: 600, validation: 240, test: 300, words: "the demo's train, validation and test splits".into() }
+    RowCounts {
+        name: name.into(),
+        train: 600,
+        validation: 240,
+        test: 300,
+        cut: 0,
+        words: "the demo's train, validation and test splits".into(),
+    }
 }
 
 /// A sequence over all but the last domain, with this share of its cells.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     app::{Command, ContinualRequest, Settings, TransferRequest},
     base::{mantel::Correlation, number},
-    task::{ContinualState, FIGURES, Figure, Method, Outcome, Spread, TransferState},
+    task::{ContinualState, FIGURES, Figure, Method, Outcome, RowCounts, Spread, TransferState},
 };
 use serde_json::{Map, Value, json};
 
@@ -92,22 +92,23 @@ fn continual_text(s: &ContinualState, session: &Session) -> String {
         }
         text.push_str(&format!("\nW-NCFT's weights after the last task, temperature {}\n{}", s.config.temperature, t.render()));
     }
-    let words: Vec<String> = s
-        .rows
-        .iter()
-        .map(|r| match r.train {
-            0 => format!("{}: {} judge", r.name, r.test),
-            _ => format!("{}: {} learnt, {} say when to stop, {} judge", r.name, r.train, r.validation, r.test),
-        })
-        .collect();
-    let how = s.rows.first().map_or("", |r| r.words.as_str());
     let folder = session.app.continual.as_ref().map_or(String::new(), |v| v.folder.display().to_string());
     text.push_str(&format!(
-        "\nrows: {} ({how})\nkept (FG): after the last task, mean over earlier tasks of accuracy / accuracy right after learning; forward: accuracy just before learning minus that of the model as it was\n{}; folder: {folder}\n",
-        words.join("; "),
+        "\n{}\nkept (FG): after the last task, mean over earlier tasks of accuracy / accuracy right after learning; forward: accuracy just before learning minus that of the model as it was\n{}; folder: {folder}\n",
+        rows_words(&s.rows),
         s.provenance.device
     ));
     text
+}
+
+/// How many rows play which part, and how many of them were cut.
+fn rows_words(rows: &[RowCounts]) -> String {
+    let words = |r: &RowCounts| match r.train {
+        0 => format!("{}: {} judge{}", r.name, r.test, r.cut_words()),
+        _ => format!("{}: {} learnt, {} say when to stop, {} judge{}", r.name, r.train, r.validation, r.test, r.cut_words()),
+    };
+    let how = rows.first().map_or("", |r| r.words.as_str());
+    format!("rows: {} ({how})", rows.iter().map(words).collect::<Vec<_>>().join("; "))
 }
 
 pub fn run_transfer(args: TransferArgs, mut settings: Settings) -> Result<(), Stop> {
@@ -200,6 +201,6 @@ fn transfer_text(s: &TransferState) -> String {
         };
         k.row([number::sig3(p.percent), cell(p.inside), cell(p.outside)]);
     }
-    text.push_str(&format!("\n{}\n", k.render()));
+    text.push_str(&format!("\n{}\n{}\n", k.render(), rows_words(&s.rows)));
     text
 }

@@ -30,7 +30,7 @@ pub use args::{Cli, Verb};
 use watch::Stop;
 
 use crate::app::{GivenProducts, Settings};
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use std::{ffi::OsString, process::ExitCode};
 
 /// What the command line asks for.
@@ -40,12 +40,18 @@ pub enum Request {
     Verb(Box<Verb>, Option<GivenProducts>),
 }
 
+/// As declared, but that a number below zero is a value everywhere: what it is wrong for says so, rather than that there is no argument `-1`.
+fn command() -> clap::Command {
+    let takes_values = |arg: &clap::Arg| arg.get_action().takes_values();
+    Cli::command().mut_subcommands(|verb| verb.mut_args(|arg| if takes_values(&arg) { arg.allow_negative_numbers(true) } else { arg }))
+}
+
 /// Reads the arguments (the first is the program).
 ///
 /// # Errors
 /// The exit code after help, version or a usage message was printed.
 pub fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Request, ExitCode> {
-    match Cli::try_parse_from(arguments) {
+    match command().try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(Cli { verb, project, products }) => {
             let given = products.map(|p| GivenProducts::by_flag(p.0));
             Ok(match verb {

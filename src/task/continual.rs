@@ -182,18 +182,19 @@ impl ContinualPlan {
         let others: Vec<String> = self.others.iter().map(|o| format!("{} {}", o.name, Domain::digest(&o.test.items))).collect();
         hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, config, &digests, &others))
     }
-    fn state(&self, model: &Model) -> ContinualState {
+    fn state(&self, model: &Model, ctx: &Ctx<'_>) -> Result<ContinualState> {
         let names = |rows: &[TaskRows]| rows.iter().map(|t| t.name.clone()).collect();
-        let counts = self.tasks.iter().map(TaskRows::counts);
-        let judged = self.others.iter().map(|o| super::RowCounts { train: 0, validation: 0, ..o.counts() });
-        ContinualState::new(
+        let longest = self.config.tune.max_tokens;
+        let counts = self.tasks.iter().map(|t| t.counts(model, longest, ctx));
+        let judged = self.others.iter().map(|o| o.judged(model, longest, ctx));
+        Ok(ContinualState::new(
             self.key(model, &self.config),
             names(&self.tasks),
             names(&self.others),
-            counts.chain(judged).collect(),
+            counts.chain(judged).collect::<Result<_>>()?,
             self.config.clone(),
             self.provenance.clone(),
-        )
+        ))
     }
     fn columns(&self) -> impl Iterator<Item = &Arc<Domain>> {
         self.tasks.iter().chain(&self.others).map(|t| &t.test)
@@ -230,7 +231,7 @@ pub fn run(decoder: &Decoder, plan: &ContinualPlan, on: &mut Listeners<'_>, ctx:
     }
     course::verify(&plan.tasks, &plan.others)?;
     let _lock = course::lock(&plan.folder, ctx)?;
-    let fresh = plan.state(&decoder.model);
+    let fresh = plan.state(&decoder.model, ctx)?;
     let state = ContinualState::resume(&plan.folder, fresh.clone(), &|config| plan.key(&decoder.model, config))?;
     name_request(&state, &plan.folder)?;
     let trainings = plan.config.trainings();

@@ -1,10 +1,10 @@
 //! What learning one task consists of: rows to learn from, rows that say when to stop, rows that judge; finding the task's neurons, training, scoring.
 
 use crate::{
-    base::{Ctx, Error, Grid, NeuronSet, Progress, Result, one_writer},
-    data::Domain,
-    eval::{self, EvalConfig},
-    model::{Decoder, Model},
+    base::{Ctx, Error, Grid, NeuronSet, Progress, Result, number, one_writer},
+    data::{Domain, Item},
+    eval::{self, EvalConfig, encode_pair, prompt_text},
+    model::{Decoder, Model, TextTokenizer},
     scan::{self, MetricKind, ObjectiveKind, ScanConfig},
     tune::{self, Ended, Evaluated, TuneConfig, TunePoint, Tuned},
 };
@@ -33,19 +33,68 @@ pub struct RowCounts {
     pub train: usize,
     pub validation: usize,
     pub test: usize,
+    /// Rows of all parts that were longer than max tokens, or than the model's context, and were cut. 0 also in what earlier versions wrote.
+    #[serde(default)]
+    pub cut: usize,
     pub words: String,
 }
 
-impl TaskRows {
-    pub fn counts(&self) -> RowCounts {
-        let n = |d: &Domain| d.items.len();
-        RowCounts {
-            name: self.name.clone(),
-            train: n(&self.train),
-            validation: n(&self.validation),
-            test: n(&self.test),
-            words: self.words.clone(),
+impl RowCounts {
+    /// Of all parts.
+    pub fn all(&self) -> usize {
+        self.train + self.validation + self.test
+    }
+    /// `, 3 of them cut`, or nothing.
+    pub fn cut_words(&self) -> String {
+        if self.cut == 0 { String::new() } else { format!(", {} of them cut", number::count(self.cut as u64)) }
+    }
+}
+
+/// Items of which no more than `longest` tokens are read though some choice has more.
+fn count_cut(items: &[Item], tokenizer: &TextTokenizer, longest: usize, ctx: &Ctx<'_>) -> Result<usize> {
+    let mut count = 0;
+    for (i, item) in items.iter().enumerate() {
+        if i % 64 == 0 {
+            ctx.check()?;
         }
+        for choice in 0..item.choices.len() {
+            let encoded = encode_pair(tokenizer, &prompt_text(tokenizer, item, choice)?, &item.continuation(choice), longest)?;
+            if encoded.cut > 0 {
+                count += 1;
+                break;
+            }
+        }
+    }
+    Ok(count)
+}
+
+impl TaskRows {
+    /// Of a task that is learnt.
+    ///
+    /// # Errors
+    /// When the tokenizer or a chat template fails, or the work is cancelled.
+    pub fn counts(&self, model: &Model, max_tokens: usize, ctx: &Ctx<'_>) -> Result<RowCounts> {
+        let mut counts = self.judged(model, max_tokens, ctx)?;
+        for (part, count) in [(&self.train, &mut counts.train), (&self.validation, &mut counts.validation)] {
+            *count = part.items.len();
+            counts.cut += count_cut(&part.items, &model.tokenizer, max_tokens.min(model.spec.max_positions), ctx)?;
+        }
+        Ok(counts)
+    }
+    /// Of one that is judged only.
+    ///
+    /// # Errors
+    /// As [`Self::counts`].
+    pub fn judged(&self, model: &Model, max_tokens: usize, ctx: &Ctx<'_>) -> Result<RowCounts> {
+        let items = &self.test.items;
+        Ok(RowCounts {
+            name: self.name.clone(),
+            train: 0,
+            validation: 0,
+            test: items.len(),
+            cut: count_cut(items, &model.tokenizer, max_tokens.min(model.spec.max_positions), ctx)?,
+            words: self.words.clone(),
+        })
     }
     /// Everything of the rows that a result depends on.
     pub(super) fn digest(&self) -> String {

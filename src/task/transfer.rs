@@ -83,10 +83,10 @@ impl TransferPlan {
         let digests: Vec<String> = self.tasks.iter().map(TaskRows::digest).collect();
         hash::sha256_json(&(provenance::program(), &self.provenance.dtype, &model.info.sha256, config, &digests))
     }
-    fn state(&self, model: &Model) -> TransferState {
+    fn state(&self, model: &Model, ctx: &Ctx<'_>) -> Result<TransferState> {
         let key = self.key(model, &self.config);
-        let rows: Vec<RowCounts> = self.tasks.iter().map(TaskRows::counts).collect();
-        TransferState::new(key, rows, model.spec.n_layers, self.config.clone(), self.provenance.clone())
+        let rows = self.tasks.iter().map(|t| t.counts(model, self.config.tune.max_tokens, ctx)).collect::<Result<Vec<RowCounts>>>()?;
+        Ok(TransferState::new(key, rows, model.spec.n_layers, self.config.clone(), self.provenance.clone()))
     }
 }
 
@@ -101,7 +101,7 @@ pub fn run(decoder: &Decoder, plan: &TransferPlan, on_state: &mut dyn FnMut(&Tra
     }
     course::verify(&plan.tasks, &[])?;
     let _lock = course::lock(&plan.folder, ctx)?;
-    let fresh = plan.state(&decoder.model);
+    let fresh = plan.state(&decoder.model, ctx)?;
     let mut state = TransferState::resume(&plan.folder, fresh.clone(), &|config| plan.key(&decoder.model, config))?;
     let on_state: &mut dyn FnMut(&TransferState) = &mut |state| on_state(&state.part(&fresh));
     let config = &plan.config;

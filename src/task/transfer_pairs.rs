@@ -167,7 +167,8 @@ mod tests {
 
     /// Three tasks, two seeds; the cell of learning i and judging j is `10 i + j` (+ 2 with the second seed) of 100.
     fn study() -> TransferState {
-        let rows = ["a", "b", "c"].map(|name| RowCounts { name: name.into(), train: 9, validation: 9, test: 100, words: String::new() });
+        let rows =
+            ["a", "b", "c"].map(|name| RowCounts { name: name.into(), train: 9, validation: 9, test: 100, cut: 0, words: String::new() });
         let config = TransferConfig { percent: 10.0, percents: vec![50.0], seeds: vec![0, 1], ..TransferConfig::default() };
         let mut state = TransferState::new("k".into(), rows.to_vec(), 2, config, Provenance::default());
         let score = |correct: usize| Some(Score { n: 100, correct, loss: 1.0 });

@@ -129,7 +129,7 @@ pub struct ProveArgs {
     #[arg(long, alias = "percent", value_delimiter = ',', value_name = "PERCENT,...", value_parser = parse_percent, default_value = "10")]
     pub percents: Vec<f64>,
     /// Also multiply the activations of each task's neurons by these: below 1 inhibits, above 1 amplifies.
-    #[arg(long, value_delimiter = ',', value_name = "FACTOR,...", allow_negative_numbers = true)]
+    #[arg(long, value_delimiter = ',', value_name = "FACTOR,...")]
     pub factors: Vec<f64>,
     /// The k of --factors.
     #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = parse_percent)]

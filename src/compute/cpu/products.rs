@@ -19,10 +19,10 @@ use std::{fmt, str::FromStr};
 pub enum Products {
     /// f32 multiply-adds.
     F32,
-    /// Eight products of the digits of fixed-point numbers, summed in whole numbers: an error of the size of f32's own. Weights stored in bfloat16 as by [`Self::Bf16x6`],
-    /// which needs half of its products for them.
+    /// Eight products of the digits of fixed-point numbers, summed in whole numbers: an error of the order of f32's own, two to four times it where rows have a few numbers much larger than the rest. Weights stored
+    /// in bfloat16 as by [`Self::Bf16x6`], which needs half of its products for them.
     Int8x8,
-    /// Six products of bfloat16 parts, summed in f32: an error of the size of f32's own.
+    /// Six products of bfloat16 parts, summed in f32: an error of the size of f32's own or half of it.
     Bf16x6,
     /// Three products of two parts each: a relative error of up to 2^-14 a product.
     Bf16x3,
@@ -48,10 +48,10 @@ impl Products {
         match self {
             Self::F32 => "multiply-adds in f32, which every processor has and the others are compared with",
             Self::Int8x8 => {
-                "eight products of 8-bit digits, each row to 2^-23 of its largest number, with f32's accuracy and the fastest of these on a tile unit; weights stored in bfloat16 are multiplied as by bf16x6, which is faster for them"
+                "eight products of 8-bit digits, each row to 2^-23 of its largest number, an error of f32's order (up to four times f32's own in a language model) and the fastest of this order on a tile unit; weights stored in bfloat16 are multiplied as by bf16x6, which is faster for them"
             }
             Self::Bf16x6 => {
-                "six products of bfloat16 parts with f32's accuracy, faster on a tile unit where many rows are multiplied at once"
+                "six products of bfloat16 parts, an error of f32's own size or half of it, faster on a tile unit where many rows are multiplied at once"
             }
             Self::Bf16x3 => {
                 "three products of bfloat16 parts, 16 bits of each number and up to 2^-14 off a product, faster than bf16x6 on a tile unit"
@@ -62,12 +62,12 @@ impl Products {
         }
     }
     /// As [`Products::about`], of the program's own choice.
-    pub const ABOUT_AUTO: &str = "the fastest with f32's accuracy, which is int8x8 on a tile unit and f32 elsewhere";
+    pub const ABOUT_AUTO: &str = "the fastest with an error of f32's order, which is int8x8 on a tile unit and f32 elsewhere";
     /// Those that a provenance names as what was computed in: `Q4_1 weights, f32 with bf16 products arithmetic, f64 sums`.
     pub fn named_in(provenance: &str) -> Self {
         Self::ALL.into_iter().find(|p| *p != Self::F32 && provenance.contains(p.arithmetic())).unwrap_or(Self::F32)
     }
-    /// Whether they have less than f32's accuracy.
+    /// Whether their error is larger than of f32's order.
     pub fn is_coarse(self) -> bool {
         matches!(self, Self::Bf16x3 | Self::Bf16)
     }
@@ -134,11 +134,11 @@ impl Products {
         }
         (self == Self::Bf16 && Words::pairs().is_some()).then_some(Maker::Pairs)
     }
-    /// The fastest of f32's accuracy here, or what the environment names.
+    /// The fastest with an error of f32's order here, or what the environment names.
     pub fn best() -> Self {
         Self::from_env().and_then(Result::ok).flatten().unwrap_or_else(Self::fastest)
     }
-    /// The fastest of f32's accuracy here: what `auto` takes.
+    /// The fastest with an error of f32's order here: what `auto` takes.
     pub fn fastest() -> Self {
         if Self::Int8x8.available() { Self::Int8x8 } else { Self::F32 }
     }

@@ -19,7 +19,7 @@ fn sentence(then: Products, now: Products) -> String {
     let apart = if then.is_coarse() || now.is_coarse() {
         "numbers of the two are not of one accuracy"
     } else {
-        "both have f32's accuracy, and last digits may differ"
+        "errors of both are of f32's order, and last digits may differ"
     };
     format!(
         "Made with {then} products. The model computes with {now} now: {apart}. Start it again to have it in {now}, or choose products in the settings."
@@ -34,6 +34,6 @@ mod tests {
     fn coarse_numbers_are_told_from_those_of_the_same_accuracy() {
         assert!(sentence(Products::Bf16, Products::F32).contains("not of one accuracy"));
         assert!(sentence(Products::F32, Products::Bf16x3).contains("not of one accuracy"));
-        assert!(sentence(Products::F32, Products::Int8x8).contains("both have f32's accuracy"));
+        assert!(sentence(Products::F32, Products::Int8x8).contains("of f32's order"));
     }
 }

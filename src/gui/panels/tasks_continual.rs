@@ -548,9 +548,9 @@ fn rows_words(state: &ContinualState) -> String {
         .iter()
         .map(|r| {
             if r.train == 0 {
-                format!("{} 0 / 0 / {}", r.name, r.test)
+                format!("{} 0 / 0 / {}{}", r.name, r.test, r.cut_words())
             } else {
-                format!("{} {} / {} / {}", r.name, r.train, r.validation, r.test)
+                format!("{} {} / {} / {}{}", r.name, r.train, r.validation, r.test, r.cut_words())
             }
         })
         .collect();

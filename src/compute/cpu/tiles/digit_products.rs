@@ -2,10 +2,12 @@
 //!
 //! One instruction multiplies 16 rows of 64 whole numbers of eight bits with 64 x 16 and adds the products to 16 x 16 sums of 32 bits, without any error
 //! (TDPBSSD in Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2). Of the nine products of two numbers' digits (see [`super::digits`]) the
-//! eight largest are made; the ninth is below 2^-30 of the largest numbers' product. Digits of the same weight share a sum, and so that no instruction waits for the
-//! one before, those of weight 2^16 have two:
+//! eight largest are made; the ninth is below 2^-30 of the largest numbers' product. Products of the same weight share a sum:
 //!
-//! `x y = 2^32 x1 y1 + 2^24 (x1 y2 + x2 y1) + 2^16 ((x2 y2) + (x1 y3 + x3 y1)) + 2^8 (x2 y3 + x3 y2) + x3 y3`
+//! `x y = 2^32 x1 y1 + 2^24 (x1 y2 + x2 y1) + 2^16 (x1 y3 + x2 y2 + x3 y1) + 2^8 (x2 y3 + x3 y2) + x3 y3`
+//!
+//! Four registers hold the sums and four the operands' tiles, each of which is read once a step. In the last step the sums are finished one after another and leave
+//! while the others are still made. A tile that is read or written takes as long as half a product does, or as a whole one where another thread has the same core.
 //!
 //! No product is larger than 2^14, so a sum of three of them has room for a depth of [`DEEPEST`]. The sums are whole numbers: neither the order of the depths nor what
 //! stands beside a row or a column, nor which operand is left, changes a bit. They are put together in f32, by three multiply-adds.
@@ -18,18 +20,18 @@ use std::{
     arch::{
         asm,
         x86_64::{
-            __m512, _mm512_add_epi32, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_load_si512, _mm512_loadu_ps,
-            _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_scalef_ps, _mm512_set1_ps,
+            __m512, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+            _mm512_maskz_loadu_ps, _mm512_scalef_ps, _mm512_set1_ps,
         },
     },
     ops::Range,
 };
 
 /// Sums of a block.
-const SUMS: usize = 5;
-/// Where their products come from (left, right, from the uppermost digit on): one of each weight, with two sums for the third.
+const SUMS: usize = 4;
+/// Where their products come from (left, right, from the uppermost digit on): one sum of each weight.
 #[cfg(test)]
-const PAIRS: [&[(usize, usize)]; SUMS] = [&[(0, 0)], &[(0, 1), (1, 0)], &[(0, 2), (2, 0)], &[(1, 1)], &[(1, 2), (2, 1)]];
+const PAIRS: [&[(usize, usize)]; SUMS] = [&[(0, 0)], &[(0, 1), (1, 0)], &[(0, 2), (1, 1), (2, 0)], &[(1, 2), (2, 1)]];
 /// Depths that no sum overflows in: 3 * 2^14 for each.
 pub(super) const DEEPEST: usize = 1 << 15;
 const _: () = assert!(3 * (1 << 14) * DEEPEST < 1 << 31);
@@ -55,8 +57,7 @@ impl Sums {
         let sum = |i: usize| unsafe { _mm512_load_si512(self.0.as_ptr().add((i * SIDE + r) * SIDE).cast()) };
         let digit = _mm512_set1_ps(256.0);
         let upper = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum(0)), digit, _mm512_cvtepi32_ps(sum(1)));
-        let third = _mm512_cvtepi32_ps(_mm512_add_epi32(sum(2), sum(3)));
-        let lower = _mm512_fmadd_ps(third, digit, _mm512_cvtepi32_ps(sum(4)));
+        let lower = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum(2)), digit, _mm512_cvtepi32_ps(sum(3)));
         let all = _mm512_fmadd_ps(upper, _mm512_set1_ps(65536.0), lower);
         _mm512_scalef_ps(all, _mm512_add_ps(right, _mm512_set1_ps(left)))
     }
@@ -78,6 +79,80 @@ pub(super) fn exponents_across(right: &[f32]) -> __m512 {
     _mm512_add_ps(exponents, _mm512_set1_ps(8.0))
 }
 
+/// The products of a step by groups of two, of a left panel at `a` and a right one at `b`, which is read by the instruction given. The sums are in the first
+/// registers.
+macro_rules! group {
+    (first, $load:literal) => {
+        concat!(
+            "tileloadd tmm4, [{a} + {s}*1]\n",
+            $load,
+            " tmm5, [{b} + {s}*1]\n",
+            "tdpbssd tmm0, tmm4, tmm5\n",
+            $load,
+            " tmm6, [{b} + {s}*1 + 1024]\n",
+            "tdpbssd tmm1, tmm4, tmm6",
+        )
+    };
+    (second, $load:literal) => {
+        concat!(
+            $load,
+            " tmm7, [{b} + {s}*1 + 2048]\n",
+            "tdpbssd tmm2, tmm4, tmm7\n",
+            "tileloadd tmm4, [{a} + {s}*1 + 1024]\n",
+            "tdpbssd tmm3, tmm4, tmm7",
+        )
+    };
+    (third) => {
+        concat!("tdpbssd tmm1, tmm4, tmm5\n", "tdpbssd tmm2, tmm4, tmm6")
+    };
+    (fourth) => {
+        concat!("tileloadd tmm4, [{a} + {s}*1 + 2048]\n", "tdpbssd tmm3, tmm4, tmm6\n", "tdpbssd tmm2, tmm4, tmm5")
+    };
+}
+
+/// Groups of the last step, which put the sums at `c`. Its first group is [`group`]'s.
+macro_rules! last_group {
+    (second, $load:literal) => {
+        concat!(
+            $load,
+            " tmm7, [{b} + {s}*1 + 2048]\n",
+            "tdpbssd tmm2, tmm4, tmm7\n",
+            "tilestored [{c} + {s}*1], tmm0\n",
+            "tileloadd tmm4, [{a} + {s}*1 + 1024]\n",
+            "tdpbssd tmm1, tmm4, tmm5",
+        )
+    };
+    (third) => {
+        concat!("tdpbssd tmm3, tmm4, tmm7\n", "tilestored [{c} + {s}*1 + 1024], tmm1\n", "tdpbssd tmm2, tmm4, tmm6")
+    };
+    (fourth) => {
+        concat!(
+            "tileloadd tmm4, [{a} + {s}*1 + 2048]\n",
+            "tdpbssd tmm3, tmm4, tmm6\n",
+            "tilestored [{c} + {s}*1 + 3072], tmm3\n",
+            "tdpbssd tmm2, tmm4, tmm5\n",
+            "tilestored [{c} + {s}*1 + 2048], tmm2",
+        )
+    };
+}
+
+/// Eight lines at `p`, and on to the next.
+macro_rules! ask {
+    () => {
+        concat!(
+            "prefetcht1 [{p}]\n",
+            "prefetcht1 [{p} + 64]\n",
+            "prefetcht1 [{p} + 128]\n",
+            "prefetcht1 [{p} + 192]\n",
+            "prefetcht1 [{p} + 256]\n",
+            "prefetcht1 [{p} + 320]\n",
+            "prefetcht1 [{p} + 384]\n",
+            "prefetcht1 [{p} + 448]\n",
+            "add {p}, 512",
+        )
+    };
+}
+
 impl Session {
     /// One left panel times one right one. `ahead` is brought to the second-level cache meanwhile: [`super::AHEAD`] floats for each step.
     pub(super) fn multiply_sums(&self, left: &[f32], right: &[f32], depth: usize, ahead: *const f32, sums: &mut Sums) {
@@ -92,43 +167,33 @@ impl Session {
             return sums.0.fill(0);
         }
         #[expect(unsafe_code, reason = "instructions the language has no functions for")]
-        // SAFETY: the session holds the unit; panels of so many steps were found; the sums have room for five tiles. The tile registers are those of the
+        // SAFETY: the session holds the unit; panels of so many steps were found; the sums have room for four tiles. The tile registers are those of the
         // modules beside this one, and none is live between two blocks.
         unsafe {
             asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", "tilezero tmm4",
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "test {n}, {n}",
+                "jz 3f",
                 "2:",
-                "prefetcht1 [{p}]", "prefetcht1 [{p} + 64]", "prefetcht1 [{p} + 128]", "prefetcht1 [{p} + 192]",
-                "prefetcht1 [{p} + 256]", "prefetcht1 [{p} + 320]", "prefetcht1 [{p} + 384]", "prefetcht1 [{p} + 448]",
-                "add {p}, 512",
+                ask!(),
                 // The left panel stays in the first-level cache, the right one passes by.
-                "tileloadd tmm7, [{a} + {s}*1]",
-                "tileloaddt1 tmm6, [{b} + {s}*1 + 1024]",
-                "tdpbssd tmm1, tmm7, tmm6",
-                "tileloaddt1 tmm5, [{b} + {s}*1]",
-                "tdpbssd tmm0, tmm7, tmm5",
-                "tileloadd tmm7, [{a} + {s}*1 + 2048]",
-                "tdpbssd tmm4, tmm7, tmm6",
-                "tdpbssd tmm2, tmm7, tmm5",
-                "tileloadd tmm7, [{a} + {s}*1 + 1024]",
-                "tdpbssd tmm1, tmm7, tmm5",
-                "tdpbssd tmm3, tmm7, tmm6",
-                "tileloaddt1 tmm5, [{b} + {s}*1 + 2048]",
-                "tdpbssd tmm4, tmm7, tmm5",
-                "tileloadd tmm7, [{a} + {s}*1]",
-                "tdpbssd tmm2, tmm7, tmm5",
+                group!(first, "tileloaddt1"),
+                group!(second, "tileloaddt1"),
+                group!(third),
+                group!(fourth),
                 "add {a}, 3072",
                 "add {b}, 3072",
                 "dec {n}",
                 "jnz 2b",
-                "tilestored [{c} + {s}*1], tmm0",
-                "tilestored [{c} + {s}*1 + 1024], tmm1",
-                "tilestored [{c} + {s}*1 + 2048], tmm2",
-                "tilestored [{c} + {s}*1 + 3072], tmm3",
-                "tilestored [{c} + {s}*1 + 4096], tmm4",
+                "3:",
+                ask!(),
+                group!(first, "tileloaddt1"),
+                last_group!(second, "tileloaddt1"),
+                last_group!(third),
+                last_group!(fourth),
                 a = inout(reg) left[HEAD..].as_ptr() => _,
                 b = inout(reg) right[HEAD..].as_ptr() => _,
-                n = inout(reg) steps => _,
+                n = inout(reg) steps - 1 => _,
                 p = inout(reg) ahead => _,
                 s = in(reg) 64usize,
                 c = in(reg) sums.0.as_mut_ptr(),
@@ -142,7 +207,7 @@ impl Session {
     /// As [`Self::multiply_sums`]; `beside` is called [`GROUPS`] times a step, and what it does goes on while the unit works.
     ///
     /// # Safety
-    /// On a processor with AVX-512.
+    /// Panels of at least one step, of this depth, and a processor with AVX-512.
     #[inline(always)]
     #[expect(unsafe_code, reason = "instructions the language has no functions for")]
     pub(super) unsafe fn multiply_beside_digits(
@@ -153,59 +218,34 @@ impl Session {
         sums: &mut Sums,
         mut beside: impl FnMut(),
     ) {
-        let len = self.unit().panel_len(depth);
-        let steps = depth.div_ceil(STEP);
-        assert!(left.len() == len && right.len() == len && depth <= DEEPEST && steps > 0, "panels of a depth of {depth}");
+        debug_assert!(left.len() == self.unit().panel_len(depth) && right.len() == left.len() && (1..=DEEPEST).contains(&depth));
         #[cfg(test)]
         if self.unit().is_twin() {
             return twin::multiply(left, right, depth, sums);
         }
-        let (mut a, mut b) = (left[HEAD..].as_ptr(), right[HEAD..].as_ptr());
+        let (mut a, mut b, c) = (left[HEAD..].as_ptr(), right[HEAD..].as_ptr(), sums.0.as_mut_ptr());
         // SAFETY: as in `multiply_sums`. The compiler knows no tile registers, so it keeps nothing there and changes none.
         unsafe {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", "tilezero tmm4", options(nostack));
-            for _ in 0..steps {
-                asm!(
-                    "tileloadd tmm7, [{b} + {s}*1]",
-                    "tileloadd tmm6, [{a} + {s}*1 + 1024]",
-                    "tdpbssd tmm1, tmm6, tmm7",
-                    "tileloadd tmm5, [{a} + {s}*1]",
-                    "tdpbssd tmm0, tmm5, tmm7",
-                    a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack)
-                );
+            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack));
+            for _ in 1..depth.div_ceil(STEP) {
+                asm!(group!(first, "tileloadd"), a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack));
                 beside();
-                asm!(
-                    "tileloadd tmm7, [{b} + {s}*1 + 2048]",
-                    "tdpbssd tmm4, tmm6, tmm7",
-                    "tdpbssd tmm2, tmm5, tmm7",
-                    b = in(reg) b, s = in(reg) 64usize, options(nostack)
-                );
+                asm!(group!(second, "tileloadd"), a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack));
                 beside();
-                asm!(
-                    "tileloadd tmm7, [{b} + {s}*1 + 1024]",
-                    "tdpbssd tmm1, tmm5, tmm7",
-                    "tdpbssd tmm3, tmm6, tmm7",
-                    b = in(reg) b, s = in(reg) 64usize, options(nostack)
-                );
+                asm!(group!(third), options(nostack));
                 beside();
-                asm!(
-                    "tileloadd tmm5, [{a} + {s}*1 + 2048]",
-                    "tdpbssd tmm4, tmm5, tmm7",
-                    "tileloadd tmm7, [{b} + {s}*1]",
-                    "tdpbssd tmm2, tmm5, tmm7",
-                    a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack)
-                );
+                asm!(group!(fourth), a = in(reg) a, s = in(reg) 64usize, options(nostack));
                 beside();
                 (a, b) = (a.add(DIGITS * TILE), b.add(DIGITS * TILE));
             }
-            asm!(
-                "tilestored [{c} + {s}*1], tmm0",
-                "tilestored [{c} + {s}*1 + 1024], tmm1",
-                "tilestored [{c} + {s}*1 + 2048], tmm2",
-                "tilestored [{c} + {s}*1 + 3072], tmm3",
-                "tilestored [{c} + {s}*1 + 4096], tmm4",
-                c = in(reg) sums.0.as_mut_ptr(), s = in(reg) 64usize, options(nostack)
-            );
+            asm!(group!(first, "tileloadd"), a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack));
+            beside();
+            asm!(last_group!(second, "tileloadd"), a = in(reg) a, b = in(reg) b, c = in(reg) c, s = in(reg) 64usize, options(nostack));
+            beside();
+            asm!(last_group!(third), c = in(reg) c, s = in(reg) 64usize, options(nostack));
+            beside();
+            asm!(last_group!(fourth), a = in(reg) a, c = in(reg) c, s = in(reg) 64usize, options(nostack));
+            beside();
         }
     }
 
@@ -261,11 +301,6 @@ pub(super) unsafe fn settle(sums: &Sums, left: &[f32], right: &[f32], place: Pla
             _mm512_mask_storeu_ps(to, mask, made);
         }
     }
-}
-
-/// Rows of a sub-block's finish that fall to one call of `beside`, so that few are left for the end.
-pub(super) fn rows_beside(depth: usize) -> usize {
-    SIDE.div_ceil(GROUPS * depth.div_ceil(STEP)).next_power_of_two()
 }
 
 /// A panel's place among others of the same length.

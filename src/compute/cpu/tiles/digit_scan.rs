@@ -4,8 +4,9 @@
 //! A block's quarters come from the unit one by one. While it makes one, the one before is put together, a few rows after every few products.
 
 use super::{
-    BLOCK, SIDE, Session,
-    digit_products::{Sums, exponents, exponents_across, panel, rows_beside},
+    BLOCK, Block, SIDE, Session,
+    digit_products::{GROUPS, Sums, exponents, exponents_across, panel},
+    digits::STEP,
 };
 use crate::compute::cpu::{
     panel::LINE,
@@ -16,7 +17,7 @@ use std::arch::x86_64::{__m512, _MM_HINT_T1, _mm_prefetch};
 
 /// Elements of a block.
 const SIZE: usize = BLOCK * BLOCK;
-/// Lines that are asked for with every few products.
+/// Lines that are asked for with every few products. (Asking for the next panels from the second-level cache as well costs more than it brings.)
 const LINES: usize = 2;
 
 /// One sample's turn on a tile.
@@ -77,10 +78,30 @@ pub(in crate::compute::cpu) fn scan_turns(
             && turn.partners.iter().all(|(slot, _)| *slot < slots && turn.slot.is_some_and(|own| own != *slot))
     };
     assert!(tile.panel >= tile.down * SIZE && tile.weights.len() == elements && turns.iter().all(fits), "operands of a tile do not fit");
+    // So many rows of a quarter with every group of products that all are done when the products are.
+    let most = turns.iter().map(|turn| turn.tokens).min().map_or(1, |least| SIDE.div_ceil(GROUPS * least.div_ceil(STEP)));
     #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
     // SAFETY: the lengths were checked above; a unit comes with AVX-512.
     unsafe {
-        blocks(session, tile, turns, at_block)
+        let zero = [Avx512::zero(); 2];
+        let dots = |turn: &Turn<'_>| turn.partners.len();
+        let mut blocks = Blocks {
+            down: tile.down,
+            across: tile.across,
+            panel: tile.panel,
+            weights: tile.weights.as_ptr(),
+            means: tile.means.as_mut_ptr(),
+            kept: tile.kept.as_mut_ptr(),
+            turns,
+            lanes: turns.iter().map(|t| Lanes { squares: zero, dots: vec![zero; dots(t).max(1)] }).collect(),
+            sums: turns.iter().map(|t| TurnSums { squares: 0.0, dots: vec![0.0; dots(t)] }).collect(),
+        };
+        match most {
+            1 => blocks.run::<1>(session, tile.next, at_block),
+            2 => blocks.run::<2>(session, tile.next, at_block),
+            _ => blocks.run::<4>(session, tile.next, at_block),
+        }
+        blocks.sums
     }
 }
 
@@ -111,7 +132,236 @@ impl Ahead<'_> {
 /// A turn's sums while they are summed, as [`fold`] takes them.
 struct Lanes {
     squares: [Avx512; 2],
+    /// For each partner; one that nobody reads where there is none.
     dots: Vec<[Avx512; 2]>,
+}
+
+/// What is done with a quarter's rows: its first element in each tile, or in one that nobody reads, so that no row asks what is wanted.
+struct Finish {
+    /// The exponents of its rows and columns.
+    left: *const f32,
+    right: __m512,
+    weights: *const f32,
+    mean: *mut f32,
+    keep: *mut f32,
+    partner: *const f32,
+    square: Avx512,
+    dot: Avx512,
+    /// The next row.
+    row: usize,
+}
+
+impl Finish {
+    /// The next `ROWS`, unless none is left.
+    ///
+    /// # Safety
+    /// On a processor with AVX-512, with pointers to sixteen rows of a block.
+    #[inline]
+    #[expect(unsafe_code, reason = "pointers that walk the tile")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    unsafe fn some<const ROWS: usize>(&mut self, products: &Sums) {
+        const { assert!(SIDE.is_multiple_of(ROWS)) };
+        if self.row >= SIDE {
+            return;
+        }
+        for r in self.row..self.row + ROWS {
+            let i = r * BLOCK;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let product = Avx512(products.row(r, *self.left.add(r), self.right));
+                let a = product.abs_product(Avx512::load(self.weights.add(i)));
+                let (mean, partner) = (Avx512::load(self.mean.add(i)), Avx512::load(self.partner.add(i)));
+                self.square = a.fma(a, self.square);
+                self.dot = a.fma(partner, self.dot);
+                a.add(mean).store(self.mean.add(i));
+                a.store(self.keep.add(i));
+            }
+        }
+        self.row += ROWS;
+    }
+}
+
+/// Where a turn's numbers go in a tile: from the tile's first element, or always the same that nobody reads.
+#[derive(Clone, Copy)]
+struct Destination {
+    base: *mut f32,
+    moves: bool,
+}
+
+impl Destination {
+    /// Of the element so far into the tile and its block.
+    fn at(self, block: usize, within: usize) -> *mut f32 {
+        self.base.wrapping_add(if self.moves { block + within } else { within })
+    }
+}
+
+/// What stays the same for all blocks of a turn.
+#[derive(Clone, Copy)]
+struct Places {
+    /// Floats of a panel.
+    panel: usize,
+    mean: Destination,
+    keep: Destination,
+    partner: Destination,
+}
+
+/// A tile and the turns that go through its blocks together.
+struct Blocks<'a, 'b> {
+    down: usize,
+    across: usize,
+    panel: usize,
+    weights: *const f32,
+    means: *mut f32,
+    kept: *mut f32,
+    turns: &'a [Turn<'b>],
+    lanes: Vec<Lanes>,
+    sums: Vec<TurnSums>,
+}
+
+impl Blocks<'_, '_> {
+    /// Elements of a tile, and of those before a block.
+    fn elements(&self) -> usize {
+        self.across * self.panel
+    }
+    fn offset(&self, block: usize) -> usize {
+        block / self.down * self.panel + block % self.down * SIZE
+    }
+    fn places(&self, session: &Session, spare: &mut Block) -> Vec<Places> {
+        let elements = self.elements();
+        let spare = Destination { base: spare.0.as_mut_ptr(), moves: false };
+        let to = |base: *mut f32, place: Option<usize>| {
+            place.map_or(spare, |place| Destination { base: base.wrapping_add(place * elements), moves: true })
+        };
+        let of = |turn: &Turn<'_>| Places {
+            panel: session.unit().panel_len(turn.tokens),
+            mean: to(self.means, turn.mean),
+            keep: to(self.kept, turn.slot),
+            partner: to(self.kept, turn.partners.first().map(|p| p.0)),
+        };
+        self.turns.iter().map(of).collect()
+    }
+
+    /// Keeps a quarter's sums, and ends its turn's block with the last.
+    ///
+    /// # Safety
+    /// On a processor with AVX-512; operands as [`scan_turns`] checks.
+    #[inline]
+    #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    unsafe fn done(&mut self, at: Quarter, square: Avx512, dot: Avx512) {
+        let (mine, (_, beside)) = (&mut self.lanes[at.turn], at.halves());
+        mine.squares[beside] = square;
+        mine.dots[0][beside] = dot;
+        if at.quarter == 3 {
+            // SAFETY: the caller's promise.
+            unsafe { self.done_block(at) };
+        }
+    }
+
+    /// What is left to do with a turn's block when all of its rows are done.
+    ///
+    /// # Safety
+    /// On a processor with AVX-512; operands as [`scan_turns`] checks.
+    #[expect(unsafe_code, reason = "pointers that walk the tile")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    #[inline(never)]
+    unsafe fn done_block(&mut self, at: Quarter) {
+        let (elements, from, count) = (self.elements(), self.offset(at.block), self.down * self.across);
+        let (turn, mine, kept) = (&self.turns[at.turn], &mut self.lanes[at.turn], self.kept.cast_const());
+        // The first partner was met on the way.
+        for (dot, (slot, _)) in mine.dots.iter_mut().zip(turn.partners).skip(1) {
+            let own = turn.slot.unwrap_or_default();
+            // SAFETY: a slot is inside `kept`, a block inside a tile.
+            unsafe {
+                let of = |slot: usize| std::slice::from_raw_parts(kept.add(slot * elements + from), SIZE);
+                add_product(of(own), of(*slot), dot);
+            }
+        }
+        // Single precision sums no more than the piece that `scan_pairs` goes through at a time.
+        if at.block + 1 == count || (at.block + 1).is_multiple_of(PIECE / SIZE) {
+            let sums = &mut self.sums[at.turn];
+            // SAFETY: the caller's promise.
+            unsafe {
+                let zero = [Avx512::zero(); 2];
+                sums.squares += f64::from(fold(std::mem::replace(&mut mine.squares, zero)));
+                for (sum, dot) in sums.dots.iter_mut().zip(&mut mine.dots) {
+                    *sum += f64::from(fold(std::mem::replace(dot, zero)));
+                }
+            }
+        }
+    }
+
+    /// All blocks, and in each of them all turns.
+    ///
+    /// # Safety
+    /// On a processor with AVX-512; operands as [`scan_turns`] checks.
+    #[expect(unsafe_code, reason = "code compiled for more than the baseline, and pointers that walk the tile")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    unsafe fn run<const ROWS: usize>(&mut self, session: &Session, next: &[&[f32]], mut at_block: impl FnMut(usize)) {
+        let (down, turns) = (self.down, self.turns);
+        let mut spare = Block([0.0; SIZE]);
+        let places = self.places(session, &mut spare);
+        let mut ahead = Ahead { now: &[], then: next.iter() };
+        let mut sums = [const { Sums::new() }; 2];
+        let mut waiting: Option<(Quarter, Finish)> = None;
+        for block in 0..down * self.across {
+            at_block(block);
+            let from = self.offset(block);
+            for ((i, turn), to) in turns.iter().enumerate().zip(&places) {
+                if turn.begins {
+                    // SAFETY: a block of the turn's mean, or what nobody reads; the quarter that waits is another turn's.
+                    unsafe { std::slice::from_raw_parts_mut(to.mean.at(from, 0), SIZE) }.fill(0.0);
+                }
+                for quarter in 0..4 {
+                    let at = Quarter { block, turn: i, quarter };
+                    let [even, odd] = &mut sums;
+                    let (made, before) = if quarter % 2 == 0 { (even, &*odd) } else { (odd, &*even) };
+                    let (below, beside) = at.halves();
+                    let left = &turn.delta[panel(2 * (block % down) + below, to.panel)];
+                    let right = &turn.x[panel(2 * (block / down) + beside, to.panel)];
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        match &mut waiting {
+                            Some((of, finish)) => {
+                                session.multiply_beside_digits(left, right, turn.tokens, made, || {
+                                    ahead.ask();
+                                    finish.some::<ROWS>(before);
+                                });
+                                while finish.row < SIDE {
+                                    finish.some::<ROWS>(before);
+                                }
+                                let (of, square, dot) = (*of, finish.square, finish.dot);
+                                self.done(of, square, dot);
+                            }
+                            None => session.multiply_beside_digits(left, right, turn.tokens, made, || ahead.ask()),
+                        }
+                        let (within, lanes) = (below * SIDE * BLOCK + beside * SIDE, &self.lanes[i]);
+                        let finish = Finish {
+                            left: exponents(left).as_ptr(),
+                            right: exponents_across(right),
+                            weights: self.weights.add(from + within),
+                            mean: to.mean.at(from, within),
+                            keep: to.keep.at(from, within),
+                            partner: to.partner.at(from, within),
+                            square: lanes.squares[beside],
+                            dot: lanes.dots[0][beside],
+                            row: 0,
+                        };
+                        waiting = Some((at, finish));
+                    }
+                }
+            }
+        }
+        if let Some((at, mut finish)) = waiting {
+            // SAFETY: as above.
+            unsafe {
+                while finish.row < SIDE {
+                    finish.some::<ROWS>(&sums[1]);
+                }
+                self.done(at, finish.square, finish.dot);
+            }
+        }
+    }
 }
 
 /// A quarter of a block.
@@ -128,167 +378,6 @@ impl Quarter {
     fn halves(self) -> (usize, usize) {
         (self.quarter % 2, self.quarter / 2)
     }
-}
-
-/// What is done with a quarter's rows.
-struct Finish<'a> {
-    products: &'a Sums,
-    left: &'a [f32; SIDE],
-    right: __m512,
-    /// The quarter's first element in each of them; null where it is not wanted.
-    weights: *const f32,
-    mean: *mut f32,
-    keep: *mut f32,
-    partner: *const f32,
-    square: Avx512,
-    dot: Avx512,
-    /// The next row.
-    row: usize,
-}
-
-impl Finish<'_> {
-    /// The next `rows`, or as many as are left.
-    ///
-    /// # Safety
-    /// On a processor with AVX-512.
-    #[inline]
-    #[expect(unsafe_code, reason = "pointers that walk the tile")]
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-    unsafe fn some(&mut self, rows: usize) {
-        let rows = self.row..SIDE.min(self.row + rows);
-        self.row = rows.end;
-        let (mut square, mut dot) = (self.square, self.dot);
-        for r in rows {
-            let i = r * BLOCK;
-            // SAFETY: the caller's promise; what is not wanted is not followed.
-            unsafe {
-                let a = Avx512(self.products.row(r, self.left[r], self.right)).abs_product(Avx512::load(self.weights.add(i)));
-                if !self.mean.is_null() {
-                    a.add(Avx512::load(self.mean.add(i))).store(self.mean.add(i));
-                }
-                if !self.keep.is_null() {
-                    a.store(self.keep.add(i));
-                }
-                square = a.fma(a, square);
-                if !self.partner.is_null() {
-                    dot = a.fma(Avx512::load(self.partner.add(i)), dot);
-                }
-            }
-        }
-        (self.square, self.dot) = (square, dot);
-    }
-}
-
-/// # Safety
-/// On a processor with AVX-512; operands as [`scan_turns`] checks.
-#[expect(unsafe_code, reason = "code compiled for more than the baseline, and pointers that walk the tile")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-unsafe fn blocks(session: &Session, tile: &mut Tile<'_>, turns: &[Turn<'_>], mut at_block: impl FnMut(usize)) -> Vec<TurnSums> {
-    let (down, count) = (tile.down, tile.down * tile.across);
-    let elements = tile.across * tile.panel;
-    let offset = |block: usize| block / down * tile.panel + block % down * SIZE;
-    let (weights, means, kept) = (tile.weights.as_ptr(), tile.means.as_mut_ptr(), tile.kept.as_mut_ptr());
-    // SAFETY: the caller's promise.
-    let zero = unsafe { Avx512::zero() };
-    let mut lanes: Vec<Lanes> = turns.iter().map(|t| Lanes { squares: [zero; 2], dots: vec![[zero; 2]; t.partners.len()] }).collect();
-    let mut sums: Vec<TurnSums> = turns.iter().map(|t| TurnSums { squares: 0.0, dots: vec![0.0; t.partners.len()] }).collect();
-    let lens: Vec<usize> = turns.iter().map(|t| session.unit().panel_len(t.tokens)).collect();
-    let operands = |at: Quarter| {
-        let (below, beside) = at.halves();
-        let (turn, len) = (&turns[at.turn], lens[at.turn]);
-        (&turn.delta[panel(2 * (at.block % down) + below, len)], &turn.x[panel(2 * (at.block / down) + beside, len)])
-    };
-    let mut ahead = Ahead { now: &[], then: tile.next.iter() };
-    let mut made = [const { Sums::new() }; 2];
-    let mut before: Option<Quarter> = None;
-    let quarters =
-        (0..count).flat_map(|block| (0..turns.len()).flat_map(move |turn| (0..4).map(move |quarter| Quarter { block, turn, quarter })));
-    // One more step than quarters: each finishes the one of the step before.
-    for (i, now) in quarters.map(Some).chain([None]).enumerate() {
-        let [first, second] = &mut made;
-        let (product, products) = if i % 2 == 0 { (first, &*second) } else { (second, &*first) };
-        let mut finish = before.map(|at| {
-            let (below, beside) = at.halves();
-            let (left, right) = operands(at);
-            let turn = &turns[at.turn];
-            let from = offset(at.block) + below * SIDE * BLOCK + beside * SIDE;
-            let to = |base: *mut f32, place: Option<usize>| {
-                // SAFETY: a place or slot is inside `means` or `kept`, a block inside a tile.
-                place.map_or(std::ptr::null_mut(), |place| unsafe { base.add(place * elements + from) })
-            };
-            Finish {
-                products,
-                left: exponents(left),
-                right: exponents_across(right),
-                // SAFETY: as above.
-                weights: unsafe { weights.add(from) },
-                mean: to(means, turn.mean),
-                keep: to(kept, turn.slot),
-                partner: to(kept, turn.partners.first().map(|p| p.0)),
-                square: lanes[at.turn].squares[beside],
-                dot: lanes[at.turn].dots.first().map_or(zero, |dot| dot[beside]),
-                row: 0,
-            }
-        });
-        if let Some(at) = now {
-            let turn = &turns[at.turn];
-            if at.quarter == 0 {
-                if at.turn == 0 {
-                    at_block(at.block);
-                }
-                if let Some(place) = turn.mean.filter(|_| turn.begins) {
-                    // SAFETY: as above; the quarter that is finished meanwhile is another turn's.
-                    unsafe { std::slice::from_raw_parts_mut(means.add(place * elements + offset(at.block)), SIZE) }.fill(0.0);
-                }
-            }
-            let share = rows_beside(turn.tokens);
-            let (left, right) = operands(at);
-            // SAFETY: the caller's promise.
-            unsafe {
-                session.multiply_beside_digits(left, right, turn.tokens, product, || {
-                    ahead.ask();
-                    if let Some(finish) = &mut finish {
-                        finish.some(share);
-                    }
-                });
-            }
-        }
-        let (Some(at), Some(mut finish)) = (before, finish) else {
-            before = now;
-            continue;
-        };
-        // SAFETY: the caller's promise.
-        unsafe { finish.some(SIDE) };
-        let (turn, mine, (_, beside)) = (&turns[at.turn], &mut lanes[at.turn], at.halves());
-        mine.squares[beside] = finish.square;
-        if let Some(dot) = mine.dots.first_mut() {
-            dot[beside] = finish.dot;
-        }
-        if at.quarter == 3 {
-            // The first partner was met on the way.
-            for (dot, (slot, _)) in mine.dots.iter_mut().zip(turn.partners).skip(1) {
-                let own = turn.slot.unwrap_or_default();
-                // SAFETY: as above.
-                unsafe {
-                    let of = |slot: usize| std::slice::from_raw_parts(kept.add(slot * elements + offset(at.block)), SIZE);
-                    add_product(of(own), of(*slot), dot);
-                }
-            }
-            // Single precision sums no more than the piece that `scan_pairs` goes through at a time.
-            if at.block + 1 == count || (at.block + 1) % (PIECE / SIZE) == 0 {
-                let sums = &mut sums[at.turn];
-                // SAFETY: the caller's promise.
-                unsafe {
-                    sums.squares += f64::from(fold(std::mem::replace(&mut mine.squares, [zero; 2])));
-                    for (sum, dot) in sums.dots.iter_mut().zip(&mut mine.dots) {
-                        *sum += f64::from(fold(std::mem::replace(dot, [zero; 2])));
-                    }
-                }
-            }
-        }
-        before = now;
-    }
-    sums
 }
 
 /// Adds the product of two blocks.

@@ -12,20 +12,22 @@
 //! The exponent of a row with a number that is not finite is no number.
 
 use super::{
-    HEAD, SIDE, Side, TILE, TOGETHER, Unit,
+    HEAD, SIDE, Side, TILE, Unit,
     registers::{call_for, load, store, turn},
 };
 use std::arch::x86_64::{
     __m512, __m512i, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_cmpge_epi32_mask, _mm512_cvtepi32_ps,
-    _mm512_cvtps_epi32, _mm512_loadu_si512, _mm512_mask_mov_ps, _mm512_max_epi32, _mm512_reduce_max_epi32, _mm512_scalef_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps,
-    _mm512_sub_epi32, _mm512_sub_ps, _mm512_ternarylogic_epi32, _mm512_xor_si512,
+    _mm512_cvtps_epi32, _mm512_loadu_si512, _mm512_mask_mov_ps, _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_reduce_max_epi32,
+    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32,
+    _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_ternarylogic_epi32, _mm512_xor_si512,
 };
 
 /// Digits of a number.
 pub(super) const DIGITS: usize = 3;
 /// Depths of a tile.
 pub(super) const STEP: usize = 64;
+/// Panels that are filled together where rows run across the depth: so wide that what is read of a row comes by itself.
+pub(super) const TOGETHER: usize = 8;
 /// What digits are counted from, in each of them.
 const MIDDLE: i32 = 0x0080_8080;
 /// Bits of the smallest number that is not finite.
@@ -99,20 +101,41 @@ fn gather([a, b, c, d]: [__m512i; 4]) -> [__m512i; DIGITS] {
 /// Depths that rows along them are asked for in advance.
 const AHEAD: usize = 4 * STEP;
 
+/// Sixteen numbers at `from`, those outside of the mask zero.
+///
+/// # Safety
+/// Those inside of the mask can be read.
+#[inline]
+#[expect(unsafe_code, reason = "a load of a register")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+unsafe fn masked(mask: u16, from: *const f32) -> __m512 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_maskz_loadu_ps(mask, from) }
+}
+
+/// Which of sixteen numbers from the first on there are, of so many.
+#[inline]
+fn inside(count: usize) -> u16 {
+    u16::MAX.checked_shr(SIDE.saturating_sub(count) as u32).unwrap_or(0)
+}
+
+#[expect(unsafe_code, reason = "loads at computed places, masked where a row ends")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 fn along(side: Side, rows: &[&[f32]; SIDE], panel: &mut [f32]) {
     let mut largest = [0i32; SIDE];
-    for (largest, row) in largest.iter_mut().zip(rows) {
+    for (r, (largest, row)) in largest.iter_mut().zip(rows).enumerate() {
+        // Its end asks for the beginning of the next.
+        let next = rows.get(r + 1).copied().unwrap_or_default();
         let mut seen = [_mm512_setzero_si512(); 2];
         for first in (0..row.len()).step_by(2 * SIDE) {
-            call_for(row, first + AHEAD);
-            call_for(row, first + AHEAD + SIDE);
+            for at in [first + AHEAD, first + AHEAD + SIDE] {
+                if at < row.len() { call_for(row, at) } else { call_for(next, at - row.len()) }
+            }
             seen[0] = larger(seen[0], load(&row[first..]));
             seen[1] = larger(seen[1], load(&row[(first + SIDE).min(row.len())..]));
         }
         *largest = _mm512_reduce_max_epi32(_mm512_max_epi32(seen[0], seen[1]));
     }
-    #[expect(unsafe_code, reason = "moves between registers and memory")]
     // SAFETY: sixteen numbers each.
     let exponents: [f32; SIDE] = unsafe {
         let mut exponents_of = [0.0; SIDE];
@@ -120,10 +143,16 @@ fn along(side: Side, rows: &[&[f32]; SIDE], panel: &mut [f32]) {
         exponents_of
     };
     panel[..HEAD].copy_from_slice(&exponents);
+    let depth = rows.iter().map(|row| row.len()).max().unwrap_or(0);
     let mut words = [[_mm512_setzero_si512(); SIDE]; DIGITS];
     for (step, tiles) in panel[HEAD..].chunks_exact_mut(DIGITS * TILE).enumerate() {
+        let masks: [u16; 4] = std::array::from_fn(|i| inside(depth.saturating_sub(step * STEP + i * SIDE)));
         for (r, (row, exponent)) in rows.iter().zip(exponents).enumerate() {
-            let part = |i: usize| digits(load(&row[(step * STEP + i * SIDE).min(row.len())..]), _mm512_set1_ps(-exponent));
+            let (from, scale) = (row.as_ptr().wrapping_add(step * STEP), _mm512_set1_ps(-exponent));
+            // Rows are of one length, or of none.
+            let there = if row.is_empty() { 0 } else { u16::MAX };
+            // SAFETY: numbers inside of a row.
+            let part = |i: usize| digits(unsafe { masked(masks[i] & there, from.wrapping_add(i * SIDE)) }, scale);
             let gathered = gather([part(0), part(1), part(2), part(3)]);
             for (digit, word) in gathered.into_iter().enumerate() {
                 match side {
@@ -138,17 +167,26 @@ fn along(side: Side, rows: &[&[f32]; SIDE], panel: &mut [f32]) {
     }
 }
 
+#[expect(unsafe_code, reason = "loads at computed places, masked where a row ends")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 fn across<'a>(side: Side, depth: usize, row: impl Fn(usize) -> &'a [f32], panels: &mut [f32], len: usize) {
-    let part = |row: &'a [f32], c: usize| &row[(c * SIDE).min(row.len())..];
+    let count = if depth == 0 { 0 } else { row(0).len() };
+    let masks: [u16; TOGETHER] = std::array::from_fn(|c| inside(count.saturating_sub(c * SIDE)));
+    let checked = |k: usize| {
+        let row = row(k);
+        assert!(row.len() == count, "a row of {} numbers among rows of {count}", row.len());
+        row
+    };
     let mut largest = [_mm512_setzero_si512(); TOGETHER];
     for k in 0..depth {
         // Of each row a few lines are wanted, which no processor guesses.
         if k + SIDE < depth {
             (0..TOGETHER).for_each(|c| call_for(row(k + SIDE), c * SIDE));
         }
+        let from = checked(k).as_ptr();
         for (c, largest) in largest.iter_mut().enumerate() {
-            *largest = larger(*largest, load(part(row(k), c)));
+            // SAFETY: numbers inside of a row.
+            *largest = larger(*largest, unsafe { masked(masks[c], from.wrapping_add(c * SIDE)) });
         }
     }
     let mut scales = [_mm512_setzero_ps(); TOGETHER];
@@ -158,12 +196,15 @@ fn across<'a>(side: Side, depth: usize, row: impl Fn(usize) -> &'a [f32], panels
         store(_mm512_castps_si512(exponents), panel);
     }
     let mut words = [[_mm512_setzero_si512(); SIDE]; DIGITS];
+    let none = [0.0f32; TOGETHER * SIDE];
     for step in 0..depth.div_ceil(STEP) {
-        let rows: [&[f32]; STEP] = std::array::from_fn(|i| if step * STEP + i < depth { row(step * STEP + i) } else { &[] });
-        for (c, (panel, scale)) in panels.chunks_mut(len).zip(scales).enumerate() {
+        let rows: [*const f32; STEP] =
+            std::array::from_fn(|i| if step * STEP + i < depth { checked(step * STEP + i).as_ptr() } else { none.as_ptr() });
+        for (c, ((panel, scale), mask)) in panels.chunks_mut(len).zip(scales).zip(masks).enumerate() {
             let tiles = &mut panel[HEAD + step * DIGITS * TILE..][..DIGITS * TILE];
             for word in 0..SIDE {
-                let part = |i: usize| digits(load(part(rows[i * SIDE + word], c)), scale);
+                // SAFETY: numbers inside of a row, or of `none`.
+                let part = |i: usize| digits(unsafe { masked(mask, rows[i * SIDE + word].wrapping_add(c * SIDE)) }, scale);
                 let gathered = gather([part(0), part(1), part(2), part(3)]);
                 for (digit, gathered) in gathered.into_iter().enumerate() {
                     match side {

@@ -26,8 +26,6 @@ const SIDE: usize = 16;
 /// Floats that take the room of a tile, and of a panel's head.
 const TILE: usize = SIDE * SIDE;
 const HEAD: usize = 16;
-/// Panels that are filled together where rows run across the depth, pairs of them.
-const TOGETHER: usize = 4;
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 2 * SIDE;
 
@@ -151,9 +149,13 @@ impl Unit {
             "{count} columns, {depth} deep, in {} floats",
             panels.len()
         );
+        let together = match self.parts {
+            Parts::Planes(_) => planes::TOGETHER,
+            Parts::Digits => digits::TOGETHER,
+        };
         // Few panels at a time: each row is then read by whole lines, and the panels' lines stay in the first-level cache.
-        for (i, panels) in panels.chunks_mut(TOGETHER * len).enumerate() {
-            let from = i * TOGETHER * SIDE;
+        for (i, panels) in panels.chunks_mut(together * len).enumerate() {
+            let from = i * together * SIDE;
             let row = |k: usize| &row(k)[from.min(count)..count];
             match self.parts {
                 Parts::Planes(_) => planes::pack_across(self, side, depth, row, panels, len),

@@ -12,7 +12,7 @@
 //! one above 2^-64 do lose lower planes.) A number that is not finite leaves one that is not finite.
 
 use super::{
-    HEAD, Parts, SIDE, Side, TILE, TOGETHER, Unit,
+    HEAD, Parts, SIDE, Side, TILE, Unit,
     registers::{call_for, load, store, turn},
 };
 use std::arch::x86_64::{
@@ -23,6 +23,8 @@ use std::arch::x86_64::{
 
 /// Depths of a tile.
 pub(super) const STEP: usize = 32;
+/// Panels that are filled together where rows run across the depth, pairs of them.
+pub(super) const TOGETHER: usize = 4;
 
 /// Panels whose largest number is smaller or larger are multiplied by a power of two: 2^-64, 2^96.
 const SMALL: f32 = f32::from_bits((127 - 64) << 23);

@@ -26,8 +26,9 @@ const ROWS: usize = 2048;
 const TASK_ROWS: usize = 128;
 const TASK_COLUMNS: usize = 384;
 const TASK_FLOATS: usize = 336 << 10;
-/// Panels that a task packs: whole pairs, as they are multiplied.
-const PANELS: usize = 4;
+/// Panels that a task packs: whole pairs, as they are multiplied; more where rows run across the depth, of which a task then reads more in one place.
+const PANELS_ALONG: usize = 4;
+const PANELS_ACROSS: usize = 8;
 /// Rows up to which a weight is packed a little at a time where it is multiplied.
 const FEW_ROWS: usize = BLOCK;
 
@@ -179,14 +180,17 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Panels that are packed together.
+    /// Panels that a task packs.
+    fn panels(&self) -> usize {
+        if self.along { PANELS_ALONG } else { PANELS_ACROSS }
+    }
     fn tasks(&self) -> usize {
-        self.count.div_ceil(PANELS * SIDE)
+        self.count.div_ceil(self.panels() * SIDE)
     }
     /// Those of one task at depths `first..first + depth`; `panels` holds them alone.
     fn pack(&self, unit: Unit, task: usize, first: usize, depth: usize, panels: &mut [f32]) {
-        let begin = task * PANELS * SIDE;
-        let count = (PANELS * SIDE).min(self.count - begin);
+        let begin = task * self.panels() * SIDE;
+        let count = (self.panels() * SIDE).min(self.count - begin);
         let at = self.at + begin;
         if !self.along {
             return unit.pack_across(self.side, count, depth, |k| &self.from.row(first + k)[at..at + count], panels);
@@ -202,10 +206,10 @@ fn pack<const N: usize>(pool: &Pool, unit: Unit, first: usize, depth: usize, par
     pool.for_each(parts.iter().map(|(part, _)| part.tasks()).sum(), |mut task| {
         for (part, to) in &parts {
             if task < part.tasks() {
-                let from = task * PANELS;
+                let from = task * part.panels();
                 #[expect(unsafe_code, reason = "each task packs its own panels")]
                 // SAFETY: panels of different tasks share no element.
-                let panels = unsafe { to.slice(from * len, PANELS.min(part.count.div_ceil(SIDE) - from) * len) };
+                let panels = unsafe { to.slice(from * len, part.panels().min(part.count.div_ceil(SIDE) - from) * len) };
                 return part.pack(unit, task, first, depth, panels);
             }
             task -= part.tasks();

@@ -341,13 +341,14 @@ mod tests {
 
     #[test]
     fn the_unit_has_the_bits_of_its_twin() {
-        for (rows, cols) in [(50, 70), (300, 200)] {
-            let case = Case::of_size(rows, cols, &[64, 100, 128, 9], 1, vec![(0, 1), (0, 2), (1, 2), (2, 3)]);
+        let mixed = |rows, cols| Case::of_size(rows, cols, &[64, 100, 128, 9], 1, vec![(0, 1), (0, 2), (1, 2), (2, 3)]);
+        let long = Case::of_size(40, 70, &[270, 300], 1, vec![(0, 1)]);
+        for case in [mixed(50, 70), mixed(300, 200), long] {
             for parts in Parts::ALL {
                 let (Some(twin), Some(unit)) = (Unit::twin(parts), Unit::here(parts)) else { return };
                 for want_means in [true, false] {
-                    let [twin, unit] = [twin, unit].map(|u| case.sums(&pool(1, Some(u)), 4, 1, want_means));
-                    assert_eq!(twin, unit, "{parts:?}, {rows} x {cols}, means {want_means}");
+                    let [twin, unit] = [twin, unit].map(|u| case.sums(&pool(1, Some(u)), case.samples.len(), 1, want_means));
+                    assert_eq!(twin, unit, "{parts:?}, {} x {}, means {want_means}", case.out, case.inp);
                 }
             }
         }

@@ -220,7 +220,7 @@ fn tasks_live() -> Live {
         provenance: scan().provenance,
     };
     let score = |correct: usize| Some(Score { n: 4, correct, loss: 0.5 });
-    let rows = || names.map(|n| RowCounts { name: n.into(), train: 4, validation: 2, test: 4, words: "splits".into() }).to_vec();
+    let rows = || names.map(|n| RowCounts { name: n.into(), train: 4, validation: 2, test: 4, cut: 0, words: "splits".into() }).to_vec();
     let config = ContinualConfig { seeds: vec![0, 1], ..ContinualConfig::default() };
     let mut sequence = ContinualState::new("k".into(), vec![names[0].into()], vec![names[1].into()], rows(), config, scan().provenance);
     sequence.before = vec![score(1), score(2)];
