@@ -2,8 +2,8 @@
 
   python benches/peers/accuracy_vs_f64.py FOLDER ROWS.jsonl --field passage [--kinds f32,int8x8,bf16x6]
 
-FOLDER is a Hugging Face folder whose weights are f32 (scripts/reference/smollm2_folder.py writes one). Two texts of 64 tokens are made of the
-file's rows; the objective is the loss. The folder is not written to: what both sides read and write lies in a temporary one.
+FOLDER is a Hugging Face folder whose weights are f32 (scripts/reference/smollm2_folder.py writes one). Two texts of 64 tokens are made, each of one
+of the file's rows and the next; the objective is the loss. The folder is not written to: what both sides read and write lies in a temporary one.
 """
 
 import argparse
@@ -19,16 +19,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 LENGTH = 64
 
 
-def texts(tokenizer, file, field):
+def texts(tokenizer, file, field, at):
     rows = [json.loads(line)[field] for line in open(file)]
-    found = []
-    for first in range(0, len(rows) - 3, 4):
-        ids = tokenizer(" ".join(rows[first:first + 4])).input_ids[:LENGTH]
-        if len(ids) == LENGTH:
-            found.append(ids)
-        if len(found) == 2:
-            return found
-    raise SystemExit(f"{file} has no two texts of {LENGTH} tokens in {field}")
+    found = [tokenizer(rows[i] + " " + rows[i + 1]).input_ids[:LENGTH] for i in at]
+    if any(len(ids) < LENGTH for ids in found):
+        raise SystemExit(f"rows {at} of {file} and those after them have fewer than {LENGTH} tokens in {field}; choose others with --at")
+    return found
 
 
 def reference(model, tokens, gamma):
@@ -66,11 +62,12 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--field", default="text")
+    parser.add_argument("--at", type=lambda s: [int(i) for i in s.split(",")], default=[3, 8], help="the two rows, from 0")
     parser.add_argument("--kinds", default="f32,int8x8,bf16x6")
     parser.add_argument("--binary", help="the built bench; built by cargo when not given")
     args = parser.parse_args()
     model = AutoModelForCausalLM.from_pretrained(args.folder, dtype=torch.float64, attn_implementation="eager")
-    tokens = texts(AutoTokenizer.from_pretrained(args.folder), args.rows, args.field)
+    tokens = texts(AutoTokenizer.from_pretrained(args.folder), args.rows, args.field, args.at)
     command = [args.binary] if args.binary else ["cargo", "bench", "--quiet", "--bench", "accuracy", "--"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
