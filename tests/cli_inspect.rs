@@ -284,6 +284,7 @@ fn a_text_is_read_layer_by_layer() {
 
     let out = text(&place.lens(&["--text", "Once upon a time", "--position", "1", "--quiet"]));
     assert!(out.contains("After token 1") && out.contains("bits") && out.lines().count() >= 7, "{out}");
+    fails_with(&place.lens(&["--text", ""]), 2, &["--text is empty"]);
     fails_with(&place.lens(&["--text", "Once", "--position", "99", "--quiet"]), 2, &["--position 99"]);
     fails_with(&place.lens(&["--text", "Once", "--neurons", "L7N1", "--quiet"]), 1, &["L7N1"]);
 }

@@ -13,6 +13,9 @@ use crate::{
 use serde_json::{Value, json};
 
 pub fn run(args: LensArgs, settings: Settings) -> Result<(), Stop> {
+    if args.text.is_empty() {
+        return Err(Stop::Usage("--text is empty; give the model something to read".into()));
+    }
     let mut session = Session::new(settings, args.output.quiet);
     session.run(Command::OpenModel { path: args.model.clone() })?;
     super::setup::put_on(&mut session, args.tuned.clone())?;

@@ -67,12 +67,11 @@ impl Gradients {
     }
 }
 
-/// Chosen columns of `[n, width]`, `[n, columns]`.
-fn gather(values: &[f32], width: usize, columns: &[usize], out: &mut Vec<f32>) {
-    out.clear();
-    for row in values.chunks_exact(width) {
-        out.extend(columns.iter().map(|&c| row[c]));
-    }
+/// Chosen columns, one beside the other.
+fn gathered<'a>(backend: &dyn Backend, of: Mat<'_>, columns: &[usize], room: &'a mut Vec<f32>) -> Mat<'a> {
+    room.resize(of.rows * columns.len(), 0.0);
+    backend.gather_columns(of, columns, room);
+    Mat::new(room, of.rows, columns.len())
 }
 
 impl Taps for Gradients {
@@ -89,14 +88,10 @@ impl Taps for Gradients {
         let (n, sum) = (x.len() / cols, &mut self.sums[index]);
         let (delta, x) = match &slice.part {
             Part::Whole => (Mat::new(delta, n, rows), Mat::new(x, n, cols)),
-            Part::Rows(members) => {
-                gather(delta, rows, members, &mut self.gathered);
-                (Mat::new(&self.gathered, n, members.len()), Mat::new(x, n, cols))
-            }
+            Part::Rows(members) => (gathered(&*self.backend, Mat::new(delta, n, rows), members, &mut self.gathered), Mat::new(x, n, cols)),
             // A column of dW is x_c^T delta: packed column after column, the product with its operands exchanged.
             Part::Columns(members) => {
-                gather(x, cols, members, &mut self.gathered);
-                (Mat::new(&self.gathered, n, members.len()), Mat::new(delta, n, rows))
+                (gathered(&*self.backend, Mat::new(x, n, cols), members, &mut self.gathered), Mat::new(delta, n, rows))
             }
         };
         let (height, width) = (delta.cols, x.cols);

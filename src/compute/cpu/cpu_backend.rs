@@ -109,6 +109,9 @@ impl Backend for CpuBackend {
     fn sum(&self, out: &mut [f32], x: &[f32], y: &[f32]) {
         elementwise::sum(&self.pool, out, x, y);
     }
+    fn gather_columns(&self, x: Mat<'_>, columns: &[usize], out: &mut [f32]) {
+        elementwise::gather_columns(&self.pool, x, columns, out);
+    }
     fn square_norm(&self, x: &[f32]) -> f64 {
         elementwise::square_norm(&self.pool, x)
     }

@@ -5,6 +5,7 @@ use super::{
     numeric::{dot, tanh},
     pool::{Pool, SharedMut},
 };
+use crate::compute::Mat;
 
 /// Elements a task handles; edges fall at the same places for any thread count.
 const PIECE: usize = 8 * 1024;
@@ -62,6 +63,23 @@ pub(super) fn sum(pool: &Pool, out: &mut [f32], x: &[f32], y: &[f32]) {
         let out = unsafe { out.slice(first, count) };
         for ((out, x), y) in out.iter_mut().zip(&x[first..first + count]).zip(&y[first..first + count]) {
             *out = x + y;
+        }
+    });
+}
+
+/// See [`crate::compute::Backend::gather_columns`].
+pub(super) fn gather_columns(pool: &Pool, x: Mat<'_>, columns: &[usize], out: &mut [f32]) {
+    let n = columns.len();
+    assert!(out.len() == x.rows * n && columns.iter().all(|c| *c < x.cols), "{n} columns of {} x {} in {}", x.rows, x.cols, out.len());
+    let rows = (PIECE / n.max(1)).max(1);
+    let out = SharedMut::new(out);
+    pool.for_each(x.rows.div_ceil(rows), |task| {
+        for r in task * rows..x.rows.min((task + 1) * rows) {
+            #[expect(unsafe_code, reason = "each task writes its own rows")]
+            // SAFETY: rows share no element.
+            let out = unsafe { out.slice(r * n, n) };
+            let row = x.row(r);
+            out.iter_mut().zip(columns).for_each(|(out, c)| *out = row[*c]);
         }
     });
 }
@@ -138,5 +156,19 @@ mod tests {
         let (mut out, y) = (vec![0.0; n], x.iter().rev().copied().collect::<Vec<f32>>());
         super::sum(&Pool::new(Some(2), Isa::best()), &mut out, &x, &y);
         assert!(out.iter().zip(&x).zip(&y).all(|((s, x), y)| *s == x + y));
+    }
+    #[test]
+    fn gathered_columns_are_those_asked_for_whatever_the_threads() {
+        let (rows, width) = (3001, 41);
+        let x: Vec<f32> = (0..rows * (width + 3)).map(|i| i as f32).collect();
+        let of = Mat::new(&x, rows, width + 3).columns(2, width);
+        for columns in [vec![], vec![40, 0, 7, 7], (0..width).rev().collect()] {
+            for threads in [1, 2] {
+                let mut out = vec![-1.0; rows * columns.len()];
+                gather_columns(&Pool::new(Some(threads), Isa::best()), of, &columns, &mut out);
+                let mut want = (0..rows).flat_map(|r| columns.iter().map(move |c| (r * (width + 3) + 2 + c) as f32));
+                assert!(out.iter().all(|v| want.next() == Some(*v)) && want.next().is_none(), "{columns:?}");
+            }
+        }
     }
 }
