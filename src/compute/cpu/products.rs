@@ -19,8 +19,8 @@ use std::{fmt, str::FromStr};
 pub enum Products {
     /// f32 multiply-adds.
     F32,
-    /// Eight products of the digits of fixed-point numbers, summed in whole numbers: an error of the order of f32's own, two to four times it where rows have a few numbers much larger than the rest. Weights stored
-    /// in bfloat16 as by [`Self::Bf16x6`], which needs half of its products for them.
+    /// Eight products of the digits of fixed-point numbers, summed in whole numbers: an error of the order of f32's own, in the mean two to four times it where
+    /// rows have a few numbers much larger than the rest. Weights stored in bfloat16 as by [`Self::Bf16x6`], which needs half of its products for them.
     Int8x8,
     /// Six products of bfloat16 parts, summed in f32: an error of the size of f32's own or half of it.
     Bf16x6,
@@ -48,7 +48,7 @@ impl Products {
         match self {
             Self::F32 => "multiply-adds in f32, which every processor has and the others are compared with",
             Self::Int8x8 => {
-                "eight products of 8-bit digits, each row to 2^-23 of its largest number, an error of f32's order (up to four times f32's own in a language model) and the fastest of this order on a tile unit; weights stored in bfloat16 are multiplied as by bf16x6, which is faster for them"
+                "eight products of 8-bit digits, each row to 2^-23 of its largest number, an error of f32's order (mostly two to four times f32's own in a language model) and the fastest of this order on a tile unit; weights stored in bfloat16 are multiplied as by bf16x6, which is faster for them"
             }
             Self::Bf16x6 => {
                 "six products of bfloat16 parts, an error of f32's own size or half of it, faster on a tile unit where many rows are multiplied at once"

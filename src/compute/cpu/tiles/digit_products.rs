@@ -7,7 +7,7 @@
 //! `x y = 2^32 x1 y1 + 2^24 (x1 y2 + x2 y1) + 2^16 (x1 y3 + x2 y2 + x3 y1) + 2^8 (x2 y3 + x3 y2) + x3 y3`
 //!
 //! Four registers hold the sums and four the operands' tiles, each of which is read once a step. In the last step the sums are finished one after another and leave
-//! while the others are still made. A tile that is read or written takes as long as half a product does, or as a whole one where another thread has the same core.
+//! while the others are still made. A tile takes half as long to read as a product takes to make, and two thirds where another thread works on the same core.
 //!
 //! No product is larger than 2^14, so a sum of three of them has room for a depth of [`DEEPEST`]. The sums are whole numbers: neither the order of the depths nor what
 //! stands beside a row or a column, nor which operand is left, changes a bit. They are put together in f32, by three multiply-adds.

@@ -219,10 +219,11 @@ struct Blocks<'a, 'b> {
 }
 
 impl Blocks<'_, '_> {
-    /// Elements of a tile, and of those before a block.
+    /// Of a tile.
     fn elements(&self) -> usize {
         self.across * self.panel
     }
+    /// Elements before a block.
     fn offset(&self, block: usize) -> usize {
         block / self.down * self.panel + block % self.down * SIZE
     }

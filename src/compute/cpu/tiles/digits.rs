@@ -144,6 +144,7 @@ fn along(side: Side, rows: &[&[f32]; SIDE], panel: &mut [f32]) {
     };
     panel[..HEAD].copy_from_slice(&exponents);
     let depth = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+    debug_assert!(rows.iter().all(|row| row.is_empty() || row.len() == depth), "rows of one length, or of none");
     let mut words = [[_mm512_setzero_si512(); SIDE]; DIGITS];
     for (step, tiles) in panel[HEAD..].chunks_exact_mut(DIGITS * TILE).enumerate() {
         let masks: [u16; 4] = std::array::from_fn(|i| inside(depth.saturating_sub(step * STEP + i * SIDE)));
