@@ -121,8 +121,8 @@ impl Backend for Timed {
     fn square_norm(&self, x: &[f32]) -> f64 {
         self.time("gradient norm", |i| i.square_norm(x))
     }
-    fn gather_columns(&self, x: Mat<'_>, columns: &[usize], out: &mut [f32]) {
-        self.time("gathering of columns", |i| i.gather_columns(x, columns, out));
+    fn gather_columns(&self, out: MatMut<'_>, x: Mat<'_>, columns: &[usize]) {
+        self.time("gathering of columns", |i| i.gather_columns(out, x, columns));
     }
     fn all_finite(&self, x: &[f32]) -> bool {
         self.time("search for what is not finite", |i| i.all_finite(x))

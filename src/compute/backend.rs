@@ -179,8 +179,8 @@ pub trait Backend: Send + Sync {
     /// `sum x^2`: in f32 over every 4096 elements, these sums in f64, in order.
     fn square_norm(&self, x: &[f32]) -> f64;
 
-    /// `out[r, i] = x[r, columns[i]]`, `out` `[x.rows, columns.len()]`.
-    fn gather_columns(&self, x: Mat<'_>, columns: &[usize], out: &mut [f32]);
+    /// `out[r, i] = x[r, columns[i]]`; `out` `[x.rows, columns.len()]`.
+    fn gather_columns(&self, out: MatMut<'_>, x: Mat<'_>, columns: &[usize]);
 
     /// Whether no element is an infinity or NaN.
     fn all_finite(&self, x: &[f32]) -> bool;

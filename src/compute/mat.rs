@@ -51,6 +51,12 @@ impl<'a> MatMut<'a> {
         assert_eq!(data.len(), rows * cols, "matrix view of {rows} x {cols}");
         Self { data, rows, cols, stride: cols }
     }
+    /// Columns `first..first + cols` of every row.
+    pub fn columns(self, first: usize, cols: usize) -> Self {
+        assert!(first + cols <= self.cols, "columns {first}+{cols} of {}", self.cols);
+        let first = first.min(self.data.len());
+        Self { data: &mut self.data[first..], cols, ..self }
+    }
 }
 
 /// Whether all are 0 (or -0): rows of gradients that no objective reaches are, and cost nothing once they are known.

@@ -10,10 +10,11 @@ use super::{
     matmul::{K_BLOCK, View, product},
     numeric::{LANES, dot, exp, fold, tanh},
     pairs::Words,
-    panel::{self, Job, Left, Panels, aligned, pack_columns, panel_width},
+    panel::{self, Job, Left, Panels, aligned, pack_across, pack_columns, panel_width, prefetch},
     pool::{Pool, SharedMut},
 };
 use crate::compute::{AttentionShape, AttentionSpan, all_zero};
+use std::ops::Range;
 
 /// Queries handled at once.
 const QUERIES: usize = 64;
@@ -52,56 +53,121 @@ pub(super) fn attention(pool: &Pool, q: &[f32], k: &[f32], v: &[f32], starts: &[
     attention_spans(pool, q, k, v, &spans, shape, z);
 }
 
-/// Rows from which a product goes straight to the panels' inner loops: a call of the `gemm` crate packs both of these small operands.
-const PANEL_ROWS: usize = 12;
+/// Rows of a product that go together, the tallest block of the panels: queries, or keys where sums run over queries. A strip sees only what its last
+/// row sees.
+const STRIP: usize = 12;
 
-/// `out[m,n] = a . b (+ out)` for operands of one head, rows of `out` `stride` apart; the bits of [`product`]. `packed` is working memory.
-///
-/// # Safety
-/// As for [`product`].
-#[expect(unsafe_code, reason = "see `product`")]
-#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
-unsafe fn times(m: usize, n: usize, k: usize, out: *mut f32, stride: usize, a: View, b: View, add: bool, packed: &mut Vec<f32>) {
-    // The level of the crate's kernels, whose bits these must be.
-    let isa = Isa::highest();
-    let width = panel_width(isa);
-    let whole = n.is_multiple_of(width);
-    if m < PANEL_ROWS || n == 0 || k == 0 || (b.cs == 1 && !whole) {
-        // SAFETY: the caller's promise.
-        return unsafe { product(m, n, k, out, stride, a, b, 1.0, if add { 1.0 } else { 0.0 }) };
+/// Rows of one head: row `i` is `width` floats from `at + i * stride` on.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    data: &'a [f32],
+    at: usize,
+    stride: usize,
+    width: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn row(self, i: usize) -> &'a [f32] {
+        &self.data[self.at + i * self.stride..][..self.width]
     }
-    for first in (0..k).step_by(K_BLOCK) {
-        let depth = K_BLOCK.min(k - first);
-        let from = b.ptr.wrapping_add(first * b.rs);
-        let right = if b.cs == 1 {
-            // Rows lie side by side as a panel's do.
-            Panels { ptr: from, step: width, row: b.rs }
-        } else {
-            let panels = aligned(packed, n.next_multiple_of(width) * depth);
-            // SAFETY: column `j` of `b` runs along the depth, readable by the caller's promise.
-            let column = |j: usize| unsafe { std::slice::from_raw_parts(from.wrapping_add(j * b.cs), depth) };
-            pack_columns(isa, Words::Numbers, n, depth, column, panels);
-            Panels { ptr: panels.as_ptr(), step: depth * width, row: width }
+    fn from(self, i: usize) -> Self {
+        Self { at: self.at + i * self.stride, ..self }
+    }
+    /// Asks for `n` rows from `i` on, as far as there are any: they lie too far apart for the processor to see that they follow.
+    fn ask(self, i: usize, n: usize, there: usize) {
+        (i..(i + n).min(there)).for_each(|i| prefetch(self.row(i)));
+    }
+    fn left(self) -> Left {
+        Left { ptr: self.data[self.at..].as_ptr(), rs: self.stride, cs: 1 }
+    }
+    fn view(self) -> View {
+        View::new(&self.data[self.at..], self.stride)
+    }
+}
+
+/// How the operands of a head lie in panels.
+#[derive(Clone, Copy)]
+struct Layout {
+    isa: Isa,
+    panel: usize,
+    /// What rows of scores are multiples of: whole panels and whole registers of sums.
+    unit: usize,
+}
+
+impl Layout {
+    fn new() -> Self {
+        // The level of the crate's kernels, whose bits these are.
+        let isa = Isa::highest();
+        let panel = panel_width(isa);
+        Self { isa, panel, unit: panel.max(LANES) }
+    }
+    /// The first `n` rows as the columns of a right operand, a unit's multiple of them, filled up with zeros.
+    fn columns(self, rows: Rows<'_>, n: usize, room: &mut Vec<f32>) -> Panels {
+        let depth = rows.width;
+        let panels = aligned(room, n.next_multiple_of(self.unit) * depth);
+        let (used, rest) = panels.split_at_mut(n.next_multiple_of(self.panel) * depth);
+        let row = |i: usize| {
+            rows.ask(i + STRIP, 1, n);
+            rows.row(i)
         };
-        let left = Left { ptr: a.ptr.wrapping_add(first * a.cs), rs: a.rs, cs: a.cs };
-        // SAFETY: the caller's promise.
-        unsafe {
-            panel::multiply(
-                isa,
-                &Job { m, cols: n, depth, left, right, out, out_row: stride, add: add || first > 0, words: Words::Numbers },
-            );
+        pack_columns(self.isa, Words::Numbers, n, depth, row, used);
+        rest.fill(0.0);
+        Panels { ptr: panels.as_ptr(), step: depth * self.panel, row: self.panel }
+    }
+    /// The first `n` rows as those of a right operand.
+    fn rows(self, rows: Rows<'_>, n: usize, room: &mut Vec<f32>) -> Panels {
+        let panels = aligned(room, n * rows.width.next_multiple_of(self.panel));
+        match self.panel {
+            32 => pack_across::<32>(Words::Numbers, n, |i| rows.row(i), panels),
+            16 => pack_across::<16>(Words::Numbers, n, |i| rows.row(i), panels),
+            _ => pack_across::<8>(Words::Numbers, n, |i| rows.row(i), panels),
+        }
+        Panels { ptr: panels.as_ptr(), step: n * self.panel, row: self.panel }
+    }
+    /// As [`Layout::rows`], where they lie if they fill panels.
+    fn rows_in_place(self, rows: Rows<'_>, n: usize, room: &mut Vec<f32>) -> Panels {
+        if rows.width.is_multiple_of(self.panel) {
+            Panels { ptr: rows.left().ptr, step: self.panel, row: rows.stride }
+        } else {
+            self.rows(rows, n, room)
+        }
+    }
+    /// `out[m, cols] = left . right (+ out)` over `depths`, which are cut where all of them from 0 on would be; `out`'s rows are `stride` apart.
+    ///
+    /// # Safety
+    /// As for [`panel::multiply`].
+    #[expect(unsafe_code, reason = "see `panel::multiply`")]
+    #[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
+    unsafe fn multiply(
+        self,
+        m: usize,
+        cols: usize,
+        depths: Range<usize>,
+        left: Left,
+        right: Panels,
+        out: *mut f32,
+        stride: usize,
+        mut add: bool,
+    ) {
+        let mut at = depths.start;
+        while at < depths.end {
+            let end = ((at / K_BLOCK + 1) * K_BLOCK).min(depths.end);
+            let left = Left { ptr: left.ptr.wrapping_add(at * left.cs), ..left };
+            let right = Panels { ptr: right.ptr.wrapping_add(at * right.row), ..right };
+            let job = Job { m, cols, depth: end - at, left, right, out, out_row: stride, add, words: Words::Numbers };
+            // SAFETY: the caller's promise.
+            unsafe { panel::multiply(self.isa, &job) };
+            (at, add) = (end, true);
         }
     }
 }
 
-/// Queries of a span from which it pays to copy its values.
-const GATHER_FROM: usize = 8;
-
-/// Working memory of a task: scores, packed keys, and rows of one head side by side.
+/// Working memory of a task: scores, operands packed, and rows of one head side by side.
 #[derive(Default)]
 struct Gathered {
     scores: Vec<f32>,
-    packed: Vec<f32>,
+    turned: Vec<f32>,
+    across: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
 }
@@ -142,48 +208,76 @@ pub(super) fn attention_spans(
         end = s.rows.end;
     }
     let z = SharedMut::new(z);
-    let (heads, d) = (shape.n_heads, shape.head_dim);
-    pool.map_with(spans.len() * heads, Gathered::default, |own: &mut Gathered, task| {
-        let (span, h) = (&spans[task / heads], task % heads);
+    let (heads, d, layout) = (shape.n_heads, shape.head_dim, Layout::new());
+    // Heads that share keys share what is packed of them, unless there would be too few tasks.
+    let together = if spans.len() * shape.n_kv_heads >= 2 * pool.threads { w.group } else { 1 };
+    pool.map_with(spans.len() * heads / together, Gathered::default, |own: &mut Gathered, task| {
+        let (span, h) = (&spans[task * together / heads], task * together % heads);
         let (t, queries) = (span.first + span.rows.len(), span.rows.len());
-        if queries == 0 {
+        if queries == 0 || d == 0 {
             return;
         }
-        let Gathered { scores, packed, k: own_k, v: own_v } = own;
+        let Gathered { scores, turned, across, k: own_k, v: own_v } = own;
         let at_head = h / w.group * d;
         let side_by_side = |from: &[f32], own: &mut Vec<f32>| gather(from, span.keys.iter().cloned().flatten(), t, w.kv, at_head, d, own);
-        // Keys are packed before they are multiplied by, values only here.
-        let (keys, key_row) = match span.keys.as_slice() {
-            [whole] => (&k[whole.start * w.kv + at_head..], w.kv),
+        let (k, v) = match span.keys.as_slice() {
+            [whole] => {
+                let of = |data| Rows { data, at: whole.start * w.kv + at_head, stride: w.kv, width: d };
+                (of(k), of(v))
+            }
             _ => {
                 side_by_side(k, own_k);
-                (own_k.as_slice(), d)
-            }
-        };
-        let (values, value_row) = match span.keys.as_slice() {
-            [whole] if queries < GATHER_FROM => (&v[whole.start * w.kv + at_head..], w.kv),
-            _ => {
                 side_by_side(v, own_v);
-                (own_v.as_slice(), d)
+                let of = |data| Rows { data, at: 0, stride: d, width: d };
+                (of(own_k.as_slice()), of(own_v.as_slice()))
             }
         };
-        scores.resize(QUERIES.min(t) * t, 0.0);
-        let mut first = span.first;
-        while first < t {
-            let block = first / QUERIES * QUERIES;
-            let m = (block + QUERIES).min(t) - first;
-            let seen = keys_of(block, first - block + m, shape);
-            let (here, width) = ((span.rows.start + first - span.first) * w.q + h * d, seen.len());
-            #[expect(unsafe_code, reason = "strided views of one head")]
-            // SAFETY: rows of this span and columns of this head, checked above; only this task writes these of `z`.
-            unsafe {
-                let (qv, kt) = (View::new(&q[here..], w.q), View::new(&keys[seen.start * key_row..], key_row).transposed());
-                times(m, width, d, scores.as_mut_ptr(), width, qv, kt, false, packed);
-                softmax_rows(pool.isa, &mut scores[..m * width], width, first - seen.start, shape);
-                let (p, vv) = (View::new(scores, width), View::new(&values[seen.start * value_row..], value_row));
-                times(m, d, width, z.ptr(here), w.q, p, vv, false, packed);
+        let packed = (queries >= STRIP).then(|| (layout.columns(k, t, turned), layout.rows(v, t, across)));
+        for h in h..h + together {
+            let mut first = span.first;
+            while first < t {
+                let block = first / QUERIES * QUERIES;
+                let m = (block + QUERIES).min(t) - first;
+                let seen = keys_of(block, first - block + m, shape);
+                let here = (span.rows.start + first - span.first) * w.q + h * d;
+                let q = Rows { data: q, at: here, stride: w.q, width: d };
+                // Where the columns of the scores begin.
+                let base = seen.start / layout.unit * layout.unit;
+                if let Some((turned, across)) = packed {
+                    for i in (0..m).step_by(STRIP) {
+                        let rows = STRIP.min(m - i);
+                        let end = first + i + rows;
+                        let width = (end - base).next_multiple_of(layout.unit);
+                        scores.resize(scores.len().max(rows * width), 0.0);
+                        let keys = Panels { ptr: turned.ptr.wrapping_add(base * d), ..turned };
+                        let values = Panels { ptr: across.ptr.wrapping_add(seen.start * across.row), ..across };
+                        #[expect(unsafe_code, reason = "strided views of one head")]
+                        // SAFETY: rows of this span and columns of this head, checked above; only this task writes these of `z`.
+                        unsafe {
+                            layout.multiply(rows, width, 0..d, q.from(i).left(), keys, scores.as_mut_ptr(), width, false);
+                            q.ask(i + rows, STRIP, t - first);
+                            softmax_rows(pool.isa, &mut scores[..rows * width], width, first + i - base, shape);
+                            let p = Left { ptr: scores[seen.start - base..].as_ptr(), rs: width, cs: 1 };
+                            layout.multiply(rows, d, 0..end - seen.start, p, values, z.ptr(here + i * w.q), w.q, false);
+                        }
+                    }
+                } else {
+                    // Columns begin where those of many rows do.
+                    let (width, unused) = ((seen.end - base).next_multiple_of(layout.unit), seen.start - base);
+                    scores.resize(scores.len().max(m * width), 0.0);
+                    let (k, v) = (k.from(seen.start), v.from(seen.start));
+                    #[expect(unsafe_code, reason = "strided views of one head")]
+                    // SAFETY: as above.
+                    unsafe {
+                        let to = scores[unused..].as_mut_ptr();
+                        product(m, seen.len(), d, to, width, q.view(), k.view().transposed(), 1.0, 0.0);
+                        softmax_rows(pool.isa, &mut scores[..m * width], width, first - base, shape);
+                        let p = View::new(&scores[unused..], width);
+                        product(m, d, seen.len(), z.ptr(here), w.q, p, v.view(), 1.0, 0.0);
+                    }
+                }
+                first += m;
             }
-            first += m;
         }
     });
 }
@@ -203,19 +297,38 @@ pub(super) fn attention_pattern(pool: &Pool, q: &[f32], k: &[f32], shape: &Atten
     }
     let mut pattern = vec![0.0; shape.n_heads * t * t];
     let out = SharedMut::new(&mut pattern);
-    pool.for_each(shape.n_heads, |h| {
-        #[expect(unsafe_code, reason = "each task writes its own head")]
-        // SAFETY: heads of different tasks share no element; the views lie inside `q` and `k` as checked.
-        let rows = unsafe {
-            let rows = out.slice(h * t * t, t * t);
-            let qv = View::new(&q[h * shape.head_dim..], w.q);
-            let kt = View::new(&k[h / w.group * shape.head_dim..], w.kv).transposed();
-            product(t, t, shape.head_dim, rows.as_mut_ptr(), t, qv, kt, 1.0, 0.0);
-            rows
-        };
-        softmax_rows(pool.isa, rows, t, 0, shape);
-    });
+    let width = t.next_multiple_of(LANES);
+    pool.map_with(
+        shape.n_heads,
+        || vec![0.0; t * width],
+        |scores, h| {
+            #[expect(unsafe_code, reason = "strided views of one head, and each task writes its own")]
+            // SAFETY: heads of different tasks share no element; the views lie inside `q` and `k` as checked.
+            let rows = unsafe {
+                let qv = View::new(&q[h * shape.head_dim..], w.q);
+                let kt = View::new(&k[h / w.group * shape.head_dim..], w.kv).transposed();
+                product(t, t, shape.head_dim, scores.as_mut_ptr(), width, qv, kt, 1.0, 0.0);
+                out.slice(h * t * t, t * t)
+            };
+            softmax_rows(pool.isa, scores, width, 0, shape);
+            for (to, from) in rows.chunks_exact_mut(t).zip(scores.chunks_exact(width)) {
+                to.copy_from_slice(&from[..t]);
+            }
+        },
+    );
     pattern
+}
+
+/// Working memory of a backward task: scores and their gradients, and operands packed.
+#[derive(Default)]
+struct Packed {
+    p: Vec<f32>,
+    dp: Vec<f32>,
+    slopes: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    rows: Vec<f32>,
+    right: Vec<f32>,
 }
 
 /// Inputs of the backward pass, `[n, ..]` as in [`crate::compute::Backend::attention_backward`].
@@ -240,19 +353,18 @@ pub(super) fn attention_backward(
     let w = Widths::of(shape);
     let sequences = w.check(starts, &[q, dz, dq], &[k, v, dk, dv]);
     let (dq, dk, dv) = (SharedMut::new(dq), SharedMut::new(dk), SharedMut::new(dv));
-    let (heads, d) = (shape.n_kv_heads, shape.head_dim);
-    pool.map_with(sequences * heads, <[Vec<f32>; 4]>::default, |[p, dp, slopes, packed], task| {
+    let (heads, d, layout) = (shape.n_kv_heads, shape.head_dim, Layout::new());
+    pool.map_with(sequences * heads, Packed::default, |own: &mut Packed, task| {
         let (s, kv_head) = (task / heads, task % heads);
         let (start, t) = (starts[s], starts[s + 1] - starts[s]);
-        if t == 0 {
+        if t == 0 || d == 0 {
             return;
         }
+        let Packed { p, dp, slopes, keys: key_room, values: value_room, rows: row_room, right } = own;
         let at_kv = start * w.kv + kv_head * d;
-        p.resize(QUERIES.min(t) * t, 0.0);
-        dp.resize(QUERIES.min(t) * t, 0.0);
-        if shape.soft_cap.is_some() {
-            slopes.resize(QUERIES.min(t) * t, 0.0);
-        }
+        let of = |data| Rows { data, at: at_kv, stride: w.kv, width: d };
+        let (key_columns, value_columns) = (layout.columns(of(k), t, key_room), layout.columns(of(v), t, value_room));
+        let key_rows = layout.rows(of(k), t, row_room);
         // Keys that an earlier product of this task has already written; later ones add to them.
         let mut written = 0;
         for h in kv_head * w.group..(kv_head + 1) * w.group {
@@ -273,7 +385,6 @@ pub(super) fn attention_backward(
                     continue;
                 }
                 let keys = keys_of(first, m, shape);
-                let (here, width, from) = (at_q + first * w.q, keys.len(), at_kv + keys.start * w.kv);
                 // Keys that fell between the windows of live queries.
                 for i in written..keys.start {
                     #[expect(unsafe_code, reason = "strided views of one head")]
@@ -283,29 +394,57 @@ pub(super) fn attention_backward(
                         dv.slice(at_kv + i * w.kv, d).fill(0.0);
                     }
                 }
-                let old = written.saturating_sub(keys.start);
-                #[expect(unsafe_code, reason = "strided views of one head")]
-                // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
-                // `dq`, `dk`, `dv`.
-                unsafe {
-                    let (qv, dzv) = (View::new(&q[here..], w.q), View::new(&dz[here..], w.q));
-                    let (kv, vv) = (View::new(&k[from..], w.kv), View::new(&v[from..], w.kv));
-                    times(m, width, d, p.as_mut_ptr(), width, qv, kv.transposed(), false, packed);
-                    if let Some(cap) = shape.soft_cap {
-                        cap_slopes(pool.isa, &p[..m * width], shape.scale / cap, slopes);
-                    }
-                    softmax_rows(pool.isa, &mut p[..m * width], width, first - keys.start, shape);
-                    times(m, width, d, dp.as_mut_ptr(), width, dzv, vv.transposed(), false, packed);
-                    let (pv, dpv) = (View::new(p, width), View::new(dp, width));
-                    add_to_keys(m, width, d, old, dv.ptr(from), w.kv, pv, dzv, packed);
-                    softmax_backward(pool.isa, &p[..m * width], &mut dp[..m * width], width, shape.scale);
-                    if shape.soft_cap.is_some() {
-                        for (g, slope) in dp[..m * width].iter_mut().zip(slopes.iter()) {
-                            *g *= slope;
+                let of = |data| Rows { data, at: at_q + first * w.q, stride: w.q, width: d };
+                let (q, dz) = (of(q), of(dz));
+                // Where the columns of the scores begin.
+                let base = keys.start / layout.unit * layout.unit;
+                let width = (keys.end - base).next_multiple_of(layout.unit);
+                p.resize(p.len().max(m * width), 0.0);
+                dp.resize(dp.len().max(m * width), 0.0);
+                let at_base = |columns: Panels| Panels { ptr: columns.ptr.wrapping_add(base * d), ..columns };
+                for i in (0..m).step_by(STRIP) {
+                    let rows = STRIP.min(m - i);
+                    let end = first + i + rows;
+                    let n = (end - base).next_multiple_of(layout.unit);
+                    let (p, dp) = (&mut p[i * width..][..rows * width], &mut dp[i * width..][..rows * width]);
+                    let key_rows = Panels { ptr: key_rows.ptr.wrapping_add(keys.start * key_rows.row), ..key_rows };
+                    #[expect(unsafe_code, reason = "strided views of one head")]
+                    // SAFETY: rows and columns of this sequence and head, checked by `Widths::check`; only this task writes these of
+                    // `dq`, `dk`, `dv`.
+                    unsafe {
+                        layout.multiply(rows, n, 0..d, q.from(i).left(), at_base(key_columns), p.as_mut_ptr(), width, false);
+                        if let Some(cap) = shape.soft_cap {
+                            slopes.resize(rows * width, 0.0);
+                            cap_slopes(pool.isa, p, shape.scale / cap, slopes);
                         }
+                        q.ask(i + rows, STRIP, t - first);
+                        softmax_rows(pool.isa, p, width, first + i - base, shape);
+                        layout.multiply(rows, n, 0..d, dz.from(i).left(), at_base(value_columns), dp.as_mut_ptr(), width, false);
+                        dz.ask(i + rows, STRIP, t - first);
+                        let slopes = shape.soft_cap.map(|_| slopes.as_slice());
+                        softmax_backward(pool.isa, p, dp, width, n, shape.scale, slopes);
+                        let left = Left { ptr: dp[keys.start - base..].as_ptr(), rs: width, cs: 1 };
+                        let to = dq.ptr(at_q + (first + i) * w.q);
+                        layout.multiply(rows, d, 0..end - keys.start, left, key_rows, to, w.q, false);
                     }
-                    times(m, d, width, dq.ptr(here), w.q, dpv, kv, false, packed);
-                    add_to_keys(m, width, d, old, dk.ptr(from), w.kv, dpv, qv, packed);
+                }
+                for (left, right_rows, out) in [(&*p, dz, &dv), (&*dp, q, &dk)] {
+                    let right = layout.rows_in_place(right_rows, m, right);
+                    let mut j = keys.start;
+                    while j < keys.end {
+                        let old = j < written;
+                        let end = (j + STRIP).min(if old { written.min(keys.end) } else { keys.end });
+                        // The queries that see one of these keys.
+                        let from = j.max(first) - first;
+                        let to = shape.window.map_or(m, |window| m.min(end - 1 + window - first));
+                        #[expect(unsafe_code, reason = "strided views of one head")]
+                        // SAFETY: as above.
+                        unsafe {
+                            let left = Left { ptr: left[j - base..].as_ptr(), rs: 1, cs: width };
+                            layout.multiply(end - j, d, from..to, left, right, out.ptr(at_kv + j * w.kv), w.kv, old);
+                        }
+                        j = end;
+                    }
                 }
                 written = written.max(keys.end);
             }
@@ -321,61 +460,9 @@ pub(super) fn attention_backward(
     });
 }
 
-/// `out[0..seen] += a[m, seen]^T . b[m, d]`, where rows from `written` on hold nothing yet.
-///
-/// # Safety
-/// As for [`product`].
-#[expect(unsafe_code, reason = "see `product`")]
-#[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
-unsafe fn add_to_keys(
-    m: usize,
-    seen: usize,
-    d: usize,
-    written: usize,
-    out: *mut f32,
-    stride: usize,
-    a: View,
-    b: View,
-    packed: &mut Vec<f32>,
-) {
-    let old = written.min(seen);
-    let fresh = View { ptr: a.ptr.wrapping_add(old), ..a };
-    // SAFETY: the caller's promise; the two products write different rows.
-    unsafe {
-        times(old, d, m, out, stride, a.transposed(), b, true, packed);
-        times(seen - old, d, m, out.wrapping_add(old * stride), stride, fresh.transposed(), b, false, packed);
-    }
-}
-
-/// A register of `x` from `at` on, of which `n` lanes count; `fill` in the others.
-#[inline(always)]
-fn lanes_of(x: &[f32], at: usize, n: usize, fill: f32) -> [f32; LANES] {
-    let mut lanes = [fill; LANES];
-    if let Some(v) = x.get(at..at + LANES) {
-        for j in 0..LANES {
-            lanes[j] = if j < n { v[j] } else { fill };
-        }
-    } else {
-        lanes[..n].copy_from_slice(&x[at..at + n]);
-    }
-    lanes
-}
-
-/// Writes the first `n` lanes of a register.
-#[inline(always)]
-fn put_lanes(x: &mut [f32], at: usize, n: usize, lanes: &[f32; LANES]) {
-    if let Some(v) = x.get_mut(at..at + LANES) {
-        for j in 0..LANES {
-            v[j] = if j < n { lanes[j] } else { v[j] };
-        }
-    } else {
-        x[at..at + n].copy_from_slice(&lanes[..n]);
-    }
-}
-
 /// Softmax of `scale * score`, soft-capped where the shape says so, over the keys a query sees: row `i` sees those before `first + i + 1` of
-/// `width`, as far back as its window goes. The others become 0. What does not fill a register goes through one all the same, with lanes that count
-/// nothing, so that a row's bits do not depend on what follows it.
+/// `width`, as far back as its window goes. The others become 0. `width` is a multiple of [`LANES`], and so is the first column's key, so that a key is always
+/// summed in the same lane and a row's bits depend neither on what follows it nor on where its scores begin.
 #[inline(always)]
 fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, shape: &AttentionShape) {
     match shape.soft_cap {
@@ -386,25 +473,32 @@ fn softmax_rows_body<const FMA: bool>(scores: &mut [f32], width: usize, first: u
 
 #[inline(always)]
 fn softmax_of<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, window: Option<usize>, logit: impl Fn(f32) -> f32) {
-    for i in 0..scores.len() / width {
-        let (row, end) = (i * width, i * width + first + i + 1);
-        let begin = row + window.map_or(0, |window| (end - row).saturating_sub(window));
-        scores[row..begin].fill(0.0);
-        scores[end..row + width].fill(0.0);
-        // Something neutral to a maximum.
-        let (fill, whole) = (scores[begin], (end - begin) / LANES * LANES);
-        let (last, rest) = (begin + whole, end - begin - whole);
-        let mut highest = [f32::NEG_INFINITY; LANES];
-        for x in scores[begin..last].as_chunks_mut::<LANES>().0 {
+    /// What a key that is not seen scores.
+    const UNSEEN: f32 = f32::NEG_INFINITY;
+    for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+        let end = first + i + 1;
+        let begin = window.map_or(0, |window| end.saturating_sub(window));
+        let (before, rest) = row.split_at_mut(begin / LANES * LANES);
+        let (seen, after) = rest.split_at_mut(end.next_multiple_of(LANES) - before.len());
+        let seen = seen.as_chunks_mut::<LANES>().0;
+        // Of 32 bits, as scores are: compared sixteen at a time.
+        let (begin, end) = ((begin - before.len()) as i32, (end - before.len()) as i32);
+        let last = seen.len() - 1;
+        let mut highest = [UNSEEN; LANES];
+        for (c, x) in seen.iter_mut().enumerate() {
+            for x in &mut *x {
+                *x = logit(*x);
+            }
+            if c == 0 || c == last {
+                let first = (c * LANES) as i32;
+                for j in 0..LANES {
+                    let key = first + j as i32;
+                    x[j] = if key >= begin && key < end { x[j] } else { UNSEEN };
+                }
+            }
             for j in 0..LANES {
-                x[j] = logit(x[j]);
                 highest[j] = if x[j] > highest[j] { x[j] } else { highest[j] };
             }
-        }
-        let mut tail = lanes_of(scores, last, rest, fill);
-        for j in 0..LANES {
-            tail[j] = logit(tail[j]);
-            highest[j] = if tail[j] > highest[j] { tail[j] } else { highest[j] };
         }
         let mut half = LANES / 2;
         while half > 0 {
@@ -415,27 +509,21 @@ fn softmax_of<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, w
         }
         let highest = highest[0];
         let mut sum = [0.0f32; LANES];
-        for x in scores[begin..last].as_chunks_mut::<LANES>().0 {
+        for x in &mut *seen {
             for j in 0..LANES {
-                x[j] = exp::<FMA>(x[j] - highest);
+                let e = exp::<FMA>(x[j] - highest);
+                x[j] = if x[j] == UNSEEN { 0.0 } else { e };
                 sum[j] += x[j];
             }
         }
-        for j in 0..LANES {
-            tail[j] = exp::<FMA>(tail[j] - highest);
-            sum[j] += if j < rest { tail[j] } else { 0.0 };
-        }
         // A value that is not a number is one of the sum, and so of every quotient.
         let norm = 1.0 / fold(&sum);
-        for x in scores[begin..last].as_chunks_mut::<LANES>().0 {
-            for x in x {
-                *x *= norm;
-            }
-        }
-        for x in &mut tail {
+        // One loop over all of them: of nested ones gathers and scatters of AVX-512 were made, which took longer than all the rest.
+        for x in seen.as_flattened_mut() {
             *x *= norm;
         }
-        put_lanes(scores, last, rest, &tail);
+        before.fill(0.0);
+        after.fill(0.0);
     }
 }
 per_isa! { fn softmax_rows(scores: &mut [f32], width: usize, first: usize, shape: &AttentionShape) { softmax_rows_body } }
@@ -450,14 +538,21 @@ fn cap_slopes_body<const FMA: bool>(scores: &[f32], by: f32, out: &mut [f32]) {
 }
 per_isa! { fn cap_slopes(scores: &[f32], by: f32, out: &mut [f32]) { cap_slopes_body } }
 
-/// `dp = p * (dp - sum(p * dp)) * scale` for each row.
+/// `dp = p * (dp - sum(p * dp)) * scale` over the first `n` of each row's `width`, times `slopes` where there are any; 0 in the others.
 #[inline(always)]
-fn softmax_backward_body<const FMA: bool>(p: &[f32], dp: &mut [f32], width: usize, scale: f32) {
-    for (p, dp) in p.chunks_exact(width).zip(dp.chunks_exact_mut(width)) {
-        let mean = dot::<FMA>(p, dp);
-        for (d, p) in dp.iter_mut().zip(p) {
+fn softmax_backward_body<const FMA: bool>(p: &[f32], dp: &mut [f32], width: usize, n: usize, scale: f32, slopes: Option<&[f32]>) {
+    for (r, (p, dp)) in p.chunks_exact(width).zip(dp.chunks_exact_mut(width)).enumerate() {
+        let (counted, rest) = dp.split_at_mut(n);
+        let mean = dot::<FMA>(&p[..n], counted);
+        for (d, p) in counted.iter_mut().zip(p) {
             *d = p * (*d - mean) * scale;
         }
+        if let Some(slopes) = slopes {
+            for (d, slope) in counted.iter_mut().zip(&slopes[r * width..]) {
+                *d *= slope;
+            }
+        }
+        rest.fill(0.0);
     }
 }
-per_isa! { fn softmax_backward(p: &[f32], dp: &mut [f32], width: usize, scale: f32) { softmax_backward_body } }
+per_isa! { fn softmax_backward(p: &[f32], dp: &mut [f32], width: usize, n: usize, scale: f32, slopes: Option<&[f32]>) { softmax_backward_body } }

@@ -109,8 +109,8 @@ impl Backend for CpuBackend {
     fn sum(&self, out: &mut [f32], x: &[f32], y: &[f32]) {
         elementwise::sum(&self.pool, out, x, y);
     }
-    fn gather_columns(&self, x: Mat<'_>, columns: &[usize], out: &mut [f32]) {
-        elementwise::gather_columns(&self.pool, x, columns, out);
+    fn gather_columns(&self, out: MatMut<'_>, x: Mat<'_>, columns: &[usize]) {
+        elementwise::gather_columns(&self.pool, out, x, columns);
     }
     fn square_norm(&self, x: &[f32]) -> f64 {
         elementwise::square_norm(&self.pool, x)

@@ -5,7 +5,7 @@ use super::{
     numeric::{dot, tanh},
     pool::{Pool, SharedMut},
 };
-use crate::compute::Mat;
+use crate::compute::{Mat, MatMut};
 
 /// Elements a task handles; edges fall at the same places for any thread count.
 const PIECE: usize = 8 * 1024;
@@ -68,16 +68,17 @@ pub(super) fn sum(pool: &Pool, out: &mut [f32], x: &[f32], y: &[f32]) {
 }
 
 /// See [`crate::compute::Backend::gather_columns`].
-pub(super) fn gather_columns(pool: &Pool, x: Mat<'_>, columns: &[usize], out: &mut [f32]) {
-    let n = columns.len();
-    assert!(out.len() == x.rows * n && columns.iter().all(|c| *c < x.cols), "{n} columns of {} x {} in {}", x.rows, x.cols, out.len());
+pub(super) fn gather_columns(pool: &Pool, out: MatMut<'_>, x: Mat<'_>, columns: &[usize]) {
+    let (n, stride) = (columns.len(), out.stride);
+    let fits = (out.rows, out.cols) == (x.rows, n) && columns.iter().all(|c| *c < x.cols);
+    assert!(fits, "{n} columns of {} x {} in {} x {}", x.rows, x.cols, out.rows, out.cols);
     let rows = (PIECE / n.max(1)).max(1);
-    let out = SharedMut::new(out);
+    let out = SharedMut::new(out.data);
     pool.for_each(x.rows.div_ceil(rows), |task| {
         for r in task * rows..x.rows.min((task + 1) * rows) {
             #[expect(unsafe_code, reason = "each task writes its own rows")]
             // SAFETY: rows share no element.
-            let out = unsafe { out.slice(r * n, n) };
+            let out = unsafe { out.slice(r * stride, n) };
             let row = x.row(r);
             out.iter_mut().zip(columns).for_each(|(out, c)| *out = row[*c]);
         }
@@ -164,10 +165,16 @@ mod tests {
         let of = Mat::new(&x, rows, width + 3).columns(2, width);
         for columns in [vec![], vec![40, 0, 7, 7], (0..width).rev().collect()] {
             for threads in [1, 2] {
-                let mut out = vec![-1.0; rows * columns.len()];
-                gather_columns(&Pool::new(Some(threads), Isa::best()), of, &columns, &mut out);
-                let mut want = (0..rows).flat_map(|r| columns.iter().map(move |c| (r * (width + 3) + 2 + c) as f32));
-                assert!(out.iter().all(|v| want.next() == Some(*v)) && want.next().is_none(), "{columns:?}");
+                // Between columns that stay as they are.
+                let wide = columns.len() + 2;
+                let mut out = vec![-1.0; rows * wide];
+                let to = MatMut::new(&mut out, rows, wide).columns(1, columns.len());
+                gather_columns(&Pool::new(Some(threads), Isa::best()), to, of, &columns);
+                for (r, row) in out.chunks_exact(wide).enumerate() {
+                    let want = columns.iter().map(|c| (r * (width + 3) + 2 + c) as f32);
+                    let want: Vec<f32> = std::iter::once(-1.0).chain(want).chain(std::iter::once(-1.0)).collect();
+                    assert_eq!(row, want, "row {r} of {columns:?}");
+                }
             }
         }
     }

@@ -286,7 +286,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
         if form == Form::Nt && m <= FEW_ROWS {
             return few_rows(pool, Words::Pairs, out, a, b, beta == 1.0);
         }
-        return packed::multiply(pool, Words::Pairs, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
+        if let Some(blocks) = packed::Blocks::here() {
+            return packed::multiply(pool, blocks, Words::Pairs, form, SharedMut::new(out.data), stride, a, b, beta == 1.0);
+        }
     }
     if form == Form::Nt && m <= FEW_ROWS && plain && k > 0 && n > 1 {
         return few_rows(pool, Words::Numbers, out, a, b, beta == 1.0);
@@ -294,8 +296,9 @@ fn multiply_dense(pool: &Pool, form: Form, out: MatMut<'_>, a: Mat<'_>, b: Mat<'
     let shared = SharedMut::new(out.data);
     // For few rows a large weight takes longer to turn than the crate's pieces lose.
     let turns = form != Form::Nt || n <= TURNED_TO || m >= TURNED_FOR;
-    if plain && k > 2 && turns && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW && packed::available() {
-        return packed::multiply(pool, Words::Numbers, form, shared, stride, a, b, beta == 1.0);
+    let large = k > 2 && turns && m >= PACKED_FROM && n >= PACKED_FROM && m * n * k >= SERIAL_BELOW;
+    if let Some(blocks) = packed::Blocks::here().filter(|_| plain && large) {
+        return packed::multiply(pool, blocks, Words::Numbers, form, shared, stride, a, b, beta == 1.0);
     }
     let (rows, cols) = pieces(pool.threads, m, n, k);
     let (across, down) = (n.div_ceil(cols.max(1)), m.div_ceil(rows.max(1)));

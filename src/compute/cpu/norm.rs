@@ -116,6 +116,7 @@ per_isa! { fn forward(norm: &Norm, x: &[f32], gain: &[f32], bias: Option<&[f32]>
 fn backward_body<const FMA: bool>(norm: &Norm, x: &[f32], gain: &[f32], dy: &[f32], dx: &mut [f32], stats: &mut [f32]) {
     let d = gain.len();
     let mut weighted = vec![0.0f32; d];
+    let mut centred = vec![0.0f32; if norm.kind == NormKind::Layer { d } else { 0 }];
     for (((x, dy), dx), stats) in x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d)).zip(stats.chunks_exact_mut(2)) {
         let RowStats { mean, inverse: r } = row_stats::<FMA>(norm, x);
         stats.copy_from_slice(&[mean, r]);
@@ -133,13 +134,13 @@ fn backward_body<const FMA: bool>(norm: &Norm, x: &[f32], gain: &[f32], dy: &[f3
             NormKind::Layer => {
                 // With c = x - mean: r (w_i - mean(w)) - r^3 c_i mean(w c), where mean(w c) = mean(w x) - mean(w) mean(x) would cancel.
                 let flat = lanes(&weighted, |w| w) / d as f32;
-                let mut dots = 0.0f32;
-                for (w, x) in weighted.iter().zip(x) {
-                    dots = fma::<FMA>(*w, x - mean, dots);
+                for (c, x) in centred.iter_mut().zip(x) {
+                    *c = x - mean;
                 }
+                let dots = dot::<FMA>(&weighted, &centred);
                 let along = -dots * r * r * r / d as f32;
-                for ((dx, w), x) in dx.iter_mut().zip(&weighted).zip(x) {
-                    *dx += fma::<FMA>(x - mean, along, (w - flat) * r);
+                for ((dx, w), c) in dx.iter_mut().zip(&weighted).zip(&centred) {
+                    *dx += fma::<FMA>(*c, along, (w - flat) * r);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Products of many rows where registers are 512 bits wide: the right operand is packed once and shared by all threads, a piece while the one before is
+//! Products of many rows on processors with AVX-512 or AVX2: the right operand is packed once and shared by all threads, a piece while the one before is
 //! multiplied; the left one is read where it lies (where it runs along the depth, or its rows lie so that they share lines of the first-level cache, each thread
 //! packs the rows that it takes).
 //!
@@ -17,15 +17,12 @@ use super::{
 };
 use crate::compute::Mat;
 
-/// Columns of a panel: two registers.
-const WIDTH: usize = 32;
-/// Rows of a block.
-const ROWS: usize = 12;
 /// Columns packed at once (4 MiB at full depth).
 const COLUMNS: usize = 2048;
-/// Rows and columns of a task, whose operands stay in the second-level cache (192 and 512 KiB at full depth).
-const TASK_ROWS: usize = 8 * ROWS;
-const TASK_COLUMNS: usize = 8 * WIDTH;
+/// Rows of a task, whose operands stay in the second-level cache (192 KiB of rows at full depth, 512 or 256 KiB of panels).
+const TASK_ROWS: usize = 96;
+/// Panels of a task.
+const TASK_PANELS: usize = 8;
 /// Panels that a task packs.
 const TOGETHER: usize = 4;
 /// Depths of a turned panel that are packed at a time.
@@ -33,30 +30,91 @@ const RUN: usize = 64;
 /// Floats after which places in memory share lines of the first-level cache (4 KiB). It holds eight of a kind; a block has twelve rows.
 const ALIASED: usize = 1024;
 
-/// Whether the processor has the registers.
-pub(super) fn available() -> bool {
-    cfg!(target_arch = "x86_64") && Isa::highest().level() == Level::Avx512
+/// What a level's inner loops take at once.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks {
+    isa: Isa,
+    /// Columns of a panel: two registers.
+    width: usize,
+    /// Rows of a block.
+    rows: usize,
+}
+
+impl Blocks {
+    /// Of this level, if it is worth it.
+    fn of(isa: Isa) -> Option<Self> {
+        let rows = match isa.level() {
+            Level::Avx512 => 12,
+            Level::Avx2 => 6,
+            Level::Baseline => return None,
+        };
+        Some(Self { isa, width: panel::panel_width(isa), rows })
+    }
+    /// Of the level of the `gemm` crate's kernels, whose bits these are.
+    pub fn here() -> Option<Self> {
+        Self::of(Isa::highest())
+    }
+    /// [`pack_across`] into panels or blocks of so many.
+    fn across<'a>(self, to: usize, words: Words, depth: usize, row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
+        match to {
+            6 => pack_across::<6>(words, depth, row, out),
+            12 => pack_across::<12>(words, depth, row, out),
+            16 => pack_across::<16>(words, depth, row, out),
+            32 => pack_across::<32>(words, depth, row, out),
+            _ => unreachable!("no level has panels or blocks of {to}"),
+        }
+    }
+    /// Rows `r..r + rows` at depths `first..first + depth` of the left operand into blocks `[rows / self.rows][words][self.rows]`.
+    fn pack_left(
+        self,
+        words: Words,
+        form: Form,
+        a: Mat<'_>,
+        (first, depth): (usize, usize),
+        (r, rows): (usize, usize),
+        blocks: &mut [f32],
+    ) {
+        if form == Form::Tn {
+            return self.across(self.rows, words, depth, |k| &a.row(first + k)[r..r + rows], blocks);
+        }
+        for (i, block) in blocks.chunks_exact_mut(self.rows * words.of(depth)).enumerate() {
+            let row = |j: usize| &a.row(r + i * self.rows + j)[first..first + depth];
+            pack_words(self.isa, words, self.rows.min(rows - i * self.rows), depth, self.rows, RUN, row, block);
+        }
+    }
 }
 
 /// `out[m,n] = a . b (+ out)`, operands as the form says, by numbers or by pairs; rows of `out` `stride` apart. The shapes were checked by the caller.
 #[expect(clippy::too_many_arguments, reason = "a matrix product has this many operands")]
-pub(super) fn multiply(pool: &Pool, words: Words, form: Form, out: SharedMut, stride: usize, a: Mat<'_>, b: Mat<'_>, add: bool) {
+pub(super) fn multiply(
+    pool: &Pool,
+    blocks: Blocks,
+    words: Words,
+    form: Form,
+    out: SharedMut,
+    stride: usize,
+    a: Mat<'_>,
+    b: Mat<'_>,
+    add: bool,
+) {
+    let Blocks { isa, width, rows: height } = blocks;
     let (m, k) = if form == Form::Tn { (a.cols, a.rows) } else { (a.rows, a.cols) };
     let n = if form == Form::Nt { b.rows } else { b.cols };
-    debug_assert_eq!(panel::panel_width(Isa::highest()), WIDTH, "a panel of the inner loops");
     // The depths of some columns one after another, so that a result wider than the caches is met there again.
     let pieces = || {
         (0..n).step_by(COLUMNS).flat_map(move |c| {
-            let piece = move |first| Piece { column: c, cols: COLUMNS.min(n - c), first, depth: depth_of(words).min(k - first), words };
+            let piece =
+                move |first| Piece { blocks, column: c, cols: COLUMNS.min(n - c), first, depth: depth_of(words).min(k - first), words };
             (0..k).step_by(depth_of(words)).map(piece)
         })
     };
     let strips = form == Form::Tn || words == Words::Pairs || a.stride.is_multiple_of(ALIASED);
     // While one piece is multiplied the next is packed.
-    let longest = n.min(COLUMNS).next_multiple_of(WIDTH) * words.of(depth_of(words).min(k));
+    let longest = n.min(COLUMNS).next_multiple_of(width) * words.of(depth_of(words).min(k));
     let (mut here, mut there) = (pool.lend(longest + LINE), pool.lend(if pieces().nth(1).is_some() { longest + LINE } else { 0 }));
     // Nearly equal, so that no thread waits long for the last.
-    let rows_each = m.div_ceil(m.div_ceil(TASK_ROWS).next_multiple_of(pool.threads)).next_multiple_of(ROWS);
+    let rows_each = m.div_ceil(m.div_ceil(TASK_ROWS).next_multiple_of(pool.threads)).next_multiple_of(height);
+    let task_columns = TASK_PANELS * width;
     let mut rest = pieces().peekable();
     if let Some(first) = rest.peek() {
         let panels = SharedMut::new(aligned(&mut here.buffer, first.floats()));
@@ -67,7 +125,7 @@ pub(super) fn multiply(pool: &Pool, words: Words, form: Form, out: SharedMut, st
         let long = words.of(depth);
         let right = &*aligned(&mut here.buffer, piece.floats());
         let next = rest.peek().map(|next| (next, SharedMut::new(aligned(&mut there.buffer, next.floats()))));
-        let (down, across) = (m.div_ceil(rows_each), cols.div_ceil(TASK_COLUMNS));
+        let (down, across) = (m.div_ceil(rows_each), cols.div_ceil(task_columns));
         let strip = || Strip { lent: pool.lend(if strips { rows_each * long } else { 0 } + LINE), of: None };
         // What is packed comes last: small tasks, so that no thread waits long.
         let packing = next.map_or(0, |(next, _)| next.pack_tasks());
@@ -75,26 +133,26 @@ pub(super) fn multiply(pool: &Pool, words: Words, form: Form, out: SharedMut, st
             if let (Some(packed), Some((next, panels))) = (task.checked_sub(down * across), next) {
                 return next.pack(form, b, packed, panels);
             }
-            let (r, tc) = (task / across * rows_each, task % across * TASK_COLUMNS);
+            let (r, tc) = (task / across * rows_each, task % across * task_columns);
             let rows = rows_each.min(m - r);
-            let blocks = aligned(&mut strip.lent.buffer, if strips { rows.next_multiple_of(ROWS) * long } else { 0 });
+            let packed = aligned(&mut strip.lent.buffer, if strips { rows.next_multiple_of(height) * long } else { 0 });
             if strips && strip.of != Some(r) {
-                pack_left(words, form, a, (first, depth), (r, rows), blocks);
+                blocks.pack_left(words, form, a, (first, depth), (r, rows), packed);
                 strip.of = Some(r);
             }
             // A block of rows stays in the first-level cache, panels pass by.
-            for block in (0..rows).step_by(ROWS) {
+            for block in (0..rows).step_by(height) {
                 let left = if strips {
-                    Left { ptr: blocks[block * long..].as_ptr(), rs: 1, cs: ROWS }
+                    Left { ptr: packed[block * long..].as_ptr(), rs: 1, cs: height }
                 } else {
                     Left { ptr: a.data[(r + block) * a.stride + first..].as_ptr(), rs: a.stride, cs: 1 }
                 };
                 let job = Job {
-                    m: ROWS.min(rows - block),
-                    cols: TASK_COLUMNS.min(cols - tc),
+                    m: height.min(rows - block),
+                    cols: task_columns.min(cols - tc),
                     depth: long,
                     left,
-                    right: Panels { ptr: right[tc * long..].as_ptr(), step: WIDTH * long, row: WIDTH },
+                    right: Panels { ptr: right[tc * long..].as_ptr(), step: width * long, row: width },
                     out: out.ptr((r + block) * stride + column + tc),
                     out_row: stride,
                     add: add || first > 0,
@@ -103,7 +161,7 @@ pub(super) fn multiply(pool: &Pool, words: Words, form: Form, out: SharedMut, st
                 #[expect(unsafe_code, reason = "each task writes its own rectangle of the result")]
                 // SAFETY: the caller checked operands and result against their slices; rectangles of different tasks share no element.
                 unsafe {
-                    panel::multiply(Isa::highest(), &job);
+                    panel::multiply(isa, &job);
                 }
             }
         });
@@ -111,7 +169,7 @@ pub(super) fn multiply(pool: &Pool, words: Words, form: Form, out: SharedMut, st
     }
 }
 
-/// A thread's rows of a left operand that is packed, `[rows / ROWS][depth][ROWS]`, and which they are.
+/// A thread's rows of a left operand that is packed, `[rows / height][depth][height]`, and which they are.
 struct Strip<'a> {
     lent: Lent<'a>,
     of: Option<usize>,
@@ -125,20 +183,10 @@ pub(super) fn depth_of(words: Words) -> usize {
     }
 }
 
-/// Rows `r..r + rows` at depths `first..first + depth` of the left operand into blocks `[rows / ROWS][words][ROWS]`.
-fn pack_left(words: Words, form: Form, a: Mat<'_>, (first, depth): (usize, usize), (r, rows): (usize, usize), blocks: &mut [f32]) {
-    if form == Form::Tn {
-        return pack_across::<ROWS>(words, depth, |k| &a.row(first + k)[r..r + rows], blocks);
-    }
-    for (i, block) in blocks.chunks_exact_mut(ROWS * words.of(depth)).enumerate() {
-        let row = |j: usize| &a.row(r + i * ROWS + j)[first..first + depth];
-        pack_words(Isa::highest(), words, ROWS.min(rows - i * ROWS), depth, ROWS, RUN, row, block);
-    }
-}
-
 /// A rectangle of the right operand: columns `column..column + cols` at depths `first..first + depth`.
 #[derive(Clone, Copy)]
 struct Piece {
+    blocks: Blocks,
     column: usize,
     cols: usize,
     first: usize,
@@ -147,29 +195,29 @@ struct Piece {
 }
 
 impl Piece {
-    /// Of its panels `[cols / WIDTH][words][WIDTH]`, filled up with zeros.
+    /// Of its panels `[cols / width][words][width]`, filled up with zeros.
     fn floats(self) -> usize {
-        self.cols.next_multiple_of(WIDTH) * self.words.of(self.depth)
+        self.cols.next_multiple_of(self.blocks.width) * self.words.of(self.depth)
     }
     fn pack_tasks(self) -> usize {
-        self.cols.div_ceil(TOGETHER * WIDTH)
+        self.cols.div_ceil(TOGETHER * self.blocks.width)
     }
     /// Packs some panels of `b`, which `panels` has all of.
     fn pack(self, form: Form, b: Mat<'_>, task: usize, panels: SharedMut) {
-        let Self { column, cols, first, depth, words } = self;
+        let Self { blocks: Blocks { isa, width, .. }, column, cols, first, depth, words } = self;
         let long = words.of(depth);
         let p = task * TOGETHER;
-        let (from, width) = (column + p * WIDTH, (TOGETHER * WIDTH).min(cols - p * WIDTH));
+        let (from, count) = (column + p * width, (TOGETHER * width).min(cols - p * width));
         #[expect(unsafe_code, reason = "each task packs its own panels")]
         // SAFETY: panels of different tasks share no element.
-        let panels = unsafe { panels.slice(p * WIDTH * long, width.next_multiple_of(WIDTH) * long) };
+        let panels = unsafe { panels.slice(p * width * long, count.next_multiple_of(width) * long) };
         if form == Form::Nt {
-            for (i, panel) in panels.chunks_exact_mut(WIDTH * long).enumerate() {
-                let row = |j: usize| &b.row(from + i * WIDTH + j)[first..first + depth];
-                pack_words(Isa::highest(), words, WIDTH.min(width - i * WIDTH), depth, WIDTH, RUN, row, panel);
+            for (i, panel) in panels.chunks_exact_mut(width * long).enumerate() {
+                let row = |j: usize| &b.row(from + i * width + j)[first..first + depth];
+                pack_words(isa, words, width.min(count - i * width), depth, width, RUN, row, panel);
             }
         } else {
-            pack_across::<WIDTH>(words, depth, |k| &b.row(first + k)[from..from + width], panels);
+            self.blocks.across(width, words, depth, |k| &b.row(first + k)[from..from + count], panels);
         }
     }
 }
@@ -184,9 +232,12 @@ mod tests {
 
     #[test]
     fn every_form_gives_the_bits_of_the_plain_product() {
-        if !available() {
-            return;
+        for blocks in Isa::available().into_iter().filter_map(Blocks::of) {
+            forms_give_the_bits_of_the_plain_product(blocks);
         }
+    }
+
+    fn forms_give_the_bits_of_the_plain_product(blocks: Blocks) {
         let pool = Pool::new(Some(2), Isa::best());
         let numbers = |n: usize, by: f32| (0..n).map(|i| (i as f32 * by).sin()).collect::<Vec<f32>>();
         // Ragged in every direction, deeper than one piece, and with rows of a left operand (of its form along the rows) that share lines of the cache.
@@ -205,13 +256,13 @@ mod tests {
                     // Rows lie apart, and what is between them stays.
                     let stride = n + 5;
                     let (mut ours, mut plain) = (vec![0.5f32; m * stride], vec![0.5f32; m * stride]);
-                    multiply(&pool, Words::Numbers, form, SharedMut::new(&mut ours), stride, a, b, add);
+                    multiply(&pool, blocks, Words::Numbers, form, SharedMut::new(&mut ours), stride, a, b, add);
                     #[expect(unsafe_code, reason = "the reference")]
                     // SAFETY: operands and result have the product's shape.
                     unsafe {
                         product(m, n, k, plain.as_mut_ptr(), stride, av, bv, 1.0, if add { 1.0 } else { 0.0 });
                     }
-                    assert!(ours == plain, "{m} x {n} x {k}, {add}");
+                    assert!(ours == plain, "{m} x {n} x {k}, {add}, {}", blocks.isa.name());
                 }
             }
         }

@@ -159,15 +159,17 @@ unsafe fn avx2(o: &Operands<'_>, mean: Option<*mut f32>, kept: Option<*mut f32>,
 
 /// Tokens whose gradients are asked for ahead of their use.
 const AHEAD: usize = 24;
-/// Cache lines from a block's beginning on that are asked for while its product is made, one of each operand a token: 24 of an AVX-512 block are its own.
-const LINES: usize = 32;
+/// Cache lines from a block's beginning on that are asked for while its product is made, one of each operand a token: the block's own and some of the next.
+const fn lines(elements: usize) -> usize {
+    elements / LINE * 4 / 3
+}
 
 /// The loops for blocks of so many rows. Every index of the accumulators is a literal: an index that a loop counts would keep them in memory, to
 /// be written back after every product.
 macro_rules! rows {
     ($name:ident, $rows:literal: $($r:literal)*) => {
         mod $name {
-            use super::{AHEAD, BlockSums, LINE, LINES, Operands, Vector, finish, fold};
+            use super::{AHEAD, BlockSums, LINE, Operands, Vector, finish, fold, lines};
 
             /// # Safety
             /// As [`blocks`]; a pointer is good where it is given.
@@ -193,6 +195,24 @@ macro_rules! rows {
                 }
             }
 
+            /// Adds a token's product.
+            ///
+            /// # Safety
+            /// Inside code compiled for `V`, with as many gradients and inputs as a block has rows and columns.
+            #[inline(always)]
+            #[expect(unsafe_code, reason = "see `blocks`")]
+            unsafe fn token<V: Vector>(delta: *const f32, x: *const f32, acc: &mut [[V; 2]; $rows]) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
+                    $(
+                        let d = V::splat(*delta.add($r));
+                        acc[$r][0] = d.product(x0, acc[$r][0]);
+                        acc[$r][1] = d.product(x1, acc[$r][1]);
+                    )*
+                }
+            }
+
             /// # Safety
             /// Inside code compiled for `V`; operands as long as `scan_blocks` checks.
             #[inline(always)]
@@ -215,11 +235,10 @@ macro_rules! rows {
                             let mut delta = o.delta.as_ptr().wrapping_add(d * o.delta_panel);
                             let mut x = panel;
                             let mut acc = [[V::zero(); 2]; $rows];
-                            for k in 0..o.tokens {
-                                let (x0, x1) = (V::load(x), V::load(x.add(V::WIDTH)));
-                                // The processor does not see by itself that the next block's gradients follow, nor what the block ends with.
-                                V::prefetch(delta.wrapping_add(ahead));
-                                let soon = at + LINE * (k % LINES);
+                            // The processor does not see by itself that the next block's gradients follow, nor what the block ends with.
+                            let asking = lines($rows * cols).min(o.tokens);
+                            for k in 0..asking {
+                                let soon = at + LINE * k;
                                 V::prefetch(o.weights.as_ptr().wrapping_add(soon));
                                 if MEAN {
                                     V::prefetch(mean.wrapping_add(soon));
@@ -230,11 +249,14 @@ macro_rules! rows {
                                 if PAIR {
                                     V::prefetch(partner.wrapping_add(soon));
                                 }
-                                $(
-                                    let d = V::splat(*delta.add($r));
-                                    acc[$r][0] = d.product(x0, acc[$r][0]);
-                                    acc[$r][1] = d.product(x1, acc[$r][1]);
-                                )*
+                                V::prefetch(delta.wrapping_add(ahead));
+                                token(delta, x, &mut acc);
+                                delta = delta.wrapping_add(o.delta_token);
+                                x = x.add(cols);
+                            }
+                            for _ in asking..o.tokens {
+                                V::prefetch(delta.wrapping_add(ahead));
+                                token(delta, x, &mut acc);
                                 delta = delta.wrapping_add(o.delta_token);
                                 x = x.add(cols);
                             }
