@@ -419,31 +419,44 @@ fn attention_backward_against_central_differences() {
 /// Longer than one block of queries: the analytic gradient in f64 (checked against differences above for short ones, where both agree).
 #[test]
 fn attention_backward_over_several_blocks_of_queries() {
-    // Heads as wide as registers take the panels' way.
-    for d in [8, 32] {
-        attention_backward_of_heads(d);
+    // Heads narrower than a panel, as wide, and a panel and a piece; windows that begin inside panels.
+    for d in [8, 32, 40] {
+        for (window, soft_cap) in [(None, None), (Some(37), None), (Some(100), Some(2.0)), (Some(1), None)] {
+            attention_backward_of_heads(d, window, soft_cap, |_| true);
+        }
+    }
+    // Queries without a gradient: before, between and behind those that have one.
+    for window in [None, Some(20)] {
+        attention_backward_of_heads(32, window, None, |i| i == 70 || i > 100 && i % 9 == 0 && i < 140);
     }
 }
 
-fn attention_backward_of_heads(d: usize) {
+fn attention_backward_of_heads(d: usize, window: Option<usize>, soft_cap: Option<f32>, live: impl Fn(usize) -> bool) {
     let mut rng = Rng::new(7);
-    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: d, scale: 0.35, window: None, soft_cap: None };
+    let shape = AttentionShape { n_heads: 4, n_kv_heads: 2, head_dim: d, scale: 0.35, window, soft_cap };
     let (t, wq, wk) = (150, 4 * d, 2 * d);
-    let (q, k, v, dz) = (random(&mut rng, t * wq), random(&mut rng, t * wk), random(&mut rng, t * wk), random(&mut rng, t * wq));
+    let (q, k, v, mut dz) = (random(&mut rng, t * wq), random(&mut rng, t * wk), random(&mut rng, t * wk), random(&mut rng, t * wq));
+    dz.chunks_exact_mut(wq).enumerate().filter(|(i, _)| !live(*i)).for_each(|(_, row)| row.fill(0.0));
     let (qd, kd, vd, zd) = (wide(&q), wide(&k), wide(&v), wide(&dz));
     let (p, _) = attention(&qd, &kd, &vd, t, &shape);
     let (mut want_q, mut want_k, mut want_v) = (vec![0.0; t * wq], vec![0.0; t * wk], vec![0.0; t * wk]);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     for h in 0..4 {
+        let (of_q, of_k) = (|i: usize| i * wq + h * d..i * wq + h * d + d, |j: usize| j * wk + h / 2 * d..j * wk + h / 2 * d + d);
         for i in 0..t {
-            let dp: Vec<f64> = (0..=i).map(|j| (0..d).map(|c| zd[i * wq + h * d + c] * vd[j * wk + h / 2 * d + c]).sum()).collect();
+            let dp: Vec<f64> = (0..=i).map(|j| dot(&zd[of_q(i)], &vd[of_k(j)])).collect();
+            // Probabilities of keys before the window are 0 there.
             let row = &p[(h * t + i) * t..][..=i];
-            let mean: f64 = row.iter().zip(&dp).map(|(a, b)| a * b).sum();
+            let mean = dot(row, &dp);
             for j in 0..=i {
-                let ds = row[j] * (dp[j] - mean) * f64::from(shape.scale);
+                let score = dot(&qd[of_q(i)], &kd[of_k(j)]) * f64::from(shape.scale);
+                let slope = soft_cap.map_or(1.0, |cap| 1.0 - (score / f64::from(cap)).tanh().powi(2));
+                let ds = row[j] * (dp[j] - mean) * f64::from(shape.scale) * slope;
                 for c in 0..d {
-                    want_q[i * wq + h * d + c] += ds * kd[j * wk + h / 2 * d + c];
-                    want_k[j * wk + h / 2 * d + c] += ds * qd[i * wq + h * d + c];
-                    want_v[j * wk + h / 2 * d + c] += row[j] * zd[i * wq + h * d + c];
+                    let (q, k) = (of_q(i).start + c, of_k(j).start + c);
+                    want_q[q] += ds * kd[k];
+                    want_k[k] += ds * qd[q];
+                    want_v[k] += row[j] * zd[q];
                 }
             }
         }
@@ -452,7 +465,7 @@ fn attention_backward_of_heads(d: usize) {
     for isa in Isa::available() {
         for threads in [1, 2] {
             let b = CpuBackend::with_isa(Some(threads), isa);
-            let (mut dq, mut dk, mut dv) = (vec![0.0; t * wq], vec![0.0; t * wk], vec![0.0; t * wk]);
+            let (mut dq, mut dk, mut dv) = (vec![f32::NAN; t * wq], vec![f32::NAN; t * wk], vec![f32::NAN; t * wk]);
             b.attention_backward(&q, &k, &v, &dz, &[0, t], &shape, &mut dq, &mut dk, &mut dv);
             close("dq", &dq, &want_q, 1e-5);
             close("dk", &dk, &want_k, 1e-5);

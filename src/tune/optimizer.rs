@@ -33,6 +33,16 @@ pub enum OptimizerConfig {
     Sgd(SgdConfig),
 }
 
+impl OptimizerConfig {
+    /// Per step, times the learning rate.
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Self::AdamW(c) => c.weight_decay,
+            Self::Sgd(c) => c.weight_decay,
+        }
+    }
+}
+
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self::AdamW(AdamWConfig::default())

@@ -73,7 +73,7 @@ impl TuneConfig {
     fn train(&self) -> TrainConfig {
         let schedule = Schedule {
             peak: self.learning_rate,
-            warmup_steps: (self.warmup.clamp(0.0, 1.0) * self.steps as f64).round() as usize,
+            warmup_steps: (self.warmup * self.steps as f64).round() as usize,
             total_steps: self.steps,
             floor: self.floor,
         };
@@ -83,10 +83,16 @@ impl TuneConfig {
     /// When a number makes no sense.
     pub fn verify(&self) -> Result<()> {
         let positive = |v: f64| v.is_finite() && v > 0.0;
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        let decay = self.optimizer.weight_decay();
         let wrong = if self.steps == 0 || self.batch == 0 {
             format!("{} steps of {} sequences: both must be at least 1", self.steps, self.batch)
         } else if !positive(self.learning_rate) || !positive(self.clip) {
-            format!("learning rate {} and clip {}: both must be above 0", self.learning_rate, self.clip)
+            format!("learning rate {} and clip {}: both must be finite and above 0", self.learning_rate, self.clip)
+        } else if !share(self.warmup) || !share(self.floor) {
+            format!("warm-up {} and floor {}: both are shares, from 0 to 1", self.warmup, self.floor)
+        } else if !share(decay) {
+            format!("weight decay {decay}: it is a share, from 0 to 1")
         } else if self.max_tokens < 2 {
             format!("max tokens {}: a sequence needs at least 2", self.max_tokens)
         } else {
@@ -445,5 +451,25 @@ mod tests {
         }
         assert_ne!(all[..7], all[7..14]);
         assert_eq!(ids(4), all[12..15]);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_told_with_their_value() {
+        assert!(TuneConfig::default().verify().is_ok());
+        let decay = |weight_decay| OptimizerConfig::AdamW(crate::tune::AdamWConfig { weight_decay, ..Default::default() });
+        let base = TuneConfig::default;
+        for (config, said) in [
+            (TuneConfig { learning_rate: f64::INFINITY, ..base() }, "learning rate inf and clip 1: both must be finite"),
+            (TuneConfig { learning_rate: f64::NAN, ..base() }, "learning rate NaN"),
+            (TuneConfig { clip: 0.0, ..base() }, "clip 0: both must be finite and above 0"),
+            (TuneConfig { warmup: 5.0, ..base() }, "warm-up 5 and floor 0.1: both are shares"),
+            (TuneConfig { floor: -0.5, ..base() }, "floor -0.5"),
+            (TuneConfig { optimizer: decay(f64::NAN), ..base() }, "weight decay NaN"),
+            (TuneConfig { steps: 0, ..base() }, "0 steps"),
+            (TuneConfig { max_tokens: 1, ..base() }, "max tokens 1"),
+        ] {
+            let error = config.verify().expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 }

@@ -491,9 +491,9 @@ fn softmax_of<const FMA: bool>(scores: &mut [f32], width: usize, first: usize, w
             }
             if c == 0 || c == last {
                 let first = (c * LANES) as i32;
-                for j in 0..LANES {
+                for (j, x) in x.iter_mut().enumerate() {
                     let key = first + j as i32;
-                    x[j] = if key >= begin && key < end { x[j] } else { UNSEEN };
+                    *x = if key >= begin && key < end { *x } else { UNSEEN };
                 }
             }
             for j in 0..LANES {

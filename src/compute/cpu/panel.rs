@@ -301,22 +301,24 @@ pub(super) fn pack_panel<'a>(
             // Rows lie too far apart for the processor to see that they go on.
             (0..n.min(width)).for_each(|i| prefetch(&row(i)[first + depths..depth.min(first + depths + run)]));
         }
-        for c in (0..width).step_by(EIGHT) {
+        let mut c = 0;
+        while c < width {
             let to = &mut panel[first * width + c..];
-            let columns = EIGHT.min(width - c);
-            if columns == EIGHT && c + EIGHT <= n {
+            let (columns, there) = (width - c, n.saturating_sub(c));
+            if columns >= EIGHT && there >= EIGHT {
                 let rows: [&[f32]; EIGHT] = std::array::from_fn(|i| &row(c + i)[first..first + depths]);
                 turn(isa, &rows, width, to);
-            } else if columns == FOUR && c + FOUR <= n {
+                c += EIGHT;
+            } else if columns >= FOUR && there >= FOUR {
                 let rows: [&[f32]; FOUR] = std::array::from_fn(|i| &row(c + i)[first..first + depths]);
                 turn_four(&rows, width, to);
+                c += FOUR;
             } else {
-                for i in 0..columns {
-                    let source = (c + i < n).then(|| row(c + i));
-                    for k in 0..depths {
-                        to[k * width + i] = source.map_or(0.0, |s| s[first + k]);
-                    }
+                let source = (there > 0).then(|| row(c));
+                for k in 0..depths {
+                    to[k * width] = source.map_or(0.0, |s| s[first + k]);
                 }
+                c += 1;
             }
         }
     }
