@@ -1,9 +1,9 @@
 //! Causal softmax attention inside packed sequences, forward and backward.
 //!
-//! One task a (sequence, head), or (sequence, key-value head) backward, so that the query heads that share keys add up in order and without
-//! a race. Heads are read and written in place through strided views, but for values in the forward pass: where the width is a power of two, rows of one
-//! head share a few lines of the cache. Queries go in blocks that see only the keys up to their end: the score block stays in cache and half of the work is
-//! never done.
+//! A task is a sequence and a key-value head with the query heads that share it, backward always, so that these add up in order and without a race, forward where
+//! that leaves enough tasks; else one query head. Keys and values are packed once a task. Queries go in blocks, backward for sums over queries, and in strips, which
+//! multiply only what their last query sees: scores stay in cache and nearly half of the work is never done. A few queries, as in writing text, are multiplied
+//! with keys and values where these lie.
 
 use super::{
     isa::{Isa, per_isa},

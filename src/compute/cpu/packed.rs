@@ -27,7 +27,8 @@ const TASK_PANELS: usize = 8;
 const TOGETHER: usize = 4;
 /// Depths of a turned panel that are packed at a time.
 const RUN: usize = 64;
-/// Floats after which places in memory share lines of the first-level cache (4 KiB). It holds eight of a kind; a block has twelve rows.
+/// Floats after which places in memory share lines of the first-level cache (4 KiB). It holds eight or twelve of a kind; a block has six or twelve rows, and panels
+/// pass by.
 const ALIASED: usize = 1024;
 
 /// What a level's inner loops take at once.
