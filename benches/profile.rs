@@ -24,8 +24,8 @@ use std::{
 #[global_allocator]
 static MEMORY: BigBlocks = BigBlocks;
 
-/// Seconds and calls by kernel.
-type Spent = BTreeMap<&'static str, (f64, usize)>;
+/// Seconds, calls and operations (where they are those of a product) by kernel.
+type Spent = BTreeMap<String, (f64, usize, f64)>;
 
 /// The processor's backend with a clock on every kernel.
 struct Timed {
@@ -34,15 +34,24 @@ struct Timed {
 }
 
 impl Timed {
-    fn time<R>(&self, name: &'static str, f: impl FnOnce(&CpuBackend) -> R) -> R {
+    fn time<R>(&self, name: impl Into<String>, f: impl FnOnce(&CpuBackend) -> R) -> R {
+        self.time_of(name, 0, f)
+    }
+    /// Of a kernel that makes so many multiply-adds.
+    fn time_of<R>(&self, name: impl Into<String>, multiply_adds: usize, f: impl FnOnce(&CpuBackend) -> R) -> R {
         let start = Instant::now();
         let result = f(&self.inner);
         let seconds = start.elapsed().as_secs_f64();
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (sum, calls) = spent.entry(name).or_default();
+        let (sum, calls, operations) = spent.entry(name.into()).or_default();
         *sum += seconds;
         *calls += 1;
+        *operations += 2.0 * multiply_adds as f64;
         result
+    }
+    /// Of a product of `m x k` times `k x n`.
+    fn product<R>(&self, what: &str, m: usize, n: usize, k: usize, f: impl FnOnce(&CpuBackend) -> R) -> R {
+        self.time_of(format!("{what} {m} x {n} from {k}"), m * n * k, f)
     }
     fn take(&self) -> Spent {
         std::mem::take(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner))
@@ -54,16 +63,13 @@ impl Backend for Timed {
         self.inner.device()
     }
     fn gemm_nt(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
-        let name = if b.rows > 8192 { "head: logits" } else { "products: forward" };
-        self.time(name, |i| i.gemm_nt(out, a, b, alpha, beta));
+        self.product("forward", a.rows, b.rows, a.cols, |i| i.gemm_nt(out, a, b, alpha, beta));
     }
     fn gemm_nn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
-        let name = if b.rows > 8192 { "head: input gradient" } else { "products: input gradients" };
-        self.time(name, |i| i.gemm_nn(out, a, b, alpha, beta));
+        self.product("input gradients", a.rows, b.cols, a.cols, |i| i.gemm_nn(out, a, b, alpha, beta));
     }
     fn gemm_tn(&self, out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, alpha: f32, beta: f32) {
-        let name = if a.cols > 8192 { "head: weight gradient" } else { "products: weight gradients" };
-        self.time(name, |i| i.gemm_tn(out, a, b, alpha, beta));
+        self.product("weight gradients", a.cols, b.cols, a.rows, |i| i.gemm_tn(out, a, b, alpha, beta));
     }
     fn norm(&self, norm: &Norm, x: &[f32], gain: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         self.time("norm", |i| i.norm(norm, x, gain, bias, y));
@@ -143,7 +149,14 @@ impl Backend for Timed {
         self.time("moved logits", |i| i.moved_logits(job, log_sums, picked));
     }
     fn scan(&self, job: &ScanJob<'_>, sums: &mut ScanSums) {
-        self.time("scan", |i| i.scan(job, sums));
+        self.scan_all(std::slice::from_ref(job), std::slice::from_mut(sums));
+    }
+    fn scan_all(&self, jobs: &[ScanJob<'_>], sums: &mut [ScanSums]) {
+        let tokens = |job: &ScanJob<'_>| job.samples.iter().map(|s| s.end - s.start).sum::<usize>();
+        let multiply_adds = jobs.iter().map(|job| job.w.rows * job.w.cols * tokens(job)).sum();
+        let rows: Vec<String> = jobs.iter().map(|job| job.w.rows.to_string()).collect();
+        let cols = jobs.first().map_or(0, |job| job.w.cols);
+        self.time_of(format!("scan {} x {cols}", rows.join(" + ")), multiply_adds, |i| i.scan_all(jobs, sums));
     }
 }
 
@@ -216,11 +229,12 @@ fn run(ctx: &Ctx<'_>) -> Result<(), Box<dyn Error>> {
     let (total, spent) = &done[done.len() / 2];
     let mut spent: Vec<_> = spent.iter().collect();
     spent.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
-    for (name, (seconds, calls)) in &spent {
-        println!("{name:>28} {:>9.1} ms {:>5.1} % {calls:>6} calls", seconds * 1e3, 100.0 * seconds / total);
+    for (name, (seconds, calls, operations)) in &spent {
+        let rate = if *operations > 0.0 { format!("{:>8.0} GFLOP/s", operations / seconds / 1e9) } else { String::new() };
+        println!("{name:>40} {:>9.1} ms {:>5.1} % {calls:>6} calls{rate}", seconds * 1e3, 100.0 * seconds / total);
     }
-    let rest = total - spent.iter().map(|(_, (s, _))| s).sum::<f64>();
-    println!("{:>28} {:>9.1} ms {:>5.1} %", "outside of kernels", rest * 1e3, 100.0 * rest / total);
-    println!("{:>28} {:>9.1} ms; peak memory {} MiB", "all", total * 1e3, peak_rss_bytes() >> 20);
+    let rest = total - spent.iter().map(|(_, (s, ..))| s).sum::<f64>();
+    println!("{:>40} {:>9.1} ms {:>5.1} %", "outside of kernels", rest * 1e3, 100.0 * rest / total);
+    println!("{:>40} {:>9.1} ms; peak memory {} MiB", "all", total * 1e3, peak_rss_bytes() >> 20);
     Ok(())
 }

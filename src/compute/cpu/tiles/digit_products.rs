@@ -6,8 +6,9 @@
 //!
 //! `x y = 2^32 x1 y1 + 2^24 (x1 y2 + x2 y1) + 2^16 (x1 y3 + x2 y2 + x3 y1) + 2^8 (x2 y3 + x3 y2) + x3 y3`
 //!
-//! Four registers hold the sums and four the operands' tiles, each of which is read once a step. In the last step the sums are finished one after another and leave
-//! while the others are still made. A tile takes half as long to read as a product takes to make, and two thirds where another thread works on the same core.
+//! Four registers hold the sums and four the operands' tiles, each of which is read once a step. A block's sums stay in their registers until the next block's first
+//! products need these: stored between those products they cost nothing, stored at the block's own end they would wait for its last ones. A tile takes half as
+//! long to read as a product takes to make.
 //!
 //! No product is larger than 2^14, so a sum of three of them has room for a depth of [`DEEPEST`]. The sums are whole numbers: neither the order of the depths nor what
 //! stands beside a row or a column, nor which operand is left, changes a bit. They are put together in f32, by three multiply-adds.
@@ -79,174 +80,168 @@ pub(super) fn exponents_across(right: &[f32]) -> __m512 {
     _mm512_add_ps(exponents, _mm512_set1_ps(8.0))
 }
 
-/// The products of a step by groups of two, of a left panel at `a` and a right one at `b`, which is read by the instruction given. The sums are in the first
-/// registers.
-macro_rules! group {
-    (first, $load:literal) => {
-        concat!(
-            "tileloadd tmm4, [{a} + {s}*1]\n",
-            $load,
-            " tmm5, [{b} + {s}*1]\n",
-            "tdpbssd tmm0, tmm4, tmm5\n",
-            $load,
-            " tmm6, [{b} + {s}*1 + 1024]\n",
-            "tdpbssd tmm1, tmm4, tmm6",
-        )
+/// One of the [`OPERATIONS`] of a step on a left panel at `a`, which stays in the first-level cache, and a right one at `b`, which passes by it. The sums are in the
+/// first registers; a register is cleared as soon as nothing reads it any more.
+macro_rules! operation {
+    (0) => {
+        "tileloadd tmm4, [{a} + {s}*1]\n"
     };
-    (second, $load:literal) => {
-        concat!(
-            $load,
-            " tmm7, [{b} + {s}*1 + 2048]\n",
-            "tdpbssd tmm2, tmm4, tmm7\n",
-            "tileloadd tmm4, [{a} + {s}*1 + 1024]\n",
-            "tdpbssd tmm3, tmm4, tmm7",
-        )
+    (1) => {
+        "tileloaddt1 tmm5, [{b} + {s}*1]\n"
     };
-    (third) => {
-        concat!("tdpbssd tmm1, tmm4, tmm5\n", "tdpbssd tmm2, tmm4, tmm6")
+    (2) => {
+        "tdpbssd tmm0, tmm4, tmm5\n"
     };
-    (fourth) => {
-        concat!("tileloadd tmm4, [{a} + {s}*1 + 2048]\n", "tdpbssd tmm3, tmm4, tmm6\n", "tdpbssd tmm2, tmm4, tmm5")
+    (3) => {
+        "tileloaddt1 tmm6, [{b} + {s}*1 + 1024]\n"
     };
-}
-
-/// Groups of the last step, which put the sums at `c`. Its first group is [`group`]'s.
-macro_rules! last_group {
-    (second, $load:literal) => {
-        concat!(
-            $load,
-            " tmm7, [{b} + {s}*1 + 2048]\n",
-            "tdpbssd tmm2, tmm4, tmm7\n",
-            "tilestored [{c} + {s}*1], tmm0\n",
-            "tileloadd tmm4, [{a} + {s}*1 + 1024]\n",
-            "tdpbssd tmm1, tmm4, tmm5",
-        )
+    (4) => {
+        "tdpbssd tmm1, tmm4, tmm6\n"
     };
-    (third) => {
-        concat!("tdpbssd tmm3, tmm4, tmm7\n", "tilestored [{c} + {s}*1 + 1024], tmm1\n", "tdpbssd tmm2, tmm4, tmm6")
+    (5) => {
+        "tileloaddt1 tmm7, [{b} + {s}*1 + 2048]\n"
     };
-    (fourth) => {
-        concat!(
-            "tileloadd tmm4, [{a} + {s}*1 + 2048]\n",
-            "tdpbssd tmm3, tmm4, tmm6\n",
-            "tilestored [{c} + {s}*1 + 3072], tmm3\n",
-            "tdpbssd tmm2, tmm4, tmm5\n",
-            "tilestored [{c} + {s}*1 + 2048], tmm2",
-        )
+    (6) => {
+        "tdpbssd tmm2, tmm4, tmm7\ntilezero tmm4\n"
+    };
+    (7) => {
+        "tileloadd tmm4, [{a} + {s}*1 + 1024]\n"
+    };
+    (8) => {
+        "tdpbssd tmm3, tmm4, tmm7\ntilezero tmm7\n"
+    };
+    (9) => {
+        "tdpbssd tmm1, tmm4, tmm5\n"
+    };
+    (10) => {
+        "tdpbssd tmm2, tmm4, tmm6\ntilezero tmm4\n"
+    };
+    (11) => {
+        "tileloadd tmm4, [{a} + {s}*1 + 2048]\n"
+    };
+    (12) => {
+        "tdpbssd tmm3, tmm4, tmm6\ntilezero tmm6\n"
+    };
+    (13) => {
+        "tdpbssd tmm2, tmm4, tmm5\ntilezero tmm4\ntilezero tmm5\n"
     };
 }
 
-/// Eight lines at `p`, and on to the next.
-macro_rules! ask {
-    () => {
-        concat!(
-            "prefetcht1 [{p}]\n",
-            "prefetcht1 [{p} + 64]\n",
-            "prefetcht1 [{p} + 128]\n",
-            "prefetcht1 [{p} + 192]\n",
-            "prefetcht1 [{p} + 256]\n",
-            "prefetcht1 [{p} + 320]\n",
-            "prefetcht1 [{p} + 384]\n",
-            "prefetcht1 [{p} + 448]\n",
-            "add {p}, 512",
-        )
+/// A sum of the block before to its place at `c`, and cleared: in a block's first step, before that sum's first product.
+macro_rules! leave {
+    (0) => {
+        "tilestored [{c} + {s}*1], tmm0\ntilezero tmm0\n"
+    };
+    (1) => {
+        "tilestored [{c} + {s}*1 + 1024], tmm1\ntilezero tmm1\n"
+    };
+    (2) => {
+        "tilestored [{c} + {s}*1 + 2048], tmm2\ntilezero tmm2\n"
+    };
+    (3) => {
+        "tilestored [{c} + {s}*1 + 3072], tmm3\ntilezero tmm3\n"
     };
 }
 
 impl Session {
-    /// One left panel times one right one. `ahead` is brought to the second-level cache meanwhile: [`super::AHEAD`] floats for each step.
-    pub(super) fn multiply_sums(&self, left: &[f32], right: &[f32], depth: usize, ahead: *const f32, sums: &mut Sums) {
+    /// One left panel times one right one. The sums stay with the unit until the next block moves them to where it is told to, or [`Self::last_sums`]; `before` gets
+    /// those of the block before this one (of none: anything), until [`LEFT`] operations of the first step are done.
+    ///
+    /// `beside` is called after each of the [`OPERATIONS`] of a step, with the number of the step and of the operation. What it does goes on while the unit works, and
+    /// it should do something, if only [`Self::pause`].
+    ///
+    /// # Safety
+    /// `before` can be written, and nothing else touches it until then.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "instructions the language has no functions for")]
+    pub(super) unsafe fn multiply_sums(
+        &self,
+        left: &[f32],
+        right: &[f32],
+        depth: usize,
+        before: *mut Sums,
+        mut beside: impl FnMut(usize, usize),
+    ) {
         let len = self.unit().panel_len(depth);
-        assert!(left.len() == len && right.len() == len && depth <= DEEPEST, "panels of a depth of {depth}");
-        let steps = depth.div_ceil(STEP);
+        assert!(left.len() == len && right.len() == len && (1..=DEEPEST).contains(&depth), "panels of a depth of {depth}");
         #[cfg(test)]
         if self.unit().is_twin() {
-            return twin::multiply(left, right, depth, sums);
+            // SAFETY: the caller's promise.
+            return self.multiply_twin(left, right, depth, unsafe { &mut *before });
         }
-        if steps == 0 {
-            return sums.0.fill(0);
+        let (mut a, mut b, c) = (left[HEAD..].as_ptr(), right[HEAD..].as_ptr(), before.cast::<i32>());
+        // SAFETY: the session holds the unit; panels of so many steps were found; the caller's promise about four tiles' room. The tile registers are those of the
+        // modules beside this one. The compiler knows none of them, so it keeps nothing there and changes none.
+        unsafe {
+            macro_rules! left {
+                ($n:tt) => {
+                    asm!(operation!($n), a = in(reg) a, s = in(reg) 64usize, options(nostack))
+                };
+            }
+            macro_rules! right {
+                ($n:tt) => {
+                    asm!(operation!($n), b = in(reg) b, s = in(reg) 64usize, options(nostack))
+                };
+            }
+            macro_rules! product {
+                ($n:tt) => {
+                    asm!(operation!($n), options(nostack))
+                };
+                ($n:tt, $sum:tt) => {
+                    asm!(concat!(leave!($sum), operation!($n)), c = in(reg) c, s = in(reg) 64usize, options(nostack))
+                };
+            }
+            // What each operation is, by its number, and which sum leaves before it.
+            macro_rules! operations {
+                ($step:expr; $($kind:ident($n:tt $(, $sum:tt)?)),*) => {
+                    $($kind!($n $(, $sum)?); beside($step, $n);)*
+                };
+            }
+            operations!(0; left(0), right(1), product(2, 0), right(3), product(4, 1), right(5), product(6, 2), left(7), product(8, 3), product(9), product(10), left(11), product(12), product(13));
+            for step in 1..depth.div_ceil(STEP) {
+                (a, b) = (a.add(DIGITS * TILE), b.add(DIGITS * TILE));
+                operations!(step; left(0), right(1), product(2), right(3), product(4), right(5), product(6), left(7), product(8), product(9), product(10), left(11), product(12), product(13));
+            }
+        }
+    }
+
+    /// Some time between two of the unit's instructions.
+    #[inline(always)]
+    pub(super) fn pause() {
+        #[expect(unsafe_code, reason = "instructions the language has no functions for")]
+        // SAFETY: they do nothing.
+        unsafe {
+            asm!(apart!(), options(nostack, nomem, preserves_flags));
+        }
+    }
+
+    /// The sums of the block that was multiplied last.
+    pub(super) fn last_sums(&self, sums: &mut Sums) {
+        #[cfg(test)]
+        if self.unit().is_twin() {
+            sums.0 = self.twin_sums.borrow().0;
+            return;
         }
         #[expect(unsafe_code, reason = "instructions the language has no functions for")]
-        // SAFETY: the session holds the unit; panels of so many steps were found; the sums have room for four tiles. The tile registers are those of the
-        // modules beside this one, and none is live between two blocks.
+        // SAFETY: the session holds the unit; the sums have room for four tiles.
         unsafe {
             asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "test {n}, {n}",
-                "jz 3f",
-                "2:",
-                ask!(),
-                // The left panel stays in the first-level cache, the right one passes by.
-                group!(first, "tileloaddt1"),
-                group!(second, "tileloaddt1"),
-                group!(third),
-                group!(fourth),
-                "add {a}, 3072",
-                "add {b}, 3072",
-                "dec {n}",
-                "jnz 2b",
-                "3:",
-                ask!(),
-                group!(first, "tileloaddt1"),
-                last_group!(second, "tileloaddt1"),
-                last_group!(third),
-                last_group!(fourth),
-                a = inout(reg) left[HEAD..].as_ptr() => _,
-                b = inout(reg) right[HEAD..].as_ptr() => _,
-                n = inout(reg) steps - 1 => _,
-                p = inout(reg) ahead => _,
+                "tilestored [{c} + {s}*1], tmm0",
+                "tilestored [{c} + {s}*1 + 1024], tmm1",
+                "tilestored [{c} + {s}*1 + 2048], tmm2",
+                "tilestored [{c} + {s}*1 + 3072], tmm3",
                 s = in(reg) 64usize,
                 c = in(reg) sums.0.as_mut_ptr(),
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),
             );
         }
     }
 
-    /// As [`Self::multiply_sums`]; `beside` is called [`GROUPS`] times a step, and what it does goes on while the unit works.
-    ///
-    /// # Safety
-    /// Panels of at least one step, of this depth, and a processor with AVX-512.
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "instructions the language has no functions for")]
-    pub(super) unsafe fn multiply_beside_digits(
-        &self,
-        left: &[f32],
-        right: &[f32],
-        depth: usize,
-        sums: &mut Sums,
-        mut beside: impl FnMut(),
-    ) {
-        debug_assert!(left.len() == self.unit().panel_len(depth) && right.len() == left.len() && (1..=DEEPEST).contains(&depth));
-        #[cfg(test)]
-        if self.unit().is_twin() {
-            return twin::multiply(left, right, depth, sums);
-        }
-        let (mut a, mut b, c) = (left[HEAD..].as_ptr(), right[HEAD..].as_ptr(), sums.0.as_mut_ptr());
-        // SAFETY: as in `multiply_sums`. The compiler knows no tile registers, so it keeps nothing there and changes none.
-        unsafe {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack));
-            for _ in 1..depth.div_ceil(STEP) {
-                asm!(group!(first, "tileloadd"), a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack));
-                beside();
-                asm!(group!(second, "tileloadd"), a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack));
-                beside();
-                asm!(group!(third), options(nostack));
-                beside();
-                asm!(group!(fourth), a = in(reg) a, s = in(reg) 64usize, options(nostack));
-                beside();
-                (a, b) = (a.add(DIGITS * TILE), b.add(DIGITS * TILE));
-            }
-            asm!(group!(first, "tileloadd"), a = in(reg) a, b = in(reg) b, s = in(reg) 64usize, options(nostack));
-            beside();
-            asm!(last_group!(second, "tileloadd"), a = in(reg) a, b = in(reg) b, c = in(reg) c, s = in(reg) 64usize, options(nostack));
-            beside();
-            asm!(last_group!(third), c = in(reg) c, s = in(reg) 64usize, options(nostack));
-            beside();
-            asm!(last_group!(fourth), a = in(reg) a, c = in(reg) c, s = in(reg) 64usize, options(nostack));
-            beside();
-        }
+    #[cfg(test)]
+    fn multiply_twin(&self, left: &[f32], right: &[f32], depth: usize, before: &mut Sums) {
+        let mut own = self.twin_sums.borrow_mut();
+        before.0 = own.0;
+        twin::multiply(left, right, depth, &mut own);
     }
 
     /// See [`Session::multiply`].
@@ -258,20 +253,22 @@ impl Session {
                 if j > 0 && std::ptr::eq(right, panels.right[0]) {
                     continue;
                 }
-                self.multiply_sums(left, right, panels.depth, panels.ahead, &mut sums);
                 let place = Place { rows: SIDE, cols: SIDE, out: out.0[i * SIDE * BLOCK + j * SIDE..].as_mut_ptr() };
                 #[expect(unsafe_code, reason = "calls code compiled for more than the baseline, on a pointer with a stride")]
-                // SAFETY: a quarter of the block; a unit comes with AVX-512.
+                // SAFETY: the sums are nobody else's; a quarter of the block; a unit comes with AVX-512.
                 unsafe {
-                    settle(&sums, left, right, place, BLOCK, false);
+                    self.multiply_sums(left, right, panels.depth, &raw mut sums, |_, _| Self::pause());
+                    self.last_sums(&mut sums);
+                    Settling::new(left, right, place).rest(&sums, BLOCK, false);
                 }
             }
         }
     }
 }
 
-/// Calls of `beside` a step.
-pub(super) const GROUPS: usize = 4;
+/// Reads of tiles and products of a step, and those of a block until the sums of the block before have left.
+pub(super) const OPERATIONS: usize = 14;
+pub(super) const LEFT: usize = 9;
 
 /// Where a block's numbers go.
 #[derive(Clone, Copy)]
@@ -281,25 +278,55 @@ pub(super) struct Place {
     pub out: *mut f32,
 }
 
-/// Puts a block's sums together and moves them to their place, or adds them to what is there.
-///
-/// # Safety
-/// The place must be writable, nothing else touching it, and the processor must have AVX-512.
+/// A block whose sums are put together, row by row, and moved to their place or added to what is there.
+pub(super) struct Settling<'a> {
+    left: &'a [f32; SIDE],
+    right: __m512,
+    mask: u16,
+    place: Place,
+    /// The next.
+    row: usize,
+}
+
 #[expect(unsafe_code, reason = "code compiled for more than the baseline, and a pointer with a stride")]
-#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-pub(super) unsafe fn settle(sums: &Sums, left: &[f32], right: &[f32], place: Place, stride: usize, add: bool) {
-    let (left, right) = (exponents(left), exponents_across(right));
-    let mask = (u32::MAX >> (32 - place.cols)) as u16;
-    for (r, left) in left.iter().enumerate().take(place.rows) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut made = sums.row(r, *left, right);
-            let to = place.out.add(r * stride);
-            if add {
-                made = _mm512_add_ps(made, _mm512_maskz_loadu_ps(mask, to));
-            }
-            _mm512_mask_storeu_ps(to, mask, made);
+impl<'a> Settling<'a> {
+    /// Of the product of two panels.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn new(left: &'a [f32], right: &[f32], place: Place) -> Self {
+        Self { left: exponents(left), right: exponents_across(right), mask: (u32::MAX >> (32 - place.cols)) as u16, place, row: 0 }
+    }
+    /// The next row; `false` if none is left.
+    ///
+    /// # Safety
+    /// The place must be writable, nothing else touching it, and the processor must have AVX-512.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    pub unsafe fn next(&mut self, sums: &Sums, stride: usize, add: bool) -> bool {
+        if self.row == self.place.rows {
+            return false;
         }
+        // SAFETY: the caller's promise; a place has no more rows than a panel.
+        unsafe {
+            let mut made = sums.row(self.row, self.left[self.row], self.right);
+            let to = self.place.out.add(self.row * stride);
+            if add {
+                made = _mm512_add_ps(made, _mm512_maskz_loadu_ps(self.mask, to));
+            }
+            _mm512_mask_storeu_ps(to, self.mask, made);
+        }
+        self.row += 1;
+        true
+    }
+    /// All rows that are left.
+    ///
+    /// # Safety
+    /// As [`Self::next`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    pub unsafe fn rest(&mut self, sums: &Sums, stride: usize, add: bool) {
+        // SAFETY: the caller's promise.
+        while unsafe { self.next(sums, stride, add) } {}
     }
 }
 

@@ -1,11 +1,12 @@
 //! The fused scan's inner loops on digits: block by block, and through several samples while a block's weights, means and kept activations stay in the
 //! first-level cache. The samples' panels take three bytes a number, so that those of a tile stay in the second-level one.
 //!
-//! A block's quarters come from the unit one by one. While it makes one, the one before is put together, a few rows after every few products.
+//! A block's quarters come from the unit one by one. While it makes one, the one before is put together, a few rows after every few products, once its sums have
+//! left the unit.
 
 use super::{
     BLOCK, Block, SIDE, Session,
-    digit_products::{GROUPS, Sums, exponents, exponents_across, panel},
+    digit_products::{LEFT, OPERATIONS, Sums, exponents, exponents_across, panel},
     digits::STEP,
 };
 use crate::compute::cpu::{
@@ -17,8 +18,12 @@ use std::arch::x86_64::{__m512, _MM_HINT_T1, _mm_prefetch};
 
 /// Elements of a block.
 const SIZE: usize = BLOCK * BLOCK;
-/// Lines that are asked for with every few products. (Asking for the next panels from the second-level cache as well costs more than it brings.)
-const LINES: usize = 2;
+/// Lines that are asked for with every other of the unit's operations. (Asking for the next panels from the second-level cache as well costs more than it brings.)
+const LINES: usize = 1;
+/// The first operation after which rows of the quarter before are put together: its sums have left and come back from memory without waiting, and where there are
+/// two steps there are as many operations left as rows.
+const FIRST: usize = 2 * OPERATIONS - SIDE - 1;
+const _: () = assert!(FIRST >= LEFT && FIRST < OPERATIONS);
 
 /// One sample's turn on a tile.
 pub(in crate::compute::cpu) struct Turn<'a> {
@@ -78,8 +83,6 @@ pub(in crate::compute::cpu) fn scan_turns(
             && turn.partners.iter().all(|(slot, _)| *slot < slots && turn.slot.is_some_and(|own| own != *slot))
     };
     assert!(tile.panel >= tile.down * SIZE && tile.weights.len() == elements && turns.iter().all(fits), "operands of a tile do not fit");
-    // So many rows of a quarter with every group of products that all are done when the products are.
-    let most = turns.iter().map(|turn| turn.tokens).min().map_or(1, |least| SIDE.div_ceil(GROUPS * least.div_ceil(STEP)));
     #[expect(unsafe_code, reason = "calls code compiled for more than the baseline")]
     // SAFETY: the lengths were checked above; a unit comes with AVX-512.
     unsafe {
@@ -96,10 +99,11 @@ pub(in crate::compute::cpu) fn scan_turns(
             lanes: turns.iter().map(|t| Lanes { squares: zero, dots: vec![zero; dots(t).max(1)] }).collect(),
             sums: turns.iter().map(|t| TurnSums { squares: 0.0, dots: vec![0.0; dots(t)] }).collect(),
         };
-        match most {
-            1 => blocks.run::<1>(session, tile.next, at_block),
-            2 => blocks.run::<2>(session, tile.next, at_block),
-            _ => blocks.run::<4>(session, tile.next, at_block),
+        // So many rows of a quarter after each of the unit's operations that all are done when these are, or nearly.
+        if turns.iter().any(|turn| turn.tokens <= STEP) {
+            blocks.run::<4>(session, tile.next, at_block);
+        } else {
+            blocks.run::<1>(session, tile.next, at_block);
         }
         blocks.sums
     }
@@ -152,7 +156,7 @@ struct Finish {
 }
 
 impl Finish {
-    /// The next `ROWS`, unless none is left.
+    /// The next `ROWS`, where so many are left.
     ///
     /// # Safety
     /// On a processor with AVX-512, with pointers to sixteen rows of a block.
@@ -161,9 +165,6 @@ impl Finish {
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
     unsafe fn some<const ROWS: usize>(&mut self, products: &Sums) {
         const { assert!(SIDE.is_multiple_of(ROWS)) };
-        if self.row >= SIDE {
-            return;
-        }
         for r in self.row..self.row + ROWS {
             let i = r * BLOCK;
             // SAFETY: the caller's promise.
@@ -303,7 +304,9 @@ impl Blocks<'_, '_> {
         let mut spare = Block([0.0; SIZE]);
         let places = self.places(session, &mut spare);
         let mut ahead = Ahead { now: &[], then: next.iter() };
-        let mut sums = [const { Sums::new() }; 2];
+        // Of the quarter before, from when the unit is about the next: a pointer, since both write and read there in turns.
+        let mut sums = Sums::new();
+        let before: *mut Sums = &raw mut sums;
         let mut waiting: Option<(Quarter, Finish)> = None;
         for block in 0..down * self.across {
             at_block(block);
@@ -315,26 +318,30 @@ impl Blocks<'_, '_> {
                 }
                 for quarter in 0..4 {
                     let at = Quarter { block, turn: i, quarter };
-                    let [even, odd] = &mut sums;
-                    let (made, before) = if quarter % 2 == 0 { (even, &*odd) } else { (odd, &*even) };
                     let (below, beside) = at.halves();
                     let left = &turn.delta[panel(2 * (block % down) + below, to.panel)];
                     let right = &turn.x[panel(2 * (block / down) + beside, to.panel)];
-                    // SAFETY: the caller's promise.
+                    // SAFETY: the caller's promise; rows are read when nothing is written there any more.
                     unsafe {
                         match &mut waiting {
                             Some((of, finish)) => {
-                                session.multiply_beside_digits(left, right, turn.tokens, made, || {
-                                    ahead.ask();
-                                    finish.some::<ROWS>(before);
+                                session.multiply_sums(left, right, turn.tokens, before, |step, operation| {
+                                    if operation % 2 == 1 {
+                                        ahead.ask();
+                                    }
+                                    if (step > 0 || operation >= FIRST) && finish.row < SIDE {
+                                        finish.some::<ROWS>(&*before);
+                                    } else {
+                                        Session::pause();
+                                    }
                                 });
                                 while finish.row < SIDE {
-                                    finish.some::<ROWS>(before);
+                                    finish.some::<ROWS>(&*before);
                                 }
                                 let (of, square, dot) = (*of, finish.square, finish.dot);
                                 self.done(of, square, dot);
                             }
-                            None => session.multiply_beside_digits(left, right, turn.tokens, made, || ahead.ask()),
+                            None => session.multiply_sums(left, right, turn.tokens, before, |_, _| Session::pause()),
                         }
                         let (within, lanes) = (below * SIDE * BLOCK + beside * SIDE, &self.lanes[i]);
                         let finish = Finish {
@@ -354,10 +361,11 @@ impl Blocks<'_, '_> {
             }
         }
         if let Some((at, mut finish)) = waiting {
+            session.last_sums(&mut sums);
             // SAFETY: as above.
             unsafe {
                 while finish.row < SIDE {
-                    finish.some::<ROWS>(&sums[1]);
+                    finish.some::<ROWS>(&sums);
                 }
                 self.done(at, finish.square, finish.dot);
             }

@@ -4,6 +4,17 @@
 //! f32 one, [`digits`] three digits to base 256 of a fixed-point number; [`plane_products`] and [`digit_products`] multiply blocks of them, [`product`] whole
 //! matrices, and [`scan`] and [`digit_scan`] a
 //! sample's gradients with its inputs.
+//!
+//! Where another thread works on the same core (in a virtual machine that may be anybody's), reads of tiles and products took four times as long as alone. Two things bring
+//! that to twice, and cost nothing where nobody else is (Xeons of the fourth generation; docs/speed.md has the figures): a register is cleared when nothing reads it any
+//! more, well before it is read into again, and any two of the unit's instructions are kept [`apart`] by eight others, be they ones that do nothing.
+
+/// Instructions that do nothing, as text; see the module's.
+macro_rules! apart {
+    () => {
+        ".rept 8\nnop\n.endr\n"
+    };
+}
 
 mod digit_products;
 pub(super) mod digit_scan;
@@ -186,7 +197,12 @@ impl Unit {
                 asm!("ldtilecfg [{}]", in(reg) &PALETTE, options(nostack, readonly));
             }
         }
-        Session { unit: self, of_this_thread: PhantomData }
+        Session {
+            unit: self,
+            of_this_thread: PhantomData,
+            #[cfg(test)]
+            twin_sums: std::cell::RefCell::new(digit_products::Sums::new()),
+        }
     }
     #[cfg(not(test))]
     fn is_twin(self) -> bool {
@@ -202,6 +218,9 @@ impl Unit {
 pub(super) struct Session {
     unit: Unit,
     of_this_thread: PhantomData<*const ()>,
+    /// What the unit would hold, of digits.
+    #[cfg(test)]
+    twin_sums: std::cell::RefCell<digit_products::Sums>,
 }
 
 impl Drop for Session {

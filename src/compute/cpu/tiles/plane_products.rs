@@ -204,7 +204,7 @@ mod by_hand {
     #[inline(always)]
     pub(super) unsafe fn left(tiles: [*const f32; 2]) {
         unsafe {
-            asm!("tileloaddt1 tmm4, [{a} + {s}*1]", "tileloaddt1 tmm5, [{b} + {s}*1]", a = in(reg) tiles[0], b = in(reg) tiles[1],
+            asm!("tilezero tmm4", "tilezero tmm5", "tileloaddt1 tmm4, [{a} + {s}*1]", apart!(), "tileloaddt1 tmm5, [{b} + {s}*1]", apart!(), a = in(reg) tiles[0], b = in(reg) tiles[1],
                 s = in(reg) 64usize, options(nostack));
         }
     }
@@ -213,7 +213,7 @@ mod by_hand {
     #[inline(always)]
     pub(super) unsafe fn right(tiles: [*const f32; 2]) {
         unsafe {
-            asm!("tileloadd tmm6, [{a} + {s}*1]", "tileloadd tmm7, [{b} + {s}*1]", a = in(reg) tiles[0], b = in(reg) tiles[1],
+            asm!("tilezero tmm6", "tilezero tmm7", "tileloadd tmm6, [{a} + {s}*1]", apart!(), "tileloadd tmm7, [{b} + {s}*1]", apart!(), a = in(reg) tiles[0], b = in(reg) tiles[1],
                 s = in(reg) 64usize, options(nostack));
         }
     }
@@ -223,8 +223,11 @@ mod by_hand {
         unsafe {
             asm!(
                 "tdpbf16ps tmm0, tmm4, tmm6",
+                apart!(),
                 "tdpbf16ps tmm1, tmm4, tmm7",
+                apart!(),
                 "tdpbf16ps tmm2, tmm5, tmm6",
+                apart!(),
                 "tdpbf16ps tmm3, tmm5, tmm7",
                 options(nostack)
             );
@@ -261,37 +264,82 @@ struct Job {
 /// One action of a step: the left or right panels' plane is loaded, or what was loaded is multiplied; `slim` with one right panel.
 macro_rules! text {
     ($width:ident L h) => {
-        "tileloadd tmm4, [{a0} + {s}*1]\ntileloadd tmm5, [{a1} + {s}*1]\n"
+        concat!(
+            "tilezero tmm4\ntilezero tmm5\n",
+            "tileloadd tmm4, [{a0} + {s}*1]\n",
+            apart!(),
+            "tileloadd tmm5, [{a1} + {s}*1]\n",
+            apart!()
+        )
     };
     ($width:ident L m) => {
-        "tileloadd tmm4, [{a0} + {s}*1 + 1024]\ntileloadd tmm5, [{a1} + {s}*1 + 1024]\n"
+        concat!(
+            "tilezero tmm4\ntilezero tmm5\n",
+            "tileloadd tmm4, [{a0} + {s}*1 + 1024]\n",
+            apart!(),
+            "tileloadd tmm5, [{a1} + {s}*1 + 1024]\n",
+            apart!()
+        )
     };
     ($width:ident L l) => {
-        "tileloadd tmm4, [{a0} + {s}*1 + 2048]\ntileloadd tmm5, [{a1} + {s}*1 + 2048]\n"
+        concat!(
+            "tilezero tmm4\ntilezero tmm5\n",
+            "tileloadd tmm4, [{a0} + {s}*1 + 2048]\n",
+            apart!(),
+            "tileloadd tmm5, [{a1} + {s}*1 + 2048]\n",
+            apart!()
+        )
     };
     (wide R h) => {
-        "tileloadd tmm6, [{b0} + {s}*1]\ntileloadd tmm7, [{b1} + {s}*1]\n"
+        concat!(
+            "tilezero tmm6\ntilezero tmm7\n",
+            "tileloadd tmm6, [{b0} + {s}*1]\n",
+            apart!(),
+            "tileloadd tmm7, [{b1} + {s}*1]\n",
+            apart!()
+        )
     };
     (wide R m) => {
-        "tileloadd tmm6, [{b0} + {s}*1 + 1024]\ntileloadd tmm7, [{b1} + {s}*1 + 1024]\n"
+        concat!(
+            "tilezero tmm6\ntilezero tmm7\n",
+            "tileloadd tmm6, [{b0} + {s}*1 + 1024]\n",
+            apart!(),
+            "tileloadd tmm7, [{b1} + {s}*1 + 1024]\n",
+            apart!()
+        )
     };
     (wide R l) => {
-        "tileloadd tmm6, [{b0} + {s}*1 + 2048]\ntileloadd tmm7, [{b1} + {s}*1 + 2048]\n"
+        concat!(
+            "tilezero tmm6\ntilezero tmm7\n",
+            "tileloadd tmm6, [{b0} + {s}*1 + 2048]\n",
+            apart!(),
+            "tileloadd tmm7, [{b1} + {s}*1 + 2048]\n",
+            apart!()
+        )
     };
     (slim R h) => {
-        "tileloadd tmm6, [{b0} + {s}*1]\n"
+        concat!("tilezero tmm6\n", "tileloadd tmm6, [{b0} + {s}*1]\n", apart!())
     };
     (slim R m) => {
-        "tileloadd tmm6, [{b0} + {s}*1 + 1024]\n"
+        concat!("tilezero tmm6\n", "tileloadd tmm6, [{b0} + {s}*1 + 1024]\n", apart!())
     };
     (slim R l) => {
-        "tileloadd tmm6, [{b0} + {s}*1 + 2048]\n"
+        concat!("tilezero tmm6\n", "tileloadd tmm6, [{b0} + {s}*1 + 2048]\n", apart!())
     };
     (wide X) => {
-        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\ntdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7\n"
+        concat!(
+            "tdpbf16ps tmm0, tmm4, tmm6\n",
+            apart!(),
+            "tdpbf16ps tmm1, tmm4, tmm7\n",
+            apart!(),
+            "tdpbf16ps tmm2, tmm5, tmm6\n",
+            apart!(),
+            "tdpbf16ps tmm3, tmm5, tmm7\n",
+            apart!()
+        )
     };
     (slim X) => {
-        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm2, tmm5, tmm6\n"
+        concat!("tdpbf16ps tmm0, tmm4, tmm6\n", apart!(), "tdpbf16ps tmm2, tmm5, tmm6\n", apart!())
     };
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     AHEAD, BLOCK, Block, Panels, Parts, SIDE, Session, Side, Unit,
-    digit_products::{self, Place, Sums},
+    digit_products::{self, LEFT, Place, Settling, Sums},
 };
 use crate::compute::{
     Mat,
@@ -281,15 +281,16 @@ unsafe fn run(session: &Session, task: &Task<'_>) {
 /// As [`run`], of digits: a left panel stays in the first-level cache while all right ones pass by, and the result is written along its rows.
 ///
 /// # Safety
-/// As [`run`].
-#[expect(unsafe_code, reason = "writes through a pointer with a stride")]
+/// As [`run`]; a unit comes with AVX-512.
+#[expect(unsafe_code, reason = "writes through a pointer with a stride, by code compiled for more than the baseline")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 unsafe fn run_digits(session: &Session, task: &Task<'_>) {
     let len = session.unit().panel_len(task.depth);
     let ahead = task.depth.div_ceil(session.unit().step()) * AHEAD;
-    let mut sums = [const { Sums::new() }; 2];
-    // A block whose sums wait to be put together while the unit makes the next.
-    let mut waiting: Option<(&[f32], &[f32], Place)> = None;
-    let mut turn = 0;
+    let mut sums = Sums::new();
+    let before: *mut Sums = &raw mut sums;
+    // A block that is put together while the unit makes the next.
+    let mut waiting: Option<Settling<'_>> = None;
     let mut next_right = task.next_right.map_or(task.right.as_ptr(), <[f32]>::as_ptr);
     for r in (0..task.rows).step_by(SIDE) {
         let left = &task.left[digit_products::panel(r / SIDE, len)];
@@ -306,18 +307,33 @@ unsafe fn run_digits(session: &Session, task: &Task<'_>) {
             unsafe { call_for(place, task.stride, task.add) };
             // One of four blocks brings the next rows near, the others the next task's columns.
             let next = if (c / SIDE).is_multiple_of(4) || task.next_right.is_none() { &mut next_left } else { &mut next_right };
-            session.multiply_sums(left, right, task.depth, *next, &mut sums[turn]);
+            let from = *next;
             *next = next.wrapping_add(ahead);
-            turn = 1 - turn;
-            if let Some((left, right, place)) = waiting.replace((left, right, place)) {
-                // SAFETY: the caller's promise, for a place within the task's rectangle; a unit comes with AVX-512.
-                unsafe { digit_products::settle(&sums[turn], left, right, place, task.stride, task.add) };
+            // SAFETY: panels of the task's depth; the caller's promise, for a place within the task's rectangle.
+            unsafe {
+                match &mut waiting {
+                    Some(block) => {
+                        session.multiply_sums(left, right, task.depth, before, |step, operation| {
+                            if operation == 0 {
+                                (0..AHEAD).step_by(LINE).for_each(|line| call_for_line(from.wrapping_add(step * AHEAD + line)));
+                            }
+                            let settles = (step > 0 || operation >= LEFT) && block.next(&*before, task.stride, task.add);
+                            if !settles {
+                                Session::pause();
+                            }
+                        });
+                        block.rest(&*before, task.stride, task.add);
+                    }
+                    None => session.multiply_sums(left, right, task.depth, before, |_, _| Session::pause()),
+                }
             }
+            waiting = Some(Settling::new(left, right, place));
         }
     }
-    if let Some((left, right, place)) = waiting {
+    if let Some(mut block) = waiting {
+        session.last_sums(&mut sums);
         // SAFETY: as above.
-        unsafe { digit_products::settle(&sums[1 - turn], left, right, place, task.stride, task.add) };
+        unsafe { block.rest(&sums, task.stride, task.add) };
     }
 }
 
@@ -325,6 +341,17 @@ unsafe fn run_digits(session: &Session, task: &Task<'_>) {
 fn two(panels: &[f32], first: usize, rows: usize, len: usize) -> [&[f32]; 2] {
     let second = if rows > SIDE { first + 1 } else { first };
     [first, second].map(|p| &panels[p * len..][..len])
+}
+
+/// Asks for a line to be brought to the second-level cache.
+#[inline(always)]
+fn call_for_line(line: *const f32) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    #[expect(unsafe_code, reason = "a hint to the processor")]
+    // SAFETY: a prefetch may be of any address.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T1>(line.cast());
+    }
 }
 
 /// Brings a place to the second-level cache, or all the way where it will be read.
