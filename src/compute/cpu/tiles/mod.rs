@@ -6,8 +6,8 @@
 //! sample's gradients with its inputs.
 //!
 //! Where another thread works on the same core (in a virtual machine that may be anybody's), reads of tiles and products took four times as long as alone. Two things bring
-//! that to twice, and cost nothing where nobody else is (Xeons of the fourth generation; docs/speed.md has the figures): a register is cleared when nothing reads it any
-//! more, well before it is read into again, and any two of the unit's instructions are kept [`apart`] by eight others, be they ones that do nothing.
+//! that to twice, and cost nothing where nobody else is (docs/speed.md has the figures): a register is cleared when nothing reads it any more, well before it is
+//! read into again, and any two of the unit's instructions have eight others between them, be they ones that do nothing.
 
 /// Instructions that do nothing, as text; see the module's.
 macro_rules! apart {
